@@ -1,0 +1,72 @@
+# `make help` lists the targets. Everything runs in .venv, which the first target makes.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.train ## Set up; train the tiny recipe on real text, then find translations with it.
+	PATH="$(CURDIR)/$(BIN):$$PATH" recipes/tiny/run.sh
+
+test: $(VENV)/.dev ## Set up; run all checks and all tests.
+	$(MAKE) check
+	$(MAKE) system
+
+check: $(VENV)/.dev fmt-check lint types contracts unit ## Format, lint, types, import contracts, unit tests.
+
+fmt: $(VENV)/.dev ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: fmt-check
+fmt-check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev ## Lint and spell.
+	$(BIN)/ruff check .
+	$(BIN)/typos
+
+types: $(VENV)/.dev ## Types, strictly.
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev ## Layers: imports point down.
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## Unit, parity and golden tests, with coverage.
+	$(BIN)/pytest -m "not system and not gpu" --cov --cov-report=term
+
+system: $(VENV)/.dev ## The program as a user runs it.
+	$(BIN)/pytest -m "system and not gpu"
+
+gpu: $(VENV)/.dev ## Tests that need a CUDA device.
+	$(BIN)/pytest -m gpu
+
+golden: $(VENV)/.dev ## Rewrite the frozen outputs; review the diff.
+	LABSE_REWRITE_GOLDEN=1 $(BIN)/pytest tests/golden
+
+wheel: $(VENV)/.dev ## Build the wheel and try it in an empty environment without torch.
+	tests/system/wheel.sh $(PYTHON)
+
+clean: ## Remove what the targets made.
+	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# ---- Environments ----
+# torch comes first and alone: on Linux an unpinned torch brings gigabytes of CUDA libraries.
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(BIN)/pip install --quiet --constraint constraints.txt --group dev
+	@touch $@

@@ -1,0 +1,28 @@
+"""LaBSE in one program: train sentence embeddings that find translations, and use them.
+
+Takes: text and bitext. Gives: unit sentence vectors and the translations they find.
+Source: Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv 2007.01852.
+"""
+
+from importlib import import_module
+
+__all__ = ["LabseError", "SentenceEncoder", "__version__", "mine_bitext"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LabseError": "labse.errors",
+    "SentenceEncoder": "labse.encoder.sentence_encoder",
+    "mine_bitext": "labse.mining.bitext",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Resolves a public name on first use (PEP 562), so that importing labse loads no library."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'labse' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

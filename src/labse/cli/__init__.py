@@ -1,0 +1,140 @@
+"""The command line: a command parses, makes one library call and prints.
+
+Takes: arguments. Gives: data on standard output, everything else on standard error, an exit code.
+Source: docs/design.md, exit codes. Command modules import the library inside the command, not at
+their top: `labse --help` loads neither torch nor NumPy.
+"""
+
+import contextlib
+import errno
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from labse import __version__
+from labse.cli.console import fail, show_log_messages
+from labse.cli.encode import encode
+from labse.cli.evaluate import app as evaluate_app
+from labse.cli.info import info
+from labse.cli.mine import mine
+from labse.cli.train import train
+from labse.cli.vocab import vocab
+from labse.errors import LabseError, ResourceError
+
+__all__ = ["app", "main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count.
+_CLOSED_PIPE = 141  # 128 + SIGPIPE
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_ORDER = ("vocab", "train", "encode", "evaluate", "mine", "info")  # That of the pipeline.
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: object) -> list[str]:
+        return sorted(self.commands, key=_ORDER.index)
+
+
+app = typer.Typer(
+    name="labse",
+    cls=_Commands,
+    help="Train sentence embeddings that find translations, and use them.",
+    epilog="Exit codes: 0 done, 2 wrong use, 3 bad input data, 4 no memory, disk or package, "
+    "5 stopped and the same command goes on.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command()(vocab)
+app.command()(train)
+app.command()(encode)
+app.add_typer(evaluate_app, name="evaluate")
+app.command()(mine)
+app.command()(info)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"labse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code; an error is one line on standard error.
+
+    Args:
+        arguments: what follows the program's name; None takes those of the process.
+    """
+    show_log_messages()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # Data is UTF-8, whatever the locale.
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(arguments or ["--help"])
+        sys.stdout.flush()
+    except BrokenPipeError:  # The reader has enough: `labse mine ... | head`.
+        _discard_output()
+        return _CLOSED_PIPE
+    except KeyboardInterrupt:
+        return fail("interrupted", _INTERRUPTED)
+    except LabseError as error:
+        return fail(str(error), error.exit_code)
+    except MemoryError:
+        return fail("out of memory; give less data at a time", ResourceError.exit_code)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        _discard_output()
+        return fail(f"{error.filename or 'output'}: {error.strerror}", ResourceError.exit_code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Runs typer; what its own handling would swallow comes out as it was raised."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="labse", standalone_mode=False)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            raise stop.__context__ from None
+        raise
+    except typer.Abort:
+        return fail("stopped: no answer can be read", ResourceError.exit_code)
+    except Exception as error:
+        # Typer vendors click, and which module its errors come from differs between versions.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail_usage(error)
+    if code == _INTERRUPTED:
+        return fail("interrupted", _INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _fail_usage(error: Exception) -> int:
+    """Tells a wrong option or argument in one line, with the command whose help says more."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "labse"
+    message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    return fail(f"{message}; see {path} --help", int(getattr(error, "exit_code", 2)))
+
+
+def _discard_output() -> None:
+    """Keeps Python from trying again, at exit, to write what cannot be written."""
+    with contextlib.suppress(OSError):
+        sys.stdout.close()

@@ -1,0 +1,111 @@
+"""What all commands print with: messages, a progress bar, tables, JSON."""
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = [
+    "fail",
+    "print_json",
+    "print_lines",
+    "print_table",
+    "progress",
+    "say",
+    "show_log_messages",
+]
+
+_PIPED_WIDTH = 100  # Columns of a table that goes to a file or a pipe.
+
+
+def say(message: str) -> None:
+    """Prints one line on standard error, above the progress bar if there is one."""
+    _stderr().print(message, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def fail(message: str, exit_code: int) -> int:
+    """Prints the one line that tells what is wrong and returns the code."""
+    print(f"labse: error: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Prints one JSON object on one line of standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_table(table: "RenderableType") -> None:
+    """Prints something rich can draw on standard output."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    Console(width=width).print(table)
+
+
+def print_lines(lines: Iterable[str], out: Path | None) -> None:
+    """Prints lines on standard output, or writes them to `out`, whole or not at all."""
+    if out is None:
+        for line in lines:
+            print(line)
+        return
+    from labse.files import write_atomic
+
+    with write_atomic(out) as stream:
+        stream.writelines(f"{line}\n".encode() for line in lines)
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Gives a function to call with the number done; draws if standard error is a terminal.
+
+    The first call says where the work begins: a resumed run does not count as fast.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich import progress as rich_progress
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=_stderr()) as bar:
+        tasks: list[rich_progress.TaskID] = []
+
+        def update(done: int) -> None:
+            if tasks:
+                bar.update(tasks[0], completed=done)
+            else:
+                tasks.append(bar.add_task(label, total=total, completed=done))
+
+        yield update
+
+
+def show_log_messages() -> None:
+    """Sends what the library logs, from INFO up, to `say`."""
+    logger = logging.getLogger("labse")
+    if not any(isinstance(handler, _SayHandler) for handler in logger.handlers):
+        logger.addHandler(_SayHandler())
+    logger.setLevel(logging.INFO)
+
+
+class _SayHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@cache
+def _stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)

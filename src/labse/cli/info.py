@@ -1,0 +1,60 @@
+"""The command `labse info`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labse.cli.console import print_json
+from labse.cli.options import JsonOption
+from labse.errors import LabseError
+
+__all__ = ["info"]
+
+
+def info(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="Folder of a model, vocabulary, run or checkpoint.",
+            show_default=False,
+        ),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Tell what a folder is, what it was made from, and whether its files are unchanged.
+
+    The exit code is 3 if a file is missing or not the one that was written.
+
+    [bold]Examples[/bold]
+
+    labse info runs/tiny/run/model
+
+    labse info runs/tiny/vocab --json
+    """
+    from labse.dual_encoder.lineage import describe_folder
+
+    described = describe_folder(path)
+    if json:
+        print_json({"path": str(path), **asdict(described)})
+    else:
+        print(f"{path}: {described.kind}")
+        width = max(map(len, described.facts), default=0)
+        for name, value in described.facts.items():
+            print(f"  {name:<{width}}  {_format(value)}")
+        for file in described.files:
+            print(f"  {file.state:<9} {file.num_bytes:>13,} bytes  {file.name}")
+
+    if broken := [file.name for file in described.files if file.state in ("changed", "missing")]:
+        raise LabseError(
+            f"{path}: {len(broken)} files are missing or not those written, the first {broken[0]}; "
+            "copy the folder again"
+        )
+
+
+def _format(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return value if isinstance(value, str) else f"{value:,}"

@@ -1,0 +1,49 @@
+"""Input files as a manifest names them.
+
+Takes: paths. Gives: their SHA-256, and how many rows were read. Source: docs/design.md, promises.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labse.errors import UsageError
+from labse.files import sha256_file
+
+__all__ = ["InputFile", "hash_files", "list_inputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file that something was made from."""
+
+    path: str
+    """As it was given, so that a manifest does not tell where a home directory lies."""
+    sha256: str
+    num_rows: int
+
+
+def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> dict[str, str]:
+    """Returns the SHA-256 of each file by its name as given.
+
+    Args:
+        files: relative ones start at `folder`, or at the working directory if that is None.
+        folder: where relative paths start.
+
+    Raises:
+        LabseError: a file cannot be read.
+        UsageError: a file is given twice, or is standard input, which can be read but once.
+    """
+    hashes: dict[str, str] = {}
+    for file in files:
+        if str(file) == "-":
+            raise UsageError("the files are read twice, so none can be standard input (-)")
+        if str(file) in hashes:
+            raise UsageError(f"{file} is given twice; name each file once")
+        hashes[str(file)] = sha256_file(folder / file if folder else file)
+    return hashes
+
+
+def list_inputs(hashes: Mapping[str, str], num_rows: Mapping[str, int]) -> tuple[InputFile, ...]:
+    """Joins the results of `hash_files` and of reading."""
+    return tuple(InputFile(path, digest, num_rows[path]) for path, digest in hashes.items())

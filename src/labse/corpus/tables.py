@@ -1,0 +1,258 @@
+"""Tables: named columns of text from TSV, JSONL and Parquet, row by row.
+
+Takes: a path; Parquet needs pyarrow.
+Gives: the asked-for values of each row with the row's number, in constant memory.
+Source: docs/design.md, promises: every broken row is an error that names file and row.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from labse.errors import LabseError, UsageError
+from labse.files import format_suffix, read_lines
+from labse.runtime import require
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Row", "Table", "open_numbered_tsv", "open_table", "quote_names"]
+
+Row = tuple[int, tuple[str, ...]]  # Its number in the file, from 1, and the asked-for values.
+_Columns = tuple[str, ...]
+_NumberedLines = Iterable[tuple[int, str]]
+_BATCH_ROWS = 16_384  # About 2 MiB of sentences at a time.
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that was opened but not read.
+
+    Attributes:
+        path: for messages.
+        unit: what the table calls its rows: `line` or `row`.
+        names: of its columns; empty where there is no row that names them, so none to read.
+    """
+
+    path: str | Path
+    unit: str
+    names: _Columns
+    _iter_rows: Callable[[_Columns], Iterator[Row]]
+
+    def read_rows(self, columns: _Columns) -> Iterator[Row]:
+        """Reads the rows once, with the values in the order of `columns`.
+
+        Raises:
+            LabseError: a column is missing or stands twice, or a row is broken.
+        """
+        if not self.names:
+            return iter(())
+        for column in columns:
+            if (count := self.names.count(column)) != 1:
+                problem = "no column" if count == 0 else f"{count} columns named"
+                raise LabseError(
+                    f"{self.path}: {problem} {column!r}; its columns are {quote_names(self.names)}"
+                )
+        return self._iter_rows(columns)
+
+
+def quote_names(names: Sequence[str]) -> str:
+    """Returns the first names as a list for a message."""
+    shown = ", ".join(repr(name if len(name) <= 40 else name[:40] + "...") for name in names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
+    """Opens a `.tsv`, `.jsonl` (also `.gz` and `.zst`) or `.parquet` file by its suffix.
+
+    Args:
+        path: the file.
+        columns: the names of all columns of a TSV without header; None: the first line has them.
+
+    Raises:
+        LabseError: no such file, or not of this format.
+        UsageError: another suffix, or `columns` for a file that is not TSV.
+    """
+    suffix = format_suffix(path)
+    if suffix == ".tsv":
+        return _open_tsv(path, columns)
+    if suffix not in (".jsonl", ".parquet"):
+        raise UsageError(
+            f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
+            ".txt or a language code (text), .tsv, .jsonl, each also .gz or .zst, and .parquet"
+        )
+    if columns is not None:
+        raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")
+    return _open_jsonl(path) if suffix == ".jsonl" else _open_parquet(path)
+
+
+# ---- TSV -------------------------------------------------------------------------------------
+
+
+def open_numbered_tsv(path: str | Path) -> Table:
+    """Opens a TSV without header whose columns are named `1`, `2` and so on."""
+    lines = enumerate(read_lines(path), start=1)
+    first = list(itertools.islice(lines, 1))
+    num_columns = first[0][1].count("\t") + 1 if first else 0
+    names = tuple(str(number) for number in range(1, num_columns + 1))
+    return Table(
+        path, "line", names, partial(_iter_tsv, path, itertools.chain(first, lines), names)
+    )
+
+
+def _open_tsv(path: str | Path, columns: Sequence[str] | None) -> Table:
+    lines = enumerate(read_lines(path), start=1)
+    if columns is None:
+        header = next(lines, None)
+        if header is None:
+            raise LabseError(f"{path}: empty; the first line of a TSV names its columns")
+        columns = header[1].split("\t")
+    names = tuple(columns)
+    return Table(path, "line", names, partial(_iter_tsv, path, lines, names))
+
+
+def _iter_tsv(
+    path: str | Path, lines: _NumberedLines, names: _Columns, columns: _Columns
+) -> Iterator[Row]:
+    positions = [names.index(column) for column in columns]
+    for number, line in lines:
+        cells = line.split("\t")
+        if len(cells) != len(names):
+            raise LabseError(
+                f"{path}, line {number}: {len(cells)} columns, expected {len(names)} "
+                f"({quote_names(names)}); columns are separated by one tab and never quoted"
+            )
+        yield number, tuple([cells[position] for position in positions])
+
+
+# ---- JSONL -----------------------------------------------------------------------------------
+
+
+def _open_jsonl(path: str | Path) -> Table:
+    lines = enumerate(read_lines(path), start=1)
+    first = next(lines, None)
+    if first is None:
+        return Table(path, "line", (), lambda _: iter(()))
+    names = tuple(_parse_object(path, *first))
+    if not names:
+        raise LabseError(f"{path}, line 1: an object without keys")
+    return Table(path, "line", names, partial(_iter_jsonl, path, itertools.chain([first], lines)))
+
+
+def _iter_jsonl(path: str | Path, lines: _NumberedLines, columns: _Columns) -> Iterator[Row]:
+    for number, line in lines:
+        record = _parse_object(path, number, line)
+        values = []
+        for column in columns:
+            value = record.get(column)
+            if not isinstance(value, str):
+                found = f"is {json.dumps(value)[:40]}" if column in record else "is missing"
+                raise LabseError(
+                    f"{path}, line {number}: key {column!r} {found}; expected a string"
+                )
+            values.append(value)
+        yield number, tuple(values)
+
+
+def _parse_object(path: str | Path, number: int, line: str) -> dict[str, object]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LabseError(
+            f"{path}, line {number}: not valid JSON: {error.msg} (character {error.pos + 1})"
+        ) from None
+    except (ValueError, RecursionError) as error:  # A number of 5,000 digits, 10,000 brackets.
+        raise LabseError(f"{path}, line {number}: JSON that cannot be read: {error}") from None
+    if not isinstance(record, dict):
+        raise LabseError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+    return record
+
+
+# ---- Parquet ---------------------------------------------------------------------------------
+
+
+def _open_parquet(path: str | Path) -> Table:
+    path = Path(path)
+    parquet = require("pyarrow.parquet", "parquet")
+    errors = (require("pyarrow", "parquet").ArrowException, OSError)
+    if path.suffix.lower() != ".parquet":
+        raise LabseError(f"{path}: a compressed Parquet file cannot be read; decompress it first")
+    if not path.is_file():
+        problem = "a folder, not a file" if path.is_dir() else "no such file"
+        raise LabseError(f"{path}: {problem}")
+    try:
+        schema = parquet.read_schema(path)
+    except errors as error:
+        raise LabseError(
+            f"{path}: not a whole Parquet file ({_one_line(error)}); fetch it again"
+        ) from None
+    return Table(path, "row", tuple(schema.names), partial(_iter_parquet, path, schema))
+
+
+def _iter_parquet(path: Path, schema: "pyarrow.Schema", columns: _Columns) -> Iterator[Row]:
+    for column in columns:
+        if not _is_text_type(schema.field(column).type):
+            raise LabseError(
+                f"{path}: column {column!r} is {schema.field(column).type}; expected string"
+            )
+    number = 0
+    for batch in _iter_batches(path, columns):
+        texts = [_list_texts(path, number, column, batch.column(column)) for column in columns]
+        yield from zip(itertools.count(number + 1), zip(*texts, strict=True))
+        number += batch.num_rows
+
+
+def _iter_batches(path: Path, columns: _Columns) -> Iterator["pyarrow.RecordBatch"]:
+    parquet = require("pyarrow.parquet", "parquet")
+    errors = (require("pyarrow", "parquet").ArrowException, OSError)
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
+                yield batch
+                number += batch.num_rows
+    except errors as error:
+        raise LabseError(
+            f"{path}: damaged after row {number} ({_one_line(error)}); fetch it again"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _is_text_type(column_type: "pyarrow.DataType") -> bool:
+    types = require("pyarrow", "parquet").types
+    if types.is_dictionary(column_type):
+        column_type = column_type.value_type
+    return bool(
+        types.is_string(column_type)
+        or types.is_large_string(column_type)
+        or types.is_string_view(column_type)
+    )
+
+
+def _list_texts(path: Path, offset: int, column: str, array: "pyarrow.Array") -> list[str]:
+    """Returns the values of one batch that begins after row `offset`."""
+    try:
+        texts = _decode_texts(array)
+    except UnicodeDecodeError:
+        last = offset + len(array)
+        raise LabseError(
+            f"{path}, rows {offset + 1} to {last}: column {column!r} is not valid UTF-8"
+        ) from None
+    for number, text in enumerate(texts, start=offset + 1) if None in texts else ():
+        if text is None:
+            raise LabseError(f"{path}, row {number}: column {column!r} is null; expected a string")
+    return cast("list[str]", texts)
+
+
+def _decode_texts(array: "pyarrow.Array") -> list[str | None]:
+    if array.null_count or not hasattr(array, "dictionary"):
+        return list(array.to_pylist())
+    words = array.dictionary.to_pylist()  # 40 times as fast as array.to_pylist() in pyarrow 26.
+    return [words[index] for index in array.indices.to_numpy().tolist()]

@@ -1,0 +1,45 @@
+"""Progressive stacking from zero layers: new layers that change nothing at first."""
+
+import torch
+from torch import nn
+
+from labse.dual_encoder.model import DualEncoder
+
+__all__ = ["grow_from_bag"]
+
+
+@torch.no_grad()
+def grow_from_bag(bag: DualEncoder, num_hidden_layers: int) -> DualEncoder:
+    """Puts layers on top of a model without any; the result gives the same vectors.
+
+    A new layer writes nothing into the residual path, for its two output matrices are 0. What
+    remains of it are layer norms, and these are the identity on a normalised vector; so the scale
+    and shift of the bag's own norm move into the projection first: with x the normalised vector,
+
+        W (gamma * x + beta) + b = (W diag(gamma)) x + (W beta + b).
+
+    Args:
+        bag: zero layers, mean pooling, projection `linear` or `tanh`.
+        num_hidden_layers: layers of the result.
+
+    Raises:
+        ValueError: the model has layers, or no projection to take the scale.
+    """
+    config = bag.config
+    if config.bert.num_hidden_layers or config.pooling != "mean" or bag.dense is None:
+        raise ValueError("only a mean-pooled model without layers and with a projection can grow")
+
+    bert = config.bert.model_copy(update={"num_hidden_layers": num_hidden_layers})
+    grown = DualEncoder(config.model_copy(update={"bert": bert}))
+    grown.bert.embeddings.load_state_dict(bag.bert.embeddings.state_dict())
+    dense = grown.dense
+    assert dense is not None
+    norm = grown.bert.embeddings.norm
+    dense.bias.copy_(bag.dense.weight @ norm.bias + bag.dense.bias)
+    dense.weight.copy_(bag.dense.weight * norm.weight)
+    norm.reset_parameters()
+
+    for layer in grown.bert.layers:
+        for output in (layer.attention.output, layer.feed_forward.output):  # type: ignore[union-attr]
+            nn.init.zeros_(output.weight)  # type: ignore[union-attr, arg-type]
+    return grown

@@ -1,0 +1,52 @@
+"""The translation-ranking loss: bidirectional additive margin softmax over in-batch negatives.
+
+Dimensions: B pairs, D embedding.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["additive_margin_softmax"]
+
+
+def additive_margin_softmax(
+    source: Tensor, target: Tensor, *, logit_scale: float, logit_margin: float
+) -> Tensor:
+    """Returns the loss of ranking each sentence's translation first among the batch, both ways.
+
+    With phi(i, j) = cos(source_i, target_j) - margin * [i = j] (paper, section 2.2, equations 2-4):
+
+        L  = -1/B sum_i log exp(scale * phi(i, i)) / sum_j exp(scale * phi(i, j))   source to target
+        L' = the same with source and target exchanged                              target to source
+        loss = L + L'                                                      summed, not averaged
+
+    The margin is inside the scale, as in Google's code (official/projects/labse, `logit_scale` 100
+    and `logit_margin` 0.3), so a pair must win by 30 logits there.
+
+    Args:
+        source: (B, D) unit rows.
+        target: (B, D) unit rows; row i translates row i of `source`, all other rows are negatives.
+        logit_scale: factor on cosines; 1 never learns, since the softmax stays almost uniform.
+        logit_margin: subtracted from the cosine of each true pair.
+
+    Returns:
+        A float32 scalar (float64 for float64 inputs).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if source.shape != target.shape:
+        raise ValueError(f"source is {tuple(source.shape)} and target {tuple(target.shape)}")
+
+    cosines_BB = source @ target.T
+    cosines_BB = cosines_BB.to(torch.promote_types(cosines_BB.dtype, torch.float32))
+    phi_BB = cosines_BB - logit_margin * torch.eye(
+        len(source), dtype=cosines_BB.dtype, device=source.device
+    )
+    logits_BB = logit_scale * phi_BB
+
+    labels = torch.arange(len(source), device=source.device)
+    forward = F.cross_entropy(logits_BB, labels)
+    backward = F.cross_entropy(logits_BB.T, labels)
+    return forward + backward

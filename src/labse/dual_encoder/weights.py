@@ -1,0 +1,155 @@
+"""Weights as NumPy arrays: read from safetensors, named as `BertModel` names them, checked.
+
+Takes: safetensors files (float32, float16 or bfloat16). Gives: float32 arrays of the right shape.
+Source: transformers `BertModel.state_dict()`; https://github.com/huggingface/safetensors, format.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize, safe_open
+
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.errors import LabseError
+
+__all__ = ["check_weights", "expected_shapes", "read_bert_weights", "read_tensors"]
+
+_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Reads every tensor of a safetensors file and casts it to float32.
+
+    Raises:
+        LabseError: no such file, a damaged one, or a type other than float32, float16, bfloat16.
+    """
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            dtypes = {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
+            if "BF16" not in dtypes.values():
+                arrays = {name: handle.get_tensor(name) for name in dtypes}
+                return _cast_tensors(path, arrays, dtypes)
+        # NumPy has no bfloat16, and safetensors gives none; so take the bytes.
+        return _cast_tensors(path, _read_raw(path, dtypes), dtypes)
+    except SafetensorError as error:
+        raise LabseError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
+    except OSError as error:
+        raise LabseError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_bert_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Reads the encoder out of a safetensors file of a `BertModel` or of a model with a head.
+
+    The prefix `bert.` is taken off and heads beside it are left out, as are the pooler (sentence
+    vectors take the Dense module) and the buffer of positions; gamma and beta get today's names.
+
+    Raises:
+        LabseError: see `read_tensors`.
+    """
+    tensors = read_tensors(path)
+    if any(name.startswith("bert.") for name in tensors):
+        tensors = {
+            name.removeprefix("bert."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("bert.")
+        }
+    return {
+        _modern_name(name): tensor
+        for name, tensor in tensors.items()
+        if not name.startswith("pooler.") and name != "embeddings.position_ids"
+    }
+
+
+def expected_shapes(config: DualEncoderConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the name and shape of every weight: those of `BertModel`, then the dense layer."""
+    bert = config.bert
+    hidden, inner = bert.hidden_size, bert.intermediate_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (bert.vocab_size, hidden),
+        "embeddings.position_embeddings.weight": (bert.max_position_embeddings, hidden),
+        "embeddings.token_type_embeddings.weight": (bert.type_vocab_size, hidden),
+        "embeddings.LayerNorm.weight": (hidden,),
+        "embeddings.LayerNorm.bias": (hidden,),
+    }
+    for layer in range(bert.num_hidden_layers):
+        prefix = f"encoder.layer.{layer}"
+        linear = {f"attention.self.{part}": (hidden, hidden) for part in ("query", "key", "value")}
+        linear["attention.output.dense"] = (hidden, hidden)
+        linear["intermediate.dense"] = (inner, hidden)
+        linear["output.dense"] = (hidden, inner)
+        for name, (rows, columns) in linear.items():
+            shapes[f"{prefix}.{name}.weight"] = (rows, columns)
+            shapes[f"{prefix}.{name}.bias"] = (rows,)
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes[f"{prefix}.{name}.weight"] = (hidden,)
+            shapes[f"{prefix}.{name}.bias"] = (hidden,)
+    if config.projection != "none":
+        shapes["dense.weight"] = (config.output_size, hidden)
+        shapes["dense.bias"] = (config.output_size,)
+    return shapes
+
+
+def check_weights(
+    config: DualEncoderConfig, weights: Mapping[str, NDArray[np.float32]], *, where: str
+) -> None:
+    """Checks that every weight is there, of its shape and finite, and that there is no other.
+
+    Raises:
+        LabseError: the first that is not; `where` names the folder in the message.
+    """
+    shapes = expected_shapes(config)
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise LabseError(
+                f"{where}: the weight {name!r} is missing; the file belongs to another "
+                "architecture or was cut"
+            )
+        if weights[name].shape != shape:
+            raise LabseError(
+                f"{where}: the weight {name!r} has shape {weights[name].shape}, the "
+                f"configuration says {shape}; the files belong to different models"
+            )
+        if not np.isfinite(weights[name]).all():
+            raise LabseError(
+                f"{where}: the weight {name!r} holds NaN or infinite values; "
+                "its training diverged, take an earlier checkpoint"
+            )
+    if unknown := sorted(set(weights) - set(shapes)):
+        raise LabseError(f"{where}: {unknown[0]!r} is not a weight of this architecture")
+
+
+def _cast_tensors(
+    path: Path, arrays: Mapping[str, NDArray[np.generic]], dtypes: Mapping[str, str]
+) -> dict[str, NDArray[np.float32]]:
+    tensors = {}
+    for name, array in arrays.items():
+        if name.endswith("position_ids"):
+            continue  # An int64 buffer of older files: 0, 1, 2, ...
+        if dtypes[name] not in _DTYPES:
+            raise LabseError(
+                f"{path}: the weight {name!r} is of type {dtypes[name]}; save the model in "
+                "float32, float16 or bfloat16"
+            )
+        if dtypes[name] == "BF16":  # The upper half of a float32.
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
+    return tensors
+
+
+def _read_raw(path: Path, dtypes: Mapping[str, str]) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+        dtype = _DTYPES.get(dtypes[name], np.uint8)
+        array = np.frombuffer(tensor["data"], dtype=dtype)
+        arrays[name] = array if dtype is np.uint8 else array.reshape(tensor["shape"])
+    return arrays
+
+
+def _modern_name(name: str) -> str:
+    for legacy, modern in _LEGACY_ENDINGS.items():
+        if name.endswith(legacy):
+            return name.removesuffix(legacy) + modern
+    return name

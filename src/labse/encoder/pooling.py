@@ -1,0 +1,58 @@
+"""From hidden states to unit vectors, in NumPy float32.
+
+Dimensions: B sentences, S tokens, H hidden, D embedding.
+Source: paper, section 2.1; mean as in sentence-transformers: over all real tokens, [CLS] and [SEP]
+included.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.dual_encoder.config import DualEncoderConfig
+
+__all__ = ["normalize_rows", "pool_tokens", "project_and_normalize"]
+
+
+def pool_tokens(
+    hidden_states: NDArray[np.float32],
+    lengths: NDArray[np.int64],
+    pooling: Literal["cls", "mean"],
+) -> NDArray[np.float32]:
+    """Returns (B, H): the first state of each sentence, or the mean of its real ones.
+
+    Args:
+        hidden_states: (B, S, H), padded on the right.
+        lengths: (B,) real tokens of each sentence, at least 1.
+        pooling: which of the two.
+    """
+    if pooling == "cls":
+        return hidden_states[:, 0]
+    is_real = np.arange(hidden_states.shape[1]) < lengths[:, None]  # (B, S)
+    weights = (is_real / lengths[:, None]).astype(np.float32)
+    # A select and not only a product: a runtime may leave anything, NaN too, in the padding.
+    states = np.where(is_real[:, :, None], hidden_states, np.float32(0))
+    pooled: NDArray[np.float32] = np.matmul(weights[:, None, :], states)[:, 0]
+    return pooled
+
+
+def project_and_normalize(
+    pooled: NDArray[np.float32],
+    config: DualEncoderConfig,
+    weights: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Returns (B, D) unit rows: tanh(W x + b), W x + b or x, divided by its L2 norm."""
+    if config.projection != "none":
+        pooled = pooled @ weights["dense.weight"].T + weights["dense.bias"]
+    if config.projection == "tanh":
+        pooled = np.tanh(pooled)
+    return normalize_rows(pooled)
+
+
+def normalize_rows(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divides rows by their L2 norm; a row of zeros stays one."""
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit

@@ -1,0 +1,208 @@
+"""A model on CTranslate2: built once from our weights, cached, run on the CPU in float32 or int8.
+
+Takes: a `ModelFolder`, ragged token ids. Gives: (B, D) float32 unit rows.
+Source: OpenNMT/CTranslate2, `specs.transformer_spec` and the mapping of its `BertLoader`.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.dual_encoder.folder import ModelFolder
+from labse.encoder.pooling import pool_tokens, project_and_normalize
+from labse.errors import ResourceError, UsageError
+
+__all__ = ["CTranslate2Runtime"]
+
+_logger = logging.getLogger(__name__)
+_BATCH_TOKENS = 4096  # Best of 1024, 4096 and 16384 with six layers of 384, int8, two cores.
+_CACHE_FORMAT = "1"  # Part of the key: a change of the mapping below must not meet old files.
+# CTranslate2 names the type of the weights and, after the underscore, that of the rest.
+_COMPUTE_TYPES = {"float32": "float32", "int8": "int8_float32"}
+
+
+class CTranslate2Runtime:
+    """Embeds with CTranslate2, which skips padding and calls its own kernels for each CPU.
+
+    Pooling, the dense layer and the norm are NumPy float32. The converted model is kept under
+    `$LABSE_CACHE`, else `$XDG_CACHE_HOME/labse`, else `~/.cache/labse`, under the SHA-256 of its
+    weights; where that cannot be written it is converted at each start. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        *,
+        precision: Literal["float32", "int8"] = "float32",
+        threads: int | None = None,
+    ) -> None:
+        """Converts the model, or takes it from the cache.
+
+        Args:
+            model: a model with at least one layer.
+            precision: of the matrices; "int8" takes a quarter of the memory.
+            threads: CPU threads of one batch; None takes the CPUs that this process may use.
+
+        Raises:
+            UsageError: the model has no layers, or this CPU has no int8.
+            ResourceError: there is no room for the converted model.
+        """
+        if not model.config.bert.num_hidden_layers:
+            raise UsageError(
+                "CTranslate2 needs at least one layer, this model has none; "
+                "use the runtime numpy or torch"
+            )
+        compute_type = _COMPUTE_TYPES[precision]
+        if compute_type not in ctranslate2.get_supported_compute_types("cpu"):
+            raise UsageError(f"CTranslate2 has no {precision} on this CPU; use float32")
+        self._config = model.config
+        self._dense = {name: w for name, w in model.weights.items() if name.startswith("dense.")}
+        self._encoder = _load_converted(model, compute_type, threads=threads or _count_cpus())
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that suits this runtime, padding included."""
+        return _BATCH_TOKENS
+
+    @property
+    def embedding_size(self) -> int:
+        """D, the width of a vector."""
+        return self._config.output_size
+
+    def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each."""
+        if not len(input_ids):
+            return np.empty((0, self.embedding_size), np.float32)
+        ids = [np.asarray(sentence).tolist() for sentence in input_ids]
+        lengths = np.array([len(sentence) for sentence in ids], dtype=np.int64)
+        output = self._encoder.forward_batch(ids)
+        hidden_BSH = np.array(output.last_hidden_state, dtype=np.float32)
+        pooled_BH = pool_tokens(hidden_BSH, lengths, self._config.pooling)
+        return project_and_normalize(pooled_BH, self._config, self._dense)
+
+
+def _count_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: those that this process may use.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load_converted(model: ModelFolder, compute_type: str, *, threads: int) -> ctranslate2.Encoder:
+    """Loads the converted model from the cache; makes it first if it is not there or damaged."""
+    cache = _cache_folder()
+    cached = cache / _cache_key(model, compute_type)
+    if cached.is_dir():
+        try:
+            return _load(cached, compute_type, threads)
+        except RuntimeError as error:
+            _logger.warning("%s: damaged (%s); converting the model again", cached, error)
+            shutil.rmtree(cached, ignore_errors=True)
+
+    for parent in (cache, None):  # None: the folder for temporary files.
+        try:
+            if parent:
+                parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=parent, prefix=".converting-") as scratch:
+                converted = Path(scratch) / "model"
+                converted.mkdir()
+                _convert(model, compute_type, converted)
+                encoder = _load(converted, compute_type, threads)
+                if parent:
+                    # It has been loaded, so it is whole. Another process may have been faster.
+                    with contextlib.suppress(OSError):
+                        converted.rename(cached)
+                return encoder
+        except OSError as error:
+            _logger.warning("%s: cannot keep the converted model: %s", parent, error)
+    raise ResourceError(
+        f"no room for the converted model, neither in {cache} nor in {tempfile.gettempdir()}; "
+        "set LABSE_CACHE to a folder on a larger disk"
+    )
+
+
+def _load(folder: Path, compute_type: str, threads: int) -> ctranslate2.Encoder:
+    return ctranslate2.Encoder(
+        str(folder), device="cpu", compute_type=compute_type, intra_threads=threads
+    )
+
+
+def _cache_folder() -> Path:
+    if folder := os.environ.get("LABSE_CACHE"):
+        return Path(folder) / "ctranslate2"
+    parent = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(parent) / "labse" / "ctranslate2"
+
+
+def _cache_key(model: ModelFolder, compute_type: str) -> str:
+    """Names what the converted model depends on: the encoder's weights, heads and precision."""
+    bert = model.config.bert
+    digest = hashlib.sha256(
+        f"{_CACHE_FORMAT} {compute_type} {bert.num_attention_heads} {bert.layer_norm_eps}".encode()
+    )
+    for name in sorted(name for name in model.weights if not name.startswith("dense.")):
+        digest.update(f"{name} {model.weights[name].shape}".encode())
+        digest.update(np.ascontiguousarray(model.weights[name]).data)
+    return digest.hexdigest()[:32]
+
+
+def _convert(model: ModelFolder, compute_type: str, folder: Path) -> None:
+    # Not at the top: `specs` imports torch where it is installed, which takes seconds, and a
+    # cached model needs none of it.
+    from ctranslate2.specs import common_spec, transformer_spec
+
+    bert = model.config.bert
+    encoder = transformer_spec.TransformerEncoderSpec(
+        bert.num_hidden_layers,
+        bert.num_attention_heads,
+        pre_norm=False,
+        activation=common_spec.Activation.GELU,
+        layernorm_embedding=True,
+        num_source_embeddings=2,
+        embeddings_merge=common_spec.EmbeddingsMerge.ADD,
+    )
+    spec = transformer_spec.TransformerEncoderModelSpec(encoder)
+    _fill_spec(spec.encoder, model.weights)
+    spec.register_vocabulary([str(number) for number in range(bert.vocab_size)])  # Never looked up.
+    spec.config.layer_norm_epsilon = bert.layer_norm_eps
+    spec.validate()
+    spec.optimize(quantization=compute_type)
+    spec.save(str(folder))
+
+
+def _fill_spec(
+    spec: "ctranslate2.specs.TransformerEncoderSpec",
+    weights: Mapping[str, NDArray[np.float32]],
+) -> None:
+    def fill_linear(linear: "ctranslate2.specs.common_spec.LinearSpec", *names: str) -> None:
+        linear.weight = np.concatenate([weights[f"{name}.weight"] for name in names])
+        linear.bias = np.concatenate([weights[f"{name}.bias"] for name in names])
+
+    def fill_norm(norm: "ctranslate2.specs.common_spec.LayerNormSpec", name: str) -> None:
+        norm.gamma, norm.beta = weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+    spec.scale_embeddings = False
+    # Copies: CTranslate2 scales and rounds in place when it quantizes.
+    spec.embeddings[0].weight = weights["embeddings.word_embeddings.weight"].copy()
+    spec.embeddings[1].weight = weights["embeddings.token_type_embeddings.weight"].copy()
+    spec.position_encodings.encodings = weights["embeddings.position_embeddings.weight"]
+    fill_norm(spec.layernorm_embedding, "embeddings.LayerNorm")
+
+    for index, layer in enumerate(spec.layer):
+        name = f"encoder.layer.{index}"
+        parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+        fill_linear(layer.self_attention.linear[0], *parts)
+        fill_linear(layer.self_attention.linear[1], f"{name}.attention.output.dense")
+        fill_norm(layer.self_attention.layer_norm, f"{name}.attention.output.LayerNorm")
+        fill_linear(layer.ffn.linear_0, f"{name}.intermediate.dense")
+        fill_linear(layer.ffn.linear_1, f"{name}.output.dense")
+        fill_norm(layer.ffn.layer_norm, f"{name}.output.LayerNorm")

@@ -1,0 +1,122 @@
+"""A model without layers in NumPy: gather rows, normalise, pool.
+
+Dimensions: B sentences, S tokens, H hidden, D embedding, V vocabulary.
+Source: the embedding layer of BERT (Devlin et al., arXiv 1810.04805), rearranged as noted below.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.dual_encoder.folder import ModelFolder
+from labse.encoder.pooling import project_and_normalize
+from labse.errors import UsageError
+
+__all__ = ["NumpyRuntime"]
+
+_BATCH_TOKENS = 16_384  # Fewer and larger dense products than at 4096: 1.3 to 2 times as fast.
+_CHUNK_TOKENS = 2048  # 2048 x 384 float32 is 3 MiB: what a step touches stays in the cache.
+
+
+class NumpyRuntime:
+    """Embeds with a model of zero layers: LayerNorm(word + position + type), pooled, projected.
+
+    A layer norm subtracts the mean of x and divides by its deviation. The mean is linear, so it is
+    taken out of the tables once; a sentence then costs one gather, one sum of squares for each
+    token and one weighted sum:  mean_s((w_s + p_s) / sigma_s) * gamma + beta.
+
+    One thread: on a 2-core machine this takes a third of the time that the tokenizer takes.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        *,
+        precision: Literal["float32", "int8"] = "float32",
+    ) -> None:
+        """Prepares the tables.
+
+        Args:
+            model: a model whose `num_hidden_layers` is 0.
+            precision: "int8" keeps the word table as int8 with one scale a row, a quarter of the
+                memory; the arithmetic is float32 in both.
+
+        Raises:
+            UsageError: the model has layers.
+        """
+        if model.config.bert.num_hidden_layers:
+            raise UsageError(
+                "the numpy runtime computes models without layers only, this one has "
+                f"{model.config.bert.num_hidden_layers}; use ctranslate2 or torch"
+            )
+        self._config = model.config
+        self._dense = {name: w for name, w in model.weights.items() if name.startswith("dense.")}
+        self._gamma = model.weights["embeddings.LayerNorm.weight"]
+        self._beta = model.weights["embeddings.LayerNorm.bias"]
+
+        position = model.weights["embeddings.position_embeddings.weight"]
+        token_type = model.weights["embeddings.token_type_embeddings.weight"][0]
+        self._position = _center_rows(position + token_type)  # (max positions, H)
+        self._word: NDArray[np.float32] | NDArray[np.int8]  # (V, H)
+        self._scale: NDArray[np.float32] | None = None  # (V, 1)
+        self._word = word = _center_rows(model.weights["embeddings.word_embeddings.weight"])
+        if precision == "int8":
+            self._word, self._scale = _quantize_rows(word)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that suits this runtime, padding included."""
+        return _BATCH_TOKENS
+
+    @property
+    def embedding_size(self) -> int:
+        """D, the width of a vector."""
+        return self._config.output_size
+
+    def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each."""
+        lengths = np.fromiter((len(ids) for ids in input_ids), np.int64, len(input_ids))
+        pooled = np.empty((len(input_ids), self._config.bert.hidden_size), np.float32)
+        for rows in _equal_length_chunks(lengths):
+            pooled[rows] = self._pool(np.array([input_ids[row] for row in rows], dtype=np.int64))
+        return project_and_normalize(pooled, self._config, self._dense)
+
+    def _pool(self, ids_BS: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns (B, H), the pooled embedding layer of B sentences of one length."""
+        if self._config.pooling == "cls":
+            ids_BS = ids_BS[:, :1]
+
+        states_BSH = self._word[ids_BS].astype(np.float32, copy=False)
+        if self._scale is not None:
+            states_BSH *= self._scale[ids_BS]
+        states_BSH += self._position[: ids_BS.shape[1]]
+
+        variances_BS = np.einsum("bsh,bsh->bs", states_BSH, states_BSH) / states_BSH.shape[2]
+        weights_BS = 1 / np.sqrt(variances_BS + np.float32(self._config.bert.layer_norm_eps))
+        pooled_BH = np.einsum("bs,bsh->bh", weights_BS / states_BSH.shape[1], states_BSH)
+        result: NDArray[np.float32] = pooled_BH * self._gamma + self._beta
+        return result
+
+
+def _center_rows(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    centered: NDArray[np.float32] = table - table.mean(axis=1, keepdims=True)
+    return centered
+
+
+def _quantize_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Returns int8 rows and one scale a row, such that rows * scale is the table, nearly."""
+    scale = np.maximum(np.abs(table).max(axis=1, keepdims=True) / 127, np.finfo(np.float32).tiny)
+    return np.rint(table / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _equal_length_chunks(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Splits rows into runs of one length, each of at most `_CHUNK_TOKENS` tokens."""
+    order = np.argsort(lengths, kind="stable")
+    edges = np.flatnonzero(np.diff(lengths[order])) + 1
+    chunks = []
+    for rows in np.split(order, edges) if len(order) else []:
+        size = max(_CHUNK_TOKENS // int(lengths[rows[0]]), 1)
+        chunks += [rows[start : start + size] for start in range(0, len(rows), size)]
+    return chunks

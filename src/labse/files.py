@@ -1,0 +1,194 @@
+r"""Files: lines in, whole files out, and the manifest beside every artifact.
+
+Takes: paths (plain, `.gz`, `.zst`; `-` is standard input).
+Gives: strict UTF-8 lines split on `\n` only; files that appear under their name only when whole.
+Source: docs/design.md, promises.
+"""
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, cast
+
+import zstandard
+
+from labse.errors import LabseError, ResourceError
+
+__all__ = [
+    "MANIFEST_NAME",
+    "format_suffix",
+    "read_json",
+    "read_lines",
+    "sha256_file",
+    "write_atomic",
+    "write_json",
+]
+
+MANIFEST_NAME = "manifest.json"
+_COMPRESSIONS = (".gz", ".zst")
+_CHUNK_BYTES = 1 << 20
+# A zstd block of 4 bytes may stand for 128 KiB, so compressed bytes go in small steps: 1 KiB reads
+# text as fast as 1 MiB does (python-zstandard 0.25, measured), and memory stays bounded.
+_ZSTD_STEP_BYTES = 1 << 10
+
+
+def format_suffix(path: str | Path) -> str:
+    """Returns the suffix that names the format, `.tsv` for `pairs.tsv.gz`; `""` if none."""
+    path = Path(path)
+    return (Path(path.stem).suffix if path.suffix in _COMPRESSIONS else path.suffix).lower()
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    r"""Yields each line without its end (`\n` or `\r\n`), without a byte order mark.
+
+    Only `\n` ends a line: U+2028, U+0085 and form feeds stay inside, where str.splitlines would
+    shift every later row. Memory is bounded by the longest line.
+
+    Raises:
+        LabseError: no such file, invalid UTF-8 (with file and line), or a truncated archive.
+    """
+    number = 0
+    try:
+        for number, raw in enumerate(_iter_raw_lines(path), start=1):
+            line = raw.removesuffix(b"\r")
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            yield line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LabseError(
+            f"{path}, line {number}: not valid UTF-8 (byte {error.start + 1} of the line); "
+            "convert the file first, for example with iconv"
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        raise LabseError(
+            f"{path}: the archive is damaged or cut short after line {number} ({error}); "
+            "fetch or compress it again"
+        ) from None
+
+
+def _iter_raw_lines(path: str | Path) -> Iterator[bytes]:
+    pending: list[bytes] = []
+    for chunk in _iter_chunks(path):
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        if rest:
+            yield b"".join(pending)
+            yield from rest[:-1]
+            pending = [rest[-1]]
+    if last := b"".join(pending):
+        yield last
+
+
+def _iter_chunks(path: str | Path) -> Iterator[bytes]:
+    with _open_binary(path) as stream:
+        suffix = Path(path).suffix
+        if suffix in _COMPRESSIONS and Path(path).is_file() and not Path(path).stat().st_size:
+            raise EOFError("it has 0 bytes")
+        if suffix == ".gz":
+            stream = cast("BufferedReader", gzip.GzipFile(fileobj=stream))
+        chunks = iter(lambda: stream.read(_CHUNK_BYTES), b"")
+        yield from _unzstd(chunks) if suffix == ".zst" else chunks
+
+
+def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses concatenated frames; unlike `stream_reader`, notices a frame cut short."""
+    frame = None
+    for step in _slice(chunks, _ZSTD_STEP_BYTES):
+        while step:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield from _slice([frame.decompress(step)], _CHUNK_BYTES)
+            step = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise EOFError("the last frame has no end")
+
+
+def _slice(chunks: Iterable[bytes], num_bytes: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), num_bytes):
+            yield chunk[start : start + num_bytes]
+
+
+@contextlib.contextmanager
+def _open_binary(path: str | Path) -> Iterator[BufferedReader]:
+    if str(path) == "-":
+        yield cast("BufferedReader", sys.stdin.buffer)
+        return
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115
+    except FileNotFoundError:
+        raise LabseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise LabseError(f"{path}: cannot be read: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
+    """Opens a temporary file beside `path` that takes its name when the block ends well.
+
+    After an error or a kill nothing stands under `path` but what stood there before.
+
+    Raises:
+        ResourceError: `path` is or lies in something that cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        is_own = error.filename is not None and str(error.filename) == str(temporary)
+        is_full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_own or is_full:  # Another file may fail inside the block; that is not ours to tell.
+            raise ResourceError(f"{path}: cannot be written: {error.strerror}") from None
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Returns the SHA-256 of the bytes on disk, in hexadecimal.
+
+    Raises:
+        LabseError: the file cannot be read.
+    """
+    with _open_binary(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: str | Path) -> dict[str, object]:
+    """Returns the object in a JSON file.
+
+    Raises:
+        LabseError: no such file, or it does not hold one JSON object.
+    """
+    with _open_binary(path) as stream:
+        payload = stream.read()
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise LabseError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise LabseError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_json(path: str | Path, value: Mapping[str, object]) -> None:
+    """Writes one JSON object, indented, atomically."""
+    with write_atomic(path) as stream:
+        stream.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")

@@ -1,0 +1,56 @@
+"""What mining and evaluation ask of an encoder, and the checks on what it returns.
+
+Takes: an encoder and sentences. Gives: one finite vector a sentence, or an error that names it.
+Source: docs/design.md, promises ("a NaN vector is never returned").
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.errors import LabseError
+
+__all__ = ["Encoder", "encode_sentences"]
+
+_SHOWN_CHARACTERS = 60
+
+
+class Encoder(Protocol):
+    """Anything that embeds sentences."""
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns (N, D) float32, one row a sentence, in their order."""
+
+
+def encode_sentences(encoder: Encoder, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """Embeds sentences in one call and checks the rows; they need not be unit rows.
+
+    Raises:
+        LabseError: not one row of floats a sentence, or a row with NaN, infinity or only zeros.
+    """
+    try:
+        embeddings = np.asarray(encoder.encode(sentences))
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise LabseError("the encoder returned rows of different widths") from None
+    if embeddings.ndim != 2 or not np.issubdtype(embeddings.dtype, np.floating):
+        raise LabseError(
+            "the encoder must return floats of shape (sentences, dimensions), "
+            f"not {embeddings.dtype} of shape {embeddings.shape}"
+        )
+    if len(embeddings) != len(sentences):
+        raise LabseError(
+            f"the encoder returned {len(embeddings)} rows for {len(sentences)} sentences"
+        )
+    # Row by row sums of squares: no boolean copy of the whole array.
+    squares = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
+    for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))[:1]:
+        fault = "only zeros" if squares[row] == 0 else "NaN or infinity"
+        raise LabseError(
+            f"the encoder returned {fault} for {sentences[row][:_SHOWN_CHARACTERS]!r} "
+            f"(sentence {row}, from 0)"
+        )
+    return embeddings.astype(np.float32, copy=False)

@@ -1,0 +1,129 @@
+"""Checkpoints: a folder a step, complete or absent, never unpickled."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from labse.errors import LabseError, ResourceError
+from labse.files import read_json, write_json
+
+__all__ = [
+    "Checkpoint",
+    "latest_checkpoint",
+    "load_optimizer_tensors",
+    "optimizer_tensors",
+    "save_checkpoint",
+]
+
+_PREFIX = "step-"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state after `step` updates.
+
+    Attributes:
+        step: updates done.
+        tensors: weights, optimizer moments and generator states by name.
+        config: the configuration of the run, as JSON values.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    config: dict[str, object]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
+    """Writes `folder/step-N` and deletes all but the `keep` newest.
+
+    The folder gets its name by a rename after everything in it is on the disk.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written; older ones are intact.
+    """
+    final = folder / f"{_PREFIX}{checkpoint.step:09d}"
+    temporary = folder / f".{final.name}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_file(
+            {k: v.contiguous() for k, v in checkpoint.tensors.items()},
+            temporary / "state.safetensors",
+        )
+        _fsync(temporary / "state.safetensors")
+        write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.replace(final)
+        _fsync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise ResourceError(f"{final}: the checkpoint cannot be written: {error}") from None
+    for old in _folders(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Returns the newest checkpoint, or None if there is none.
+
+    Raises:
+        LabseError: it is damaged; the message names the folder to delete.
+    """
+    folders = _folders(folder)
+    if not folders:
+        return None
+    newest = folders[-1]
+    try:
+        state = read_json(newest / "state.json")
+        tensors = load_file(newest / "state.safetensors")
+        step, config = state["step"], state["config"]
+    except (OSError, KeyError, SafetensorError, LabseError) as error:
+        raise LabseError(
+            f"{newest}: damaged checkpoint ({error}); delete this folder to resume from an older"
+        ) from None
+    assert isinstance(step, int)
+    assert isinstance(config, dict)
+    return Checkpoint(step, tensors, config)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """Flattens the state of an optimizer to named tensors, numbers included."""
+    states: Mapping[int, Mapping[str, Tensor | float]] = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{index}.{key}": torch.as_tensor(value)
+        for index, state in states.items()
+        for key, value in state.items()
+    }
+
+
+def load_optimizer_tensors(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str
+) -> None:
+    """Restores what `optimizer_tensors` gave, into an optimizer built the same way."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix + "."):
+            index, key = name.removeprefix(prefix + ".").split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,170 @@
+"""The tokenizer: BERT's, cased, on our vocabulary.
+
+Takes: a vocabulary. Gives: a `tokenizers.Tokenizer` and the files that Hugging Face loads.
+Source: BERT's FullTokenizer; transformers `BertTokenizerFast`, whose ids ours equal.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers.models import WordPiece
+from tokenizers.processors import TemplateProcessing
+
+from labse.errors import LabseError
+from labse.files import read_json, read_lines, write_atomic, write_json
+from labse.vocab.counts import build_normalizer, build_splitter
+
+__all__ = [
+    "CONTINUATION",
+    "MAX_WORD_CHARS",
+    "SPECIAL_TOKENS",
+    "build_tokenizer",
+    "load_tokenizer",
+    "save_vocabulary",
+]
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CONTINUATION = "##"  # Marks a piece that does not begin its word.
+MAX_WORD_CHARS = 1000  # BERT: 100, see `build_tokenizer`.
+
+_VOCAB_NAME = "vocab.txt"
+_TOKENIZER_NAME = "tokenizer.json"
+_ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+
+
+def build_tokenizer(vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHARS) -> Tokenizer:
+    """Builds the tokenizer whose ids are the places in `vocab`.
+
+    Args:
+        vocab: the pieces; the five special tokens stand anywhere among them.
+        max_word_chars: a longer word becomes [UNK]. BERT's limit of 100 loses most of Thai, Lao,
+            Khmer and Burmese, whose phrases have no spaces. Google's LaBSE weights need 100.
+
+    Raises:
+        LabseError: a special token is missing, or a piece is empty, doubled or holds a line end.
+    """
+    _check_pieces(vocab, where="the vocabulary")
+    ids = {piece: number for number, piece in enumerate(vocab)}
+    tokenizer = Tokenizer(
+        WordPiece(
+            vocab=ids,
+            unk_token="[UNK]",
+            max_input_chars_per_word=max_word_chars,
+            continuing_subword_prefix=CONTINUATION,
+        )
+    )
+    tokenizer.normalizer = build_normalizer()
+    tokenizer.pre_tokenizer = build_splitter()
+    # Cleaning up turns "do not" into "don't"; without it, decoded text has the same ids again.
+    tokenizer.decoder = WordPieceDecoder(prefix=CONTINUATION, cleanup=False)
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return tokenizer
+
+
+def save_vocabulary(
+    folder: str | Path, vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHARS
+) -> None:
+    """Writes `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
+
+    transformers' `AutoTokenizer` gives our ids. The class it is told is the general one, because
+    `BertTokenizerFast` of transformers 5 builds itself anew from the pieces with the limit of 100
+    characters a word; on shorter words its ids are the same.
+
+    Raises:
+        LabseError: see `build_tokenizer`.
+        ResourceError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    tokenizer = build_tokenizer(vocab, max_word_chars=max_word_chars)
+    folder.mkdir(parents=True, exist_ok=True)
+    with write_atomic(folder / _VOCAB_NAME) as stream:
+        stream.write("".join(f"{piece}\n" for piece in vocab).encode())
+    with write_atomic(folder / _TOKENIZER_NAME) as stream:
+        stream.write(tokenizer.to_str(pretty=True).encode())
+
+    roles = dict(zip(_ROLES, SPECIAL_TOKENS, strict=True))
+    write_json(folder / "special_tokens_map.json", roles)
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "do_lower_case": False,
+            "strip_accents": False,
+            "tokenize_chinese_chars": True,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            **roles,
+        },
+    )
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """Loads `tokenizer.json` and checks it against `vocab.txt`.
+
+    Truncation and padding that the file may ask for are taken off: they are the caller's.
+
+    Raises:
+        LabseError: a file is missing or broken, a special token is missing, ids have gaps, or the
+            two files disagree.
+    """
+    path = Path(folder) / _TOKENIZER_NAME
+    read_json(path)  # Its errors name the file and what is wrong.
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing narrower.
+        raise LabseError(f"{path}: not a tokenizer: {error}; write the folder again") from None
+
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    pieces = _pieces_by_id(tokenizer.get_vocab(with_added_tokens=True), where=str(path))
+    _check_pieces(pieces, where=str(path))
+    vocab_path = Path(folder) / _VOCAB_NAME
+    _check_same(pieces, list(read_lines(vocab_path)), path=path, vocab_path=vocab_path)
+    return tokenizer
+
+
+def _pieces_by_id(ids: Mapping[str, int], *, where: str) -> list[str]:
+    pieces = sorted(ids, key=lambda piece: (ids[piece], piece))
+    for number, piece in enumerate(pieces):
+        if ids[piece] != number:
+            raise LabseError(
+                f"{where}: ids are not 0, 1, 2, ...: {piece!r} has {ids[piece]} in place of "
+                f"{number}; write the folder again"
+            )
+    return pieces
+
+
+def _check_pieces(pieces: Sequence[str], *, where: str) -> None:
+    lines: dict[str, int] = {}
+    for line, piece in enumerate(pieces, start=1):
+        if not piece or "\n" in piece or "\r" in piece:
+            raise LabseError(f"{where}: piece {line} is {piece!r}, empty or more than one line")
+        if piece in lines:
+            raise LabseError(
+                f"{where}: {piece!r} is there twice, as pieces {lines[piece]} and {line}"
+            )
+        lines[piece] = line
+    if missing := [token for token in SPECIAL_TOKENS if token not in lines]:
+        raise LabseError(
+            f"{where}: no special token {', '.join(missing)}; learn it with `labse vocab`"
+        )
+
+
+def _check_same(pieces: list[str], lines: list[str], *, path: Path, vocab_path: Path) -> None:
+    if len(pieces) != len(lines):
+        raise LabseError(
+            f"{vocab_path} has {len(lines)} entries, {path.name} has {len(pieces)}; "
+            "both must come from one run of `labse vocab`"
+        )
+    for number, (piece, line) in enumerate(zip(pieces, lines, strict=True), start=1):
+        if piece != line:
+            raise LabseError(
+                f"{vocab_path}, line {number}: {line!r}, but {path.name} has {piece!r}; "
+                "both must come from one run of `labse vocab`"
+            )

@@ -1,0 +1,22 @@
+"""Small things that many tests build on; no network, no clock, no home directory."""
+
+import os
+
+import pytest
+
+from labse.corpus.records import SentencePair
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def tiny_pairs() -> list[SentencePair]:
+    """Six pairs in four languages and three scripts, one of them an empty line."""
+    return [
+        SentencePair("Good morning.", "Guten Morgen.", "eng", "deu"),
+        SentencePair("Thank you.", "Danke.", "eng", "deu"),
+        SentencePair("Good morning.", "Доброе утро.", "eng", "rus"),
+        SentencePair("Thank you.", "Спасибо.", "eng", "rus"),
+        SentencePair("Thank you.", "谢谢。", "eng", "zho"),
+        SentencePair("", "", "eng", "zho"),
+    ]

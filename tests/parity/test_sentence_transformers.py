@@ -1,0 +1,218 @@
+"""Folders and vectors against sentence-transformers, both ways, for every runtime."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.dual_encoder.weights import expected_shapes
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+
+transformers = pytest.importorskip("transformers", reason="transformers is the oracle")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Its imports warn of what others deprecate.
+    sentence_transformers = pytest.importorskip(
+        "sentence_transformers", reason="sentence-transformers is the oracle"
+    )
+    from sentence_transformers.sentence_transformer import modules
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+# Universal Declaration of Human Rights, article 1, in scripts of each kind of spacing.
+SENTENCES = [
+    "All human beings are born free and equal in dignity and rights.",
+    "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
+    "Tất cả mọi người sinh ra đều được tự do và bình đẳng.",
+    "Все люди рождаются свободными и равными в своем достоинстве и правах.",
+    "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
+    "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق.",
+    "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.",
+    "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता प्राप्त है।",
+    "人人生而自由,在尊严和权利上一律平等。",
+    "すべての人間は、生まれながらにして自由である。",
+    "모든 인간은 태어날 때부터 자유로우며 평등하다.",
+    "มนุษย์ทั้งหลายเกิดมามีอิสระ",
+    "ყველა ადამიანი იბადება თავისუფალი და თანასწორი.",
+    "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው።",
+    "",
+    " \t ",
+    "Free 🎉 and equal",  # The emoji is no piece: [UNK].
+    "free",
+    "equal in dignity and rights " * 30,  # Far over max_seq_length.
+]
+CONFIGS: dict[str, dict[str, object]] = {
+    "cls-tanh": {"pooling": "cls", "projection": "tanh"},
+    "mean-linear": {"pooling": "mean", "projection": "linear", "embedding_size": 24},
+    "mean-none": {"pooling": "mean", "projection": "none"},
+    "zero-layers-mean-linear": {
+        "layers": 0, "pooling": "mean", "projection": "linear", "embedding_size": 24,
+    },
+    "zero-layers-mean-none": {"layers": 0, "pooling": "mean", "projection": "none"},
+}  # fmt: skip
+# Rounding of float32 (2^-24) over three layers stays far below; int8 keeps 8 bits of a matrix.
+MIN_COSINE = {"float32": 0.99999, "int8": 0.99, "bfloat16": 0.99}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def vocab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Characters, and a few whole words so that pieces differ in length."""
+    characters = sorted(set("".join(SENTENCES)) - {" ", "\t", "🎉"})
+    pieces = [
+        *characters,
+        *(f"##{character}" for character in characters),
+        "equal",
+        "##ity",
+        "人人",
+    ]
+    folder = tmp_path_factory.mktemp("vocab")
+    save_vocabulary(folder, [*SPECIAL_TOKENS, *pieces])
+    return folder
+
+
+def build_model(vocab_folder: Path, *, layers: int = 3, **settings: object) -> ModelFolder:
+    tokenizer = load_tokenizer(vocab_folder)
+    bert = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=48,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=60,
+    )
+    config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 40, **settings})
+    generator = np.random.default_rng(5)
+    weights = {}
+    for name, shape in expected_shapes(config).items():
+        # Pieces weigh more than what all sentences share, so that vectors differ.
+        scale = 1.0 if "word_embeddings" in name else 0.05 if len(shape) == 1 else 0.15
+        mean = float("Norm.weight" in name)
+        weights[name] = generator.normal(mean, scale, shape).astype(np.float32)
+    return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
+
+
+def encode_with_oracle(folder: Path) -> np.ndarray:
+    oracle = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+    return oracle.encode(SENTENCES, batch_size=4, show_progress_bar=False)
+
+
+def runtimes_of(layers: int) -> list[tuple[str, str]]:
+    own = "ctranslate2" if layers else "numpy"
+    return [(own, "float32"), (own, "int8"), ("torch", "float32"), ("torch", "bfloat16")]
+
+
+def assert_same_vectors(folder: Path, expected: np.ndarray, layers: int) -> None:
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
+    for runtime, precision in runtimes_of(layers):
+        encoder = SentenceEncoder.from_pretrained(folder, runtime=runtime, precision=precision)
+        similarities = encoder.encode(SENTENCES) @ expected.T
+        cosines = similarities.diagonal()
+        assert cosines.min() > MIN_COSINE[precision], (runtime, precision, cosines)
+        # Vectors of random models are alike, so ask too that none is nearer to another sentence's.
+        assert (cosines >= similarities.max(axis=1) - 1e-6).all(), (runtime, precision)
+        assert encoder.num_truncated == sum(
+            len(encoder._tokenizer.encode(sentence).ids) > encoder.max_seq_length
+            for sentence in SENTENCES
+        )
+
+
+@pytest.mark.parametrize("settings", CONFIGS.values(), ids=CONFIGS)
+def test_sentence_transformers_reads_our_folder_and_gives_our_vectors(
+    tmp_path: Path, vocab_folder: Path, settings: dict[str, object]
+) -> None:
+    model = build_model(vocab_folder, **settings)
+    write_model_folder(tmp_path / "model", model, vocab_folder=vocab_folder, manifest={})
+
+    expected = encode_with_oracle(tmp_path / "model")
+
+    assert expected.shape == (len(SENTENCES), model.config.output_size)
+    assert_same_vectors(tmp_path / "model", expected, model.config.bert.num_hidden_layers)
+
+
+def test_transformers_gives_the_sentence_vector_as_pooler_output(
+    tmp_path: Path, vocab_folder: Path
+) -> None:
+    model = build_model(vocab_folder)
+    write_model_folder(tmp_path / "model", model, vocab_folder=vocab_folder, manifest={})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    bert = transformers.BertModel.from_pretrained(tmp_path / "model").eval()
+
+    inputs = tokenizer(SENTENCES, padding=True, truncation=True, max_length=40, return_tensors="pt")
+    with torch.inference_mode():
+        pooled = bert(**inputs).pooler_output.numpy()
+
+    expected = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    assert_same_vectors(tmp_path / "model", expected, layers=3)
+
+
+@pytest.mark.parametrize("with_vocab_txt", [True, False])
+def test_a_folder_of_labse_s_shape_made_by_sentence_transformers_gives_its_vectors(
+    tmp_path: Path, vocab_folder: Path, with_vocab_txt: bool
+) -> None:
+    torch.manual_seed(2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(vocab_folder))
+    bert = transformers.BertModel(  # With a pooler, as LaBSE has.
+        transformers.BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=60,
+            initializer_range=0.2,
+        )
+    )
+    bert.save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    transformer = modules.Transformer(str(tmp_path / "bert"), max_seq_length=40)
+    labse = sentence_transformers.SentenceTransformer(
+        modules=[
+            transformer,
+            modules.Pooling(48, pooling_mode="cls"),
+            modules.Dense(48, 48, activation_function=torch.nn.Tanh()),
+            modules.Normalize(),
+        ],
+        device="cpu",
+    )
+    labse.save(str(tmp_path / "labse"))
+    if with_vocab_txt:
+        (tmp_path / "labse/vocab.txt").write_bytes((vocab_folder / "vocab.txt").read_bytes())
+
+    model = read_model_folder(tmp_path / "labse")
+
+    assert model.config.pooling == "cls"
+    assert model.config.projection == "tanh"
+    assert model.config.max_seq_length == 40
+    assert not [name for name in model.weights if name.startswith("pooler")]
+    expected = labse.encode(SENTENCES, show_progress_bar=False)
+    assert_same_vectors(tmp_path / "labse", expected, layers=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_saved_by_transformers_are_read(
+    tmp_path: Path, vocab_folder: Path, dtype: torch.dtype
+) -> None:
+    model = build_model(vocab_folder, projection="none")
+    write_model_folder(tmp_path / "model", model, vocab_folder=vocab_folder, manifest={})
+    bert = transformers.BertModel.from_pretrained(tmp_path / "model").to(dtype)
+    bert.save_pretrained(tmp_path / "model")
+    (tmp_path / "model/manifest.json").unlink()  # The hashes are of the float32 file.
+
+    again = read_model_folder(tmp_path / "model")
+
+    for name, array in model.weights.items():
+        expected = torch.from_numpy(array).to(dtype).float().numpy()
+        np.testing.assert_array_equal(again.weights[name], expected)

@@ -1,0 +1,72 @@
+"""Random model folders with a small vocabulary, and sentences in many scripts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.folder import ModelFolder
+from labse.dual_encoder.weights import expected_shapes
+from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+
+# Universal Declaration of Human Rights, article 1; an empty line, an emoji and one over the limit.
+SENTENCES = [
+    "All human beings are born free and equal in dignity and rights.",
+    "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
+    "Все люди рождаются свободными и равными в своем достоинстве и правах.",
+    "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
+    "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق.",
+    "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता प्राप्त है।",
+    "人人生而自由,在尊严和权利上一律平等。",
+    "すべての人間は、生まれながらにして自由である。",
+    "모든 인간은 태어날 때부터 자유로우며 평등하다.",
+    "มนุษย์ทั้งหลายเกิดมามีอิสระ",
+    "",
+    "free 🎉",
+    "free",
+    "equal in rights " * 40,
+]
+
+BuildModel = Callable[..., ModelFolder]
+
+
+@pytest.fixture
+def sentences() -> list[str]:
+    return list(SENTENCES)
+
+
+@pytest.fixture
+def vocab_folder(tmp_path: Path) -> Path:
+    """A vocabulary of single characters, as a start of a word and inside one."""
+    characters = sorted(set("".join(SENTENCES)) - {" ", "🎉"})
+    inside = [f"##{character}" for character in characters]
+    save_vocabulary(tmp_path / "vocab", [*SPECIAL_TOKENS, *characters, *inside])
+    return tmp_path / "vocab"
+
+
+@pytest.fixture
+def build_model(vocab_folder: Path) -> BuildModel:
+    """Makes a model with random weights, no bias and no scale left at 0 or 1."""
+
+    def build(layers: int = 2, **settings: object) -> ModelFolder:
+        tokenizer = load_tokenizer(vocab_folder)
+        bert = BertConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=32,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            intermediate_size=48,
+            max_position_embeddings=40,
+        )
+        config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 24, **settings})
+        generator = np.random.default_rng(layers)
+        weights = {
+            name: generator.normal(float("Norm.weight" in name), 0.3, shape).astype(np.float32)
+            for name, shape in expected_shapes(config).items()
+        }
+        return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
+
+    return build

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.grow import grow_from_bag
+from labse.dual_encoder.model import DualEncoder
+
+IDS = torch.tensor([[2, 7, 9, 3], [2, 11, 3, 0]])
+MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+
+
+def build(layers: int = 0, projection: str = "linear") -> DualEncoder:
+    torch.manual_seed(0)
+    bert = BertConfig(
+        vocab_size=50,
+        hidden_size=8,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
+    options = {"bert": bert, "pooling": "mean", "projection": projection, "max_seq_length": 16}
+    model = DualEncoder(DualEncoderConfig.model_validate(options)).eval()
+    for parameter in (*model.bert.embeddings.norm.parameters(), model.dense.bias):
+        parameter.data.normal_()
+    return model
+
+
+@pytest.mark.parametrize("projection", ["linear", "tanh"])
+def test_new_layers_change_no_vector(projection: str) -> None:
+    bag = build(projection=projection)
+    grown = grow_from_bag(bag, 3).eval()
+    assert len(grown.bert.layers) == 3
+    assert torch.allclose(grown(IDS, MASK), bag(IDS, MASK), atol=1e-6)
+
+
+def test_new_layers_learn() -> None:
+    grown = grow_from_bag(build(), 1).eval()
+    (grown(IDS, MASK)[0] * torch.arange(8)).sum().backward()
+    assert grown.bert.layers[0].attention.output.weight.grad.any()
+    assert grown.bert.layers[0].feed_forward.output.weight.grad.any()
+    assert grown.bert.embeddings.position.weight.grad.any()
+
+
+def test_the_bag_is_left_as_it_was() -> None:
+    bag = build()
+    before = {name: tensor.clone() for name, tensor in bag.state_dict().items()}
+    grow_from_bag(bag, 2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bag.state_dict().items())
+
+
+def test_a_model_with_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="without layers"):
+        grow_from_bag(build(layers=1), 2)

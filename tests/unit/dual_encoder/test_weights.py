@@ -1,0 +1,100 @@
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.weights import (
+    check_weights,
+    expected_shapes,
+    read_bert_weights,
+    read_tensors,
+)
+from labse.errors import LabseError
+
+CONFIG = DualEncoderConfig(
+    bert=BertConfig(vocab_size=9, hidden_size=4, num_attention_heads=2, num_hidden_layers=1)
+)
+VALUES = np.array([[1.0, -2.5], [0.0, 3.0]], np.float32)  # Exact in each of the three types.
+
+
+def save_bfloat16(path: Path, values: np.ndarray) -> None:
+    """Writes the format by hand: NumPy has no bfloat16, the upper half of a float32."""
+    raw = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    entry = {"dtype": "BF16", "shape": values.shape, "data_offsets": [0, len(raw)]}
+    header = json.dumps({"x": entry}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + raw)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_floats_are_cast_to_float32(tmp_path: Path, dtype: type) -> None:
+    save_file({"x": VALUES.astype(dtype)}, tmp_path / "w.safetensors")
+
+    tensor = read_tensors(tmp_path / "w.safetensors")["x"]
+
+    assert tensor.dtype == np.float32
+    np.testing.assert_array_equal(tensor, VALUES)
+
+
+def test_bfloat16_is_cast_to_float32(tmp_path: Path) -> None:
+    save_bfloat16(tmp_path / "w.safetensors", VALUES)
+
+    np.testing.assert_array_equal(read_tensors(tmp_path / "w.safetensors")["x"], VALUES)
+
+
+def test_other_types_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(LabseError, match="No such file"):
+        read_tensors(path)
+
+    save_file({"x": VALUES.astype(np.int8)}, path)
+    with pytest.raises(LabseError, match="'x' is of type I8"):
+        read_tensors(path)
+
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(LabseError, match="not a whole safetensors file"):
+        read_tensors(path)
+
+
+def test_old_names_prefix_heads_pooler_and_positions_are_tidied(tmp_path: Path) -> None:
+    save_file(
+        {
+            "bert.embeddings.LayerNorm.gamma": VALUES,
+            "bert.embeddings.LayerNorm.beta": VALUES,
+            "bert.embeddings.position_ids": np.arange(3),
+            "bert.pooler.dense.weight": VALUES,
+            "cls.predictions.bias": VALUES,
+        },
+        tmp_path / "w.safetensors",
+    )
+
+    weights = read_bert_weights(tmp_path / "w.safetensors")
+
+    assert set(weights) == {"embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"}
+
+
+@given(st.sampled_from(["missing", "shape", "nan", "unknown"]), st.randoms(use_true_random=False))
+def test_each_fault_names_its_weight(fault: str, random: object) -> None:
+    shapes = expected_shapes(CONFIG)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    check_weights(CONFIG, weights, where="here")
+    name = random.choice(list(shapes))  # type: ignore[attr-defined]
+
+    if fault == "missing":
+        del weights[name]
+    elif fault == "shape":
+        weights[name] = np.zeros((*shapes[name], 1), np.float32)
+    elif fault == "nan":
+        weights[name].flat[-1] = np.nan
+    else:
+        name = "encoder.layer.1.output.dense.weight"
+        weights[name] = np.zeros(1, np.float32)
+
+    with pytest.raises(LabseError, match=f"here: .*{name}"):
+        check_weights(CONFIG, weights, where="here")

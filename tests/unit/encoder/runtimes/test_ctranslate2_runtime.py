@@ -1,0 +1,154 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.dual_encoder.folder import ModelFolder
+from labse.encoder.runtimes import ctranslate2_runtime
+from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
+from labse.errors import ResourceError, UsageError
+
+BuildModel = Callable[..., ModelFolder]
+INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3]]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "ctranslate2"
+
+
+def test_ragged_rows_are_unit_and_do_not_depend_on_their_batch(
+    build_model: BuildModel, cache: Path
+) -> None:
+    runtime = CTranslate2Runtime(build_model(pooling="mean"), threads=1)
+
+    together = runtime.embed(INPUT_IDS)
+    alone = np.concatenate([runtime.embed([np.array(ids, np.int32)]) for ids in INPUT_IDS])
+
+    assert together.shape == (3, 32)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+
+
+def test_no_sentences_give_no_rows(build_model: BuildModel, cache: Path) -> None:
+    runtime = CTranslate2Runtime(build_model(embedding_size=12), threads=1)
+
+    assert runtime.embed([]).shape == (0, 12)
+
+
+def test_the_converted_model_is_kept_and_used_again(
+    build_model: BuildModel, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+    assert len(list(cache.iterdir())) == 1
+
+    def fail(*_: object) -> None:
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr(ctranslate2_runtime, "_convert", fail)
+    np.testing.assert_array_equal(
+        CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS), first
+    )
+
+
+def test_other_weights_and_precisions_have_their_own_place(
+    build_model: BuildModel, cache: Path
+) -> None:
+    model = build_model()
+    CTranslate2Runtime(model, threads=1)
+    CTranslate2Runtime(model, precision="int8", threads=1)
+    model.weights["encoder.layer.0.output.dense.bias"][0] += 1
+    CTranslate2Runtime(model, threads=1)
+
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_the_dense_layer_is_not_in_the_cache(build_model: BuildModel, cache: Path) -> None:
+    model = build_model()
+    before = CTranslate2Runtime(model, threads=1).embed(INPUT_IDS)
+    model.weights["dense.bias"][:] = 5
+    after = CTranslate2Runtime(model, threads=1).embed(INPUT_IDS)
+
+    assert len(list(cache.iterdir())) == 1
+    assert np.abs(before - after).max() > 0.01
+
+
+def test_a_damaged_copy_is_made_again(build_model: BuildModel, cache: Path) -> None:
+    first = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+    (binary,) = cache.glob("*/model.bin")
+    binary.write_bytes(binary.read_bytes()[:100])
+
+    second = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+
+    np.testing.assert_array_equal(second, first)
+    assert binary.stat().st_size > 100
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    build_model: BuildModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    runtime = CTranslate2Runtime(build_model(), threads=1)
+
+    assert np.isfinite(runtime.embed(INPUT_IDS)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "vocab"]
+
+
+def test_no_room_at_all_is_an_error_that_says_what_to_set(
+    build_model: BuildModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+
+    with pytest.raises(ResourceError, match="set LABSE_CACHE"):
+        CTranslate2Runtime(build_model(), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"LABSE_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a/ctranslate2"),
+        ({"LABSE_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/labse/ctranslate2"),
+        ({"HOME": "/c"}, "/c/.cache/labse/ctranslate2"),
+    ],
+)
+def test_the_cache_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    for name in ("LABSE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert ctranslate2_runtime._cache_folder() == Path(expected)
+
+
+def test_the_weights_are_not_changed(build_model: BuildModel, cache: Path) -> None:
+    model, untouched = build_model(), build_model()
+
+    CTranslate2Runtime(model, precision="int8", threads=1).embed(INPUT_IDS)
+
+    for name, array in untouched.weights.items():
+        np.testing.assert_array_equal(model.weights[name], array)
+
+
+def test_a_model_without_layers_is_refused(build_model: BuildModel, cache: Path) -> None:
+    with pytest.raises(UsageError, match="needs at least one layer"):
+        CTranslate2Runtime(build_model(0))
+
+
+def test_a_cpu_without_int8_is_told(
+    build_model: BuildModel, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ctranslate2.get_supported_compute_types", lambda device: {"float32"}, raising=True
+    )
+    with pytest.raises(UsageError, match="no int8 on this CPU"):
+        CTranslate2Runtime(build_model(), precision="int8")

@@ -1,0 +1,95 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from labse.dual_encoder.folder import ModelFolder
+from labse.encoder.runtimes import numpy_runtime
+from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
+from labse.errors import UsageError
+
+BuildModel = Callable[..., ModelFolder]
+INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3], [2, 8, 3]]
+SETTINGS = [
+    {"pooling": "mean", "projection": "none"},
+    {"pooling": "mean", "projection": "linear", "embedding_size": 12},
+    {"pooling": "mean", "projection": "tanh"},
+    {"pooling": "cls", "projection": "tanh"},
+]
+
+
+def embed_plainly(model: ModelFolder, ids: list[int]) -> np.ndarray:
+    """The definition, one token at a time, in float64."""
+    w = {name: array.astype(np.float64) for name, array in model.weights.items()}
+    states = []
+    for place, token in enumerate(ids):
+        x = w["embeddings.word_embeddings.weight"][token]
+        x = x + w["embeddings.position_embeddings.weight"][place]
+        x = x + w["embeddings.token_type_embeddings.weight"][0]
+        x = (x - x.mean()) / np.sqrt(x.var() + model.config.bert.layer_norm_eps)
+        states.append(x * w["embeddings.LayerNorm.weight"] + w["embeddings.LayerNorm.bias"])
+    vector = states[0] if model.config.pooling == "cls" else np.mean(states, axis=0)
+    if model.config.projection != "none":
+        vector = w["dense.weight"] @ vector + w["dense.bias"]
+    if model.config.projection == "tanh":
+        vector = np.tanh(vector)
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_vectors_are_those_of_the_definition(
+    build_model: BuildModel, settings: dict[str, object]
+) -> None:
+    model = build_model(0, **settings)
+
+    embeddings = NumpyRuntime(model).embed(INPUT_IDS)
+
+    assert embeddings.dtype == np.float32
+    expected = [embed_plainly(model, ids) for ids in INPUT_IDS]
+    np.testing.assert_allclose(embeddings, expected, atol=2e-6)  # float32 sums of 32 values.
+
+
+def test_int8_rows_are_near_and_a_quarter_of_the_size(build_model: BuildModel) -> None:
+    model = build_model(0, pooling="mean")
+    exact, quantized = NumpyRuntime(model), NumpyRuntime(model, precision="int8")
+
+    cosines = (exact.embed(INPUT_IDS) * quantized.embed(INPUT_IDS)).sum(axis=1)
+
+    assert cosines.min() > 0.999
+    assert quantized._word.dtype == np.int8
+
+
+def test_a_row_of_zeros_survives_int8(build_model: BuildModel) -> None:
+    model = build_model(0, pooling="mean")
+    model.weights["embeddings.word_embeddings.weight"][7] = 0
+
+    assert np.isfinite(NumpyRuntime(model, precision="int8").embed([[2, 7, 3]])).all()
+
+
+def test_chunks_do_not_change_the_vectors(
+    build_model: BuildModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = NumpyRuntime(build_model(0, pooling="mean"))
+    whole = runtime.embed(INPUT_IDS * 5)
+
+    monkeypatch.setattr(numpy_runtime, "_CHUNK_TOKENS", 6)
+
+    np.testing.assert_allclose(runtime.embed(INPUT_IDS * 5), whole, atol=1e-6)
+
+
+def test_no_sentences_give_no_rows(build_model: BuildModel) -> None:
+    assert NumpyRuntime(build_model(0)).embed([]).shape == (0, 32)
+
+
+def test_the_weights_are_not_changed(build_model: BuildModel) -> None:
+    model, untouched = build_model(0, pooling="mean"), build_model(0, pooling="mean")
+
+    NumpyRuntime(model, precision="int8").embed(INPUT_IDS)
+
+    for name, array in untouched.weights.items():
+        np.testing.assert_array_equal(model.weights[name], array)
+
+
+def test_a_model_with_layers_is_refused(build_model: BuildModel) -> None:
+    with pytest.raises(UsageError, match="this one has 2; use ctranslate2 or torch"):
+        NumpyRuntime(build_model(2))

@@ -1,0 +1,320 @@
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import labse
+from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.encoder import sentence_encoder
+from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import LabseError, UsageError
+
+BuildModel = Callable[..., ModelFolder]
+
+
+class CountingRuntime:
+    """A runtime of two dimensions that keeps what it was given; [1, length] before the norm."""
+
+    batch_tokens = 64
+    embedding_size = 2
+
+    def __init__(self, vector: Sequence[float] | None = None) -> None:
+        self.vector = vector
+        self.batches: list[list[list[int]]] = []
+
+    def embed(self, input_ids: Sequence[Sequence[int]]) -> np.ndarray:
+        self.batches.append([list(ids) for ids in input_ids])
+        rows = [self.vector or (1.0, float(len(ids))) for ids in input_ids]
+        embeddings = np.array(rows, np.float32)
+        return (
+            embeddings if self.vector else embeddings / np.linalg.norm(embeddings, axis=1)[:, None]
+        )
+
+
+@pytest.fixture
+def encoder(build_model: BuildModel) -> SentenceEncoder:
+    model = build_model(0, pooling="mean")
+    return SentenceEncoder(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
+
+
+def test_rows_are_unit_and_in_the_order_of_the_sentences(
+    encoder: SentenceEncoder, sentences: list[str]
+) -> None:
+    embeddings = encoder.encode(sentences)
+
+    assert embeddings.shape == (len(sentences), encoder.embedding_size)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
+    for row, sentence in enumerate(sentences):
+        np.testing.assert_allclose(encoder.encode([sentence])[0], embeddings[row], atol=1e-6)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_vectors_permute_with_the_sentences_whatever_the_batches(
+    encoder: SentenceEncoder, sentences: list[str], data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(range(len(sentences))))
+    batch_tokens = data.draw(st.integers(1, 200))
+
+    permuted = encoder.encode([sentences[row] for row in order], batch_tokens=batch_tokens)
+
+    np.testing.assert_allclose(permuted, encoder.encode(sentences)[list(order)], atol=1e-6)
+
+
+def test_any_sequence_of_text_is_taken_and_not_changed(encoder: SentenceEncoder) -> None:
+    expected = encoder.encode(["free", "equal"])
+
+    np.testing.assert_array_equal(encoder.encode(("free", "equal")), expected)
+    np.testing.assert_array_equal(encoder.encode(np.array(["free", "equal"])), expected)
+
+
+def test_no_sentences_give_no_rows(encoder: SentenceEncoder) -> None:
+    assert encoder.encode([]).shape == (0, 32)
+
+
+def test_an_empty_sentence_has_the_vector_of_cls_and_sep(encoder: SentenceEncoder) -> None:
+    empty, blank = encoder.encode(["", "  "])
+
+    np.testing.assert_array_equal(empty, blank)
+    np.testing.assert_allclose(empty, encoder._runtime.embed([[2, 3]])[0], atol=1e-6)
+
+
+def test_equal_sentences_are_encoded_once(build_model: BuildModel) -> None:
+    runtime = CountingRuntime()
+    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+
+    embeddings = encoder.encode(["free", "equal", "free", "free"])
+
+    assert sum(len(batch) for batch in runtime.batches) == 2
+    np.testing.assert_array_equal(embeddings[0], embeddings[3])
+    assert embeddings[0, 1] < embeddings[1, 1]  # "equal" is one piece longer.
+
+
+def test_batches_follow_the_runtime_unless_told_otherwise(
+    build_model: BuildModel, sentences: list[str]
+) -> None:
+    runtime = CountingRuntime()
+    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+
+    encoder.encode(sentences)
+    assert all(len(batch) * max(map(len, batch)) <= 64 for batch in runtime.batches)
+    runtime.batches.clear()
+    encoder.encode(sentences, batch_tokens=10_000)
+    assert len(runtime.batches) == 1
+
+
+def test_truncated_sentences_are_cut_and_counted_row_by_row(build_model: BuildModel) -> None:
+    runtime = CountingRuntime()
+    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=6)
+
+    encoder.encode(["free", "rights", "rights", ""])
+    assert encoder.num_truncated == 2
+    assert max(len(ids) for batch in runtime.batches for ids in batch) == 6
+    encoder.encode(["equality"])
+    assert encoder.num_truncated == 3
+
+
+def test_a_tokenizer_that_truncates_is_copied_and_left_alone(build_model: BuildModel) -> None:
+    tokenizer = build_model(0).tokenizer
+    tokenizer.enable_truncation(3)
+    tokenizer.enable_padding(length=20)
+    runtime = CountingRuntime()
+
+    SentenceEncoder(runtime, tokenizer, max_seq_length=24).encode(["free"])
+
+    assert len(runtime.batches[0][0]) == 6
+    assert tokenizer.truncation["max_length"] == 3
+    assert tokenizer.padding["length"] == 20
+
+
+def test_a_tokenizer_without_special_tokens_is_refused(build_model: BuildModel) -> None:
+    from tokenizers import Tokenizer, models
+
+    with pytest.raises(LabseError, match=r"no \[CLS\] and \[SEP\]"):
+        SentenceEncoder(
+            CountingRuntime(),
+            Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]")),
+            max_seq_length=24,
+        )
+
+
+@pytest.mark.parametrize("sentences", ["one string", b"bytes"])
+def test_one_string_is_not_a_sequence_of_sentences(
+    encoder: SentenceEncoder, sentences: object
+) -> None:
+    with pytest.raises(ValueError, match=r"encode\(\[sentence\]\)"):
+        encoder.encode(sentences)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("ab\ud800", "lone surrogate stands at character 2"),
+        (None, "found None"),
+        (float("nan"), "found nan"),
+        (b"x", "found b'x'"),
+    ],
+)
+def test_rows_that_are_no_text_are_named(
+    encoder: SentenceEncoder, bad: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"row 2: .*{message}"):
+        encoder.encode(["free", "", bad])
+
+
+@pytest.mark.parametrize("vector", [(np.nan, 1.0), (np.inf, 0.0), (0.0, 0.0)])
+def test_a_vector_that_is_not_finite_or_zero_is_never_returned(
+    build_model: BuildModel, vector: tuple[float, float]
+) -> None:
+    runtime = CountingRuntime(vector)
+    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+
+    with np.errstate(invalid="ignore"), pytest.raises(LabseError, match="row 0: the model gave"):
+        encoder.encode(["free", "free"])
+
+
+def test_threads_get_what_one_call_gets(encoder: SentenceEncoder, sentences: list[str]) -> None:
+    expected = encoder.encode(sentences)
+    before = encoder.num_truncated
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(encoder.encode, [sentences] * 16))
+
+    for embeddings in results:
+        np.testing.assert_array_equal(embeddings, expected)
+    assert encoder.num_truncated == before * 17
+
+
+def test_progress_is_drawn_on_a_terminal_only_and_never_on_standard_output(
+    encoder: SentenceEncoder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    encoder.encode(["free"], show_progress=True)
+    assert capsys.readouterr().err == ""
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    encoder.encode(["free", "equal"], show_progress=True)
+    assert "2/2" in terminal.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+def test_similarity_is_the_cosine_of_every_pair() -> None:
+    source = np.array([[3, 4], [1, 0]], np.float32)
+    target = np.array([[2, 0], [0, 5], [3, 4]], np.float32)
+
+    cosines = SentenceEncoder.similarity(source, target)
+
+    np.testing.assert_allclose(cosines, [[0.6, 0.8, 1], [1, 0, 0.6]], atol=1e-6)
+    with pytest.raises(ValueError, match=r"\(2, 2\) and \(3,\)"):
+        SentenceEncoder.similarity(source, np.zeros(3, np.float32))
+
+
+@pytest.fixture
+def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict[int, Path]:
+    """A model folder by its number of layers."""
+    for layers in (0, 2):
+        model = build_model(layers, pooling="mean", max_seq_length=17)
+        path = tmp_path / f"layers-{layers}"
+        write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
+    return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "precision", "expected"),
+    [
+        (0, "float32", "NumpyRuntime"),
+        (0, "int8", "NumpyRuntime"),
+        (0, "bfloat16", "TorchRuntime"),
+        (2, "float32", "CTranslate2Runtime"),
+        (2, "int8", "CTranslate2Runtime"),
+        (2, "bfloat16", "TorchRuntime"),
+    ],
+)
+def test_auto_takes_a_runtime_that_can(
+    folders: dict[int, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layers: int,
+    precision: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+
+    encoder = SentenceEncoder.from_pretrained(folders[layers], precision=precision)
+
+    assert type(encoder._runtime).__name__ == expected
+    assert encoder.max_seq_length == 17
+    assert encoder.encode(["free"]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "message"),
+    [
+        (2, {"runtime": "torch", "precision": "int8"}, "torch has no int8.*ctranslate2 and numpy"),
+        (2, {"runtime": "ctranslate2", "precision": "bfloat16"}, "no bfloat16.*is in torch"),
+        (2, {"runtime": "numpy"}, "without layers only, this one has 2"),
+        (0, {"runtime": "ctranslate2"}, "at least one layer"),
+        (0, {"runtime": "numpy", "precision": "bfloat16"}, "numpy has no bfloat16"),
+        (0, {"threads": 2}, "the numpy runtime works in one"),
+        (2, {"threads": 0}, "threads is 0"),
+        (2, {"runtime": "onnx"}, "choose one of auto, ctranslate2, numpy, torch"),
+        (2, {"precision": "float64"}, "choose one of float32, int8, bfloat16"),
+    ],
+)
+def test_what_cannot_be_had_is_a_usage_error_that_says_why(
+    folders: dict[int, Path], layers: int, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        SentenceEncoder.from_pretrained(folders[layers], **options)
+
+
+def test_threads_of_torch_hold_for_the_process(folders: dict[int, Path]) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        SentenceEncoder.from_pretrained(folders[2], runtime="torch", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_no_path_is_the_packaged_model_and_without_one_an_error_that_says_so(
+    folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentence_encoder, "_DEFAULT_MODEL", folders[0])
+    assert SentenceEncoder.from_pretrained().max_seq_length == 17
+
+    monkeypatch.setattr(sentence_encoder, "_DEFAULT_MODEL", tmp_path / "none")
+    with pytest.raises(LabseError, match=r"no default model is packaged.*give the path"):
+        SentenceEncoder.from_pretrained()
+
+
+def test_neither_import_nor_the_numpy_and_cached_runtimes_load_torch(
+    folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(labse.__file__).parents[1]))
+    SentenceEncoder.from_pretrained(folders[2])  # Converts, for which CTranslate2 loads torch.
+    program = (
+        "import sys, labse.encoder.sentence_encoder as s\n"
+        "for path in sys.argv[1:]: s.SentenceEncoder.from_pretrained(path).encode(['free'])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+
+    subprocess.run(
+        [sys.executable, "-c", program, *map(str, folders.values())], check=True, timeout=100
+    )

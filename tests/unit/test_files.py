@@ -1,0 +1,264 @@
+import gzip
+import hashlib
+import io
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from labse.errors import LabseError, ResourceError
+from labse.files import (
+    format_suffix,
+    read_json,
+    read_lines,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+
+
+def compress(payload: bytes, suffix: str) -> bytes:
+    if suffix == ".gz":
+        return gzip.compress(payload)
+    return zstandard.compress(payload) if suffix == ".zst" else payload
+
+
+def write(path: Path, payload: bytes) -> Path:
+    path.write_bytes(compress(payload, path.suffix))
+    return path
+
+
+texts = st.text(st.characters(exclude_characters="\n", exclude_categories=("Cs",)))
+lines_of_text = st.lists(texts.filter(lambda line: not line.endswith("\r")))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=lines_of_text, end=st.sampled_from(["\n", "\r\n"]))
+def test_lines_that_were_written_are_read_back(
+    tmp_path: Path, suffix: str, lines: list[str], end: str
+) -> None:
+    if lines and lines[0].startswith("\ufeff"):  # This one would be a byte order mark.
+        lines = ["", *lines]
+    path = write(tmp_path / f"lines{suffix}", "".join(line + end for line in lines).encode())
+    assert list(read_lines(path)) == lines
+
+
+@pytest.mark.parametrize(
+    ("payload", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a\n\n\nb", ["a", "", "", "b"]),
+        (b"a\n\n", ["a", ""]),
+        (b"last line has no end", ["last line has no end"]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", ["a", "\ufeffb"]),
+        (b"a\r\nb\r\n\r\n", ["a", "b", ""]),
+        (b"old\rmac\r\r\n", ["old\rmac\r"]),
+        (b"nul\x00 inside\n\x00\n", ["nul\x00 inside", "\x00"]),
+    ],
+)
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, payload: bytes, lines: list[str]) -> None:
+    assert list(read_lines(write(tmp_path / "a.txt", payload))) == lines
+
+
+def test_line_separators_of_unicode_stay_inside_a_line(tmp_path: Path) -> None:
+    line = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei"
+    path = write(tmp_path / "a.txt", f"{line}\nnext\n".encode())
+    assert list(read_lines(path)) == [line, "next"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_a_line_of_a_million_characters_is_one_line(tmp_path: Path, suffix: str) -> None:
+    line = "ü" * 1_000_000  # 2 MB, over several chunks, one of which ends inside a character
+    path = write(tmp_path / f"a{suffix}", f"x{line}\nnext\n".encode())
+    assert list(read_lines(path)) == ["x" + line, "next"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_invalid_utf8_names_file_line_and_byte(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a{suffix}", b"good\nalso good\nba\xffd\n")
+    with pytest.raises(LabseError, match=rf"a{suffix}, line 3: not valid UTF-8 \(byte 3 "):
+        list(read_lines(path))
+
+
+def test_lines_before_a_broken_one_are_yielded(tmp_path: Path) -> None:
+    lines = read_lines(write(tmp_path / "a.txt", b"one\ntwo\n\xed\xa0\x80\n"))
+    assert [next(lines), next(lines)] == ["one", "two"]
+    with pytest.raises(LabseError, match="line 3"):  # a surrogate is not UTF-8 either
+        next(lines)
+
+
+def test_utf16_is_refused_at_its_first_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "hello\n".encode("utf-16"))
+    with pytest.raises(LabseError, match="line 1: not valid UTF-8"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("kept", [0, 1, 6, 20, -1])
+def test_a_truncated_archive_is_an_error(tmp_path: Path, suffix: str, kept: int) -> None:
+    numbers = "".join(f"{hashlib.md5(bytes([n])).hexdigest()}\n" for n in range(200))
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(compress(numbers.encode(), suffix)[:kept])
+    with pytest.raises(LabseError, match=r"damaged or cut short"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"plain text\n")
+    with pytest.raises(LabseError, match=r"damaged or cut short after line 0"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_concatenated_archives_are_one_file(tmp_path: Path, suffix: str) -> None:
+    parts = [b"one\ntw", b"", b"o\n", b"three\n"]
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"".join(compress(part, suffix) for part in parts))
+    assert list(read_lines(path)) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_an_archive_of_nothing_has_no_lines(tmp_path: Path, suffix: str) -> None:
+    assert list(read_lines(write(tmp_path / f"a{suffix}", b""))) == []
+
+
+def test_garbage_after_a_gzip_member_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"one\n") + b"garbage")
+    with pytest.raises(LabseError, match="damaged"):
+        list(read_lines(path))
+
+
+def test_a_tiny_zst_of_a_huge_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.zst", (b"x" * 999_999 + b"\n") * 200)  # 200 MB in 20 kB
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_lines(path)) == 200
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("read", [lambda path: list(read_lines(path)), read_json, sha256_file])
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    with pytest.raises(LabseError, match=r"nowhere\.txt: no such file"):
+        read(tmp_path / "nowhere.txt")
+    with pytest.raises(LabseError, match=f"{tmp_path.name}: cannot be read: Is a directory"):
+        read(tmp_path)
+
+
+def test_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\x85\xc2\x85\n")))
+    lines = read_lines("-")
+    assert next(lines) == "one"
+    with pytest.raises(LabseError, match="-, line 2: not valid UTF-8"):
+        next(lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "suffix"),
+    [
+        ("a.tsv", ".tsv"),
+        ("a.tsv.gz", ".tsv"),
+        ("a.b/c.TXT.zst", ".txt"),
+        ("a", ""),
+        ("a.gz", ""),
+        ("-", ""),
+        ("a.parquet", ".parquet"),
+    ],
+)
+def test_the_format_is_named_by_the_suffix_before_the_compression(path: str, suffix: str) -> None:
+    assert format_suffix(path) == suffix
+
+
+def test_a_written_file_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with write_atomic(path) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_after_an_error_the_old_file_stands(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with write_atomic(path) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for place in ("missing/a", "file/a", "folder", "x" * 300):
+        with pytest.raises(ResourceError, match=r"cannot be written: "):
+            write_json(tmp_path / place, {})
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_an_error_of_another_file_inside_the_block_is_not_blamed_on_this_one(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FileNotFoundError, match="other"), write_atomic(tmp_path / "a"):
+        (tmp_path / "other").read_bytes()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ResourceError, match="a: cannot be written: No space left on device"),
+        write_atomic(tmp_path / "a"),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    value = {"name": "Māori\u2028", "counts": [1, 2.5, None], "nested": {"a": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert "Māori" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"a": 1', "not valid JSON"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[1, 2]", "expected a JSON object, found list"),
+        (b"null", "expected a JSON object, found NoneType"),
+    ],
+)
+def test_broken_json_names_the_file(tmp_path: Path, payload: bytes, message: str) -> None:
+    (tmp_path / "a.json").write_bytes(payload)
+    with pytest.raises(LabseError, match=rf"a\.json: {message}"):
+        read_json(tmp_path / "a.json")
+
+
+def test_sha256_is_that_of_the_bytes_on_disk(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.gz", b"one\n")
+    assert sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "empty").write_bytes(b"")  # the well-known hash of nothing
+    assert sha256_file(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")

@@ -1,0 +1,38 @@
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.errors import ResourceError
+from labse.runtime import require, seed_everything
+
+
+def test_an_installed_module_is_returned() -> None:
+    assert require("json.decoder", "parquet").__name__ == "json.decoder"
+
+
+def test_a_missing_package_says_what_to_install() -> None:
+    with pytest.raises(ResourceError, match=r'needs no_such_package.*pip install "labse\[train\]"'):
+        require("no_such_package.inner", "train")
+
+
+def test_a_package_that_is_itself_broken_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_package.py").write_text("import its_missing_dependency\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="its_missing_dependency"):
+        require("broken_package", "train")
+    assert "broken_package" not in sys.modules
+
+
+def test_a_seed_fixes_every_global_generator() -> None:
+    torch = pytest.importorskip("torch")
+
+    def draw() -> list[float]:
+        seed_everything(7)
+        return [random.random(), float(np.random.random()), float(torch.rand(()))]  # noqa: NPY002
+
+    assert draw() == draw()

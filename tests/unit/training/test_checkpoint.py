@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from labse.errors import LabseError, ResourceError
+from labse.training.checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from labse.training.optimizer import build_optimizers
+
+
+def at_step(step: int) -> Checkpoint:
+    return Checkpoint(step, {"weight": torch.full((2, 3), float(step))}, {"seed": 1})
+
+
+def test_the_newest_checkpoint_comes_back_whole(tmp_path: Path) -> None:
+    for step in (5, 100):
+        save_checkpoint(tmp_path, at_step(step))
+    newest = latest_checkpoint(tmp_path)
+    assert newest is not None
+    assert (newest.step, newest.config) == (100, {"seed": 1})
+    assert torch.equal(newest.tensors["weight"], torch.full((2, 3), 100.0))
+
+
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "absent") is None
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for step in range(1, 6):
+        save_checkpoint(tmp_path, at_step(step), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000004", "step-000000005"]
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, at_step(1))
+    killed = tmp_path / ".step-000000002.tmp"
+    killed.mkdir()
+    (killed / "state.safetensors").write_bytes(b"half")
+    assert latest_checkpoint(tmp_path).step == 1
+    save_checkpoint(tmp_path, at_step(2))
+    assert latest_checkpoint(tmp_path).step == 2
+
+
+@pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
+    (save_checkpoint(tmp_path, at_step(1)) / name).write_bytes(b"{")
+    with pytest.raises(LabseError, match="step-000000001: damaged"):
+        latest_checkpoint(tmp_path)
+
+
+def test_an_unwritable_folder_is_a_resource_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        save_checkpoint(blocked, at_step(1))
+
+
+def test_optimizers_go_on_as_if_never_stopped() -> None:
+    def build() -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 3))
+        return model, build_optimizers(model, lr=0.1, embedding_lr=0.1, weight_decay=0.1, eps=1e-8)
+
+    def step(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+        model(torch.tensor([1, 2])).square().sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    straight, optimizers = build()
+    for _ in range(4):
+        step(straight, optimizers)
+
+    first, optimizers = build()
+    for _ in range(2):
+        step(first, optimizers)
+    weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    moments = {
+        name: tensor.clone()
+        for number, optimizer in enumerate(optimizers)
+        for name, tensor in optimizer_tensors(optimizer, f"o{number}").items()
+    }
+    second, optimizers = build()
+    second.load_state_dict(weights)
+    for number, optimizer in enumerate(optimizers):
+        load_optimizer_tensors(optimizer, moments, f"o{number}")
+    for _ in range(2):
+        step(second, optimizers)
+
+    for ours, theirs in zip(second.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -1,0 +1,95 @@
+import pytest
+import torch
+from torch import nn
+
+from labse.training.optimizer import (
+    RowwiseAdagrad,
+    build_optimizers,
+    clip_gradients,
+    set_lr_share,
+)
+
+
+def test_rowwise_adagrad_follows_its_formula_on_touched_rows_only() -> None:
+    table = nn.Embedding(4, 2, sparse=True)
+    before = table.weight.detach().clone()
+    optimizer = RowwiseAdagrad(table.parameters(), lr=0.5, eps=0.0)
+    # Row 1 twice: its gradient is (2, 2) * 3; row 3 once: (1, 1) * 3.
+    (table(torch.tensor([1, 1, 3])).sum() * 3).backward()
+    optimizer.step()
+    # Mean squares are 36 and 9, so both rows move by lr * g / sqrt(G) = 0.5.
+    assert torch.equal(table.weight[[0, 2]], before[[0, 2]])
+    assert torch.allclose(table.weight[[1, 3]], before[[1, 3]] - 0.5)
+
+    optimizer.zero_grad()
+    table(torch.tensor([3])).sum().backward()
+    optimizer.step()
+    # G of row 3 is now 9 + 1.
+    assert torch.allclose(table.weight[3], before[3] - 0.5 - 0.5 / 10**0.5)
+
+
+def test_rowwise_adagrad_equals_a_dense_one_when_rows_have_one_column() -> None:
+    # With H = 1 the row-wise accumulator is the element-wise one of torch.optim.Adagrad.
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(6, 1, generator=generator)
+    sparse, dense = nn.Embedding(6, 1, sparse=True), nn.Embedding(6, 1)
+    sparse.weight.data, dense.weight.data = start.clone(), start.clone()
+    ours = RowwiseAdagrad(sparse.parameters(), lr=0.1, eps=1e-10)
+    theirs = torch.optim.Adagrad(dense.parameters(), lr=0.1, eps=1e-10)
+    for _ in range(5):
+        ids = torch.randint(6, (8,), generator=generator)
+        for table, optimizer in ((sparse, ours), (dense, theirs)):
+            optimizer.zero_grad()
+            table(ids).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(sparse.weight, dense.weight, atol=1e-6)
+
+
+def test_rowwise_adagrad_refuses_dense_gradients() -> None:
+    table = nn.Embedding(3, 2)
+    table(torch.tensor([0])).sum().backward()
+    with pytest.raises(ValueError, match="sparse"):
+        RowwiseAdagrad(table.parameters(), lr=0.1).step()
+
+
+def test_biases_and_layer_norms_are_not_decayed() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 3), nn.LayerNorm(3))
+    adamw, adagrad = build_optimizers(model, lr=0.1, embedding_lr=0.2, weight_decay=0.5, eps=1e-8)
+    decay = {len(p.shape): g["weight_decay"] for g in adamw.param_groups for p in g["params"]}
+    assert decay == {2: 0.5, 1: 0.0}
+    assert [p.shape for g in adagrad.param_groups for p in g["params"]] == [(5, 3)]
+
+
+def test_frozen_weights_are_left_out() -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    (adamw,) = build_optimizers(model, lr=0.1, embedding_lr=0.2, weight_decay=0.0, eps=1e-8)
+    assert sum(len(group["params"]) for group in adamw.param_groups) == 1
+
+
+def test_lr_share_scales_the_rate_each_optimizer_was_built_with() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 3))
+    optimizers = build_optimizers(model, lr=0.1, embedding_lr=0.4, weight_decay=0.0, eps=1e-8)
+    set_lr_share(optimizers, 0.5)
+    set_lr_share(optimizers, 0.25)
+    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.025, 0.025, 0.1])
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 100.0])
+def test_clipping_treats_sparse_gradients_as_the_dense_ones_they_stand_for(max_norm: float) -> None:
+    grads = []
+    for is_sparse in (True, False):
+        torch.manual_seed(0)
+        table, linear = nn.Embedding(6, 4, sparse=is_sparse), nn.Linear(4, 3)
+        linear(table(torch.tensor([1, 2, 2, 5]))).square().sum().backward()
+        parameters = [*table.parameters(), *linear.parameters()]
+        if is_sparse:
+            norm = clip_gradients(parameters, max_norm)
+        else:
+            norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm).item()
+        grads.append((norm, [p.grad.to_dense() for p in parameters]))
+    (ours, our_grads), (theirs, their_grads) = grads
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    for our, their in zip(our_grads, their_grads, strict=True):
+        assert torch.allclose(our, their, rtol=1e-5)
