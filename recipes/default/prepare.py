@@ -2,30 +2,44 @@
 
 Use: python recipes/default/prepare.py DATA_FOLDER EVAL_FOLDER OUT_FOLDER [--without SOURCE ...]
 
-Writes OUT/pairs.parquet (lang, english, text, source), OUT/validation/ (held-out pairs in the
-layout of LASER's Tatoeba sets) and OUT/report.json (rows kept and dropped, by reason and source).
+Writes OUT/pairs/SOURCE.parquet (lang, english, text), OUT/validation/ (held-out pairs in the layout
+of LASER's Tatoeba sets) and OUT/report.json (rows kept and dropped, by reason and source).
 """
 
 import argparse
 import hashlib
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labse.corpus.languages import find_language
+from labse.corpus.languages import canonical_tag, find_language
 from labse.errors import LabseError
 from labse.files import read_lines, sha256_file, write_atomic, write_json
 
 MAX_CHARACTERS = 400
+MIN_PAIRS = 100  # of a language; 277 of the 798 have fewer, 15,000 pairs in all.
 VALIDATION_SHARE = 1 / 200  # of English sentences, by hash: the same ones whatever the sources.
 VALIDATION_PAIRS = (
     40,
     400,
 )  # A language with fewer held-out pairs has no set; more are left unused.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pair and what its sides are compared by."""
+
+    lang: str
+    english: str
+    text: str
+    english_key: str
+    text_key: str
 
 
 def main() -> None:
@@ -43,9 +57,16 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
 
     test_keys = read_test_keys(options.evaluation)
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    held_out = write_training_pairs(files, test_keys, options.out / "pairs.parquet", counts)
+    counts: dict[str, Counter[str]] = {}
+    held_out, num_clean = find_held_out(files, test_keys)
     num_sets = write_validation(held_out, options.out / "validation")
+    held_out_keys = {key_of(text) for pairs in held_out.values() for text in pairs.values()}
+    (options.out / "pairs").mkdir(exist_ok=True)
+    seen: set[bytes] = set()
+    for file in files:
+        reasons = partial(reason_to_leave_out, held_out_keys, num_clean, seen)
+        out = options.out / "pairs" / file.name
+        counts[file.stem] = write_training_pairs(file, out, test_keys, reasons)
     report: dict[str, object] = {
         "sources": {file.stem: {"sha256": sha256_file(file)} | counts[file.stem] for file in files},
         "total": dict(sum(counts.values(), Counter())),
@@ -70,69 +91,80 @@ def key_of(text: str) -> str:
     return "".join(filter(str.isalnum, text.lower()))
 
 
-def write_training_pairs(
-    files: list[Path], test_keys: set[str], out: Path, counts: dict[str, Counter[str]]
-) -> dict[str, dict[str, str]]:
-    """Writes the pairs that pass all checks and returns the held-out ones: lang, english, text."""
+def find_held_out(
+    files: list[Path], test_keys: set[str]
+) -> tuple[dict[str, dict[str, str]], Counter[str]]:
+    """Returns the held-out pairs (lang, english, text) and the clean rows of each language.
+
+    They must be known before the first training row is written.
+    """
     held_out: dict[str, dict[str, str]] = defaultdict(dict)
-    held_out_keys: set[str] = set()
-    seen: set[bytes] = set()
-    schema = pa.schema([(name, pa.string()) for name in ("lang", "english", "text", "source")])
-
-    # The held-out texts must be known before the first training row is written.
+    num_clean: Counter[str] = Counter()
     for file in files:
-        for lang, english, text in read_rows(file):
-            english_key, text_key = key_of(english), key_of(text)
-            is_clean = not reason_to_drop(lang, english, text, english_key, text_key, test_keys)
-            if is_clean and is_held_out(english_key):
-                held_out[lang].setdefault(english, text)
-                held_out_keys.add(text_key)
-
-    with (
-        write_atomic(out) as stream,
-        pq.ParquetWriter(stream, schema, compression="zstd") as writer,
-    ):
-        for file in files:
-            kept: list[tuple[str, str, str, str]] = []
-            for lang, english, text in read_rows(file):
-                english_key, text_key = key_of(english), key_of(text)
-                reason = reason_to_drop(lang, english, text, english_key, text_key, test_keys)
-                if not reason and (is_held_out(english_key) or text_key in held_out_keys):
-                    reason = "held out for validation"
-                digest = hashlib.blake2b(
-                    f"{lang}\t{english}\t{text}".encode(), digest_size=12
-                ).digest()
-                if not reason and digest in seen:
-                    reason = "pair of another source"
-                counts[file.stem][reason or "kept"] += 1
-                if not reason:
-                    seen.add(digest)
-                    kept.append((lang, english, text, file.stem))
-            columns = list(zip(*kept, strict=True))
-            writer.write_table(pa.table([pa.array(c, pa.string()) for c in columns], schema=schema))
-    return held_out
+        for row in read_rows(file):
+            if reason_to_drop(row, test_keys):
+                continue
+            num_clean[row.lang] += 1
+            if is_held_out(row.english_key):
+                held_out[row.lang].setdefault(row.english, row.text)
+    return held_out, num_clean
 
 
-def read_rows(file: Path) -> Iterator[tuple[str, str, str]]:
-    """Yields lang, english, text."""
+def write_training_pairs(
+    file: Path, out: Path, test_keys: set[str], reason_to_leave_out: Callable[[Row], str]
+) -> Counter[str]:
+    """Writes the rows of a source that pass all checks; returns counts by reason."""
+    schema = pa.schema([(name, pa.string()) for name in ("lang", "english", "text")])
+    counts: Counter[str] = Counter()
+    kept: list[tuple[str, str, str]] = []
+    for row in read_rows(file):
+        reason = reason_to_drop(row, test_keys) or reason_to_leave_out(row)
+        counts[reason or "kept"] += 1
+        if not reason:
+            kept.append((row.lang, row.english, row.text))
+    columns = [pa.array(column, pa.string()) for column in zip(*kept, strict=True)]
+    with write_atomic(out) as stream:
+        pq.write_table(pa.table(columns, schema=schema), stream, compression="zstd")
+    return counts
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """Yields the pairs of a source, languages as canonical tags."""
     for batch in pq.ParquetFile(file).iter_batches(columns=["lang", "english", "text"]):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        columns = (column.to_pylist() for column in batch.columns)
+        for lang, english, text in zip(*columns, strict=True):
+            yield Row(canonical_tag(lang), english, text, key_of(english), key_of(text))
 
 
-def reason_to_drop(
-    lang: str, english: str, text: str, english_key: str, text_key: str, test_keys: set[str]
-) -> str:
-    """Returns why a row must not be trained on, or an empty string."""
-    if not english_key or not text_key:
+def reason_to_drop(row: Row, test_keys: set[str]) -> str:
+    """Returns why a row is no good, or an empty string."""
+    if not row.english_key or not row.text_key:
         return "no letters or digits"
-    if english_key == text_key:
+    if row.english_key == row.text_key:
         return "untranslated"
-    if max(len(english), len(text)) > MAX_CHARACTERS:
+    if max(len(row.english), len(row.text)) > MAX_CHARACTERS:
         return f"over {MAX_CHARACTERS} characters"
-    if text.isascii() and find_language(lang).script != "Latn":
+    if row.text.isascii() and find_language(row.lang).script != "Latn":
         return "wrong script"
-    if english_key in test_keys or text_key in test_keys:
+    if row.english_key in test_keys or row.text_key in test_keys:
         return "test sentence"
+    return ""
+
+
+def reason_to_leave_out(
+    held_out_keys: set[str], num_clean: Counter[str], seen: set[bytes], row: Row
+) -> str:
+    """Returns why a good row is not trained on, or an empty string; remembers it in `seen`."""
+    if is_held_out(row.english_key) or row.text_key in held_out_keys:
+        return "held out for validation"
+    if num_clean[row.lang] < MIN_PAIRS or row.lang == "und":
+        return f"language with under {MIN_PAIRS} pairs"
+    digest = hashlib.blake2b(
+        f"{row.lang}\t{row.english}\t{row.text}".encode(), digest_size=12
+    ).digest()
+    if digest in seen:
+        return "pair of another source"
+    seen.add(digest)
     return ""
 
 

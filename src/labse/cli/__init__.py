@@ -8,6 +8,7 @@ their top: `labse --help` loads neither torch nor NumPy.
 import contextlib
 import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -135,6 +136,9 @@ def _fail_usage(error: Exception) -> int:
 
 
 def _discard_output() -> None:
-    """Keeps Python from trying again, at exit, to write what cannot be written."""
-    with contextlib.suppress(OSError):
-        sys.stdout.close()
+    """Keeps Python from trying again, at exit, to write what cannot be written.
+
+    Source: the documentation of the module signal, "Note on SIGPIPE".
+    """
+    with contextlib.suppress(OSError):  # A stream in memory has no descriptor.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

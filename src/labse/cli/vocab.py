@@ -67,7 +67,7 @@ def vocab(
         lang=lang,
     )
     if summary.num_pieces < vocab_size:
-        say(f"{vocab_size:,} pieces were asked for; the words give no more than there are")
+        say(f"the words give fewer than {vocab_size:,} pieces")
     say(
         f"{out}: {summary.num_pieces:,} pieces from {summary.num_word_tokens:,} words "
         f"({summary.num_words:,} distinct) of {summary.num_langs} languages"

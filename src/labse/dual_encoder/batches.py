@@ -1,133 +1,16 @@
-"""Tokenised pairs and the batches drawn from them.
+"""The batches of a run, drawn from tokenised pairs.
 
-Dimensions: N distinct sentences, P pairs, B pairs of a batch, T tokens.
+Dimensions: P pairs, B pairs of a batch.
 """
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from labse.corpus.records import SentencePair
 from labse.corpus.sampling import smoothed_shares
+from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import LabseError
-from labse.files import read_json, write_atomic, write_json
 
-__all__ = ["PairSampler", "TokenizedPairs", "tokenize_pairs"]
-
-_ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedPairs:
-    """Pairs as numbers of sentences, each distinct sentence tokenised and stored once.
-
-    Attributes:
-        input_ids: (T,) int32, all distinct sentences one after the other, [CLS] and [SEP] included.
-        offsets: (N + 1,) int64; sentence n is input_ids[offsets[n]:offsets[n + 1]].
-        pairs: (P, 2) int32 sentence numbers, source and target; equal numbers are equal text.
-        pair_langs: (P,) int16 index into `lang_pairs`.
-        lang_pairs: for example ("eng-deu", "eng-fra").
-        num_truncated: sentences longer than max_seq_length, cut to it.
-    """
-
-    input_ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    pairs: NDArray[np.int32]
-    pair_langs: NDArray[np.int16]
-    lang_pairs: tuple[str, ...]
-    num_truncated: int
-
-    def save(self, folder: Path) -> None:
-        """Writes four .npy files, then the JSON file that makes them valid."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _ARRAYS:
-            with write_atomic(folder / f"{name}.npy") as stream:
-                np.save(stream, getattr(self, name))
-        summary = {"lang_pairs": self.lang_pairs, "num_truncated": self.num_truncated}
-        write_json(folder / "pairs.json", summary)
-
-    @classmethod
-    def load(cls, folder: Path) -> "TokenizedPairs":
-        """Maps a folder written by `save` into memory.
-
-        Raises:
-            LabseError: a file is missing or not an array.
-        """
-        summary = read_json(folder / "pairs.json")
-        try:
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        except (OSError, ValueError) as error:
-            raise LabseError(f"{folder}: damaged ({error}); delete it and run again") from None
-        return cls(
-            **arrays,
-            lang_pairs=tuple(str(pair) for pair in summary["lang_pairs"]),  # type: ignore[attr-defined]
-            num_truncated=int(summary["num_truncated"]),  # type: ignore[call-overload]
-        )
-
-    def gather(self, sentences: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Returns the flat ids (T,) and the lengths (B,) of some sentences, in the order given."""
-        starts = self.offsets[sentences]
-        lengths = self.offsets[sentences + 1] - starts
-        ends = np.cumsum(lengths)
-        positions = np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1])
-        return self.input_ids[positions], lengths
-
-
-def tokenize_pairs(
-    pairs: Iterable[SentencePair],
-    tokenizer: Tokenizer,
-    *,
-    max_seq_length: int,
-    chunk_sentences: int = 100_000,
-) -> TokenizedPairs:
-    """Numbers and tokenises the distinct sentences of some pairs, in order of first appearance.
-
-    A pair whose sides are equal is an untranslated copy and teaches nothing; a pair with a blank
-    side has no content. Filter them before (the caller counts them).
-
-    Raises:
-        LabseError: there are no pairs.
-    """
-    numbers: dict[str, int] = {}
-    langs: dict[str, int] = {}
-    pair_numbers: list[tuple[int, int]] = []
-    pair_langs: list[int] = []
-    for pair in pairs:
-        source = numbers.setdefault(pair.source, len(numbers))
-        target = numbers.setdefault(pair.target, len(numbers))
-        pair_numbers.append((source, target))
-        pair_langs.append(langs.setdefault(f"{pair.source_lang}-{pair.target_lang}", len(langs)))
-    if not pair_numbers:
-        raise LabseError("there is not one sentence pair to train on; check the data files")
-
-    truncating = Tokenizer.from_str(tokenizer.to_str())
-    truncating.no_padding()
-    truncating.no_truncation()
-    sentences = list(numbers)
-    num_truncated = 0
-    lengths = np.empty(len(sentences), dtype=np.int64)
-    chunks: list[NDArray[np.int32]] = []
-    for start in range(0, len(sentences), chunk_sentences):
-        encodings = truncating.encode_batch_fast(sentences[start : start + chunk_sentences])
-        rows = [encoding.ids for encoding in encodings]
-        num_truncated += sum(len(row) > max_seq_length for row in rows)
-        # The cut keeps the last token, [SEP].
-        rows = [r if len(r) <= max_seq_length else r[: max_seq_length - 1] + r[-1:] for r in rows]
-        lengths[start : start + len(rows)] = [len(row) for row in rows]
-        chunks.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
-
-    return TokenizedPairs(
-        input_ids=np.concatenate(chunks),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        pairs=np.asarray(pair_numbers, dtype=np.int32),
-        pair_langs=np.asarray(pair_langs, dtype=np.int16),
-        lang_pairs=tuple(langs),
-        num_truncated=num_truncated,
-    )
+__all__ = ["PairSampler"]
 
 
 class PairSampler:
@@ -136,9 +19,10 @@ class PairSampler:
     Batches are drawn a window at a time and a window is a function of (seed, number of the window),
     so batch `step` is the same however the run got there: there is no cursor to store.
 
-    In a window, languages are drawn with probability share^exponent and pairs uniformly within the
-    language; a pair with a sentence already in the window, on either side, is left out, for its
-    copy would be a false negative. The pairs are sorted by length and cut into batches.
+    In a window, languages are drawn with probability share^smoothing_exponent, then the corpus
+    with probability (share within the language)^corpus_exponent, then the pair uniformly. A pair
+    with a sentence already in the window, on either side, is left out, for its copy would be a
+    false negative. The pairs are sorted by length and cut into batches.
 
     Raises:
         LabseError: there are fewer distinct pairs than a batch holds.
@@ -150,6 +34,7 @@ class PairSampler:
         *,
         batch_size: int,
         smoothing_exponent: float,
+        corpus_exponent: float = 1.0,
         seed: int,
         window_batches: int = 16,
     ) -> None:
@@ -157,14 +42,13 @@ class PairSampler:
         self._pairs = pairs
         self._seed = seed
 
-        # Pairs of one language lie together: order[starts[l]:starts[l + 1]].
-        self._order = np.argsort(pairs.pair_langs, kind="stable")
-        counts = np.bincount(pairs.pair_langs, minlength=len(pairs.lang_pairs))
+        # Pairs of one language and corpus lie together: order[starts[g]:starts[g + 1]].
+        groups = pairs.pair_langs.astype(np.int64) * len(pairs.corpora) + pairs.pair_corpora
+        self._order = np.argsort(groups, kind="stable")
+        counts = np.bincount(groups, minlength=len(pairs.lang_pairs) * len(pairs.corpora))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
-        shares = smoothed_shares(
-            dict(zip(pairs.lang_pairs, counts.tolist(), strict=True)), smoothing_exponent
-        )
-        self._probs = np.array([shares[lang] for lang in pairs.lang_pairs])
+        counts_by_lang = counts.reshape(len(pairs.lang_pairs), len(pairs.corpora))
+        self._probs = _group_probs(counts_by_lang, smoothing_exponent, corpus_exponent).ravel()
 
         num_distinct = len(_without_repeats(np.asarray(pairs.pairs)))
         if num_distinct < batch_size:
@@ -199,8 +83,8 @@ class PairSampler:
         return self._cut(drawn[:wanted], generator)
 
     def _draw(self, generator: np.random.Generator, size: int) -> NDArray[np.int32]:
-        langs = generator.choice(len(self._probs), size=size, p=self._probs)
-        starts, ends = self._starts[langs], self._starts[langs + 1]
+        groups = generator.choice(len(self._probs), size=size, p=self._probs)
+        starts, ends = self._starts[groups], self._starts[groups + 1]
         return np.asarray(self._pairs.pairs[self._order[generator.integers(starts, ends)]])
 
     def _cut(self, drawn: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.int32]:
@@ -208,6 +92,24 @@ class PairSampler:
         batches = drawn[np.argsort(lengths, kind="stable")].reshape(-1, self.batch_size, 2)
         shuffled: NDArray[np.int32] = batches[generator.permutation(len(batches))]
         return shuffled
+
+
+def _group_probs(
+    counts: NDArray[np.int64], smoothing_exponent: float, corpus_exponent: float
+) -> NDArray[np.float64]:
+    """Returns the probability of each language (row) and corpus (column) from numbers of pairs."""
+    langs = smoothed_shares(_named(counts.sum(axis=1)), smoothing_exponent)
+    # A language without pairs has share 0, and any corpus will do.
+    rows = [
+        smoothed_shares(_named(np.maximum(row, row.max() < 1)), corpus_exponent) for row in counts
+    ]
+    return np.array(
+        [[langs[str(i)] * share for share in row.values()] for i, row in enumerate(rows)]
+    )
+
+
+def _named(counts: NDArray[np.int64]) -> dict[str, int]:
+    return {str(index): count for index, count in enumerate(counts.tolist())}
 
 
 def _without_repeats(pairs: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -51,11 +51,14 @@ class DataConfig(Config):
         pairs: files of pairs (Parquet, TSV, JSONL); relative paths start at the TOML file's folder.
         langs: languages kept, as canonical tags; empty keeps all.
         smoothing_exponent: a language pair is drawn with probability share^exponent.
+        corpus_exponent: the same for the files within a language pair; 1 draws all pairs alike,
+            less lifts the small files, which are often the better text.
     """
 
     pairs: tuple[str, ...] = Field(min_length=1)
     langs: tuple[str, ...] = ()
     smoothing_exponent: float = Field(0.5, ge=0, le=1)
+    corpus_exponent: float = Field(1.0, ge=0, le=1)
 
 
 class TrainConfig(Config):

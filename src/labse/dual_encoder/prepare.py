@@ -16,8 +16,8 @@ from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
-from labse.dual_encoder.batches import TokenizedPairs, tokenize_pairs
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.pairs import TokenizedPairs, tokenize_pairs
 from labse.errors import LabseError, UsageError
 from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
 
@@ -114,19 +114,18 @@ def prepare_pairs(
     if prepared := _load_cache(cache, key):
         return prepared
 
-    counter: Counter[str] = Counter()
-    num_rows: Counter[str] = Counter()
-    kept = _iter_kept(_iter_pairs(config.data.pairs, data_folder, num_rows), langs, counter)
-    pairs = tokenize_pairs(kept, tokenizer, max_seq_length=config.model.max_seq_length)
+    reader = _Reader(config.data.pairs, data_folder, langs)
+    corpora = {file: reader.iter_kept(file) for file in config.data.pairs}
+    pairs = tokenize_pairs(corpora, tokenizer, max_seq_length=config.model.max_seq_length)
 
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
     pairs.save(cache)
-    inputs = list_inputs(hashes, num_rows)
+    inputs = list_inputs(hashes, reader.num_rows)
     counts = PairCounts(
-        num_read=num_rows.total(),
-        num_other_langs=counter["other_langs"],
-        num_blank=counter["blank"],
-        num_copies=counter["copies"],
+        num_read=reader.num_rows.total(),
+        num_other_langs=reader.dropped["other_langs"],
+        num_blank=reader.dropped["blank"],
+        num_copies=reader.dropped["copies"],
         num_kept=len(pairs.pairs),
     )
     manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
@@ -153,46 +152,52 @@ def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedPairs | None:
         return None
 
 
-def _iter_pairs(
-    files: tuple[str, ...], folder: Path, num_rows: Counter[str]
-) -> Iterator[SentencePair]:
-    """Yields the pairs of all files and counts those of each in `num_rows`."""
-    for file in files:
+class _Reader:
+    """Reads the files one after the other and counts what it reads and drops, over all of them."""
+
+    def __init__(self, files: tuple[str, ...], folder: Path, langs: frozenset[str]) -> None:
+        self.num_rows: Counter[str] = Counter()  # By file, those read to the end.
+        self.dropped: Counter[str] = Counter()  # By reason.
+        self._files = files
+        self._folder = folder
+        self._langs = langs
+        self._seen_langs: set[str] = set()
+        self._is_any_kept = False
+
+    def iter_kept(self, file: str) -> Iterator[SentencePair]:
+        """Yields the pairs of a file to train on.
+
+        Raises:
+            LabseError: the file is empty, or it is the last and no pair of all is left.
+            UsageError: it is the last, and a language that is asked for was in none.
+        """
         rows = 0
-        for pair in read_pairs(folder / file):
+        for pair in read_pairs(self._folder / file):
             rows += 1
-            yield pair
+            self._seen_langs |= {pair.source_lang, pair.target_lang}
+            if reason := self._reason_to_drop(pair):
+                self.dropped[reason] += 1
+            else:
+                self._is_any_kept = True
+                yield pair
         if not rows:
-            raise LabseError(f"{folder / file}: empty, it has no rows")
-        num_rows[file] = rows
+            raise LabseError(f"{self._folder / file}: empty, it has no rows")
+        self.num_rows[file] = rows
+        if len(self.num_rows) == len(self._files):
+            self._check()
 
+    def _reason_to_drop(self, pair: SentencePair) -> str:
+        if self._langs and self._langs.isdisjoint((pair.source_lang, pair.target_lang)):
+            return "other_langs"
+        if not pair.source.strip() or not pair.target.strip():
+            return "blank"
+        return "copies" if pair.source == pair.target else ""
 
-def _iter_kept(
-    pairs: Iterator[SentencePair], langs: frozenset[str], counter: Counter[str]
-) -> Iterator[SentencePair]:
-    """Yields the pairs to train on and counts the others by reason.
-
-    Raises:
-        LabseError: at the end, no pair is left.
-        UsageError: at the end, a language of `langs` was on no side.
-    """
-    seen: set[str] = set()
-    is_any_kept = False
-    for pair in pairs:
-        seen |= {pair.source_lang, pair.target_lang}
-        if langs and langs.isdisjoint((pair.source_lang, pair.target_lang)):
-            counter["other_langs"] += 1
-        elif not pair.source.strip() or not pair.target.strip():
-            counter["blank"] += 1
-        elif pair.source == pair.target:
-            counter["copies"] += 1
-        else:
-            is_any_kept = True
-            yield pair
-    if missing := sorted(langs - seen):
-        raise UsageError(f"data.langs: no pair is in {', '.join(missing)}; leave it out")
-    if not is_any_kept:
-        raise LabseError(
-            f"no pair is left to train on: {counter['other_langs']} of other languages, "
-            f"{counter['blank']} blank, {counter['copies']} copies"
-        )
+    def _check(self) -> None:
+        if missing := sorted(self._langs - self._seen_langs):
+            raise UsageError(f"data.langs: no pair is in {', '.join(missing)}; leave it out")
+        if not self._is_any_kept:
+            raise LabseError(
+                f"no pair is left to train on: {self.dropped['other_langs']} of other languages, "
+                f"{self.dropped['blank']} blank, {self.dropped['copies']} copies"
+            )

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labse.dual_encoder.bag import embed_bags, is_bag
-from labse.dual_encoder.batches import PairSampler, TokenizedPairs
+from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.runtime import seed_everything
 from labse.training.checkpoint import (
@@ -85,6 +86,7 @@ def train(
         pairs,
         batch_size=options.global_batch_size,
         smoothing_exponent=config.data.smoothing_exponent,
+        corpus_exponent=config.data.corpus_exponent,
         seed=options.seed,
     )
 

@@ -1,32 +1,11 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from labse.corpus.records import SentencePair
-from labse.dual_encoder.batches import PairSampler, TokenizedPairs, tokenize_pairs
+from labse.dual_encoder.batches import PairSampler
+from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import LabseError
-
-
-def word_tokenizer() -> Tokenizer:
-    """One piece a word: w0 to w99 are ids 5 to 104."""
-    vocab = {p: i for i, p in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
-    vocab |= {f"w{i}": i + 5 for i in range(100)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return tokenizer
-
-
-def numbered(pairs: list[tuple[str, str, str]], max_seq_length: int = 16) -> TokenizedPairs:
-    records = [SentencePair(source, target, "eng", lang) for source, target, lang in pairs]
-    return tokenize_pairs(
-        records, word_tokenizer(), max_seq_length=max_seq_length, chunk_sentences=2
-    )
 
 
 def random_pairs(
@@ -40,48 +19,10 @@ def random_pairs(
         pairs=generator.integers(0, num_sentences, (num_pairs, 2)).astype(np.int32),
         pair_langs=np.sort(generator.integers(0, num_langs, num_pairs)).astype(np.int16),
         lang_pairs=tuple(f"eng-{i}" for i in range(num_langs)),
+        pair_corpora=generator.integers(0, 2, num_pairs).astype(np.int16),
+        corpora=("news", "web"),
         num_truncated=0,
     )
-
-
-def test_each_distinct_sentence_is_stored_once() -> None:
-    pairs = numbered([("w1 w2", "w3", "deu"), ("w1 w2", "w4", "fra"), ("w9", "w3", "deu")])
-    assert pairs.pairs.tolist() == [[0, 1], [0, 2], [3, 1]]
-    assert pairs.lang_pairs == ("eng-deu", "eng-fra")
-    assert pairs.pair_langs.tolist() == [0, 1, 0]
-    input_ids, lengths = pairs.gather(np.array([2, 0], dtype=np.int32))
-    assert input_ids.tolist() == [2, 9, 3, 2, 6, 7, 3]
-    assert lengths.tolist() == [3, 4]
-
-
-def test_a_long_sentence_is_cut_keeps_its_end_token_and_is_counted() -> None:
-    pairs = numbered([("w1 w2 w3 w4 w5", "w6", "deu")], max_seq_length=4)
-    assert pairs.gather(np.array([0], dtype=np.int32))[0].tolist() == [2, 6, 7, 3]
-    assert pairs.num_truncated == 1
-
-
-def test_no_pairs_is_an_error() -> None:
-    with pytest.raises(LabseError, match="not one sentence pair"):
-        numbered([])
-
-
-def test_saved_pairs_come_back(tmp_path: Path) -> None:
-    saved = random_pairs(0, 20, 30)
-    saved.save(tmp_path)
-    loaded = TokenizedPairs.load(tmp_path)
-    for name in ("input_ids", "offsets", "pairs", "pair_langs"):
-        assert np.array_equal(getattr(loaded, name), getattr(saved, name))
-    assert (loaded.lang_pairs, loaded.num_truncated) == (saved.lang_pairs, 0)
-
-
-def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
-    random_pairs(0, 20, 30).save(tmp_path)
-    (tmp_path / "pairs.npy").write_bytes(b"nonsense")
-    with pytest.raises(LabseError, match="damaged"):
-        TokenizedPairs.load(tmp_path)
-    (tmp_path / "pairs.json").write_text(json.dumps([]))
-    with pytest.raises(LabseError, match="expected a JSON object"):
-        TokenizedPairs.load(tmp_path)
 
 
 @given(seed=st.integers(0, 2**16), step=st.integers(0, 100), batch_size=st.integers(2, 12))
@@ -126,6 +67,8 @@ def test_smoothing_draws_small_languages_more_often() -> None:
         pairs=np.arange(2000, dtype=np.int32).reshape(-1, 2),
         pair_langs=np.repeat([0, 1], [900, 100]).astype(np.int16),
         lang_pairs=("eng-big", "eng-small"),
+        pair_corpora=np.zeros(1000, dtype=np.int16),
+        corpora=("news",),
         num_truncated=0,
     )
 
@@ -149,8 +92,26 @@ def test_sentences_of_a_batch_have_like_lengths() -> None:
     assert np.mean(spread) < 1.5
 
 
+def test_a_corpus_exponent_lifts_the_small_corpora_of_a_language() -> None:
+    # 900 pairs of one corpus against 100 of another, all sentences distinct.
+    pairs = TokenizedPairs(
+        input_ids=np.full(6000, 7, dtype=np.int32),
+        offsets=np.arange(0, 6001, 3),
+        pairs=np.arange(2000, dtype=np.int32).reshape(-1, 2),
+        pair_langs=np.zeros(1000, dtype=np.int16),
+        lang_pairs=("eng-deu",),
+        pair_corpora=np.repeat([0, 1], [900, 100]).astype(np.int16),
+        corpora=("web", "news"),
+        num_truncated=0,
+    )
+    sampler = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, corpus_exponent=0.5, seed=0)
+    drawn = np.concatenate([sampler.batch(step) for step in range(1000)])
+    assert float((drawn[:, 0] >= 1800).mean()) == pytest.approx(0.25, abs=0.04)
+
+
 def test_a_batch_larger_than_the_corpus_says_how_many_there_are() -> None:
-    pairs = numbered([("w1", "w2", "deu"), ("w3", "w4", "deu"), ("w1", "w5", "deu")])
+    pairs = random_pairs(0, 3, 6)
+    pairs.pairs[:] = [[0, 1], [2, 3], [0, 4]]
     with pytest.raises(LabseError, match=r"a batch of 3 pairs .* there are 2"):
         PairSampler(pairs, batch_size=3, smoothing_exponent=1.0, seed=0)
     assert len(PairSampler(pairs, batch_size=2, smoothing_exponent=1.0, seed=0).batch(7)) == 2

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from labse.config import parse_config
-from labse.dual_encoder.batches import TokenizedPairs
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.train import pad, train
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.training.metrics import read_metrics
@@ -39,6 +39,8 @@ def cipher_pairs(num_pairs: int = 400) -> TokenizedPairs:
         pairs=np.arange(2 * num_pairs, dtype=np.int32).reshape(-1, 2),
         pair_langs=np.zeros(num_pairs, dtype=np.int16),
         lang_pairs=("eng-zzz",),
+        pair_corpora=np.zeros(num_pairs, dtype=np.int16),
+        corpora=("cipher",),
         num_truncated=0,
     )
 

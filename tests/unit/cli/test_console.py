@@ -1,0 +1,81 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from labse.cli.console import (
+    fail,
+    print_json,
+    print_lines,
+    print_table,
+    progress,
+    say,
+    show_log_messages,
+)
+
+
+def test_messages_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "[CLS] :smile: " + "long " * 60
+    say(message)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.rstrip("\n")) == ("", message)
+
+
+def test_an_error_is_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail("first\nsecond", 3) == 3
+    assert capsys.readouterr().err == "labse: error: first second\n"
+
+
+def test_json_is_one_line_and_keeps_scripts_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"text": "Привет\n"})
+    out = capsys.readouterr().out
+    assert out == '{"text": "Привет\\n"}\n'
+    assert json.loads(out) == {"text": "Привет\n"}
+
+
+def test_lines_go_to_standard_output_or_to_a_whole_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_lines(["один", "two"], None)
+    assert capsys.readouterr().out == "один\ntwo\n"
+    print_lines(["один", "two"], tmp_path / "out")
+    assert (tmp_path / "out").read_text("utf-8") == "один\ntwo\n"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_piped_table_is_wide_enough_for_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table()
+    table.add_column("name")
+    table.add_row("x" * 90)
+    print_table(table)
+    assert "x" * 90 in capsys.readouterr().out
+
+
+def test_no_bar_is_drawn_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("work", total=2) as update:
+        update(1)
+        update(2)
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress("work", total=4) as update:
+        update(1)
+        update(3)
+    assert "work" in capsys.readouterr().err
+
+
+def test_what_the_library_logs_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    show_log_messages()
+    show_log_messages()
+    logging.getLogger("labse.mining.bitext").info("%d lines", 3)
+    logging.getLogger("labse.mining.bitext").debug("not this")
+    assert capsys.readouterr().err == "3 lines\n"

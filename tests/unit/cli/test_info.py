@@ -1,0 +1,44 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+
+
+def test_a_model_is_described_and_its_files_compared(run: Run, model: Path) -> None:
+    ran = run("info", model)
+    assert ran.code == 0
+    first, *rest = ran.out.splitlines()
+    assert first == f"{model}: model"
+    facts = dict(line.split(maxsplit=1) for line in rest)
+    assert facts["hidden_size"] == "32"
+    assert facts["seed"] == "7"
+    assert any(line.strip().startswith("ok") and "model.safetensors" in line for line in rest)
+
+
+def test_json_holds_facts_and_files(run: Run, model: Path) -> None:
+    described = json.loads(run("info", model, "--json").out)
+    assert (described["kind"], described["facts"]["layers"]) == ("model", 0)
+    assert {file["state"] for file in described["files"]} == {"ok"}
+
+
+def test_a_changed_file_is_told_and_gives_code_3(run: Run, model: Path) -> None:
+    path = model / "vocab.txt"
+    path.write_text(path.read_text("utf-8") + "more\n", "utf-8")
+    ran = run("info", model)
+    assert ran.code == 3
+    assert any("changed" in line and "vocab.txt" in line for line in ran.out.splitlines())
+    assert "1 files are missing or not those written, the first vocab.txt" in ran.err
+
+
+def test_numbers_of_a_run_are_short(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "loss": 1234.56789}\n')
+    ran = run("info", tmp_path)
+    assert ran.code == 0
+    assert "1,234.57" in ran.out
+
+
+def test_an_unknown_folder_is_an_error(run: Run, tmp_path: Path) -> None:
+    assert run("info", tmp_path / "none").code == 3
+    assert "no such folder" in run("info", tmp_path / "none").err

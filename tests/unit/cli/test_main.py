@@ -1,0 +1,128 @@
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import typer
+
+import labse
+from labse.cli import app, main
+from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
+
+
+@pytest.fixture
+def failing_command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """Adds the command `fail`, which raises what the list holds; it is gone after the test."""
+    errors: list[BaseException] = []
+
+    def fail() -> NoReturn:
+        raise errors[0]
+
+    command = typer.models.CommandInfo("fail", callback=fail)
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands, command])
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UsageError("both --a and --b"), 2, "both --a and --b"),
+        (LabseError("a.tsv, line 3:\n bad"), 3, "a.tsv, line 3: bad"),
+        (ResourceError("no disk"), 4, "no disk"),
+        (InterruptedRunError("stopped at step 3"), 5, "stopped at step 3"),
+        (MemoryError(), 4, "out of memory; give less data at a time"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), 4, "x: Disk quota exceeded"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    failing_command: list[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    failing_command.append(error)
+    assert main(["fail"]) == code
+    captured = capsys.readouterr()
+    assert captured.err == f"labse: error: {message}\n"
+    assert captured.out == ""
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(
+    failing_command: list[BaseException],
+) -> None:
+    failing_command.append(ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        main(["fail"])
+    failing_command[0] = PermissionError(errno.EACCES, "not ours to guess at")
+    with pytest.raises(PermissionError):
+        main(["fail"])
+
+
+def test_a_pipe_whose_reader_left_is_no_error(
+    failing_command: list[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failing_command.append(BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    # typer puts wrappers in place of both streams.
+    with open(os.devnull, "w") as null:
+        monkeypatch.setattr(sys, "stdout", null)
+        monkeypatch.setattr(sys, "stderr", sys.stderr)
+        assert main(["fail"]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_output_that_is_buffered_to_the_end_fails_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["--version"]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line_and_code_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["--version"]) == 4
+        monkeypatch.undo()
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mne"], "No such command 'mne'. Did you mean 'mine'?; see labse --help"),
+        (["mine"], "Missing argument 'SOURCE'; see labse mine --help"),
+        (["evaluate"], "Missing command; see labse evaluate --help"),
+    ],
+)
+def test_a_wrong_use_is_one_line_that_names_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"labse: error: {message}\n"
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"labse {labse.__version__}\n"
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    without = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == without
+    assert "mine" in without

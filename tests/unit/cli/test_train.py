@@ -1,0 +1,124 @@
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labse.cli.train import _report_lines, _termination_as_error
+from labse.errors import InterruptedRunError
+
+Run = Callable[..., Any]
+
+CONFIG = """
+[data]
+pairs = ["pairs.tsv"]
+[model]
+max_seq_length = 16
+pooling = "mean"
+projection = "linear"
+[model.bert]
+hidden_size = 16
+num_hidden_layers = 0
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 16
+hidden_dropout_prob = 0.0
+[train]
+train_steps = 4
+global_batch_size = 8
+warmup_steps = 1
+log_every = 2
+eval_every = 2
+checkpoint_every = 2
+"""
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path) -> Path:
+    """Holds config.toml, pairs.tsv, vocab/ and tatoeba/."""
+    generator = np.random.default_rng(0)
+    rows = ["lang\tenglish\ttext"]
+    for _ in range(40):
+        words = " ".join(generator.choice(list("abcdefghij"), 5))
+        rows.append(f"deu\t{words}\t{words.upper()}")
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "config.toml").write_text(CONFIG)
+    (tmp_path / "tatoeba").mkdir()
+    for side, text in (("deu", "A B C\nD E F\n"), ("eng", "a b c\nd e f\n")):
+        (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{side}").write_text(text)
+    options = ("--out", tmp_path / "vocab", "--min-count", 1)
+    assert run("vocab", tmp_path / "pairs.tsv", *options).code == 0
+    return tmp_path
+
+
+def train(run: Run, folder: Path, *options: object) -> Any:  # noqa: ANN401
+    common = ("--vocab", folder / "vocab", "--out", folder / "run")
+    return run("train", folder / "config.toml", *common, *options)
+
+
+def test_a_run_prints_columns_scores_and_where_the_model_is(run: Run, folder: Path) -> None:
+    ran = train(run, folder, "--evaluate", folder / "tatoeba")
+    assert (ran.code, ran.out) == (0, "")
+    lines = ran.err.splitlines()
+    header = next(i for i, line in enumerate(lines) if "in_batch_p_at_1" in line)
+    assert len(lines[header]) == len(lines[header + 1])
+    assert lines[header].split()[0] == "step"
+    assert lines[header + 1].split()[0] == "2"
+    assert lines[header + 2].startswith("step 2: tatoeba_p_at_1 ")
+    assert lines[-1].startswith(f"{folder / 'run' / 'model'}: ")
+    assert "40 read, 40 kept" in ran.err
+
+
+def test_json_is_the_summary(run: Run, folder: Path) -> None:
+    summary = json.loads(train(run, folder, "--json").out)
+    assert summary["step"] == 4
+    assert summary["model_folder"] == str(folder / "run" / "model")
+    assert summary["counts"]["num_kept"] == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--set", "train.lrr=1"], 2, "unknown key 'train.lrr'; did you mean 'lr'?"),
+        (["--set", "model.bert.vocab_size=7"], 2, "model.bert.vocab_size is 7, the vocabulary"),
+        (["--set", "data.pairs=['none.tsv']"], 3, "none.tsv: no such file"),
+        (["--set", "data.langs=['deutsh']"], 2, "data.langs: unknown language 'deutsh'"),
+        (["--set", "train.global_batch_size=4096"], 3, "lower global_batch_size"),
+        (["--evaluate", "none"], 3, "none: no such folder"),
+    ],
+)
+def test_what_is_wrong_is_one_last_line(
+    run: Run, folder: Path, options: list[str], code: int, message: str
+) -> None:
+    ran = train(run, folder, *options)
+    assert ran.code == code
+    assert ran.err.splitlines()[-1].startswith("labse: error: ")
+    assert message in ran.err.splitlines()[-1]
+
+
+def test_a_stop_outside_of_the_steps_is_an_interrupted_run() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InterruptedRunError, match="same command goes on"), _termination_as_error():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_header_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "step": 1_000,
+        "loss": 1.0,
+        "in_batch_p_at_1": 0.5,
+        "grad_norm": 2.0,
+        "lr": 1e-3,
+        "pairs_per_second": 12_345.6,
+    }
+    with _report_lines(2_000) as report:
+        report(row)
+        report(row)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[1].split() == ["1,000", "1.0000", "0.5000", "2", "0.001", "12,346"]

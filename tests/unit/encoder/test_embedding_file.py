@@ -1,0 +1,74 @@
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from labse.encoder.embedding_file import encode_file
+from labse.errors import LabseError, ResourceError
+
+
+class LengthEncoder:
+    """A vector says how many characters its sentence has; over 5 it counts as cut."""
+
+    embedding_size = 3
+
+    def __init__(self) -> None:
+        self.num_truncated = 0
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        self.num_truncated += sum(len(sentence) > 5 for sentence in sentences)
+        return np.array([[len(sentence)] * 3 for sentence in sentences], np.float32)
+
+
+@pytest.mark.parametrize("chunk_sentences", [1, 3, 100])
+def test_row_i_is_line_i_empty_lines_included(tmp_path: Path, chunk_sentences: int) -> None:
+    (tmp_path / "in").write_text("a\n\nabc\u2028d\nabcdefgh", "utf-8")
+    seen: list[int] = []
+    written = encode_file(
+        LengthEncoder(),
+        tmp_path / "in",
+        tmp_path / "out.npy",
+        chunk_sentences=chunk_sentences,
+        report=seen.append,
+    )
+    embeddings = np.load(tmp_path / "out.npy")
+    assert embeddings.dtype == np.float32
+    assert embeddings[:, 0].tolist() == [1, 0, 5, 8]
+    assert (written.num_rows, written.embedding_size, written.num_truncated) == (4, 3, 1)
+    assert seen[-1] == 4
+
+
+def test_the_file_equals_the_one_that_numpy_saves(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("x\n" * 1234, "utf-8")
+    encode_file(LengthEncoder(), tmp_path / "in", tmp_path / "out.npy", chunk_sentences=100)
+    np.save(tmp_path / "numpy.npy", np.ones((1234, 3), np.float32))
+    assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+def test_no_lines_give_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("")
+    encode_file(LengthEncoder(), tmp_path / "in", tmp_path / "out.npy")
+    assert np.load(tmp_path / "out.npy").shape == (0, 3)
+
+
+def test_only_the_sentences_of_this_call_are_counted(tmp_path: Path) -> None:
+    encoder = LengthEncoder()
+    encoder.encode(["abcdefgh"])
+    (tmp_path / "in").write_text("abcdefgh\n")
+    assert encode_file(encoder, tmp_path / "in", tmp_path / "out.npy").num_truncated == 1
+
+
+def test_a_damaged_input_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "in.gz").write_bytes(gzip.compress(b"abc\n" * 100_000)[:-200])
+    with pytest.raises(LabseError, match="damaged"):
+        encode_file(LengthEncoder(), tmp_path / "in.gz", tmp_path / "out.npy", chunk_sentences=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.gz"]
+
+
+def test_a_folder_that_is_not_there_is_a_resource_error(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("a\n")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        encode_file(LengthEncoder(), tmp_path / "in", tmp_path / "none" / "out.npy")
