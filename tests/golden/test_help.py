@@ -10,7 +10,7 @@ import pytest
 import labse
 
 FOLDER = Path(__file__).parent / "help"
-COMMANDS = ["", "vocab", "train", "encode", "evaluate", "evaluate tatoeba", "mine", "info"]
+COMMANDS = ["", "vocab", "train", "plot", "encode", "evaluate", "evaluate tatoeba", "mine", "info"]
 
 
 def help_of(command: str) -> str:

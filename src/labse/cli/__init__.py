@@ -22,6 +22,7 @@ from labse.cli.encode import encode
 from labse.cli.evaluate import app as evaluate_app
 from labse.cli.info import info
 from labse.cli.mine import mine
+from labse.cli.plot import plot
 from labse.cli.train import train
 from labse.cli.vocab import vocab
 from labse.errors import LabseError, ResourceError
@@ -32,7 +33,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_ORDER = ("vocab", "train", "encode", "evaluate", "mine", "info")  # That of the pipeline.
+_ORDER = ("vocab", "train", "plot", "encode", "evaluate", "mine", "info")  # That of the pipeline.
 
 
 class _Commands(TyperGroup):
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command()(vocab)
 app.command()(train)
+app.command()(plot)
 app.command()(encode)
 app.add_typer(evaluate_app, name="evaluate")
 app.command()(mine)
