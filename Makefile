@@ -11,7 +11,7 @@ help: ## List the targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.train ## Set up; train the tiny recipe on real text, then find translations with it.
-	PATH="$(CURDIR)/$(BIN):$$PATH" recipes/tiny/run.sh
+	@PATH="$(CURDIR)/$(BIN):$$PATH" recipes/tiny/run.sh runs/tiny
 
 test: $(VENV)/.dev ## Set up; run all checks and all tests.
 	$(MAKE) check

@@ -3,14 +3,14 @@
 # Use: recipes/tiny/run.sh [output folder, default runs/tiny]
 # A stopped run goes on where it was; delete the folder to start anew.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(dirname "$0")
 out=${1:-$here/../../runs/tiny}
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 say "1/4 vocabulary: 20,000 word pieces from ten languages"
 [ -f "$out/vocab/manifest.json" ] ||
-  labse vocab "$here/data/pairs.parquet" --out "$out/vocab" --vocab-size 20000
+  labse vocab "$here/data/pairs.parquet" --out "$out/vocab" --vocab-size 20000 --algorithm bpe
 
 say "2/4 training: translation ranking with additive margin softmax"
 labse train "$here/config.toml" --vocab "$out/vocab" --out "$out/run"

@@ -20,11 +20,19 @@ __all__ = ["Config", "load_config", "parse_config"]
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
+# What pydantic says of these names Python's types, which a TOML file does not have.
+_EXPECTED = {
+    "tuple_type": 'expected a list such as ["a", "b"]',
+    "model_type": "expected a section",
+}
+
 
 class Config(BaseModel):
-    """Base of every configuration: immutable, unknown keys refused, defaults checked."""
+    """Base of every configuration: immutable, finite, unknown keys refused, defaults checked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
 
 def load_config(
@@ -64,7 +72,8 @@ def parse_config(
         elif first["type"] == "missing":
             message = f"missing key {key!r}"
         else:
-            message = f"{key}: {first['msg']}".removeprefix(": ").replace("Value error, ", "", 1)
+            problem = _EXPECTED.get(first["type"], first["msg"]).replace("Value error, ", "", 1)
+            message = f"{key}: {problem}".removeprefix(": ")
             if not isinstance(first["input"], dict):  # A rule between keys has a whole section.
                 message += f" (found {first['input']!r})"
         raise UsageError(f"{where}: {message}") from None
@@ -78,7 +87,7 @@ def _apply_override(values: dict[str, object], override: str) -> None:
     value: object
     try:
         (value,) = tomllib.loads(f"value = {text}").values()
-    except ValueError:  # Not one TOML value: a bare word, as in --set data.langs=deu.
+    except ValueError:  # Not one TOML value: a bare word, as in --set model.pooling=cls.
         value = text.strip()
     table = values
     for key in keys[:-1]:

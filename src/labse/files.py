@@ -20,10 +20,11 @@ from typing import IO, cast
 
 import zstandard
 
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError, ResourceError, UsageError
 
 __all__ = [
     "MANIFEST_NAME",
+    "check_writable",
     "format_suffix",
     "read_json",
     "read_lines",
@@ -121,6 +122,8 @@ def _slice(chunks: Iterable[bytes], num_bytes: int) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _open_binary(path: str | Path) -> Iterator[BufferedReader]:
     if str(path) == "-":
+        if sys.stdin is None:
+            raise LabseError("-: standard input is closed; give a file")
         yield cast("BufferedReader", sys.stdin.buffer)
         return
     try:
@@ -137,28 +140,61 @@ def _open_binary(path: str | Path) -> Iterator[BufferedReader]:
 def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path` that takes its name when the block ends well.
 
-    After an error or a kill nothing stands under `path` but what stood there before.
+    After an error or a kill nothing stands under `path` but what stood there before. A link stays
+    one: the file that it points to is replaced.
 
     Raises:
         ResourceError: `path` is or lies in something that cannot be written, or the disk is full.
+        UsageError: `path` names no file, or a device or pipe, which a file would replace.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target, temporary = _choose_places(path)
     try:
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         is_own = error.filename is not None and str(error.filename) == str(temporary)
-        is_full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # numpy.save tells a full disk as a write that came up short, without an errno.
+        is_full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, None)
         if is_own or is_full:  # Another file may fail inside the block; that is not ours to tell.
-            raise ResourceError(f"{path}: cannot be written: {error.strerror}") from None
+            raise _cannot_write(path, error) from None
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises what `write_atomic` would raise, before the hours of work that make the content.
+
+    Raises:
+        ResourceError, UsageError: see `write_atomic`.
+    """
+    target, temporary = _choose_places(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _choose_places(path: str | Path) -> tuple[Path, Path]:
+    """Returns the file to make, behind all links, and the temporary one beside it."""
+    if str(path) in ("-", "", "."):
+        raise UsageError(f"{str(path)!r} names no file to write; give the name of one")
+    # Those of os.path raise nothing, whatever the name; opening the file then tells what is wrong.
+    target = Path(os.path.realpath(path))
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise UsageError(f"{path}: is a device or pipe, not a file; give the name of a file")
+    return target, target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
+    return ResourceError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def sha256_file(path: str | Path) -> str:
@@ -190,5 +226,7 @@ def read_json(path: str | Path) -> dict[str, object]:
 
 def write_json(path: str | Path, value: Mapping[str, object]) -> None:
     """Writes one JSON object, indented, atomically."""
+    payload = json.dumps(value, ensure_ascii=False, indent=2)
     with write_atomic(path) as stream:
-        stream.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+        # A file name that is no Unicode holds surrogates, which JSON writes like Python: \\udcff.
+        stream.write(payload.encode(errors="backslashreplace") + b"\n")

@@ -10,7 +10,12 @@ import pytest
 import labse
 
 FOLDER = Path(__file__).parent / "help"
-COMMANDS = ["", "vocab", "train", "plot", "encode", "evaluate", "evaluate tatoeba", "mine", "info"]
+PROTOCOLS = ("tatoeba", "bucc", "un", "xsim", "retrieval", "sts", "all")
+COMMANDS = [
+    *("", "vocab", "train", "plot", "encode", "evaluate"),
+    *(f"evaluate {protocol}" for protocol in PROTOCOLS),
+    *("compare", "mine", "info"),
+]
 
 
 def help_of(command: str) -> str:

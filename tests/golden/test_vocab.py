@@ -8,9 +8,9 @@ import pytest
 
 from labse.corpus.records import Sentence
 from labse.files import read_lines
+from labse.vocab.bpe import learn_bpe
 from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import build_tokenizer
-from labse.vocab.wordpiece import learn_wordpiece
 
 VOCAB = Path(__file__).parent / "udhr_vocab.txt"
 IDS = Path(__file__).parent / "udhr_ids.json"
@@ -30,7 +30,7 @@ def rewrite() -> bool:
 def test_the_learnt_vocabulary_has_not_moved(rewrite: bool) -> None:
     # The floor of 1.5 leaves some characters out, so that the ids below hold [UNK] too.
     counts = smooth_counts(count_words(read_udhr()), 0.3)
-    vocab = learn_wordpiece(counts, vocab_size=2000, min_count=1.5)
+    vocab = learn_bpe(counts, vocab_size=2000, min_count=1.5)
     if rewrite:
         VOCAB.write_text("".join(f"{piece}\n" for piece in vocab), "utf-8")
     assert vocab == list(read_lines(VOCAB))

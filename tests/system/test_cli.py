@@ -294,6 +294,22 @@ def test_another_configuration_in_the_same_folder_is_refused_with_the_difference
     assert "train.seed: 3 -> 4" in ran.stderr.decode()
 
 
+def test_a_terminated_command_leaves_no_temporary_file(work: Path, tmp_path: Path) -> None:
+    arguments = ("encode", "-", "--model", work / "run" / "model", "--out", "vectors.npy")
+    process = start(tmp_path, *arguments, stdin=subprocess.PIPE)
+    wait_until(lambda: os.listdir(tmp_path))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_name_that_is_no_unicode_is_printed_as_json(work: Path) -> None:
+    name = os.fsdecode(b"na\xffme.npy")
+    ran = labse_ok(work, "encode", "source.txt", "--model", "run/model", "--out", name, "--json")
+    assert json.loads(ran.stdout)["path"] == name
+
+
 # ---- Helpers ----
 
 

@@ -1,4 +1,4 @@
-"""The tiny recipe as `make demo` runs it, and every block of the README on what it leaves."""
+"""The tiny recipe as `make demo` runs it, and every block of README and docs on what it leaves."""
 
 import json
 import os
@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(language, code, id=f"{page.stem}-{number}-{language}")
+    for page in PAGES
+    for number, (language, code) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+]
 # Run elsewhere: `make` by CI itself, installation by tests/system/wheel.sh.
 RUN_ELSEWHERE = re.compile(r"^(make|pip install) ")
 
@@ -68,13 +73,14 @@ def test_running_the_recipe_again_finds_everything_done(workplace: Path) -> None
     assert (workplace / "runs/tiny/run/model/model.safetensors").read_bytes() == before
 
 
-def test_the_readme_has_blocks_of_both_languages() -> None:
-    assert {language for language, _ in BLOCKS} >= {"bash", "python"}
-    assert len(README.splitlines()) <= 200
+def test_the_readme_is_short_and_has_blocks_of_both_languages() -> None:
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert {language for language, _ in BLOCK.findall(readme)} >= {"bash", "python"}
+    assert len(readme.splitlines()) <= 200
 
 
-@pytest.mark.parametrize(("language", "code"), BLOCKS, ids=lambda value: value.strip()[:40])
-def test_a_block_of_the_readme_runs(workplace: Path, language: str, code: str) -> None:
+@pytest.mark.parametrize(("language", "code"), BLOCKS)
+def test_a_block_of_the_docs_runs(workplace: Path, language: str, code: str) -> None:
     if language == "python":
         result = run([sys.executable, "-c", code], workplace)
         assert result.returncode == 0, result.stderr

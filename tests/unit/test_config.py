@@ -98,3 +98,22 @@ def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
 def test_values_of_another_origin_are_named_after_it() -> None:
     with pytest.raises(UsageError, match=r"^model/config\.json: missing key 'steps'$"):
         parse_config(RunConfig, {}, where="model/config.json")
+
+
+def test_one_word_in_place_of_a_list_says_how_a_list_is_written(tmp_path: Path) -> None:
+    path = write(tmp_path, "steps = 5\n")
+    with pytest.raises(UsageError, match=r"data\.langs: expected a list .* \(found 'deu'\)"):
+        load_config(RunConfig, path, ["data.langs=deu"])
+
+
+def test_a_value_in_place_of_a_section_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "steps = 5\n")
+    with pytest.raises(UsageError, match=r"data: expected a section \(found 3\)"):
+        load_config(RunConfig, path, ["data=3"])
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_an_infinite_number_is_refused(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, "steps = 5\n")
+    with pytest.raises(UsageError, match="rate: Input should be a finite number"):
+        load_config(RunConfig, path, [f"rate={value}"])

@@ -11,8 +11,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files import (
+    check_writable,
     format_suffix,
     read_json,
     read_lines,
@@ -158,6 +159,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, read: object) -> 
         read(tmp_path)
 
 
+def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(LabseError, match="-: standard input is closed"):
+        list(read_lines("-"))
+
+
 def test_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\x85\xc2\x85\n")))
     lines = read_lines("-")
@@ -231,6 +238,61 @@ def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"x")
+
+
+def test_a_write_that_came_up_short_is_a_resource_error(tmp_path: Path) -> None:
+    # What numpy.save raises on a full disk: no errno.
+    with (
+        pytest.raises(ResourceError, match="a: cannot be written: 9 requested and 4 written"),
+        write_atomic(tmp_path / "a"),
+    ):
+        raise OSError("9 requested and 4 written")
+
+
+def test_a_pipe_or_device_is_refused_and_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(UsageError, match=f"{name}: is a device or pipe, not a file"):
+            write_json(tmp_path / name, {})
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("path", ["-", ""])
+def test_what_names_no_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="names no file"):
+        write_json(path, {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_stays_one_and_the_file_it_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "a.json")
+    write_json(tmp_path / "link", {"a": 1})
+    assert (tmp_path / "link").is_symlink()
+    assert read_json(tmp_path / "there" / "a.json") == {"a": 1}
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a").write_bytes(b"old")
+    check_writable(tmp_path / "a")
+    check_writable(tmp_path / "new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    for place in ("missing/a", "folder", "a/b", "x" * 300):
+        with pytest.raises(ResourceError, match=f"{place}: cannot be written: "):
+            check_writable(tmp_path / place)
+    assert sorted(os.listdir(tmp_path)) == ["a", "folder"]
+
+
+def test_json_can_tell_a_file_name_that_is_no_unicode(tmp_path: Path) -> None:
+    value = {"path": os.fsdecode(b"na\xffme")}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
 
 
 def test_json_comes_back(tmp_path: Path) -> None:

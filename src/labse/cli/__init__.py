@@ -9,14 +9,18 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from labse import __version__
+from labse.cli.compare import compare
 from labse.cli.console import fail, show_log_messages
 from labse.cli.encode import encode
 from labse.cli.evaluate import app as evaluate_app
@@ -31,9 +35,19 @@ __all__ = ["app", "main"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
+_TERMINATED = 143  # 128 + SIGTERM
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_ORDER = ("vocab", "train", "plot", "encode", "evaluate", "mine", "info")  # That of the pipeline.
+_ORDER = (
+    "vocab",
+    "train",
+    "plot",
+    "encode",
+    "evaluate",
+    "compare",
+    "mine",
+    "info",
+)  # That of the pipeline.
 
 
 class _Commands(TyperGroup):
@@ -56,6 +70,7 @@ app.command()(train)
 app.command()(plot)
 app.command()(encode)
 app.add_typer(evaluate_app, name="evaluate")
+app.command()(compare)
 app.command()(mine)
 app.command()(info)
 
@@ -84,13 +99,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows the program's name; None takes those of the process.
     """
+    if sys.stderr is None:  # Python would print messages among the data.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        return fail("standard output is closed", ResourceError.exit_code)
     show_log_messages()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # Data is UTF-8, whatever the locale.
+        # Data is UTF-8, whatever the locale; a file name may be none, and is then escaped.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(arguments or ["--help"])
-        sys.stdout.flush()
+        with _termination_as_exit():
+            code = _run(arguments or ["--help"])
+            sys.stdout.flush()
     except BrokenPipeError:  # The reader has enough: `labse mine ... | head`.
         _discard_output()
         return _CLOSED_PIPE
@@ -101,11 +122,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return fail("out of memory; give less data at a time", ResourceError.exit_code)
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.filename is None and error.errno not in _DISK_FULL:
             raise
         _discard_output()
         return fail(f"{error.filename or 'output'}: {error.strerror}", ResourceError.exit_code)
     return code
+
+
+@contextlib.contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Makes SIGTERM end the command as an error does, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may set handlers.
+        return
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        raise SystemExit(_TERMINATED)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _run(arguments: list[str]) -> int:

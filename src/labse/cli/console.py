@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 __all__ = [
+    "check_out",
     "fail",
     "print_json",
     "print_lines",
@@ -47,6 +48,14 @@ def print_table(table: "RenderableType") -> None:
 
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     Console(width=width).print(table)
+
+
+def check_out(out: Path | None) -> None:
+    """Tells before the work that its result could not be written."""
+    from labse.files import check_writable
+
+    if out is not None:
+        check_writable(out)
 
 
 def print_lines(lines: Iterable[str], out: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_lines, say
+from labse.cli.console import check_out, print_lines, say
 from labse.cli.options import (
     JsonOption,
     ModelOption,
@@ -92,8 +92,9 @@ def mine(
     labse mine news.de.gz news.en.gz --ids --json | head
     """
     _check_files(source, target)
-    if min_score is not None and math.isnan(min_score):
-        raise UsageError("--min-score nan: give a number")
+    if min_score is not None and not math.isfinite(min_score):
+        raise UsageError(f"--min-score {min_score}: give a number")
+    check_out(out)
     source_sentences, target_sentences = _read(source), _read(target)
     encoder = load_encoder(model, precision, runtime, threads)
 

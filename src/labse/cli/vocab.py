@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,24 +12,28 @@ from labse.cli.options import JsonOption
 __all__ = ["vocab"]
 
 
+_LEARNING = ("vocab_size", "smoothing_exponent", "min_count", "algorithm")
+
+
 def vocab(
+    context: typer.Context,
     files: Annotated[
         list[str],
         typer.Argument(
             metavar="FILES",
             help="Pairs (.parquet, .tsv, .jsonl), of which both sides count, or text, one "
-            "sentence a line; .gz and .zst too.",
+            "sentence a line; .gz and .zst too. Also folders that --counts made.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Folder to make. A vocabulary that this command made there before is replaced; "
-            "anything else is refused.",
+            "anything else is refused. Without it, words are only counted (--counts).",
             show_default=False,
         ),
-    ],
+    ] = None,
     vocab_size: Annotated[
         int, typer.Option(min=1, help="The most pieces (paper: 501,153).")
     ] = 120_000,
@@ -41,6 +45,21 @@ def vocab(
     ] = 0.3,
     min_count: Annotated[
         float, typer.Option(min=0, help="The least smoothed count of a piece.")
+    ] = 2,
+    algorithm: Annotated[
+        Literal["wordpiece", "bpe"],
+        typer.Option(help="wordpiece: Google's, top down; bpe: that of tokenizers, bottom up."),
+    ] = "wordpiece",
+    counts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps the word counts: a killed run goes on, and counts of several "
+            "machines are merged when their folders are given as FILES.",
+            show_default=False,
+        ),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(min=0.01, help="GiB that counting may take, whatever the corpus.")
     ] = 2,
     lang: Annotated[
         str | None,
@@ -55,9 +74,20 @@ def vocab(
     labse vocab pairs.parquet --out vocab --vocab-size 20000
 
     labse vocab news.deu.txt.zst --lang deu --out vocab
-    """
-    from labse.vocab.folder import learn_vocabulary
 
+    labse vocab part1.parquet --counts counts1; labse vocab counts1 counts2 --out vocab
+    """
+    from labse.vocab.folder import count_files, learn_vocabulary
+
+    memory_bytes = int(memory * 2**30)
+    if out is None:
+        counts = _check_counting(context, counts)
+        tables = count_files(files, counts, lang=lang, memory_bytes=memory_bytes)
+        num_words = tables.totals.total()
+        say(f"{counts}: {num_words:,} words of {len(tables.totals)} languages counted")
+        if json:
+            print_json({"counts": str(counts), "totals": dict(tables.totals)})
+        return
     summary = learn_vocabulary(
         files,
         out,
@@ -65,6 +95,9 @@ def vocab(
         smoothing_exponent=smoothing_exponent,
         min_count=min_count,
         lang=lang,
+        algorithm=algorithm,
+        counts=counts,
+        memory_bytes=memory_bytes,
     )
     if summary.num_pieces < vocab_size:
         say(f"the words give fewer than {vocab_size:,} pieces")
@@ -74,3 +107,19 @@ def vocab(
     )
     if json:
         print_json({"out": str(out), **asdict(summary)})
+
+
+def _check_counting(context: typer.Context, counts: Path | None) -> Path:
+    """Returns the folder of counts; no option of learning may stand there without `--out`."""
+    from labse.errors import UsageError
+
+    if counts is None:
+        raise UsageError(
+            "Missing option '--out', or '--counts' to count only; see labse vocab --help"
+        )
+    for name in _LEARNING:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} is for learning; give --out too, or leave it out")
+    return counts

@@ -3,6 +3,7 @@
 Takes: paths. Gives: their SHA-256, and how many rows were read. Source: docs/design.md, promises.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +33,20 @@ def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> di
 
     Raises:
         LabseError: a file cannot be read.
-        UsageError: a file is given twice, or is standard input, which can be read but once.
+        UsageError: a file is given twice, under one name or two, or is standard input, which can be
+            read but once.
     """
     hashes: dict[str, str] = {}
+    names: dict[str, str | Path] = {}
     for file in files:
         if str(file) == "-":
             raise UsageError("the files are read twice, so none can be standard input (-)")
         if str(file) in hashes:
             raise UsageError(f"{file} is given twice; name each file once")
-        hashes[str(file)] = sha256_file(folder / file if folder else file)
+        path = folder / file if folder else Path(file)
+        if (first := names.setdefault(os.path.realpath(path), file)) is not file:
+            raise UsageError(f"{first} and {file} are one file; name it once")
+        hashes[str(file)] = sha256_file(path)
     return hashes
 
 

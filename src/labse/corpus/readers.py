@@ -159,7 +159,7 @@ def _choose_layout(table: Table, source_lang: str | None, target_lang: str | Non
     raise LabseError(
         f"{table.path}: expected the columns source and target, or lang, english and text; found "
         f"{quote_names(table.names)}"
-        + ("; a TSV without header needs columns=" if table.unit == "line" else "")
+        + ("; the first line of a TSV names its columns" if table.unit == "line" else "")
     )
 
 
@@ -169,7 +169,10 @@ def _resolve_lang(table: Table, name: str, lang: str | None) -> str | None:
             raise UsageError(f"{table.path} has a column {name}; leave out the option {name}")
         return None
     if lang is None:
-        raise UsageError(f"{table.path} has no column {name}; give the option {name}")
+        raise UsageError(
+            f"{table.path} has no column {name}; add one with the language of each row (from "
+            f"Python, the argument {name} gives that of all)"
+        )
     return canonical_tag(lang)
 
 

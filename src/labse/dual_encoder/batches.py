@@ -88,7 +88,8 @@ class PairSampler:
         return np.asarray(self._pairs.pairs[self._order[generator.integers(starts, ends)]])
 
     def _cut(self, drawn: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.int32]:
-        lengths = np.diff(self._pairs.offsets)[drawn].max(axis=1)
+        offsets = self._pairs.offsets
+        lengths = (offsets[drawn + 1] - offsets[drawn]).max(axis=1)
         batches = drawn[np.argsort(lengths, kind="stable")].reshape(-1, self.batch_size, 2)
         shuffled: NDArray[np.int32] = batches[generator.permutation(len(batches))]
         return shuffled

@@ -75,7 +75,7 @@ class TrainConfig(Config):
         eval_every, checkpoint_every, log_every: in steps; the last step does all three.
     """
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)  # What NumPy's global generator takes.
     train_steps: int = Field(500_000, gt=0)
     global_batch_size: int = Field(4096, ge=2)
     logit_scale: float = Field(100.0, gt=0)

@@ -153,6 +153,8 @@ def _is_bert_pooler(config: DualEncoderConfig) -> bool:
 def _save_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
     arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
     save_file(arrays, path, metadata={"format": "pt"})  # transformers refuses files without it.
+    # safetensors makes files that their owner alone can read.
+    shutil.copymode(path.parent / "config.json", path)
 
 
 def _load_foreign_tokenizer(folder: Path) -> Tokenizer:

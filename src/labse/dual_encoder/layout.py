@@ -5,6 +5,7 @@ Source: sentence-transformers 2 to 6, `modules.json` and the modules' own `confi
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -236,6 +237,8 @@ def _read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
     tokenizer_path = transformer / "tokenizer_config.json"
     if length is None and tokenizer_path.is_file():
         length = read_json(tokenizer_path).get("model_max_length")
+    if isinstance(length, float) and math.isnan(length):
+        raise LabseError(f"{transformer}: max_seq_length is nan, not a number of tokens")
     if not isinstance(length, int | float):
         length = bert.max_position_embeddings
     return int(min(length, bert.max_position_embeddings))

@@ -64,11 +64,12 @@ def run_training(
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
-        UsageError: `out` holds a run of another configuration, data or vocabulary, or the
-            vocabulary is not the stated one.
+        UsageError: `out` holds a run of another configuration, data or vocabulary, or something
+            else than a run, or the vocabulary is not the stated one.
         LabseError: broken data.
         ResourceError: no memory, no disk.
     """
+    _check_out(out)
     tokenizer = load_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     prepared = prepare_pairs(
@@ -114,6 +115,15 @@ def build_model_folder(model: DualEncoder, tokenizer: Tokenizer) -> ModelFolder:
         tensors |= {f"dense.{name}": value for name, value in model.dense.state_dict().items()}
     weights = {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
     return ModelFolder(config=model.config, weights=weights, tokenizer=tokenizer)
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder whose manifest is of something else, as it would be overwritten."""
+    if not (out / MANIFEST_NAME).is_file():
+        return
+    kind = read_json(out / MANIFEST_NAME).get("kind")
+    if kind != "run":
+        raise UsageError(f"{out} holds a {kind or 'folder of another kind'}; give another --out")
 
 
 def _log_pairs(prepared: PreparedPairs) -> None:

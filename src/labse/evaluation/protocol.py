@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from labse import __version__
 from labse.mining.protocol import Encoder, encode_sentences
 
-__all__ = ["Encoder", "build_signature", "encode_sentences"]
+__all__ = ["Encoder", "build_signature", "describe_length", "encode_sentences"]
 
 
 def build_signature(metric: str, fields: Mapping[str, str | int]) -> str:
@@ -23,3 +23,8 @@ def build_signature(metric: str, fields: Mapping[str, str | int]) -> str:
         if "|" in part or not part or part.endswith(":"):
             raise ValueError(f"a signature cannot hold {part!r}")
     return "|".join(parts)
+
+
+def describe_length(max_seq_length: int | None) -> str:
+    """Returns what a signature says of the length at which the encoder cuts."""
+    return "none" if max_seq_length is None else str(max_seq_length)

@@ -1,113 +1,200 @@
-"""Reports for people and for programs.
+"""Reports of all protocols in one form, for people and for programs.
 
-Takes: a report of scores. Gives: rich tables in percent, or a JSON object with values from 0 to 1.
-Source: Feng et al. 2020 (arXiv 2007.01852), for the numbers beside ours.
+Takes: scores with signatures, tables, and the samples they were computed from.
+Gives: rich tables, Markdown, JSON with values from 0 to 1, a bar chart.
+Source: sacrebleu (Post 2018, arXiv 1804.08771): no score without its signature.
 """
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from labse.corpus.languages import find_language
 from labse.errors import UsageError
-from labse.evaluation.tatoeba import PAPER_P_AT_1, MeanScore, TatoebaReport
-from labse.files import write_json
+from labse.evaluation.pictures import Bar, HeatMap, draw_bars, draw_heat_map
+from labse.evaluation.samples import Sample
+from labse.files import check_writable, write_atomic, write_json
+from labse.runtime import require
 
-__all__ = ["render_report", "report_dict", "write_report"]
-
-_PAPER_COLUMNS = ("LaBSE", "LASER")
-
-
-def report_dict(report: TatoebaReport) -> dict[str, object]:
-    """Returns the report as a JSON object; P@1 from 0 to 1."""
-    langs = [
-        {
-            "lang": score.lang,
-            "name": _language_name(score.lang),
-            "num_pairs": score.num_pairs,
-            "p_at_1_to_english": score.p_at_1_to_english,
-            "p_at_1_from_english": score.p_at_1_from_english,
-            "p_at_1": score.p_at_1,
-        }
-        for score in report.langs
-    ]
-    return {
-        "data": "tatoeba",
-        "metric": "p_at_1",
-        "mean": asdict(report.mean),
-        "groups": [
-            {**asdict(group), "paper": dict(PAPER_P_AT_1[group.name])} for group in report.groups
-        ],
-        "incomplete_groups": [
-            {"name": group.name, "num_langs": group.num_langs, "missing": list(group.missing)}
-            for group in report.incomplete_groups
-        ],
-        "langs": langs,
-    }
+__all__ = [
+    "Report",
+    "Score",
+    "Table",
+    "check_destination",
+    "format_percent",
+    "render_markdown",
+    "render_report",
+    "render_table",
+    "report_dict",
+    "write_report",
+]
 
 
-def write_report(path: str | Path, report: TatoebaReport) -> None:
-    """Writes `report_dict` as JSON, atomically."""
-    write_json(path, report_dict(report))
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number to quote, from 0 to 1.
+
+    Attributes:
+        name: what it is of: a group, a pair of languages, a row of a table.
+        metric: such as `p_at_1`; `_error` at its end says that less is better.
+        value: the score.
+        signature: names all that the value depends on beside the encoder.
+        samples: names of the samples whose scores it is the mean of.
+    """
+
+    name: str
+    metric: str
+    value: float
+    signature: str
+    samples: tuple[str, ...]
 
 
-def render_report(report: TatoebaReport) -> Group:
-    """Returns what a console shows: the languages, then the groups beside the paper's numbers."""
-    notes = [
-        f"group {group.name} left out: {len(group.missing)} of its {group.num_langs} sets missing "
-        f"({_shorten(group.missing)})"
-        for group in report.incomplete_groups
-    ]
-    lines = [*(mean.signature for mean in (*report.groups, report.mean)), *notes]
-    return Group(
-        _language_table(report), _group_table(report), Text("\n".join(dict.fromkeys(lines)))
-    )
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headers; the first `num_names` columns are words, the rest numbers."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    num_names: int = 1
 
 
-def _language_table(report: TatoebaReport) -> Table:
-    table = Table(title="Tatoeba, P@1 in percent")
-    for header in ("lang", "name"):
-        table.add_column(header)
-    for header in ("pairs", "xx->en", "en->xx", "mean"):
-        table.add_column(header, justify="right")
-    for score in report.langs:
-        values = (score.p_at_1_to_english, score.p_at_1_from_english, score.p_at_1)
-        name = _language_name(score.lang) or ""
-        table.add_row(score.lang, name, f"{score.num_pairs:,}", *map(_percent, values))
-    return table
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        data: name of the test data, the `data:` of the signatures.
+        metric: of the chart.
+        scores: the numbers to quote.
+        tables: for people.
+        samples: outcomes item by item, for `labse compare`.
+        bars: one a language or pair, for the chart.
+        heat_map: languages against languages, where the protocol has them.
+        notes: what a reader must know, such as where the protocol differs from the paper's.
+        details: further keys of the JSON object.
+    """
+
+    data: str
+    metric: str
+    scores: tuple[Score, ...]
+    tables: tuple[Table, ...]
+    samples: tuple[Sample, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    heat_map: HeatMap | None = None
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _group_table(report: TatoebaReport) -> Table:
-    table = Table(title="Mean over languages")
-    table.add_column("group")
-    for header in ("langs", "xx->en", "en->xx", "mean", *_PAPER_COLUMNS):
-        table.add_column(header, justify="right")
-    for mean in report.groups:
-        paper = PAPER_P_AT_1[mean.name]
-        table.add_row(*_mean_cells(mean), *(_percent(paper[name]) for name in _PAPER_COLUMNS))
-    table.add_row("all given", *_mean_cells(report.mean)[1:], *("" for _ in _PAPER_COLUMNS))
-    return table
-
-
-def _mean_cells(mean: MeanScore) -> list[str]:
-    values = (mean.p_at_1_to_english, mean.p_at_1_from_english, mean.p_at_1)
-    return [mean.name, str(mean.num_langs), *map(_percent, values)]
-
-
-def _percent(value: float) -> str:
+def format_percent(value: float) -> str:
+    """Returns a share as percent with one digit: `95.3`."""
     return f"{100 * value:.1f}"
 
 
-def _language_name(lang: str) -> str | None:
-    try:
-        return find_language(lang).name
-    except UsageError:
-        return None
+def report_dict(report: Report) -> dict[str, object]:
+    """Returns the report as a JSON object; scores from 0 to 1."""
+    return {
+        "data": report.data,
+        "metric": report.metric,
+        **report.details,
+        "scores": [
+            {
+                "name": score.name,
+                "metric": score.metric,
+                "value": score.value,
+                "signature": score.signature,
+                "samples": list(score.samples),
+            }
+            for score in report.scores
+        ],
+        "notes": list(report.notes),
+        "samples": [sample.to_dict() for sample in report.samples],
+    }
 
 
-def _shorten(codes: tuple[str, ...]) -> str:
-    shown = " ".join(codes[:8])
-    return shown if len(codes) <= 8 else f"{shown} and {len(codes) - 8} more"
+def check_destination(path: str | Path) -> None:
+    """Finds out before hours of work whether `write_report` can write there.
+
+    Raises:
+        UsageError: a suffix other than `.json`, or a file where a folder is asked for.
+        ResourceError: it cannot be written, or a folder is asked for and matplotlib is missing.
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        check_writable(path)
+        return
+    if path.suffix:
+        raise UsageError(f"{path}: give a name that ends in .json, or a folder without a suffix")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file; name a folder, or a file that ends in .json")
+    require("matplotlib", "train")
+    check_writable(path / "report.json" if path.is_dir() else path)
+
+
+def write_report(path: str | Path, report: Report) -> None:
+    """Writes JSON under a name that ends in `.json`, else a folder with all forms.
+
+    The folder holds `report.json`, `report.md` and, where there is something to draw,
+    `report.png` and `heat_map.png`. Each file stands there whole or not at all, and none if one
+    of them cannot be made.
+
+    Raises:
+        UsageError, ResourceError: see `check_destination`.
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        write_json(path, report_dict(report))
+        return
+    check_destination(path)
+    pictures: dict[str, bytes] = {}
+    if report.bars:
+        pictures["report.png"] = draw_bars(report.bars, f"{report.data}, {report.metric}")
+    if report.heat_map is not None:
+        pictures["heat_map.png"] = draw_heat_map(report.heat_map)
+
+    path.mkdir(exist_ok=True)
+    files = {"report.md": render_markdown(report).encode(), **pictures}
+    for name, content in files.items():
+        with write_atomic(path / name) as stream:
+            stream.write(content)
+    write_json(path / "report.json", report_dict(report))
+
+
+def render_report(report: Report) -> Group:
+    """Returns what a console shows: the tables, then the signatures and the notes."""
+    lines = [*(score.signature for score in report.scores), *report.notes]
+    tables = [render_table(table) for table in report.tables]
+    return Group(*tables, Text("\n".join(dict.fromkeys(lines))))
+
+
+def render_markdown(report: Report) -> str:
+    """Returns the tables, signatures and notes as Markdown."""
+    parts = [f"# {report.data}, {report.metric}"]
+    for table in report.tables:
+        rules = ["---" if n < table.num_names else "---:" for n in range(len(table.headers))]
+        rows = [table.headers, tuple(rules), *table.rows]
+        parts.append(f"## {table.title}")
+        parts.append("\n".join(f"| {' | '.join(map(_escape, row))} |" for row in rows))
+    signatures = dict.fromkeys(score.signature for score in report.scores)
+    parts.append("\n".join(["```", *signatures, "```"]))
+    if report.notes:
+        parts.append("\n".join(f"- {note}" for note in report.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def render_table(table: Table) -> RichTable:
+    """Returns a table as a console shows it."""
+    drawn = RichTable(title=table.title)
+    for number, header in enumerate(table.headers):
+        drawn.add_column(header, justify="left" if number < table.num_names else "right")
+    for row in table.rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|")

@@ -5,15 +5,16 @@ Source: Artetxe & Schwenk 2019 (arXiv 1812.10464); Feng et al. 2020 (arXiv 2007.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labse.evaluation.datasets import TATOEBA_GROUPS, TatoebaSet
-from labse.evaluation.protocol import Encoder, build_signature, encode_sentences
+from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
+from labse.evaluation.protocol import Encoder, build_signature, describe_length
+from labse.evaluation.samples import Sample, build_sample
 from labse.search.knn import mutual_neighbours
 
 __all__ = [
@@ -65,6 +66,7 @@ class MeanScore:
     p_at_1_to_english: float
     p_at_1_from_english: float
     signature: str
+    langs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,16 @@ class IncompleteGroup:
 
 @dataclass(frozen=True, slots=True)
 class TatoebaReport:
-    """Scores of the languages, their mean, and the means of the groups that are all there."""
+    """Scores of the languages, their mean, and the means of the groups that are all there.
+
+    `samples` has one of each language: to English and from English, 1 where the first is right.
+    """
 
     langs: tuple[TatoebaScore, ...]
     mean: MeanScore
     groups: tuple[MeanScore, ...]
     incomplete_groups: tuple[IncompleteGroup, ...]
+    samples: tuple[Sample, ...] = ()
 
 
 def evaluate_tatoeba(
@@ -106,14 +112,12 @@ def evaluate_tatoeba(
     names = [tatoeba_set.lang for tatoeba_set in sets]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected sets of different languages, got {names}")
-    rows: dict[str, int] = {}
-    for tatoeba_set in sets:
-        for sentence in (*tatoeba_set.sentences, *tatoeba_set.english):
-            rows.setdefault(sentence, len(rows))
-
-    embeddings = encode_sentences(encoder, list(rows))
-    scores = tuple(_score_set(tatoeba_set, rows, embeddings) for tatoeba_set in sets)
-    return _build_report(scores, max_seq_length)
+    embedded = embed_distinct(
+        encoder, (side for each in sets for side in (each.sentences, each.english))
+    )
+    samples = tuple(_score_set(tatoeba_set, embedded) for tatoeba_set in sets)
+    scores = tuple(map(_mean_of_items, samples))
+    return replace(_build_report(scores, max_seq_length), samples=samples)
 
 
 def tatoeba_signature(
@@ -126,25 +130,23 @@ def tatoeba_signature(
         "data": "tatoeba",
         "langs": names.get(codes, "+".join(codes)),
         "dir": direction,
-        "max_seq_length": "none" if max_seq_length is None else max_seq_length,
+        "max_seq_length": describe_length(max_seq_length),
         "norm": "l2",  # The search compares cosines, whatever the encoder's norms.
     }
     return build_signature("p_at_1", fields)
 
 
-def _score_set(
-    tatoeba_set: TatoebaSet, rows: Mapping[str, int], embeddings: NDArray[np.float32]
-) -> TatoebaScore:
-    source = embeddings[[rows[sentence] for sentence in tatoeba_set.sentences]]
-    english = embeddings[[rows[sentence] for sentence in tatoeba_set.english]]
-    nearest = mutual_neighbours(source, english, k=1)
+def _score_set(tatoeba_set: TatoebaSet, embedded: EmbeddedSentences) -> Sample:
+    source = embedded.select(tatoeba_set.sentences)
+    nearest = mutual_neighbours(source, embedded.select(tatoeba_set.english), k=1)
     gold = np.arange(len(source))
-    return TatoebaScore(
-        lang=tatoeba_set.lang,
-        num_pairs=len(source),
-        p_at_1_to_english=float(np.mean(nearest.forward.neighbours[:, 0] == gold)),
-        p_at_1_from_english=float(np.mean(nearest.backward.neighbours[:, 0] == gold)),
-    )
+    hits = [found.neighbours[:, 0] == gold for found in (nearest.forward, nearest.backward)]
+    return build_sample(tatoeba_set.lang, hits, (*tatoeba_set.sentences, *tatoeba_set.english))
+
+
+def _mean_of_items(sample: Sample) -> TatoebaScore:
+    to_english, from_english = sample.values.mean(axis=0, dtype=np.float64).tolist()
+    return TatoebaScore(sample.name, len(sample.values), to_english, from_english)
 
 
 def _build_report(scores: tuple[TatoebaScore, ...], max_seq_length: int | None) -> TatoebaReport:
@@ -172,4 +174,5 @@ def _mean(name: str, scores: Sequence[TatoebaScore], max_seq_length: int | None)
         p_at_1_to_english=float(np.mean([score.p_at_1_to_english for score in scores])),
         p_at_1_from_english=float(np.mean([score.p_at_1_from_english for score in scores])),
         signature=tatoeba_signature([score.lang for score in scores], max_seq_length),
+        langs=tuple(score.lang for score in scores),
     )

@@ -45,13 +45,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> P
 
     The folder gets its name by a rename after everything in it is on the disk.
 
+    A run has the folder for itself (`claim_folder`).
+
     Raises:
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
     """
     final = folder / f"{_PREFIX}{checkpoint.step:09d}"
     temporary = folder / f".{final.name}.tmp"
+    for left in folder.glob(f".{_PREFIX}*.tmp"):  # By a killed run.
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save_file(
             {k: v.contiguous() for k, v in checkpoint.tensors.items()},
@@ -59,12 +62,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> P
         )
         _fsync(temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
+        _fsync(temporary)
         shutil.rmtree(final, ignore_errors=True)
         temporary.replace(final)
         _fsync(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise ResourceError(f"{final}: the checkpoint cannot be written: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     for old in _folders(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -84,12 +89,12 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
         state = read_json(newest / "state.json")
         tensors = load_file(newest / "state.safetensors")
         step, config = state["step"], state["config"]
+        if not isinstance(step, int) or not isinstance(config, dict):
+            raise LabseError("state.json holds no step and configuration")
     except (OSError, KeyError, SafetensorError, LabseError) as error:
         raise LabseError(
             f"{newest}: damaged checkpoint ({error}); delete this folder to resume from an older"
         ) from None
-    assert isinstance(step, int)
-    assert isinstance(config, dict)
     return Checkpoint(step, tensors, config)
 
 
@@ -118,7 +123,7 @@ def load_optimizer_tensors(
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+    return sorted(path for path in folder.glob(f"{_PREFIX}[0-9]*") if path.is_dir())
 
 
 def _fsync(path: Path) -> None:

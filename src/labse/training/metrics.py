@@ -20,12 +20,15 @@ def append_metrics(path: Path, row: Mapping[str, float | str]) -> None:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Returns the rows; a last line cut short by a kill is left out."""
-    rows = []
+    rows: list[dict[str, float]] = []
     for line in read_lines(path):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict) or "step" not in row:
+            break
+        rows.append(row)
     return rows
 
 

@@ -109,9 +109,9 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
         else:
             values.append(gradient)
 
-    norm = math.sqrt(
-        sum(torch.linalg.vector_norm(v, dtype=torch.float64).item() ** 2 for v in values)
-    )
+    # The norms leave the device together: one wait a step, not one a weight.
+    norms = [torch.linalg.vector_norm(value, dtype=torch.float64) for value in values]
+    norm = math.hypot(*torch.stack(norms).tolist())
     if norm > max_norm:
         for value in values:
             value.mul_(max_norm / norm)

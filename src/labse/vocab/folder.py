@@ -4,26 +4,40 @@ Takes: files of text and of pairs. Gives: vocab.txt, tokenizer.json and manifest
 Source: Feng et al., arXiv 2007.01852, section 4 (cased WordPiece, smoothing exponent 0.3).
 """
 
+import contextlib
 import logging
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import labse
-from labse.corpus.inputs import InputFile, hash_files, list_inputs
+from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
-from labse.corpus.records import Sentence
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files import MANIFEST_NAME, format_suffix, read_json, sha256_file, write_json
-from labse.vocab.counts import count_words, smooth_counts
+from labse.vocab.bpe import learn_bpe
+from labse.vocab.count_tables import (
+    CountTables,
+    TableWriter,
+    is_count_folder,
+    open_tables,
+    smooth_tables,
+)
 from labse.vocab.tokenizer import save_vocabulary
 from labse.vocab.wordpiece import learn_wordpiece
 
-__all__ = ["VocabularySummary", "learn_vocabulary"]
+__all__ = ["MEMORY_BYTES", "Algorithm", "VocabularySummary", "count_files", "learn_vocabulary"]
+
+Algorithm = Literal["wordpiece", "bpe"]
+
+MEMORY_BYTES = 2 << 30
+_WORD_BYTES = 400  # Twice a str of 10 characters, a float and their slot: words are cut at 2 times.
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,6 +65,37 @@ class VocabularySummary:
     inputs: tuple[InputFile, ...]
 
 
+def count_files(
+    files: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    lang: str | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> CountTables:
+    """Counts the words of files into a folder of tables; a killed run goes on where it was.
+
+    Args:
+        files: pairs (`.parquet`, `.tsv`, `.jsonl`), of which both sides count under their own
+            languages, or text, one sentence a line.
+        folder: made if it is not there.
+        lang: the language of the text files.
+        memory_bytes: what counting may take.
+
+    Raises:
+        LabseError: broken or empty data, or damaged tables in `folder`.
+        UsageError: `lang` is missing or cannot apply, or `folder` holds something else.
+        ResourceError: the folder cannot be written.
+    """
+    tag = _check_lang(files, lang)
+    writer = TableWriter(
+        Path(folder).resolve(), hash_files(files), lang=tag, max_bytes=memory_bytes
+    )
+    if not writer.is_complete:
+        for file in files:
+            _count_file(file, tag, writer)
+    return writer.close()
+
+
 def learn_vocabulary(
     files: Sequence[str | Path],
     out: str | Path,
@@ -59,49 +104,103 @@ def learn_vocabulary(
     smoothing_exponent: float = 0.3,
     min_count: float = 2,
     lang: str | None = None,
+    algorithm: Algorithm = "wordpiece",
+    counts: str | Path | None = None,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> VocabularySummary:
     """Learns a vocabulary from all files together and writes its folder, whole or not at all.
 
     Args:
-        files: pairs (`.parquet`, `.tsv`, `.jsonl`), of which both sides count under their own
-            languages, or text, one sentence a line.
+        files: see `count_files`; also folders that it made, here or on other machines.
         out: the folder to make; a vocabulary that stands there is replaced.
         vocab_size: the most pieces (paper: 501,153).
         smoothing_exponent: from 0, all languages weigh the same, to 1, each as much as it has.
         min_count: the least smoothed weight of a piece.
         lang: the language of the text files.
+        algorithm: `wordpiece`, top down, or `bpe`, bottom up.
+        counts: keeps the counts of the files in this folder, so that a killed run goes on and the
+            next vocabulary needs no counting; None counts anew and keeps nothing.
+        memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
+            learnt from.
 
     Raises:
-        LabseError: broken or empty data.
+        LabseError: broken or empty data, damaged counts.
         UsageError: `lang` is missing or cannot apply, `vocab_size` is too small, or `out` holds
             something else than a vocabulary.
-        ResourceError: the folder cannot be written.
+        ResourceError: a folder cannot be written.
     """
     folder = Path(out).resolve()
     _check_replaceable(folder)
-    tag = _check_lang(files, lang)
-    hashes = hash_files(files)
+    with _open_counts(files, folder, lang, counts, memory_bytes) as tables:
+        totals = sum((table.totals for table in tables), Counter())
+        if not totals:
+            raise LabseError(f"{', '.join(map(str, files))}: no words to learn from")
+        langs = {lang for table in tables for lang in table.totals}
+        words = smooth_tables(
+            tables, smoothing_exponent, max_words=max(1, memory_bytes // _WORD_BYTES)
+        )
+    _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(langs))
+    learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
+    vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
 
-    num_rows: Counter[str] = Counter()
-    counts = count_words(_iter_sentences(files, tag, num_rows))
-    word_counts = smooth_counts(counts, smoothing_exponent) if any(counts.values()) else {}
-    if not word_counts:
-        raise LabseError(f"{', '.join(map(str, files))}: no words to learn from")
-    summary_counts = (sum(c.total() for c in counts.values()), len(counts))
-    _LOGGER.info("learning from %s words of %d languages", f"{len(word_counts):,}", len(counts))
-    vocab = learn_wordpiece(word_counts, vocab_size=vocab_size, min_count=min_count)
-
-    summary = VocabularySummary(
-        len(vocab), len(word_counts), *summary_counts, list_inputs(hashes, num_rows)
-    )
+    inputs = tuple(file for table in tables for file in table.inputs)
+    summary = VocabularySummary(len(vocab), words.num_words, totals.total(), len(langs), inputs)
     config = {
+        "algorithm": algorithm,
         "vocab_size": vocab_size,
         "smoothing_exponent": smoothing_exponent,
         "min_count": min_count,
-        "lang": tag,
+        "lang": canonical_tag(lang) if lang else None,
     }
     _write(folder, vocab, {"config": config, **asdict(summary)})
     return summary
+
+
+@contextlib.contextmanager
+def _open_counts(
+    files: Sequence[str | Path],
+    out: Path,
+    lang: str | None,
+    counts: str | Path | None,
+    memory_bytes: int,
+) -> Iterator[list[CountTables]]:
+    """Gives the tables of all inputs; without `counts` those made here are deleted afterwards."""
+    folders = [Path(file) for file in files if is_count_folder(file)]
+    plain = [file for file in files if Path(file) not in folders]
+    if not plain and (lang or counts):
+        raise UsageError(
+            f"--{'lang' if lang else 'counts'} is for files, and there are only folders of counts; "
+            "leave it out"
+        )
+    tables = [_open_complete(folder) for folder in folders]
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.counts.tmp")
+    try:
+        if plain:
+            folder = Path(counts) if counts else temporary
+            tables.append(count_files(plain, folder, lang=lang, memory_bytes=memory_bytes))
+        _check_distinct(tables)
+        yield tables
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_complete(folder: Path) -> CountTables:
+    tables = open_tables(folder)
+    if not tables.is_complete:
+        raise LabseError(f"{folder}: counting was stopped; run the command that made it again")
+    return tables
+
+
+def _check_distinct(tables: Sequence[CountTables]) -> None:
+    counted: dict[str, tuple[Path, str]] = {}
+    for table in tables:
+        for file in table.inputs:
+            folder, path = counted.setdefault(file.sha256, (table.folder, file.path))
+            if folder != table.folder:
+                raise UsageError(
+                    f"{path} in {folder} and {file.path} in {table.folder} have the same bytes; "
+                    "they would count twice"
+                )
 
 
 def _check_lang(files: Sequence[str | Path], lang: str | None) -> str | None:
@@ -116,26 +215,24 @@ def _check_lang(files: Sequence[str | Path], lang: str | None) -> str | None:
     return canonical_tag(lang)
 
 
-def _iter_sentences(
-    files: Sequence[str | Path], lang: str | None, num_rows: Counter[str]
-) -> Iterator[Sentence]:
-    """Yields the sentences of all files and counts the rows of each in `num_rows`."""
-    for file in files:
-        rows = 0
-        if format_suffix(file) in _PAIR_SUFFIXES:
-            for pair in read_pairs(file):
-                rows += 1
-                yield Sentence(pair.source, pair.source_lang)
-                yield Sentence(pair.target, pair.target_lang)
-        else:
-            assert lang is not None
-            for sentence in read_sentences(file, lang=lang):
-                rows += 1
-                yield sentence
-        if not rows:
-            raise LabseError(f"{file}: empty, it has no rows")
-        num_rows[str(file)] = rows
-        _LOGGER.info("%s: %s rows", file, f"{rows:,}")
+def _count_file(file: str | Path, lang: str | None, writer: TableWriter) -> None:
+    name = str(file)
+    for row in islice(_iter_rows(file, lang), writer.num_rows(name), None):
+        writer.add_row(name, row)
+    if not writer.num_rows(name):
+        raise LabseError(f"{file}: empty, it has no rows")
+    _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(name):,}")
+
+
+def _iter_rows(file: str | Path, lang: str | None) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Yields the texts of each row with their languages."""
+    if format_suffix(file) in _PAIR_SUFFIXES:
+        for pair in read_pairs(file):
+            yield (pair.source, pair.source_lang), (pair.target, pair.target_lang)
+        return
+    assert lang is not None
+    for sentence in read_sentences(file, lang=lang):
+        yield ((sentence.text, sentence.lang),)
 
 
 def _check_replaceable(folder: Path) -> None:

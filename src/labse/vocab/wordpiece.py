@@ -1,28 +1,44 @@
-"""The vocabulary learner.
+"""The default learner: WordPiece from the top down, as Google's vocabularies are learnt.
 
 Takes: weighted words. Gives: the pieces, special tokens first, the same each time.
-Source: tokenizers' WordPieceTrainer, which is byte-pair encoding (arXiv 1508.07909) with `##`
-marks, not the likelihood criterion of WordPiece; our own learner is to take its place.
+Source: tensorflow.org/text/guide/subwords_tokenizer, "Applying WordPiece" and "Optional: the
+algorithm"; the defaults of its learner: 4 iterations, words of at most 50 characters.
+
+1. Weigh all substrings of all words; after the first iteration only those that begin where a piece
+   of the word begins now.
+2. From the longest to the shortest: one whose weight is at least T is kept, and its weight is taken
+   off all its prefixes, so that a prefix is kept for what it explains itself.
+3. Cut the words anew with what is kept, the longest piece first, and go to 1.
+
+Departures: T is searched in each iteration, where the weights are at hand, in place of all
+iterations for each T. The places that the last T leaves are filled with the heaviest of the rest,
+so that the size is exact. The limit of 50 is on pieces, not on words: the guide's learner drops the
+phrases of unspaced scripts that are longer.
 """
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import CharDelimiterSplit
-from tokenizers.trainers import WordPieceTrainer
+import numpy as np
+from numpy.typing import NDArray
 
-from labse.errors import LabseError, UsageError
-from labse.vocab.counts import build_normalizer, build_splitter
-from labse.vocab.tokenizer import CONTINUATION, MAX_WORD_CHARS, SPECIAL_TOKENS
+from labse.vocab.alphabet import ALPHABET_SIZE, ROUNDING, choose_alphabet
+from labse.vocab.substrings import (
+    SubstringTree,
+    WordPlaces,
+    build_tree,
+    place_words,
+    sum_by,
+)
 
 __all__ = ["learn_wordpiece"]
 
-_MAX_SCALE = 10.0  # Of a small corpus, tenths of a word are told apart.
-_CHUNK_CHARS = 1 << 16
-_ROUNDING = 1e-9  # Smoothed weights carry rounding: 1.9999999999999998 counts as 2.
+_LOGGER = logging.getLogger(__name__)
+_NUM_ITERATIONS = 4
+_MAX_PIECE_CHARS = 50
+_MAX_PLACES = 50_000_000
+_SEARCH_STEPS = 40  # Halvings of the logarithm of T.
 
 
 def learn_wordpiece(
@@ -30,15 +46,14 @@ def learn_wordpiece(
     *,
     vocab_size: int,
     min_count: float = 2,
-    alphabet_size: int = 10_000,
-    max_occurrences: int = 20_000_000,
+    alphabet_size: int = ALPHABET_SIZE,
+    num_iterations: int = _NUM_ITERATIONS,
+    max_places: int = _MAX_PLACES,
 ) -> list[str]:
-    """Learns the pieces of a vocabulary.
+    """Learns the pieces of a vocabulary from the longest substring down.
 
-    Gives the special tokens, the alphabet, its `##` forms and the learnt pieces, in the order of
-    learning. Both forms of a character are there whatever the words showed, so a word of known
-    characters is never [UNK]; characters that are words of their own (punctuation, CJK) have no
-    `##` form. The list is shorter than `vocab_size` where the words give no more pieces. The same
+    Gives the special tokens, the alphabet, its `##` forms and the learnt pieces, the heaviest
+    first. The list has exactly `vocab_size` pieces, fewer where the words give no more. The same
     words give the same list, in whatever order they come.
 
     Args:
@@ -47,131 +62,154 @@ def learn_wordpiece(
         vocab_size: the most pieces, special tokens included.
         min_count: the least weight of a character or learnt piece, inclusive.
         alphabet_size: the most characters, the heaviest first.
-        max_occurrences: weights are scaled down to this sum and rounded where theirs is larger: the
-            trainer reads each word as often as it weighs, about a million a second.
+        num_iterations: how often the words are cut and the substrings weighed.
+        max_places: the most characters of all words together, which bounds the memory: beyond it
+            the lightest words are left out.
 
     Raises:
         LabseError: there is no word, or no character of weight `min_count`.
         UsageError: `vocab_size` cannot hold the special tokens and the alphabet.
         ValueError: a word is none of `count_words`, as "a b" or "end.".
     """
-    words = {word: word_counts[word] for word in sorted(word_counts) if len(word) <= MAX_WORD_CHARS}
-    weights = _weigh_characters(words)
-    inner = _check_words(words, weights)
-    alphabet = _choose_alphabet(weights, min_count=min_count, alphabet_size=alphabet_size)
-    if not alphabet:
-        raise LabseError(
-            f"no character occurs {min_count:g} times in the {len(words)} words; "
-            "give more text or a lower min_count"
-        )
-    continuations = [CONTINUATION + character for character in alphabet if character in inner]
-
-    least = len(SPECIAL_TOKENS) + len(alphabet) + len(continuations)
-    if vocab_size < least:
-        raise UsageError(
-            f"vocab_size {vocab_size} cannot hold {len(SPECIAL_TOKENS)} special tokens, "
-            f"{len(alphabet)} characters and {len(continuations)} {CONTINUATION} forms; "
-            f"give at least {least}, or a lower alphabet_size"
-        )
-    known = set(alphabet)
-    words = {word: weight for word, weight in words.items() if known.issuperset(word)}
-    pieces = _train(
-        words,
-        alphabet,
-        continuations,
-        vocab_size=vocab_size,
-        min_count=min_count,
-        max_occurrences=max_occurrences,
+    if num_iterations < 1:
+        raise ValueError(f"num_iterations is {num_iterations}; give 1 or more")
+    alphabet = choose_alphabet(
+        word_counts, vocab_size=vocab_size, min_count=min_count, alphabet_size=alphabet_size
     )
-    return [*SPECIAL_TOKENS, *alphabet, *continuations, *pieces]
+    num_learnt = vocab_size - len(alphabet.pieces)
+    words, weights = _bound_words(alphabet.words, max_places)
+    if not num_learnt or not words:
+        return alphabet.pieces
+
+    places = place_words(words, weights)
+    least = min_count * (1 - ROUNDING)
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    can_be_pieces = (lengths > 1) & (lengths <= _MAX_PIECE_CHARS)
+    search_from = max(least, _least_threshold(weights[can_be_pieces], num_learnt))
+    tree = build_tree(places, min_weight=search_from, max_length=_MAX_PIECE_CHARS)
+
+    begins = np.ones(len(places.characters), np.bool_)
+    for iteration in range(num_iterations):
+        node_weights = tree.weigh(np.where(begins, places.weights, 0.0))
+        choice = _choose(tree, node_weights, num_learnt, least=least, search_from=search_from)
+        if iteration == num_iterations - 1:
+            break
+        begins = _cut_words(places, tree.longest(choice.kept, len(begins)))
+    return [*alphabet.pieces, *_order(tree, choice)]
 
 
-def _weigh_characters(words: Mapping[str, float]) -> Counter[str]:
-    weights: Counter[str] = Counter()
-    for word, weight in words.items():
-        for character in word:
-            weights[character] += weight  # type: ignore[assignment]
-    return weights
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is kept of each level (N,), and the weights (N,) left when prefixes are discounted."""
+
+    kept: list[NDArray[np.bool_]]
+    left: list[NDArray[np.float64]]
+
+    @property
+    def num_kept(self) -> int:
+        """Kept substrings of two characters or more; single ones are the alphabet's."""
+        return sum(int(mask.sum()) for mask in self.kept[1:])
 
 
-def _check_words(words: Mapping[str, float], characters: Iterable[str]) -> set[str]:
-    """Returns the characters that may stand inside a word, as the splitter sees them."""
-    normalizer, splitter = build_normalizer(), build_splitter()
-    inner, alone = set(), set()
-    for character in characters:
-        probe = normalizer.normalize_str(f"a{character}a")
-        pieces = [word for word, _ in splitter.pre_tokenize_str(probe)]
-        if pieces == [f"a{character}a"]:
-            inner.add(character)
-        elif pieces == ["a", character, "a"]:
-            alone.add(character)
-
-    for word in words:
-        if not word or (word not in alone and not inner.issuperset(word)):
-            raise ValueError(f"{word!r} is not one word; split the text with count_words")
-    return inner
-
-
-def _choose_alphabet(
-    weights: Mapping[str, float], *, min_count: float, alphabet_size: int
-) -> list[str]:
-    """Returns the heaviest characters, in the order of their code points."""
-    least = min_count * (1 - _ROUNDING)
-    characters = [character for character, weight in weights.items() if weight >= least]
-    characters.sort(key=lambda character: (-weights[character], character))
-    return sorted(characters[:alphabet_size])
+def _bound_words(
+    words: Mapping[str, float], max_places: int
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Returns the words, sorted, whose characters together fit, the heaviest first."""
+    names = list(words)
+    weights = np.fromiter(words.values(), np.float64, len(names))
+    lengths = np.fromiter(map(len, names), np.int64, len(names))
+    if lengths.sum() <= max_places:
+        return names, weights
+    order = np.argsort(-weights, kind="stable")
+    chosen = np.sort(order[np.cumsum(lengths[order]) <= max_places])
+    _LOGGER.info(
+        "learning from the heaviest %s of %s words, to bound the memory",
+        f"{len(chosen):,}",
+        f"{len(names):,}",
+    )
+    return [names[number] for number in chosen.tolist()], weights[chosen]
 
 
-def _train(
-    words: Mapping[str, float],
-    alphabet: Sequence[str],
-    continuations: Sequence[str],
+def _least_threshold(word_weights: NDArray[np.float64], num_learnt: int) -> float:
+    """Returns a weight that T cannot be below: each word of weight T or more is itself kept."""
+    if len(word_weights) <= num_learnt:
+        return 0.0
+    place = len(word_weights) - num_learnt - 1
+    return float(np.partition(word_weights, place)[place]) * (1 - ROUNDING)
+
+
+def _choose(
+    tree: SubstringTree,
+    weights: Sequence[NDArray[np.float64]],
+    num_learnt: int,
     *,
-    vocab_size: int,
-    min_count: float,
-    max_occurrences: int,
-) -> list[str]:
-    """Returns the learnt pieces in the order of learning.
-
-    Left alone, the trainer numbers the continuations in the order of a hash map and breaks ties by
-    number, so that two runs differ. Given as special tokens they have their numbers beforehand.
-    """
-    scale = min(_MAX_SCALE, max_occurrences / max(sum(words.values()), 1.0))
-    fixed = [*SPECIAL_TOKENS, *continuations]
-    trainer = WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=max(1, math.ceil(min_count * scale * (1 - _ROUNDING))),
-        special_tokens=fixed,
-        initial_alphabet=list(alphabet),
-        continuing_subword_prefix=CONTINUATION,
-        show_progress=False,
-    )
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = CharDelimiterSplit(" ")
-    tokenizer.train_from_iterator(_iter_chunks(words, scale), trainer=trainer)
-
-    ids = tokenizer.get_vocab()
-    return sorted(ids, key=ids.__getitem__)[len(fixed) + len(alphabet) :]
+    least: float,
+    search_from: float,
+) -> _Choice:
+    """Finds the least T that keeps at most `num_learnt` and fills up what it leaves."""
+    best = _discount(tree, weights, search_from)
+    if best.num_kept > num_learnt:
+        low, high = search_from, max(float(w.max(initial=0.0)) for w in weights) * 2
+        low = max(low, high * 1e-15)
+        best = _discount(tree, weights, high)
+        for _ in range(_SEARCH_STEPS):
+            middle = float(np.sqrt(low * high))
+            choice = _discount(tree, weights, middle)
+            if choice.num_kept > num_learnt:
+                low = middle
+            else:
+                high = middle
+                best = max(best, choice, key=lambda choice: choice.num_kept)
+    return _fill(best, num_learnt, least)
 
 
-def _iter_chunks(words: Mapping[str, float], scale: float) -> Iterator[str]:
-    """Yields text in which each word stands about `scale` times its weight.
+def _discount(
+    tree: SubstringTree, weights: Sequence[NDArray[np.float64]], threshold: float
+) -> _Choice:
+    """Keeps, from the longest down, what weighs `threshold` and takes it off its prefixes."""
+    kept: list[NDArray[np.bool_]] = []
+    left: list[NDArray[np.float64]] = []
+    taken = np.zeros(len(weights[-1]))
+    for number in reversed(range(len(weights))):
+        rest = weights[number] - taken
+        mask = rest >= threshold
+        kept.append(mask)
+        left.append(rest)
+        if number:
+            passed_on = taken + np.where(mask, rest, 0.0)
+            taken = sum_by(tree.levels[number].parents, passed_on, len(weights[number - 1]))
+    return _Choice(kept[::-1], left[::-1])
 
-    The running total is rounded, not each weight: rare words that begin alike, neighbours in the
-    sorted order, keep their joint weight.
-    """
-    chunk: list[str] = []
-    num_chars, total, written = 0, 0.0, 0
-    for word, weight in words.items():
-        total += weight * scale
-        repeats, written = round(total) - written, round(total)
-        most = max(1, _CHUNK_CHARS // (len(word) + 1))
-        while repeats > 0:
-            part = min(repeats, most)
-            chunk.append(f"{word} " * part)
-            num_chars += part * (len(word) + 1)
-            repeats -= part
-            if num_chars >= _CHUNK_CHARS:
-                yield "".join(chunk)
-                chunk, num_chars = [], 0
-    yield "".join(chunk)
+
+def _fill(choice: _Choice, num_learnt: int, least: float) -> _Choice:
+    """Keeps the heaviest of the rest, up to `num_learnt`; equal ones in the order of the tree."""
+    missing = num_learnt - choice.num_kept
+    if not missing or len(choice.kept) < 2:
+        return choice
+    kept = np.concatenate(choice.kept[1:])
+    left = np.concatenate(choice.left[1:])
+    others = np.flatnonzero(~kept & (left >= least))
+    kept[others[np.argsort(-left[others], kind="stable")[:missing]]] = True
+    ends = np.cumsum([len(mask) for mask in choice.kept[1:]])
+    return _Choice([choice.kept[0], *np.split(kept, ends[:-1])], choice.left)
+
+
+def _cut_words(places: WordPlaces, longest: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Returns (P,) whether a piece begins there when the longest piece is taken first."""
+    begins = np.zeros(len(longest), np.bool_)
+    here = places.word_starts
+    while len(here):
+        begins[here] = True
+        step = longest[here]
+        here = (here + step)[step < places.left[here]]
+    return begins
+
+
+def _order(tree: SubstringTree, choice: _Choice) -> list[str]:
+    """Returns the kept pieces of two characters or more, the heaviest first, then by text."""
+    pieces: list[tuple[float, str]] = []
+    for number, texts in enumerate(tree.texts(choice.kept)):
+        if number:
+            left = choice.left[number][choice.kept[number]].tolist()
+            pieces.extend(zip((-weight for weight in left), texts, strict=True))
+    return [piece for _, piece in sorted(pieces)]

@@ -41,6 +41,16 @@ def test_json_and_report_hold_the_same(run: Run, tmp_path: Path, folder: Path, m
     assert "report written" in ran.err
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    run: Run, tmp_path: Path, folder: Path, model: Path
+) -> None:
+    report = tmp_path / "missing" / "report.json"
+    ran = run("evaluate", "tatoeba", folder, "--model", model, "--out", report)
+    assert ran.code == 4
+    assert ran.out == ""
+    assert "report.json: cannot be written: No such file or directory" in ran.err
+
+
 def test_languages_go_by_any_code(run: Run, folder: Path, model: Path) -> None:
     ran = run("evaluate", "tatoeba", folder, "--model", model, "--langs", "de, ", "--json")
     assert [row["lang"] for row in json.loads(ran.out)["langs"]] == ["deu"]
@@ -62,3 +72,118 @@ def test_a_language_without_a_set_is_a_usage_error(
     ran = run("evaluate", "tatoeba", folder, "--model", model, "--langs", langs)
     assert ran.code == 2
     assert message in ran.err
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Path:
+    """Lines in three languages; the French ones are copies of the English."""
+    path = tmp_path / "toy"
+    path.mkdir()
+    for lang, sentences in (("deu", GERMAN), ("eng", ENGLISH), ("fra", ENGLISH)):
+        lines = [f"{sentence} {n}" for n, sentence in enumerate(sentences)]
+        (path / f"{lang}.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def bucc(tmp_path: Path) -> Path:
+    inner = tmp_path / "bucc" / "fr-en"
+    inner.mkdir(parents=True)
+    for split in ("training", "test"):
+        for lang in ("fr", "en"):
+            rows = [f"{lang}-{n}\t{sentence}" for n, sentence in enumerate(ENGLISH)]
+            (inner / f"fr-en.{split}.{lang}").write_text("\n".join(rows) + "\n", "utf-8")
+        (inner / f"fr-en.{split}.gold").write_text("fr-0\ten-0\nfr-1\ten-1\n", "utf-8")
+    return tmp_path / "bucc"
+
+
+def test_a_folder_gets_json_markdown_and_a_picture(
+    run: Run, tmp_path: Path, folder: Path, model: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    ran = run("evaluate", "tatoeba", folder, "--model", model, "--out", tmp_path / "report")
+    assert ran.code == 0
+    names = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert names == ["report.json", "report.md", "report.png"]
+
+
+def test_retrieval_of_copies_is_perfect(run: Run, aligned: Path, model: Path) -> None:
+    ran = run("evaluate", "retrieval", aligned, "--model", model, "--langs", "en,fr", "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["scores"][0]["value"] == 1.0
+    assert "data:toy|langs:eng+fra" in json.loads(ran.out)["scores"][0]["signature"]
+
+
+def test_xsim_and_xsimpp_of_copies_are_without_error(run: Run, aligned: Path, model: Path) -> None:
+    ran = run("evaluate", "xsim", aligned, "--model", model, "--langs", "fr", "--json")
+    rows = json.loads(ran.out)["rows"]
+    assert [(row["metric"], row["error"]) for row in rows] == [
+        ("xsim_error", 0.0),
+        ("xsimpp_error", 0.0),
+    ]
+    assert rows[1]["num_near_misses"] > 0
+
+
+def test_bucc_of_copies_shows_the_paper_beside_its_protocol(
+    run: Run, bucc: Path, model: Path
+) -> None:
+    ran = run("evaluate", "bucc", bucc, "--model", model)
+    assert ran.code == 0
+    assert "88.7" in ran.out
+    assert "bucc_f1|data:bucc|lang_pair:fr-en|split:test|retrieval:forward" in ran.out
+
+
+def test_a_gold_file_with_an_unknown_id_leaves_no_report(
+    run: Run, tmp_path: Path, bucc: Path, model: Path
+) -> None:
+    (bucc / "fr-en" / "fr-en.training.gold").write_text("fr-9\ten-0\n", "utf-8")
+    ran = run("evaluate", "bucc", bucc, "--model", model, "--out", tmp_path / "report")
+    assert ran.code == 3
+    assert "no source sentence has the id 'fr-9'" in ran.err
+    assert not (tmp_path / "report").exists()
+
+
+def test_un_finds_copies_in_a_pool(run: Run, tmp_path: Path, aligned: Path, model: Path) -> None:
+    more = tmp_path / "more.txt"
+    more.write_text("Somebody else.\n", "utf-8")
+    files = (aligned / "eng.txt", aligned / "fra.txt")
+    ran = run("evaluate", "un", *files, "--pair", "en-fr", "--distractors", more,
+              "--model", model, "--shard-rows", 2, "--json")  # fmt: skip
+    value = json.loads(ran.out)
+    assert value["scores"][0]["value"] == 1.0
+    assert (value["num_queries"], value["num_pool"]) == (3, 4)
+
+
+def test_sts_reads_tables(run: Run, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "toy.tsv").write_text("free\tfree\t5\nfree\tequal rights\t1\n", "utf-8")
+    ran = run("evaluate", "sts", tmp_path / "toy.tsv", "--model", model)
+    assert ran.code == 0
+    assert "100.0" in ran.out
+
+
+def test_all_writes_a_report_for_each_set(
+    run: Run, tmp_path: Path, folder: Path, bucc: Path, aligned: Path, model: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    root = tmp_path / "root"
+    root.mkdir()
+    for path in (folder, bucc, aligned):
+        path.rename(root / path.name)
+    ran = run("evaluate", "all", root, "--model", model, "--out", tmp_path / "reports")
+    assert ran.code == 0
+    names = sorted(path.name for path in (tmp_path / "reports").iterdir())
+    assert names == ["bucc", "retrieval-toy", "tatoeba", "xsim-toy"]
+
+
+def test_a_broken_function_is_bad_data_and_leaves_no_report(
+    run: Run, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_encoder.py").write_text(
+        "def encode(sentences):\n    return [[float('nan')]] * len(sentences)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    report = tmp_path / "report.json"
+    ran = run("evaluate", "tatoeba", folder, "--model", "broken_encoder:encode", "--out", report)
+    assert ran.code == 3
+    assert "NaN or infinity" in ran.err
+    assert not report.exists()

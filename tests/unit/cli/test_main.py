@@ -35,6 +35,8 @@ def failing_command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         (MemoryError(), 4, "out of memory; give less data at a time"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), 4, "x: Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "m/x"), 4, "m/x: Permission denied"),
+        (FileExistsError(errno.EEXIST, "File exists", "run"), 4, "run: File exists"),
     ],
 )
 def test_an_error_is_one_line_and_its_exit_code(
@@ -126,3 +128,20 @@ def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == without
     assert "mine" in without
+
+
+def test_a_closed_standard_output_is_one_line_and_code_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["--version"]) == 4
+    assert capsys.readouterr().err == "labse: error: standard output is closed\n"
+
+
+def test_messages_do_not_go_among_the_data_where_standard_error_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["mne"]) == 2
+    sys.stderr.close()
+    assert capsys.readouterr().out == ""

@@ -52,3 +52,22 @@ def test_values_out_of_range_are_usage_errors(
     ran = run("vocab", text, "--lang", "de", "--out", tmp_path / "v", *option)
     assert ran.code == 2
     assert option[0] in ran.err
+
+
+def test_words_are_counted_first_and_learnt_from_later(
+    run: Run, tmp_path: Path, text: Path
+) -> None:
+    ran = run("vocab", text, "--lang", "de", "--counts", tmp_path / "c", "--json")
+    assert (ran.code, json.loads(ran.out)["totals"]) == (0, {"deu": 4})
+    ran = run("vocab", tmp_path / "c", "--out", tmp_path / "v", "--vocab-size", 60)
+    assert ran.code == 0
+    assert "4 words (3 distinct) of 1 languages" in ran.err
+
+
+def test_an_option_of_learning_needs_a_folder_to_make(run: Run, tmp_path: Path, text: Path) -> None:
+    ran = run("vocab", text, "--lang", "de", "--counts", tmp_path / "c", "--vocab-size", 60)
+    assert ran.code == 2
+    assert "--vocab-size is for learning" in ran.err
+    ran = run("vocab", text, "--lang", "de")
+    assert ran.code == 2
+    assert "Missing option '--out', or '--counts'" in ran.err

@@ -39,3 +39,11 @@ def test_a_missing_file_is_named() -> None:
 def test_hashes_and_rows_join_in_the_order_of_the_files() -> None:
     inputs = list_inputs({"b": "01", "a": "02"}, {"a": 3, "b": 4})
     assert inputs == (InputFile("b", "01", 4), InputFile("a", "02", 3))
+
+
+def test_a_file_given_twice_under_two_names_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"abc")
+    (tmp_path / "link.tsv").symlink_to("a.tsv")
+    for other in ("./a.tsv", tmp_path / "a.tsv", "link.tsv"):
+        with pytest.raises(UsageError, match=r"a\.tsv and .* are one file"):
+            hash_files(["a.tsv", other], folder=tmp_path)

@@ -1,8 +1,9 @@
 import pytest
+from pydantic import ValidationError
 
 from labse.bert.config import BertConfig
 from labse.config import parse_config
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
+from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
 from labse.errors import UsageError
 
 
@@ -42,3 +43,9 @@ def test_a_wrong_value_is_named(values: dict[str, object], message: str) -> None
 
 def test_output_size_is_the_embedding_size_if_given() -> None:
     assert DualEncoderConfig(embedding_size=256).output_size == 256
+
+
+def test_a_seed_that_the_generators_cannot_take_is_refused() -> None:
+    assert TrainConfig(seed=2**32 - 1).seed == 2**32 - 1  # The largest that NumPy's takes.
+    with pytest.raises(ValidationError, match="seed"):
+        TrainConfig(seed=2**32)

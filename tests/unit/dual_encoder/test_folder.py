@@ -264,3 +264,8 @@ def test_a_copy_reads_as_the_original_does(folder: Path, tmp_path: Path) -> None
     shutil.copytree(folder, tmp_path / "copy")
 
     assert read_model_folder(tmp_path / "copy").config == read_model_folder(folder).config
+
+
+def test_whoever_may_read_the_configuration_may_read_the_weights(folder: Path) -> None:
+    modes = {path.name: path.stat().st_mode for path in folder.rglob("*") if path.is_file()}
+    assert modes["model.safetensors"] == modes["config.json"]

@@ -165,3 +165,10 @@ def test_max_seq_length_is_the_modules_then_the_tokenizers_within_the_positions(
         (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokenizer}))
 
     assert read_layout(tmp_path).config.max_seq_length == expected
+
+
+def test_a_max_seq_length_that_is_no_number_is_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    change(tmp_path / "sentence_bert_config.json", max_seq_length=float("nan"))
+    with pytest.raises(LabseError, match="max_seq_length is nan"):
+        read_layout(tmp_path)

@@ -116,3 +116,13 @@ def test_a_refused_configuration_leaves_the_manifest_of_the_run(
     with pytest.raises(UsageError, match=r"train\.seed: 0 -> 9"):
         run(run_config.model_copy(update={"train": train}), run_folder)
     assert (run_folder / "run" / "manifest.json").read_bytes() == before
+
+
+def test_a_run_into_a_folder_of_something_else_is_refused(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    before = (run_folder / "vocab" / "manifest.json").read_bytes()
+    with pytest.raises(UsageError, match="vocab holds a vocabulary; give another --out"):
+        run(run_config, run_folder, name="vocab")
+    assert (run_folder / "vocab" / "manifest.json").read_bytes() == before
+    assert not (run_folder / "vocab" / "tokens").exists()

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from labse.config import parse_config
+from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.train import pad, train
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.training.checkpoint import latest_checkpoint
 from labse.training.metrics import read_metrics
 
 BERT = {
@@ -73,6 +75,14 @@ def assert_bitwise_equal(ours: DualEncoder, theirs: DualEncoder) -> None:
         assert torch.equal(tensor, theirs.state_dict()[name]), name
 
 
+def timeless_rows(run_folder: Path) -> list[dict[str, float]]:
+    return [
+        {name: value for name, value in row.items() if name != "pairs_per_second"}
+        for row in read_metrics(run_folder / "metrics.jsonl")
+        if "loss" in row
+    ]
+
+
 def test_a_bag_learns_a_cipher(tmp_path: Path) -> None:
     config = run_config(BAG, train_steps=150, global_batch_size=64, log_every=1)
     train(config, cipher_pairs(), tmp_path)
@@ -81,6 +91,44 @@ def test_a_bag_learns_a_cipher(tmp_path: Path) -> None:
     assert rows[0]["in_batch_p_at_1"] < 0.5
     assert rows[-1]["in_batch_p_at_1"] > 0.95
     assert rows[-1]["loss"] < rows[0]["loss"] / 4
+
+
+def test_updates_equal_those_written_out_with_torch_alone(tmp_path: Path) -> None:
+    bert = BERT | {"num_hidden_layers": 1, "hidden_dropout_prob": 0.0}
+    bert |= {"attention_probs_dropout_prob": 0.0}
+    model_options = {"bert": bert, "pooling": "mean", "projection": "linear", "max_seq_length": 16}
+    # All gradients are clipped. Adam with a small eps would blow up the rounding of tiny ones.
+    options = {"train_steps": 3, "sparse_embeddings": False, "max_grad_norm": 2.0, "adam_eps": 0.1}
+    config = run_config(model_options, **options)
+    pairs = cipher_pairs()
+    trained = train(config, pairs, tmp_path)
+
+    torch.manual_seed(1)
+    model = DualEncoder(config.model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, eps=0.1, weight_decay=0.0)
+    sampler = PairSampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=1)
+    # 0.01 * min(1, (s + 1) / 2) * (1 - s / 3) for s = 0, 1, 2.
+    for step, lr in enumerate([0.005, 0.02 / 3, 0.01 / 3]):
+        optimizer.param_groups[0]["lr"] = lr
+        source, target = (model(*pad(*pairs.gather(side))) for side in sampler.batch(step).T)
+        logits = 20 * (source @ target.T - 0.1 * torch.eye(16))
+        labels = torch.arange(16)
+        cross_entropy = torch.nn.functional.cross_entropy
+        (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    # The loop embeds both sides in one product: float32 sums in another order.
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(trained.state_dict()[name], tensor, atol=1e-5, rtol=0)
+
+
+def test_bfloat16_changes_the_arithmetic_and_not_the_type_of_the_weights(tmp_path: Path) -> None:
+    wide = train(run_config(LAYERS), cipher_pairs(), tmp_path / "wide")
+    narrow = train(run_config(LAYERS, precision="bfloat16"), cipher_pairs(), tmp_path / "narrow")
+    weight = narrow.bert.embeddings.word.weight
+    assert weight.dtype == torch.float32
+    assert not torch.equal(weight, wide.bert.embeddings.word.weight)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -101,18 +149,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one_bitwise(
     resumed = train(config, cipher_pairs(), tmp_path / "stopped")
 
     assert_bitwise_equal(resumed, straight)
-    timeless = [
-        [
-            {k: v for k, v in row.items() if k != "pairs_per_second"}
-            for row in read_metrics(path)
-            if "loss" in row
-        ]
-        for path in (
-            tmp_path / "stopped" / "metrics.jsonl",
-            tmp_path / "straight" / "metrics.jsonl",
-        )
-    ]
-    assert timeless[0] == timeless[1]
+    assert timeless_rows(tmp_path / "stopped") == timeless_rows(tmp_path / "straight")
 
 
 def test_a_kill_between_checkpoints_loses_only_the_steps_since_the_last(tmp_path: Path) -> None:
@@ -132,6 +169,8 @@ def test_a_kill_between_checkpoints_loses_only_the_steps_since_the_last(tmp_path
     assert_bitwise_equal(resumed, straight)
     steps = [row["step"] for row in read_metrics(tmp_path / "killed" / "metrics.jsonl")]
     assert steps == [3, 6, 9, 12]
+    # The checkpoint of step 5 lies inside the window of steps 4 to 6, whose mean loss row 6 holds.
+    assert timeless_rows(tmp_path / "killed") == timeless_rows(tmp_path / "straight")
 
 
 def test_evaluation_joins_the_metrics_and_leaves_the_run_alone(tmp_path: Path) -> None:
@@ -150,6 +189,45 @@ def test_evaluation_joins_the_metrics_and_leaves_the_run_alone(tmp_path: Path) -
     assert [row["step"] for row in rows if "p_at_1" in row] == [6, 12]
 
 
+def test_an_evaluation_that_draws_random_numbers_leaves_the_run_alone(tmp_path: Path) -> None:
+    def evaluate(_: DualEncoder) -> dict[str, float]:
+        return {"p_at_1": torch.rand(()).item()}
+
+    plain = train(run_config(LAYERS), cipher_pairs(), tmp_path / "plain")
+    evaluated = train(run_config(LAYERS), cipher_pairs(), tmp_path / "evaluated", evaluate=evaluate)
+    assert_bitwise_equal(evaluated, plain)
+
+
+def test_how_often_a_run_logs_evaluates_and_saves_may_change_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    def stop(_: DualEncoder) -> dict[str, float]:
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    straight = train(run_config(LAYERS), cipher_pairs(), tmp_path / "straight")
+    with pytest.raises(InterruptedRunError):
+        train(run_config(LAYERS), cipher_pairs(), tmp_path / "stopped", evaluate=stop)
+    changed = run_config(LAYERS, log_every=1, eval_every=2, checkpoint_every=4)
+    assert_bitwise_equal(train(changed, cipher_pairs(), tmp_path / "stopped"), straight)
+    steps = [row["step"] for row in timeless_rows(tmp_path / "stopped")]
+    assert steps == [3, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_a_second_process_on_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
+    messages: list[str] = []
+
+    def train_again(row: Mapping[str, float]) -> None:
+        with pytest.raises(UsageError) as raised:
+            train(run_config(BAG), cipher_pairs(), tmp_path)
+        messages.append(str(raised.value))
+
+    train(run_config(BAG), cipher_pairs(), tmp_path, report=train_again)
+    assert len(messages) == 4
+    assert "another process" in messages[0]
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [3, 6, 9, 12]
+
+
 def test_a_changed_configuration_is_refused_with_the_differences(tmp_path: Path) -> None:
     train(run_config(BAG), cipher_pairs(), tmp_path)
     with pytest.raises(UsageError, match=r"train.lr: 0.01 -> 0.02; train.seed: 1 -> 2"):
@@ -159,6 +237,21 @@ def test_a_changed_configuration_is_refused_with_the_differences(tmp_path: Path)
 def test_a_loss_that_is_no_number_stops_the_run_with_its_step(tmp_path: Path) -> None:
     with pytest.raises(LabseError, match=r"step \d+: the loss is (nan|inf)"):
         train(run_config(BAG, embedding_lr=1e38, warmup_steps=0), cipher_pairs(), tmp_path)
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights_or_a_checkpoint(
+    tmp_path: Path,
+) -> None:
+    def spoil_later_gradients(model: DualEncoder) -> dict[str, float]:
+        model.dense.weight.register_hook(lambda gradient: gradient * float("nan"))
+        return {}
+
+    config = run_config(BAG, eval_every=1, checkpoint_every=1)
+    with pytest.raises(LabseError, match=r"step 2: .*norm of the gradient is nan"):
+        train(config, cipher_pairs(), tmp_path, evaluate=spoil_later_gradients)
+    checkpoint = latest_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint.step == 1
+    assert all(tensor.isfinite().all() for tensor in checkpoint.tensors.values())
 
 
 def test_a_finished_run_returns_its_model_again(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from labse import __version__
-from labse.evaluation.protocol import build_signature
+from labse.evaluation.protocol import build_signature, describe_length
 
 
 def test_fields_keep_their_order_and_the_version_ends_the_line() -> None:
@@ -13,3 +13,7 @@ def test_fields_keep_their_order_and_the_version_ends_the_line() -> None:
 def test_a_part_that_would_not_read_back_is_refused(metric: str, value: str) -> None:
     with pytest.raises(ValueError, match="signature"):
         build_signature(metric, {"data": value})
+
+
+def test_an_encoder_that_does_not_cut_has_no_length() -> None:
+    assert [describe_length(length) for length in (None, 64)] == ["none", "64"]

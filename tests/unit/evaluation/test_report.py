@@ -1,66 +1,99 @@
 import io
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 from rich.console import Console
 
-from labse.evaluation.datasets import TATOEBA_GROUPS
-from labse.evaluation.report import render_report, report_dict, write_report
-from labse.evaluation.tatoeba import IncompleteGroup, MeanScore, TatoebaReport, TatoebaScore
+from labse.errors import ResourceError, UsageError
+from labse.evaluation.pictures import Bar, HeatMap
+from labse.evaluation.report import (
+    Report,
+    Score,
+    Table,
+    check_destination,
+    format_percent,
+    render_markdown,
+    render_report,
+    report_dict,
+    write_report,
+)
+from labse.evaluation.samples import build_sample, sample_from_dict
 
 
-def build_report() -> TatoebaReport:
-    return TatoebaReport(
-        langs=(TatoebaScore("deu", 1000, 0.905, 0.915), TatoebaScore("zz9", 2, 0.5, 1.0)),
-        mean=MeanScore("mean", 2, 0.83, 0.7025, 0.9575, "p_at_1|langs:deu+zz9"),
-        groups=(MeanScore("14", 14, 0.9411, 0.94, 0.9422, "p_at_1|langs:14"),),
-        incomplete_groups=(IncompleteGroup("112", 112, TATOEBA_GROUPS["112"][:9]),),
+def build_report() -> Report:
+    return Report(
+        data="toy",
+        metric="p_at_1",
+        scores=(Score("mean", "p_at_1", 0.5, "p_at_1|data:toy|v:0", ("deu",)),),
+        tables=(Table("Toy", ("lang", "P@1"), (("d|u", "50.0"),)),),
+        samples=(build_sample("deu", [[1, 0]], ["a", "b"]),),
+        bars=(Bar("deu", "deu", 0.5),),
+        heat_map=HeatMap("toy", ("a",), ("b",), np.array([[0.5]])),
+        notes=("a note",),
+        details={"langs": ["deu"]},
     )
 
 
-def rendered(report: TatoebaReport) -> str:
+def test_the_console_shows_tables_then_signatures_and_notes() -> None:
     stream = io.StringIO()
-    Console(file=stream, width=100).print(render_report(report))
-    return stream.getvalue()
+    Console(file=stream, width=60).print(render_report(build_report()))
+    text = stream.getvalue()
+    assert text.index("50.0") < text.index("p_at_1|data:toy|v:0") < text.index("a note")
 
 
-def cells(text: str, first: str) -> list[str]:
-    (line,) = [line for line in text.splitlines() if line.startswith(f"│ {first} ")]
-    return [cell.strip() for cell in line.strip("│").split("│")]
+def test_markdown_has_a_table_a_signature_and_notes() -> None:
+    text = render_markdown(build_report())
+    assert "| lang | P@1 |\n| --- | ---: |\n| d\\|u | 50.0 |" in text
+    assert "```\np_at_1|data:toy|v:0\n```" in text
+    assert text.endswith("- a note\n")
+    assert "- a note" not in render_markdown(replace(build_report(), notes=()))
 
 
-def test_the_table_shows_each_language_in_percent() -> None:
-    text = rendered(build_report())
-    assert cells(text, "deu") == ["deu", "German", "1,000", "90.5", "91.5", "91.0"]
-    assert cells(text, "zz9") == ["zz9", "", "2", "50.0", "100.0", "75.0"]
-
-
-def test_groups_stand_beside_the_numbers_of_the_paper() -> None:
-    text = rendered(build_report())
-    assert cells(text, "14") == ["14", "14", "94.0", "94.2", "94.1", "95.3", "95.3"]
-    assert cells(text, "all given")[1:5] == ["2", "70.2", "95.8", "83.0"]
-
-
-def test_every_mean_has_its_signature_and_every_missing_group_its_reason() -> None:
-    text = rendered(build_report())
-    assert "p_at_1|langs:14\np_at_1|langs:deu+zz9\n" in text
-    assert "group 112 left out: 9 of its 112 sets missing" in text
-    assert "and 1 more" in text
-
-
-def test_the_file_holds_the_report_as_json(tmp_path: Path) -> None:
+def test_json_holds_scores_samples_and_the_details_of_the_protocol(tmp_path: Path) -> None:
     write_report(tmp_path / "report.json", build_report())
-    value = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    value = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert value == report_dict(build_report())
-    assert value["langs"][0] == {
-        "lang": "deu",
-        "name": "German",
-        "num_pairs": 1000,
-        "p_at_1_to_english": 0.905,
-        "p_at_1_from_english": 0.915,
-        "p_at_1": 0.91,
-    }
-    assert value["langs"][1]["name"] is None
-    assert value["groups"][0]["paper"] == {"LaBSE": 0.953, "LASER": 0.953, "m-USE": 0.939}
-    assert value["incomplete_groups"][0]["num_langs"] == 112
-    assert value["mean"]["signature"] == "p_at_1|langs:deu+zz9"
+    assert value["langs"] == ["deu"]
+    assert value["scores"][0]["samples"] == ["deu"]
+    assert sample_from_dict(value["samples"][0], "x").values.tolist() == [[1.0], [0.0]]
+
+
+def test_a_folder_gets_all_forms(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    write_report(tmp_path / "out", build_report())
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["heat_map.png", "report.json", "report.md", "report.png"]
+    write_report(tmp_path / "out", replace(build_report(), bars=(), heat_map=None))
+
+
+def test_without_matplotlib_no_half_of_a_folder_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ResourceError, match="matplotlib"):
+        write_report(tmp_path / "out", build_report())
+    assert list(tmp_path.iterdir()) == []
+    write_report(tmp_path / "out.json", build_report())
+
+
+def test_a_destination_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"ends in \.json"):
+        check_destination(tmp_path / "report.txt")
+    with pytest.raises(UsageError, match="is a file"):
+        check_destination(tmp_path / "file")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        check_destination(tmp_path / "absent" / "report.json")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        check_destination(tmp_path / "absent" / "folder")
+    check_destination(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_percent_has_one_digit() -> None:
+    assert format_percent(0.9534) == "95.3"

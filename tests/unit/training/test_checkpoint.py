@@ -49,11 +49,36 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path).step == 2
 
 
+def test_what_a_killed_save_of_another_step_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".step-000000002.tmp").mkdir()
+    save_checkpoint(tmp_path, at_step(3))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000003"]
+
+
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, at_step(1))
+    with pytest.raises(TypeError):
+        save_checkpoint(tmp_path, Checkpoint(2, {}, {"no": object()}))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
+
+
 @pytest.mark.parametrize("name", ["state.json", "state.safetensors"])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
     (save_checkpoint(tmp_path, at_step(1)) / name).write_bytes(b"{")
     with pytest.raises(LabseError, match="step-000000001: damaged"):
         latest_checkpoint(tmp_path)
+
+
+def test_a_state_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
+    (save_checkpoint(tmp_path, at_step(1)) / "state.json").write_text('{"step": 1, "config": 3}')
+    with pytest.raises(LabseError, match="damaged"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_folder_that_is_no_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, at_step(1))
+    (tmp_path / "step-old-notes").mkdir()
+    assert latest_checkpoint(tmp_path).step == 1
 
 
 def test_an_unwritable_folder_is_a_resource_error(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from labse.training.metrics import append_metrics, read_metrics, truncate_metrics
 
 
@@ -10,9 +12,10 @@ def test_rows_come_back_in_order(tmp_path: Path) -> None:
     assert read_metrics(path) == [{"step": s, "loss": s / 2} for s in (1, 2, 3)]
 
 
-def test_a_last_line_cut_short_by_a_kill_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", ['{"step": 2, "lo', "2", '{"loss": 1}'])
+def test_a_last_line_that_is_no_row_is_left_out(tmp_path: Path, last: str) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2, "lo')
+    path.write_text('{"step": 1}\n' + last)
     assert read_metrics(path) == [{"step": 1}]
 
 

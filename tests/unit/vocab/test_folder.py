@@ -42,6 +42,7 @@ def test_the_manifest_names_options_inputs_and_hashes(tmp_path: Path, pairs: Pat
     manifest = json.loads((tmp_path / "vocab" / "manifest.json").read_text())
     assert manifest["kind"] == "vocabulary"
     assert manifest["config"] == {
+        "algorithm": "wordpiece",
         "vocab_size": 200,
         "smoothing_exponent": 0.5,
         "min_count": 2,

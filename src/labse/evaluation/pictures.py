@@ -1,0 +1,113 @@
+"""Charts of scores: bars per language, sorted by script, and languages against languages.
+
+Takes: named values from 0 to 1. Gives: PNG bytes.
+Source: matplotlib without pyplot, so that no window system and no global state is touched.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.corpus.languages import find_language
+from labse.errors import UsageError
+from labse.runtime import require
+
+__all__ = ["Bar", "HeatMap", "draw_bars", "draw_heat_map", "script_of", "sort_by_script"]
+
+_UNKNOWN_SCRIPT = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One value from 0 to 1; `lang` gives the script by which bars are sorted."""
+
+    name: str
+    lang: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMap:
+    """Values from 0 to 1, rows against columns; NaN stays white."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def script_of(lang: str) -> str:
+    """Returns the ISO 15924 script of a language, `?` if the language is not known."""
+    try:
+        return find_language(lang).script
+    except UsageError:
+        return _UNKNOWN_SCRIPT
+
+
+def sort_by_script(bars: tuple[Bar, ...]) -> list[Bar]:
+    """Returns the bars by script, the script of most bars first, then by value, best first."""
+    scripts = [script_of(bar.lang) for bar in bars]
+    return sorted(
+        bars,
+        key=lambda bar: (
+            -scripts.count(script_of(bar.lang)),
+            script_of(bar.lang),
+            -bar.value,
+            bar.name,
+        ),
+    )
+
+
+def draw_bars(bars: tuple[Bar, ...], title: str) -> bytes:
+    """Draws one bar a language, each script in a colour of its own.
+
+    Raises:
+        ResourceError: matplotlib is not installed.
+    """
+    ordered = sort_by_script(bars)
+    scripts = list(dict.fromkeys(script_of(bar.lang) for bar in ordered))
+    width = max(6.0, 0.17 * len(ordered) + 1.5)
+    figure = require("matplotlib.figure", "train").Figure(figsize=(width, 4), layout="constrained")
+    axes = figure.subplots()
+    colours = require("matplotlib", "train").colormaps["tab20"].colors
+    for number, script in enumerate(scripts):
+        places = [n for n, bar in enumerate(ordered) if script_of(bar.lang) == script]
+        values = [100 * ordered[n].value for n in places]
+        axes.bar(places, values, color=colours[number % len(colours)], label=script)
+    axes.set_xticks(range(len(ordered)), [bar.name for bar in ordered], rotation=90, fontsize=7)
+    axes.set_xlim(-0.8, len(ordered) - 0.2)
+    axes.set_ylabel("percent")
+    axes.set_title(title)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=7, ncols=max(1, min(len(scripts), int(width / 0.9))), loc="lower left")
+    return _to_png(figure)
+
+
+def draw_heat_map(heat_map: HeatMap) -> bytes:
+    """Draws the values as colours, with the percent in each cell where there is room.
+
+    Raises:
+        ResourceError: matplotlib is not installed.
+    """
+    num_rows, num_columns = heat_map.values.shape
+    size = (max(4.0, 0.36 * num_columns + 2), max(3.5, 0.3 * num_rows + 1.5))
+    figure = require("matplotlib.figure", "train").Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(100 * heat_map.values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+    axes.set_xticks(range(num_columns), heat_map.columns, rotation=90, fontsize=7)
+    axes.set_yticks(range(num_rows), heat_map.rows, fontsize=7)
+    for row, column in np.argwhere(np.isfinite(heat_map.values)).tolist():
+        value = 100 * heat_map.values[row, column]
+        colour = "black" if value > 60 else "white"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    axes.set_title(heat_map.title)
+    figure.colorbar(image, label="percent")
+    return _to_png(figure)
+
+
+def _to_png(figure: object) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)  # type: ignore[attr-defined]
+    return stream.getvalue()

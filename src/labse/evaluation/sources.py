@@ -1,0 +1,183 @@
+"""Any encoder under one name: what an evaluation measures.
+
+Takes: a model folder, `module:function`, or files of vectors made elsewhere.
+Gives: an encoder, and what a signature needs to know of it.
+Source: docs/evaluation.md, "Any encoder".
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.encoder.sentence_encoder import Precision, RuntimeName, SentenceEncoder
+from labse.errors import LabseError, UsageError
+from labse.evaluation.protocol import Encoder
+from labse.files import read_lines
+
+__all__ = ["FunctionEncoder", "MeasuredEncoder", "VectorFiles", "open_encoder"]
+
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredEncoder:
+    """An encoder and what is known of it.
+
+    Attributes:
+        name: as the user gave it.
+        encoder: gives the vectors.
+        max_seq_length: where it cuts; None if that is not known.
+    """
+
+    name: str
+    encoder: Encoder
+    max_seq_length: int | None
+
+    @property
+    def num_truncated(self) -> int:
+        """Sentences cut so far; 0 if that is not known."""
+        return self.encoder.num_truncated if isinstance(self.encoder, SentenceEncoder) else 0
+
+
+def open_encoder(
+    name: str | Path | None,
+    *,
+    precision: Precision = "float32",
+    runtime: RuntimeName = "auto",
+    threads: int | None = None,
+) -> MeasuredEncoder:
+    """Opens what `name` stands for.
+
+    Args:
+        name: a model folder, ours or of sentence-transformers in the shape of LaBSE;
+            `module:function`, a function from a list of sentences to (N, D) vectors, or an object
+            with such a method `encode`; `a.npy,b.npy`, vectors of the lines of `a.txt` and
+            `b.txt`, also `lines.tsv=vectors.npy`; None is the model that comes with labse.
+        precision: of a model folder.
+        runtime: likewise.
+        threads: likewise.
+
+    Raises:
+        UsageError: no such module or function, or an option of model folders for another encoder.
+        LabseError: a folder or file that cannot be used.
+    """
+    text = "" if name is None else str(name)
+    is_file = text.endswith(".npy")
+    is_callable = not is_file and bool(_CALLABLE.fullmatch(text)) and not Path(text).exists()
+    if (is_file or is_callable) and (precision, runtime, threads) != ("float32", "auto", None):
+        raise UsageError(f"{text}: precision, runtime and threads are options of model folders")
+    if is_file:
+        return MeasuredEncoder(text, VectorFiles.read(text.split(",")), None)
+    if is_callable:
+        return MeasuredEncoder(text, FunctionEncoder(_find_function(text)), None)
+    encoder = SentenceEncoder.from_pretrained(
+        name, precision=precision, runtime=runtime, threads=threads
+    )
+    return MeasuredEncoder(text or "default", encoder, encoder.max_seq_length)
+
+
+class FunctionEncoder:
+    """A function from sentences to vectors, as an encoder."""
+
+    def __init__(self, function: Callable[[list[str]], object]) -> None:
+        self._function = function
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns what the function does; `encode_sentences` checks it."""
+        return cast("NDArray[np.float32]", self._function(list(sentences)))
+
+
+class VectorFiles:
+    """Vectors made elsewhere, looked up by text; of a repeated line the first counts."""
+
+    def __init__(self, rows: Mapping[str, int], embeddings: NDArray[np.floating]) -> None:
+        self._rows = rows
+        self._embeddings = embeddings
+
+    @classmethod
+    def read(cls, names: Sequence[str]) -> "VectorFiles":
+        """Reads `vectors.npy`, whose lines are in `vectors.txt`, or `lines=vectors.npy`.
+
+        Raises:
+            LabseError: a file is missing or no array of floats, the numbers of lines and rows
+                differ, or the widths of two files.
+        """
+        rows: dict[str, int] = {}
+        kept: list[NDArray[np.floating]] = []
+        for name in names:
+            lines_path, _, path = name.rpartition("=")
+            vectors = _load_vectors(Path(path))
+            lines = list(read_lines(lines_path or _lines_beside(Path(path))))
+            if len(lines) != len(vectors):
+                raise LabseError(f"{path}: {len(vectors)} rows for {len(lines)} lines")
+            if kept and kept[0].shape[1] != vectors.shape[1]:
+                raise LabseError(
+                    f"{path}: {vectors.shape[1]} dimensions, the first file has {kept[0].shape[1]}"
+                )
+            first = {line: number for number, line in reversed(list(enumerate(lines)))}
+            new = {line: number for line, number in first.items() if line not in rows}
+            index = list(new.values())
+            rows.update(zip(new, range(len(rows), len(rows) + len(new)), strict=True))
+            kept.append(vectors[index])
+        return cls(rows, np.concatenate(kept))
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns the vectors of the sentences.
+
+        Raises:
+            LabseError: a sentence stands in none of the files.
+        """
+        missing = next((text for text in sentences if text not in self._rows), None)
+        if missing is not None:
+            raise LabseError(
+                f"no vector for {missing[:_SHOWN_CHARACTERS]!r}: it is no line of the files given"
+            )
+        index = np.fromiter((self._rows[text] for text in sentences), np.int64, len(sentences))
+        return self._embeddings[index].astype(np.float32, copy=False)
+
+
+def _lines_beside(path: Path) -> Path:
+    """Finds the lines of `a.npy`: `a.txt`, or `a` if that is a file."""
+    bare = path.with_suffix("")
+    return bare if bare.is_file() else bare.with_name(f"{bare.name}.txt")
+
+
+def _load_vectors(path: Path) -> NDArray[np.floating]:
+    try:
+        vectors: NDArray[np.floating] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise LabseError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise LabseError(f"{path}: no .npy array of numbers: {error}") from None
+    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
+        raise LabseError(
+            f"{path}: expected floats of shape (lines, dimensions), "
+            f"not {vectors.dtype} of shape {vectors.shape}"
+        )
+    return vectors
+
+
+def _find_function(name: str) -> Callable[[list[str]], object]:
+    module_name, _, path = name.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # As python -m does; a console script does not.
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{name}: no module {error.name!r} here or installed") from None
+    except AttributeError:
+        raise UsageError(f"{name}: the module {module_name} has no {path!r}") from None
+    found = getattr(found, "encode", found)
+    if not callable(found):
+        raise UsageError(f"{name}: is no function and has no method encode")
+    return cast("Callable[[list[str]], object]", found)

@@ -1,0 +1,164 @@
+"""The report on a vocabulary: what it makes of the words of each language.
+
+Takes: a vocabulary folder and counted words. Gives: rates for each language, shares of scripts.
+Source: fertility and [UNK] rate as in Rust et al., ACL 2021, "How good is your tokenizer?".
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from labse.files import write_atomic, write_json
+from labse.runtime import require
+from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS, load_tokenizer
+
+__all__ = ["LanguageRates", "VocabularyReport", "measure_vocabulary", "plot_reports", "save_report"]
+
+_BATCH_WORDS = 10_000
+_MAX_SCRIPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageRates:
+    """What becomes of the words of one language, each as often as it occurs.
+
+    Attributes:
+        num_words: word tokens.
+        unk_rate: the share of them that become [UNK].
+        pieces_per_word: over all words; [UNK] is one piece.
+        chars_per_piece: over the words that are known; None if there is none.
+    """
+
+    num_words: int
+    unk_rate: float
+    pieces_per_word: float
+    chars_per_piece: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyReport:
+    """A vocabulary measured on words.
+
+    Attributes:
+        langs: by tag, sorted.
+        mean_pieces_per_word: over languages, each as heavy as another.
+        mean_unk_rate: likewise.
+        script_shares: the share of the pieces whose first letter is of a script, largest first;
+            `symbols` are pieces without letters.
+    """
+
+    langs: dict[str, LanguageRates]
+    mean_pieces_per_word: float
+    mean_unk_rate: float
+    script_shares: dict[str, float]
+
+
+def measure_vocabulary(
+    folder: str | Path, words: Iterable[tuple[str, dict[str, int]]]
+) -> VocabularyReport:
+    """Measures a vocabulary on words with their counts by language, as `iter_merged` yields them.
+
+    Raises:
+        LabseError: the folder is no vocabulary.
+        ValueError: there is no word.
+    """
+    tokenizer = load_tokenizer(folder)
+    sums = _Sums()
+    batch: list[tuple[str, dict[str, int]]] = []
+    for row in words:
+        batch.append(row)
+        if len(batch) == _BATCH_WORDS:
+            sums.add(tokenizer, batch)
+            batch = []
+    sums.add(tokenizer, batch)
+    langs = sums.rates()
+    if not langs:
+        raise ValueError("there is no word to measure the vocabulary on")
+    pieces = [piece for piece in tokenizer.get_vocab() if piece not in SPECIAL_TOKENS]
+    return VocabularyReport(
+        langs,
+        sum(rates.pieces_per_word for rates in langs.values()) / len(langs),
+        sum(rates.unk_rate for rates in langs.values()) / len(langs),
+        _script_shares(pieces),
+    )
+
+
+def save_report(path: str | Path, report: VocabularyReport) -> None:
+    """Writes a report as JSON."""
+    write_json(path, asdict(report))
+
+
+def plot_reports(reports: dict[str, VocabularyReport], out: str | Path) -> None:
+    """Writes a PNG: pieces a word over languages and shares of scripts, a colour a vocabulary.
+
+    Raises:
+        ResourceError: matplotlib is not installed.
+    """
+    figure = require("matplotlib.figure", "train").Figure(figsize=(10, 8), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    scripts = list(dict.fromkeys(s for report in reports.values() for s in report.script_shares))
+    scripts = scripts[:_MAX_SCRIPTS]
+    width = 0.8 / max(len(reports), 1)
+    for number, (name, report) in enumerate(reports.items()):
+        rates = sorted((rates.pieces_per_word for rates in report.langs.values()), reverse=True)
+        upper.plot(range(1, len(rates) + 1), rates, label=name)
+        places = [place + number * width for place in range(len(scripts))]
+        shares = [100 * report.script_shares.get(script, 0.0) for script in scripts]
+        lower.bar(places, shares, width, label=name)
+    upper.set_xlabel("languages, by pieces a word")
+    upper.set_ylabel("pieces a word")
+    lower.set_xticks(range(len(scripts)), scripts, rotation=45, ha="right")
+    lower.set_ylabel("% of the pieces")
+    for axes in (upper, lower):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    with write_atomic(out) as stream:
+        figure.savefig(stream, format="png", dpi=120)
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self._words: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        self._pieces: Counter[str] = Counter()
+        self._chars: Counter[str] = Counter()
+
+    def add(self, tokenizer: Tokenizer, rows: Sequence[tuple[str, dict[str, int]]]) -> None:
+        unk = tokenizer.token_to_id("[UNK]")
+        encodings = tokenizer.encode_batch_fast([w for w, _ in rows], add_special_tokens=False)
+        for (word, counts), encoding in zip(rows, encodings, strict=True):
+            num_pieces, is_unknown = len(encoding), encoding.ids == [unk]
+            for lang, count in counts.items():
+                self._words[lang] += count
+                self._pieces[lang] += count * num_pieces
+                self._unknown[lang] += count * is_unknown
+                self._chars[lang] += 0 if is_unknown else count * len(word)
+
+    def rates(self) -> dict[str, LanguageRates]:
+        rates: dict[str, LanguageRates] = {}
+        for lang, num_words in sorted(self._words.items()):
+            known_pieces = self._pieces[lang] - self._unknown[lang]
+            rates[lang] = LanguageRates(
+                num_words,
+                self._unknown[lang] / num_words,
+                self._pieces[lang] / num_words,
+                self._chars[lang] / known_pieces if known_pieces else None,
+            )
+        return rates
+
+
+def _script_shares(pieces: Sequence[str]) -> dict[str, float]:
+    counts = Counter(_script(piece.removeprefix(CONTINUATION) or piece) for piece in pieces)
+    return {script: count / len(pieces) for script, count in counts.most_common()}
+
+
+def _script(piece: str) -> str:
+    """Returns the script of the first letter by its Unicode name: CYRILLIC SMALL LETTER A."""
+    for character in piece:
+        if character.isalpha():
+            return unicodedata.name(character, "UNNAMED").split()[0].split("-")[0].title()
+    return "symbols"

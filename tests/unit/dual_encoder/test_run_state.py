@@ -1,0 +1,86 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.run_state import RunState, load_run_state, save_run_state
+from labse.errors import UsageError
+from labse.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from labse.training.optimizer import build_optimizers
+
+Optimizers = Sequence[torch.optim.Optimizer]
+
+
+def change(config: RunConfig, **options: object) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update=options)})
+
+
+@pytest.fixture
+def small_config(run_config: RunConfig) -> RunConfig:
+    bert = run_config.model.bert.model_copy(update={"vocab_size": 30})
+    model = run_config.model.model_copy(update={"bert": bert})
+    return run_config.model_copy(update={"model": model})
+
+
+def build(config: RunConfig) -> tuple[DualEncoder, Optimizers]:
+    model = DualEncoder(config.model, sparse_embeddings=True)
+    optimizers = build_optimizers(model, lr=0.1, embedding_lr=0.1, weight_decay=0.0, eps=1e-8)
+    return model, optimizers
+
+
+def update(model: DualEncoder, optimizers: Optimizers) -> None:
+    vectors = model(torch.tensor([[2, 7, 3]]), torch.ones(1, 3))
+    (vectors * torch.rand_like(vectors)).sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("losses", [[], [0.1, 2.5]])
+def test_all_that_the_next_update_depends_on_comes_back(
+    tmp_path: Path, small_config: RunConfig, losses: list[float]
+) -> None:
+    model, optimizers = build(small_config)
+    update(model, optimizers)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, losses))
+    update(model, optimizers)
+
+    other, other_optimizers = build(small_config)
+    state = load_run_state(tmp_path, small_config, other, other_optimizers)
+    assert state == RunState(7, losses)
+    update(other, other_optimizers)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor), name
+
+
+def test_a_folder_without_a_checkpoint_starts_at_step_0(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    assert load_run_state(tmp_path, small_config, *build(small_config)) == RunState(0, [])
+
+
+def test_a_checkpoint_from_before_losses_were_kept_still_loads(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, [0.5]))
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    del saved.tensors["metrics.losses"]
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
+    assert load_run_state(tmp_path, small_config, model, optimizers) == RunState(8, [])
+
+
+def test_what_moves_the_weights_must_stay_and_what_only_tells_of_them_may_change(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
+    told = change(small_config, log_every=9, eval_every=9, checkpoint_every=9)
+    assert load_run_state(tmp_path, told, model, optimizers).step == 7
+
+    moved = change(told, lr=0.5)
+    with pytest.raises(UsageError, match=r"configuration \(train\.lr: 0\.01 -> 0\.5\); use"):
+        load_run_state(tmp_path, moved, model, optimizers)

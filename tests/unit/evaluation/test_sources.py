@@ -1,0 +1,143 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.errors import LabseError, UsageError
+from labse.evaluation.protocol import encode_sentences
+from labse.evaluation.sources import open_encoder
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the current folder, as a user has it."""
+    (tmp_path / "my_encoder.py").write_text(
+        "import numpy as np\n"
+        "def lengths(sentences):\n"
+        "    return np.array([[len(s), 1.0] for s in sentences])\n"
+        "def none(sentences):\n"
+        "    return [[float('nan'), 1.0] for s in sentences]\n"
+        "def too_few(sentences):\n"
+        "    return np.ones((1, 2))\n"
+        "def ragged(sentences):\n"
+        "    return [[1.0] * (n + 1) for n, s in enumerate(sentences)]\n"
+        "class Model:\n"
+        "    def encode(self, sentences):\n"
+        "        return lengths(sentences)\n"
+        "model = Model()\n"
+        "number = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "my_encoder", raising=False)
+    return "my_encoder"
+
+
+@pytest.mark.parametrize("name", ["lengths", "model", "model.encode"])
+def test_a_function_or_an_object_with_encode_is_an_encoder(module: str, name: str) -> None:
+    measured = open_encoder(f"{module}:{name}")
+    assert encode_sentences(measured.encoder, ["ab", "c"]).tolist() == [[2, 1], [1, 1]]
+    assert (measured.max_seq_length, measured.num_truncated) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_encoder:absent", "has no 'absent'"),
+        ("my_encoder:number", "is no function"),
+        ("no_such_module_here:encode", "no module 'no_such_module_here'"),
+    ],
+)
+def test_a_name_that_is_no_function_is_a_usage_error(module: str, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_encoder(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "NaN or infinity for 'ab'"),
+        ("too_few", "1 rows for 2 sentences"),
+        ("ragged", "different widths"),
+    ],
+)
+def test_what_a_broken_function_returns_is_told(module: str, name: str, message: str) -> None:
+    with pytest.raises(LabseError, match=message):
+        encode_sentences(open_encoder(f"{module}:{name}").encoder, ["ab", "c"])
+
+
+def test_options_of_a_model_folder_are_errors_for_other_encoders(module: str) -> None:
+    with pytest.raises(UsageError, match="options of model folders"):
+        open_encoder(f"{module}:lengths", precision="int8")
+    with pytest.raises(UsageError, match="options of model folders"):
+        open_encoder("a.npy", threads=2)
+
+
+def test_a_model_folder_is_an_encoder_that_knows_its_length(
+    tmp_path: Path, build_model: Callable[..., ModelFolder], vocab_folder: Path
+) -> None:
+    folder = tmp_path / "model"
+    write_model_folder(folder, build_model(0, pooling="mean"), vocab_folder=vocab_folder,
+                       manifest={"seed": 7})  # fmt: skip
+    measured = open_encoder(folder)
+    assert encode_sentences(measured.encoder, ["free"]).shape == (1, 32)
+    assert (measured.max_seq_length, measured.num_truncated) == (24, 0)
+
+
+def test_a_missing_model_folder_is_bad_data(tmp_path: Path) -> None:
+    with pytest.raises(LabseError, match="absent"):
+        open_encoder(tmp_path / "absent")
+
+
+def write_vectors(folder: Path, name: str, lines: list[str], rows: object) -> Path:
+    (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    np.save(folder / f"{name}.npy", np.array(rows))
+    return folder / f"{name}.npy"
+
+
+def test_a_pair_of_vector_files_is_looked_up_by_line(tmp_path: Path) -> None:
+    german = write_vectors(tmp_path, "de", ["a", "b", "a"], [[1.0, 0], [2, 0], [9, 9]])
+    english = write_vectors(tmp_path, "en", ["b", "c"], [[7.0, 7], [3, 0]])
+    encoder = open_encoder(f"{german},{english}").encoder
+    # Of a repeated line, in a file or between files, the first counts.
+    assert encoder.encode(["c", "a", "b"]).tolist() == [[3, 0], [1, 0], [2, 0]]
+    with pytest.raises(LabseError, match="no vector for 'd'"):
+        encoder.encode(["a", "d"])
+
+
+def test_lines_may_have_another_name(tmp_path: Path) -> None:
+    path = write_vectors(tmp_path, "x", ["a"], [[1.0, 2]])
+    (tmp_path / "lines").write_text("z\n")
+    assert open_encoder(f"{tmp_path / 'lines'}={path}").encoder.encode(["z"]).tolist() == [[1, 2]]
+    (tmp_path / "x").write_text("y\n")
+    assert open_encoder(path).encoder.encode(["y"]).tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1.0], [2.0]], "2 rows for 1 lines"),
+        ([1.0], "expected floats of shape"),
+        ([[1]], "expected floats of shape"),
+    ],
+)
+def test_vectors_that_do_not_fit_their_lines_are_bad_data(
+    tmp_path: Path, rows: object, message: str
+) -> None:
+    with pytest.raises(LabseError, match=message):
+        open_encoder(write_vectors(tmp_path, "x", ["a"], rows))
+
+
+def test_missing_broken_or_unequal_vector_files_are_bad_data(tmp_path: Path) -> None:
+    with pytest.raises(LabseError, match="no such file"):
+        open_encoder(tmp_path / "absent.npy")
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    with pytest.raises(LabseError, match=r"no \.npy array"):
+        open_encoder(tmp_path / "broken.npy")
+    narrow = write_vectors(tmp_path, "x", ["a"], [[1.0]])
+    wide = write_vectors(tmp_path, "y", ["b"], [[1.0, 2]])
+    with pytest.raises(LabseError, match="2 dimensions, the first file has 1"):
+        open_encoder(f"{narrow},{wide}")
