@@ -12,11 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    pytest.param(language, code, id=f"{page.stem}-{number}-{language}")
-    for page in PAGES
-    for number, (language, code) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
-]
 # Run elsewhere: `make` by CI itself, installation by tests/system/wheel.sh.
 RUN_ELSEWHERE = re.compile(r"^(make|pip install) ")
 
@@ -73,21 +68,27 @@ def test_running_the_recipe_again_finds_everything_done(workplace: Path) -> None
     assert (workplace / "runs/tiny/run/model/model.safetensors").read_bytes() == before
 
 
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Returns (language, code) of each block of a page."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
 def test_the_readme_is_short_and_has_blocks_of_both_languages() -> None:
-    readme = PAGES[0].read_text(encoding="utf-8")
-    assert {language for language, _ in BLOCK.findall(readme)} >= {"bash", "python"}
-    assert len(readme.splitlines()) <= 200
+    assert {language for language, _ in blocks(PAGES[0])} >= {"bash", "python"}
+    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 200
 
 
-@pytest.mark.parametrize(("language", "code"), BLOCKS)
-def test_a_block_of_the_docs_runs(workplace: Path, language: str, code: str) -> None:
-    if language == "python":
-        result = run([sys.executable, "-c", code], workplace)
-        assert result.returncode == 0, result.stderr
-    elif language == "bash":
-        for line in code.splitlines():
-            if line and not RUN_ELSEWHERE.match(line):
-                result = run(["bash", "-c", line], workplace)
-                assert result.returncode == 0, f"{line}: {result.stderr}"
-    else:
-        assert language == "text", "output is marked text; other languages need a way to run them"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run_in_order(workplace: Path, page: Path) -> None:
+    # Output is marked text; another language would need a way to run it.
+    assert {language for language, _ in blocks(page)} <= {"bash", "python", "text"}
+    commands = [code for language, code in blocks(page) if language == "bash"]
+    lines = "".join(commands).splitlines(keepends=True)
+    script = "".join(line for line in lines if not RUN_ELSEWHERE.match(line))
+    # No pipefail: `labse mine ... | head` ends labse by a closed pipe, as it should.
+    result = run(["bash", "-eu", "-c", script], workplace)
+    assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-2000:]
+
+    program = "".join(code for language, code in blocks(page) if language == "python")
+    result = run([sys.executable, "-W", "error", "-c", program], workplace)
+    assert result.returncode == 0, result.stderr[-2000:]
