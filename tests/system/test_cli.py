@@ -180,6 +180,58 @@ def test_info_tells_the_lineage_and_notices_a_change(work: Path) -> None:
         weights.write_bytes(original)
 
 
+# ---- Vocabulary ----
+
+
+def test_counts_of_two_halves_give_the_vocabulary_of_one_pass(work: Path, tmp_path: Path) -> None:
+    header, *rows = (work / "pairs.tsv").read_text("utf-8").splitlines()
+    for name, half in (("1", rows[:100]), ("2", rows[100:])):
+        write_lines(tmp_path / f"pairs{name}.tsv", [header, *half])
+        ran = labse_ok(tmp_path, "vocab", f"pairs{name}.tsv", "--counts", f"counts{name}")
+        assert b"words of 2 languages counted" in ran.stderr
+
+    labse_ok(tmp_path, "vocab", "counts1", "counts2", "--out", "vocab", "--vocab-size", 300)
+    for name in ("vocab.txt", "tokenizer.json"):
+        assert (tmp_path / "vocab" / name).read_bytes() == (work / "vocab" / name).read_bytes()
+
+
+def test_kept_counts_spare_the_next_vocabulary_the_counting(work: Path, tmp_path: Path) -> None:
+    vocab = ("vocab", work / "pairs.tsv", "--counts", "counts", "--vocab-size", 300)
+    first = labse_ok(tmp_path, *vocab, "--out", "vocab")
+    assert b"pairs.tsv: 240 rows" in first.stderr
+    again = labse_ok(tmp_path, *vocab, "--out", "vocab-bpe", "--algorithm", "bpe")
+    assert b"pairs.tsv: 240 rows" not in again.stderr
+    assert (tmp_path / "vocab" / "vocab.txt").read_bytes() == (
+        work / "vocab" / "vocab.txt"
+    ).read_bytes()
+
+
+def test_a_vocabulary_names_no_temporary_path(work: Path, tmp_path: Path) -> None:
+    ran = labse_ok(tmp_path, "vocab", work / "pairs.tsv", "--out", "vocab", "--vocab-size", 300)
+    assert b".tmp" not in ran.stderr
+    assert os.listdir(tmp_path) == ["vocab"]
+
+
+def test_a_vocabulary_reports_on_languages_and_scripts(work: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = ("--vocab-size", 300, "--report", "report")
+    ran = labse_ok(tmp_path, "vocab", work / "pairs.tsv", "--out", "vocab", *options)
+    rows = [line.split() for line in ran.stdout.decode().splitlines()]
+    assert rows[0] == ["language", "words", "[UNK]", "%", "pieces/word", "chars/piece"]
+    assert [row[:3] for row in rows[1:4]] == [
+        ["eng", "960", "0.000"],
+        ["rus", "960", "0.000"],
+        ["mean", "0.000", rows[3][2]],
+    ]
+    assert {"Latin", "Cyrillic"} <= {row[0] for row in rows[4:] if row}
+
+    (tmp_path / "report" / "report.png").unlink()
+    ran = labse_ok(tmp_path, "vocab", work / "pairs.tsv", "--out", "vocab", *options, "--json")
+    written = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
+    assert json.loads(ran.stdout)["report"] == written
+    assert (tmp_path / "report" / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
 # ---- Interruptions ----
 
 
@@ -247,6 +299,8 @@ TRAIN = ("--vocab", "vocab", "--out", "refused")
         (("vocab", "empty.txt", "--lang", "de", "--out", "x"), 3, "empty.txt: empty"),
         (("vocab", "pairs.tsv", "--out", "tatoeba"), 2, "not made by `labse vocab`"),
         (("vocab", "pairs.tsv"), 2, "Missing option '--out'"),
+        (("vocab", "pairs.tsv", "--counts", "c", "--report", "r"), 2, "--report is for learning"),
+        (("vocab", "pairs.tsv", "--out", "x", "--report", "x/r"), 2, "give a folder beside it"),
         (("train", "nowhere.toml", *TRAIN), 3, "nowhere.toml: no such file"),
         (("train", "pairs.tsv", *TRAIN), 2, "pairs.tsv: not valid TOML"),
         (("train", "config.toml", *TRAIN, "--set", "train.sed=1"), 2, "did you mean 'seed'"),

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_json, say
+from labse.cli.console import print_json, print_lines, say
 from labse.cli.options import JsonOption
 
 __all__ = ["vocab"]
 
 
-_LEARNING = ("vocab_size", "smoothing_exponent", "min_count", "algorithm")
+_LEARNING = ("vocab_size", "smoothing_exponent", "min_count", "algorithm", "report")
 
 
 def vocab(
@@ -58,6 +58,15 @@ def vocab(
             show_default=False,
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a report on the words counted, report.json and report.png: the rate "
+            "of [UNK], pieces a word and characters a piece by language, the share of the pieces "
+            "by script. Also printed as a table. Needs matplotlib: the extra train.",
+            show_default=False,
+        ),
+    ] = None,
     memory: Annotated[
         float, typer.Option(min=0.01, help="GiB that counting may take, whatever the corpus.")
     ] = 2,
@@ -76,8 +85,11 @@ def vocab(
     labse vocab news.deu.txt.zst --lang deu --out vocab
 
     labse vocab part1.parquet --counts counts1; labse vocab counts1 counts2 --out vocab
+
+    labse vocab counts1 --out vocab-bpe --algorithm bpe --report report-bpe
     """
     from labse.vocab.folder import count_files, learn_vocabulary
+    from labse.vocab.report import REPORT_NAME, load_report, render_report
 
     memory_bytes = int(memory * 2**30)
     if out is None:
@@ -97,6 +109,7 @@ def vocab(
         lang=lang,
         algorithm=algorithm,
         counts=counts,
+        report=report,
         memory_bytes=memory_bytes,
     )
     if summary.num_pieces < vocab_size:
@@ -105,8 +118,12 @@ def vocab(
         f"{out}: {summary.num_pieces:,} pieces from {summary.num_word_tokens:,} words "
         f"({summary.num_words:,} distinct) of {summary.num_langs} languages"
     )
+    measured = None if report is None else load_report(report / REPORT_NAME)
     if json:
-        print_json({"out": str(out), **asdict(summary)})
+        described = {} if measured is None else {"report": asdict(measured)}
+        print_json({"out": str(out), **asdict(summary), **described})
+    elif measured:
+        print_lines(render_report(measured), None)
 
 
 def _check_counting(context: typer.Context, counts: Path | None) -> Path:

@@ -185,7 +185,7 @@ class TableWriter:
         ]
         tables.save()
         self._num_chars = 0
-        _LOGGER.info("%s: %s words counted", tables.folder, f"{totals.total():,}")
+        _LOGGER.info("%s words counted", f"{totals.total():,}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,22 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files import MANIFEST_NAME, format_suffix, read_json, sha256_file, write_json
+from labse.runtime import require
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
     CountTables,
     TableWriter,
     is_count_folder,
+    iter_merged,
     open_tables,
     smooth_tables,
+)
+from labse.vocab.report import (
+    PLOT_NAME,
+    REPORT_NAME,
+    measure_vocabulary,
+    plot_reports,
+    save_report,
 )
 from labse.vocab.tokenizer import save_vocabulary
 from labse.vocab.wordpiece import learn_wordpiece
@@ -106,6 +115,7 @@ def learn_vocabulary(
     lang: str | None = None,
     algorithm: Algorithm = "wordpiece",
     counts: str | Path | None = None,
+    report: str | Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
 ) -> VocabularySummary:
     """Learns a vocabulary from all files together and writes its folder, whole or not at all.
@@ -120,17 +130,20 @@ def learn_vocabulary(
         algorithm: `wordpiece`, top down, or `bpe`, bottom up.
         counts: keeps the counts of the files in this folder, so that a killed run goes on and the
             next vocabulary needs no counting; None counts anew and keeps nothing.
+        report: makes this folder with report.json and report.png, which tell what becomes of the
+            words that were counted; see `vocab.report`.
         memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
             learnt from.
 
     Raises:
         LabseError: broken or empty data, damaged counts.
-        UsageError: `lang` is missing or cannot apply, `vocab_size` is too small, or `out` holds
-            something else than a vocabulary.
-        ResourceError: a folder cannot be written.
+        UsageError: `lang` is missing or cannot apply, `vocab_size` is too small, `out` holds
+            something else than a vocabulary, or `report` is inside it.
+        ResourceError: a folder cannot be written, or `report` needs matplotlib.
     """
     folder = Path(out).resolve()
     _check_replaceable(folder)
+    report_folder = None if report is None else _make_report_folder(Path(report), folder)
     with _open_counts(files, folder, lang, counts, memory_bytes) as tables:
         totals = sum((table.totals for table in tables), Counter())
         if not totals:
@@ -139,20 +152,25 @@ def learn_vocabulary(
         words = smooth_tables(
             tables, smoothing_exponent, max_words=max(1, memory_bytes // _WORD_BYTES)
         )
-    _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(langs))
-    learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
-    vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
+        _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(langs))
+        learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
+        vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
 
-    inputs = tuple(file for table in tables for file in table.inputs)
-    summary = VocabularySummary(len(vocab), words.num_words, totals.total(), len(langs), inputs)
-    config = {
-        "algorithm": algorithm,
-        "vocab_size": vocab_size,
-        "smoothing_exponent": smoothing_exponent,
-        "min_count": min_count,
-        "lang": canonical_tag(lang) if lang else None,
-    }
-    _write(folder, vocab, {"config": config, **asdict(summary)})
+        inputs = tuple(file for table in tables for file in table.inputs)
+        num_tokens, num_words = totals.total(), words.num_words
+        summary = VocabularySummary(len(vocab), num_words, num_tokens, len(langs), inputs)
+        config = {
+            "algorithm": algorithm,
+            "vocab_size": vocab_size,
+            "smoothing_exponent": smoothing_exponent,
+            "min_count": min_count,
+            "lang": canonical_tag(lang) if lang else None,
+        }
+        _write(folder, vocab, {"config": config, **asdict(summary)})
+        if report_folder:
+            measured = measure_vocabulary(folder, iter_merged(tables))
+            save_report(report_folder / REPORT_NAME, measured)
+            plot_reports({folder.name: measured}, report_folder / PLOT_NAME)
     return summary
 
 
@@ -255,6 +273,21 @@ def _check_replaceable(folder: Path) -> None:
             "delete; move it or give another folder"
         )
     _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
+
+
+def _make_report_folder(report: Path, out: Path) -> Path:
+    report = report.resolve()
+    if report == out or out in report.parents:
+        raise UsageError(
+            f"--report {report}: is in the folder of the vocabulary, which is replaced as a whole; "
+            "give a folder beside it"
+        )
+    require("matplotlib.figure", "train")
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{report}: cannot be written: {error.strerror or error}") from None
+    return report
 
 
 def _write(folder: Path, vocab: Sequence[str], manifest: dict[str, object]) -> None:

@@ -12,11 +12,25 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from labse.files import write_atomic, write_json
+from labse.errors import LabseError
+from labse.files import read_json, write_atomic, write_json
 from labse.runtime import require
 from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS, load_tokenizer
 
-__all__ = ["LanguageRates", "VocabularyReport", "measure_vocabulary", "plot_reports", "save_report"]
+__all__ = [
+    "PLOT_NAME",
+    "REPORT_NAME",
+    "LanguageRates",
+    "VocabularyReport",
+    "load_report",
+    "measure_vocabulary",
+    "plot_reports",
+    "render_report",
+    "save_report",
+]
+
+REPORT_NAME = "report.json"
+PLOT_NAME = "report.png"
 
 _BATCH_WORDS = 10_000
 _MAX_SCRIPTS = 20
@@ -92,6 +106,39 @@ def save_report(path: str | Path, report: VocabularyReport) -> None:
     write_json(path, asdict(report))
 
 
+def load_report(path: str | Path) -> VocabularyReport:
+    """Loads what `save_report` wrote.
+
+    Raises:
+        LabseError: it is not there or no such report.
+    """
+    report = read_json(path)
+    try:
+        langs = {lang: LanguageRates(**rates) for lang, rates in report.pop("langs").items()}  # type: ignore[attr-defined]
+        return VocabularyReport(langs, **report)  # type: ignore[arg-type]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LabseError(f"{path}: no report on a vocabulary ({error})") from None
+
+
+def render_report(report: VocabularyReport) -> list[str]:
+    """Returns the lines of two text tables: rates by language, then shares of the pieces by script.
+
+    The last row of the first is the mean over languages.
+    """
+    row = "{:<10} {:>13} {:>8} {:>11} {:>11}".format
+    lines = [row("language", "words", "[UNK] %", "pieces/word", "chars/piece")]
+    for lang, rates in report.langs.items():
+        chars = "-" if rates.chars_per_piece is None else f"{rates.chars_per_piece:.2f}"
+        unk = f"{100 * rates.unk_rate:.3f}"
+        lines.append(row(lang, f"{rates.num_words:,}", unk, f"{rates.pieces_per_word:.3f}", chars))
+    mean_unk = f"{100 * report.mean_unk_rate:.3f}"
+    lines.append(row("mean", "", mean_unk, f"{report.mean_pieces_per_word:.3f}", "").rstrip())
+    lines += ["", "{:<24} {:>9}".format("script", "% pieces")]
+    for script, share in report.script_shares.items():
+        lines.append(f"{script:<24} {100 * share:>9.3f}")
+    return lines
+
+
 def plot_reports(reports: dict[str, VocabularyReport], out: str | Path) -> None:
     """Writes a PNG: pieces a word over languages and shares of scripts, a colour a vocabulary.
 
@@ -153,7 +200,8 @@ class _Sums:
 
 def _script_shares(pieces: Sequence[str]) -> dict[str, float]:
     counts = Counter(_script(piece.removeprefix(CONTINUATION) or piece) for piece in pieces)
-    return {script: count / len(pieces) for script, count in counts.most_common()}
+    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    return {script: count / len(pieces) for script, count in rows}
 
 
 def _script(piece: str) -> str:

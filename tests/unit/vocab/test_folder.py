@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.vocab.folder import learn_vocabulary
+from labse.vocab.folder import Algorithm, learn_vocabulary
+from labse.vocab.report import REPORT_NAME, load_report
 from labse.vocab.tokenizer import load_tokenizer
 
 PAIRS = "lang\tenglish\ttext\ndeu\tgood day good day\tguten Tag\nfra\tgood day\tbonjour bonjour\n"
@@ -107,3 +108,23 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, pairs: Path) -> None:
     with pytest.raises(UsageError, match="vocab_size 5 cannot hold"):
         learn_vocabulary([pairs], tmp_path / "v", vocab_size=5, min_count=0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.tsv"]
+
+
+@pytest.mark.parametrize("algorithm", ["wordpiece", "bpe"])
+def test_a_language_of_one_word_stands_beside_larger_ones(
+    tmp_path: Path, algorithm: Algorithm
+) -> None:
+    rows = [f"deu\tword number {n}\tWort Nummer {n}" for n in range(200)]
+    rows.append("kat\tpeace\tმშვიდობა")
+    (tmp_path / "pairs.tsv").write_text("\n".join(["lang\tenglish\ttext", *rows, ""]), "utf-8")
+    out, report = tmp_path / "vocab", tmp_path / "report"
+    pytest.importorskip("matplotlib")
+    summary = learn_vocabulary(
+        [tmp_path / "pairs.tsv"], out, vocab_size=300, algorithm=algorithm, report=report
+    )
+    assert summary.num_langs == 3
+    # Of 1,202 word tokens Georgian has one, which smoothing makes weigh 1202 / (601^0.3 + 600^0.3 +
+    # 1) of that unchanged total: about 87, enough to be a piece of its own.
+    assert load_tokenizer(out).encode("მშვიდობა", add_special_tokens=False).tokens == ["მშვიდობა"]
+    georgian = load_report(report / REPORT_NAME).langs["kat"]
+    assert (georgian.num_words, georgian.unk_rate, georgian.pieces_per_word) == (1, 0, 1)

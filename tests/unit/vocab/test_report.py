@@ -3,7 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from labse.vocab.report import measure_vocabulary, plot_reports, save_report
+from labse.errors import LabseError
+from labse.vocab.report import (
+    load_report,
+    measure_vocabulary,
+    plot_reports,
+    render_report,
+    save_report,
+)
 from labse.vocab.tokenizer import SPECIAL_TOKENS, save_vocabulary
 
 VOCAB = [*SPECIAL_TOKENS, "a", "b", "中", "д", ".", "##a", "##b", "ab"]
@@ -55,3 +62,35 @@ def test_a_report_is_json_and_a_picture(folder: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text())["langs"]["deu"]["num_words"] == 2
     plot_reports({"one": report, "two": report}, tmp_path / "report.png")
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_saved_report_is_loaded_as_it_was(folder: Path, tmp_path: Path) -> None:
+    report = measure_vocabulary(folder, [("ab", {"deu": 2}), ("x", {"eng": 1})])
+    save_report(tmp_path / "report.json", report)
+    assert load_report(tmp_path / "report.json") == report
+
+
+@pytest.mark.parametrize("content", ["{}", '{"langs": 3}', '{"langs": {"deu": {"words": 1}}}'])
+def test_another_file_is_no_report(tmp_path: Path, content: str) -> None:
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(LabseError, match="no report on a vocabulary"):
+        load_report(tmp_path / "report.json")
+
+
+def test_the_table_by_hand(folder: Path) -> None:
+    # As in test_rates_by_hand; eng has unknown words only.
+    words = [("ab", {"deu": 2000}), ("aba", {"deu": 1000}), ("x", {"deu": 1000, "eng": 1})]
+    lines = render_report(measure_vocabulary(folder, words))
+    assert [line.split() for line in lines] == [
+        ["language", "words", "[UNK]", "%", "pieces/word", "chars/piece"],
+        ["deu", "4,000", "25.000", "1.250", "1.75"],
+        ["eng", "1", "100.000", "1.000", "-"],
+        ["mean", "62.500", "1.125"],
+        [],
+        ["script", "%", "pieces"],
+        ["Latin", "62.500"],
+        ["Cjk", "12.500"],
+        ["Cyrillic", "12.500"],
+        ["symbols", "12.500"],  # Equal shares by name.
+    ]
+    assert {len(line) for line in lines[:3]} == {57}
