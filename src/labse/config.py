@@ -36,20 +36,26 @@ class Config(BaseModel):
 
 
 def load_config(
-    config_type: type[ConfigT], path: str | Path, overrides: Sequence[str] = ()
+    config_type: type[ConfigT], path: str | Path | None, overrides: Sequence[str] = ()
 ) -> ConfigT:
     """Reads a TOML file and applies overrides of the form `section.key=value` (a TOML value).
+
+    Args:
+        config_type: what the values must fit.
+        path: of the file; None has the defaults alone.
+        overrides: over the file.
 
     Raises:
         UsageError: a broken file, an unknown key (the nearest valid one is named), a bad value.
     """
     try:
-        values: dict[str, object] = tomllib.loads("\n".join(read_lines(path)))
+        lines = () if path is None else read_lines(path)
+        values: dict[str, object] = tomllib.loads("\n".join(lines))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     for override in overrides:
         _apply_override(values, override)
-    return parse_config(config_type, values, where=str(path))
+    return parse_config(config_type, values, where="--set" if path is None else str(path))
 
 
 def parse_config(

@@ -1,10 +1,11 @@
 r"""Files: lines in, whole files out, and the manifest beside every artifact.
 
-Takes: paths (plain, `.gz`, `.zst`; `-` is standard input).
+Takes: paths (plain, `.bz2`, `.gz`, `.zst`; `-` is standard input).
 Gives: strict UTF-8 lines split on `\n` only; files that appear under their name only when whole.
 Source: docs/design.md, promises.
 """
 
+import bz2
 import contextlib
 import errno
 import gzip
@@ -26,6 +27,7 @@ __all__ = [
     "MANIFEST_NAME",
     "check_writable",
     "format_suffix",
+    "read_chunks",
     "read_json",
     "read_lines",
     "sha256_file",
@@ -34,8 +36,11 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "manifest.json"
-_COMPRESSIONS = (".gz", ".zst")
+_COMPRESSIONS = (".bz2", ".gz", ".zst")
+_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 _CHUNK_BYTES = 1 << 20
+# EFBIG: the size that the user's limits allow. None: numpy tells a short write without a number.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
 # A zstd block of 4 bytes may stand for 128 KiB, so compressed bytes go in small steps: 1 KiB reads
 # text as fast as 1 MiB does (python-zstandard 0.25, measured), and memory stays bounded.
 _ZSTD_STEP_BYTES = 1 << 10
@@ -68,10 +73,32 @@ def read_lines(path: str | Path) -> Iterator[str]:
             f"{path}, line {number}: not valid UTF-8 (byte {error.start + 1} of the line); "
             "convert the file first, for example with iconv"
         ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+    except _DAMAGES as error:
         raise LabseError(
             f"{path}: the archive is damaged or cut short after line {number} ({error}); "
             "fetch or compress it again"
+        ) from None
+
+
+def read_chunks(path: str | Path, *, start: int = 0) -> Iterator[bytes]:
+    """Yields the bytes of a file, decompressed by its suffix, at most 1 MiB at a time.
+
+    Args:
+        path: the file.
+        start: the byte on disk to begin at, where a member of the archive begins.
+
+    Raises:
+        LabseError: no such file, or a truncated archive.
+    """
+    num_bytes = 0
+    try:
+        for chunk in _iter_chunks(path, start):
+            yield chunk
+            num_bytes += len(chunk)
+    except _DAMAGES as error:
+        raise LabseError(
+            f"{path}: the archive is damaged or cut short after {num_bytes} bytes of content "
+            f"({error}); fetch or compress it again"
         ) from None
 
 
@@ -88,15 +115,40 @@ def _iter_raw_lines(path: str | Path) -> Iterator[bytes]:
         yield last
 
 
-def _iter_chunks(path: str | Path) -> Iterator[bytes]:
+def _iter_chunks(path: str | Path, start: int = 0) -> Iterator[bytes]:
     with _open_binary(path) as stream:
+        if start:
+            stream.seek(start)
         suffix = Path(path).suffix
         if suffix in _COMPRESSIONS and Path(path).is_file() and not Path(path).stat().st_size:
             raise EOFError("it has 0 bytes")
         if suffix == ".gz":
             stream = cast("BufferedReader", gzip.GzipFile(fileobj=stream))
         chunks = iter(lambda: stream.read(_CHUNK_BYTES), b"")
+        if suffix == ".bz2":
+            chunks = _unbz2(chunks)
         yield from _unzstd(chunks) if suffix == ".zst" else chunks
+
+
+def _unbz2(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses concatenated streams; unlike `bz2.BZ2File`, notices a broken later one."""
+    stream: bz2.BZ2Decompressor | None = None
+    try:
+        for chunk in chunks:
+            step = chunk
+            while step or (stream and not stream.needs_input):
+                stream = stream or bz2.BZ2Decompressor()
+                if content := stream.decompress(step, _CHUNK_BYTES):
+                    yield content
+                step = stream.unused_data  # Empty until the end of the stream.
+                if stream.eof:
+                    stream = None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise EOFError(str(error)) from None
+    if stream is not None:
+        raise EOFError("the last stream has no end")
 
 
 def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -156,8 +208,7 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
         temporary.replace(target)
     except OSError as error:
         is_own = error.filename is not None and str(error.filename) == str(temporary)
-        # numpy.save tells a full disk as a write that came up short, without an errno.
-        is_full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, None)
+        is_full = error.filename is None and error.errno in _FULL
         if is_own or is_full:  # Another file may fail inside the block; that is not ours to tell.
             raise _cannot_write(path, error) from None
         raise

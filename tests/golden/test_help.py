@@ -12,9 +12,14 @@ import labse
 FOLDER = Path(__file__).parent / "help"
 PROTOCOLS = ("tatoeba", "bucc", "un", "xsim", "retrieval", "sts", "all")
 COMMANDS = [
-    *("", "vocab", "train", "plot", "encode", "evaluate"),
+    "",
+    *("corpus", *(f"corpus {name}" for name in ("extract", "split", "convert", "stats"))),
+    *("corpus clean", "corpus decide", "corpus dedup"),
+    *("corpus quality", "corpus quality train", "corpus quality apply"),
+    *("vocab", "pretrain", "train", "plot", "encode", "verify", "evaluate"),
     *(f"evaluate {protocol}" for protocol in PROTOCOLS),
-    *("compare", "mine", "info"),
+    *("compare", "mine", "score", "filter", "export", "prune"),
+    *("rate", "calibrate", "align", "info", "doctor"),
 ]
 
 
@@ -48,6 +53,6 @@ def test_the_help_has_not_moved(command: str) -> None:
 
 def test_every_command_has_examples() -> None:
     for command in COMMANDS:
-        if command not in ("", "evaluate"):
+        if command not in ("", "corpus", "corpus quality", "evaluate"):
             text = (FOLDER / f"{'-'.join(['labse', *command.split()])}.txt").read_text("utf-8")
             assert f"labse {command} " in text.partition("Examples")[2].partition("╭")[0]

@@ -7,8 +7,8 @@ import torch
 from labse.bert.config import BertConfig
 from labse.dual_encoder.bag import embed_bags
 from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.train import pad
 
 pytestmark = [
     pytest.mark.gpu,

@@ -116,6 +116,7 @@ def runtimes_of(layers: int) -> list[tuple[str, str]]:
 
 def assert_same_vectors(folder: Path, expected: np.ndarray, layers: int) -> None:
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
+    tokenizer = read_model_folder(folder).tokenizer
     for runtime, precision in runtimes_of(layers):
         encoder = SentenceEncoder.from_pretrained(folder, runtime=runtime, precision=precision)
         similarities = encoder.encode(SENTENCES) @ expected.T
@@ -124,8 +125,7 @@ def assert_same_vectors(folder: Path, expected: np.ndarray, layers: int) -> None
         # Vectors of random models are alike, so ask too that none is nearer to another sentence's.
         assert (cosines >= similarities.max(axis=1) - 1e-6).all(), (runtime, precision)
         assert encoder.num_truncated == sum(
-            len(encoder._tokenizer.encode(sentence).ids) > encoder.max_seq_length
-            for sentence in SENTENCES
+            len(tokenizer.encode(sentence).ids) > encoder.max_seq_length for sentence in SENTENCES
         )
 
 

@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import hashlib
 import io
@@ -15,6 +16,7 @@ from labse.errors import LabseError, ResourceError, UsageError
 from labse.files import (
     check_writable,
     format_suffix,
+    read_chunks,
     read_json,
     read_lines,
     sha256_file,
@@ -324,3 +326,37 @@ def test_sha256_is_that_of_the_bytes_on_disk(tmp_path: Path) -> None:
     assert sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     (tmp_path / "empty").write_bytes(b"")  # the well-known hash of nothing
     assert sha256_file(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+# ---- bz2 and chunks ----
+
+
+def test_concatenated_bz2_streams_are_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.bz2"
+    parts = [b"one\nt", b"", b"wo\n" + b"x" * 3_000_000 + b"\n"]
+    path.write_bytes(b"".join(map(bz2.compress, parts)))
+    assert list(read_lines(path)) == ["one", "two", "x" * 3_000_000]
+    assert b"".join(read_chunks(path)) == b"".join(parts)
+    assert max(map(len, read_chunks(path))) <= 1 << 20
+    assert format_suffix(path) == ".txt"
+
+
+def test_a_bz2_file_that_is_damaged_anywhere_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.bz2"
+    payload = bz2.compress(b"one\n") + bz2.compress(b"two\n" * 1000)
+    # The standard library takes broken bytes after a whole stream for the end of the file.
+    ends = (len(bz2.compress(b"one\n")), len(payload))
+    for broken in [payload[:cut] for cut in range(len(payload)) if cut not in ends] + [
+        payload + b"garbage",
+        payload[: ends[0]] + b"x" + payload[ends[0] :],
+    ]:
+        path.write_bytes(broken)
+        with pytest.raises(LabseError, match="damaged or cut short"):
+            list(read_chunks(path))
+
+
+def test_chunks_can_start_where_a_member_begins(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    first = gzip.compress(b"one")
+    path.write_bytes(first + gzip.compress(b"two"))
+    assert b"".join(read_chunks(path, start=len(first))) == b"two"

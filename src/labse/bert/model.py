@@ -67,6 +67,7 @@ class Bert(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
     ) -> BertOutput:
         """Encodes a batch of token ids.
 
@@ -75,6 +76,7 @@ class Bert(nn.Module):
             attention_mask: (B, S), bool or 0/1, true on real tokens, of which each row has at least
                 one. None says that the batch has no padding, which lets attention skip the mask.
             token_type_ids: (B, S) integer; None means type 0 everywhere.
+            position_ids: (B, S) integer; None means 0, 1, 2, ... in each row.
 
         Raises:
             ValueError: S exceeds `max_position_embeddings`.
@@ -83,7 +85,7 @@ class Bert(nn.Module):
         if attention_mask is not None:
             key_mask_B11S = attention_mask.bool()[:, None, None, :]
 
-        hidden_BSH = self.embeddings(input_ids, token_type_ids)
+        hidden_BSH = self.embeddings(input_ids, token_type_ids, position_ids)
         for layer in self.layers:
             hidden_BSH = layer(hidden_BSH, key_mask_B11S)
 
@@ -119,20 +121,28 @@ class Embeddings(nn.Module):
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
         length = input_ids.shape[1]
         if length > self.position.num_embeddings:
             raise ValueError(
                 f"input_ids has {length} tokens a row, but max_position_embeddings "
                 f"is {self.position.num_embeddings}; truncate the sentences"
             )
-        position_SH = self.position.weight[:length]
+        if position_ids is None:
+            position = self.position.weight[:length]  # (S, H), the same for every row.
+        else:
+            position = self.position(position_ids)
         if token_type_ids is None:
             token_type = self.token_type.weight[0]  # (H), the same for every token.
         else:
             token_type = self.token_type(token_type_ids)
 
-        hidden_BSH = self.word(input_ids) + token_type + position_SH
+        hidden_BSH = self.word(input_ids) + token_type + position
         normed_BSH: Tensor = self.dropout(self.norm(hidden_BSH))
         return normed_BSH
 

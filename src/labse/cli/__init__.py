@@ -20,14 +20,25 @@ import typer
 from typer.core import TyperGroup
 
 from labse import __version__
+from labse.cli.align import align
+from labse.cli.calibrate import calibrate
 from labse.cli.compare import compare
 from labse.cli.console import fail, show_log_messages
+from labse.cli.corpus import app as corpus_app
+from labse.cli.doctor import doctor
 from labse.cli.encode import encode
 from labse.cli.evaluate import app as evaluate_app
+from labse.cli.export import export
+from labse.cli.filter import filter
 from labse.cli.info import info
 from labse.cli.mine import mine
 from labse.cli.plot import plot
+from labse.cli.pretrain import pretrain
+from labse.cli.prune import prune
+from labse.cli.rate import rate
+from labse.cli.score import score
 from labse.cli.train import train
+from labse.cli.verify import verify
 from labse.cli.vocab import vocab
 from labse.errors import LabseError, ResourceError
 
@@ -36,17 +47,28 @@ __all__ = ["app", "main"]
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 _TERMINATED = 143  # 128 + SIGTERM
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _ORDER = (
+    "corpus",
     "vocab",
+    "pretrain",
     "train",
     "plot",
     "encode",
+    "export",
+    "prune",
+    "verify",
     "evaluate",
     "compare",
     "mine",
+    "score",
+    "filter",
+    "rate",
+    "calibrate",
+    "align",
     "info",
+    "doctor",
 )  # That of the pipeline.
 
 
@@ -65,14 +87,25 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+app.add_typer(corpus_app, name="corpus")
 app.command()(vocab)
+app.command()(pretrain)
 app.command()(train)
 app.command()(plot)
 app.command()(encode)
+app.command()(export)
+app.command()(prune)
+app.command()(verify)
 app.add_typer(evaluate_app, name="evaluate")
 app.command()(compare)
 app.command()(mine)
+app.command()(score)
+app.command()(filter)
+app.command()(rate)
+app.command()(calibrate)
+app.command()(align)
 app.command()(info)
+app.command()(doctor)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -71,10 +72,13 @@ def print_lines(lines: Iterable[str], out: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(
+    label: str, total: int | None = None, *, unit: str = ""
+) -> Iterator[Callable[[int], None]]:
     """Gives a function to call with the number done; draws if standard error is a terminal.
 
-    The first call says where the work begins: a resumed run does not count as fast.
+    The first call says where the work begins: a resumed run does not count as fast. With a unit
+    (`rows`) the speed is shown, since that call.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -87,15 +91,21 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[speed]}"),
     )
+    begun: list[tuple[float, int]] = []
     with rich_progress.Progress(*columns, console=_stderr()) as bar:
         tasks: list[rich_progress.TaskID] = []
 
         def update(done: int) -> None:
             if tasks:
-                bar.update(tasks[0], completed=done)
+                start, first = begun[0]
+                speed = (done - first) / max(time.monotonic() - start, 1e-3)
+                shown = f"{speed:,.0f} {unit}/s" if unit else ""
+                bar.update(tasks[0], completed=done, speed=shown)
             else:
-                tasks.append(bar.add_task(label, total=total, completed=done))
+                begun.append((time.monotonic(), done))
+                tasks.append(bar.add_task(label, total=total, completed=done, speed=""))
 
         yield update
 

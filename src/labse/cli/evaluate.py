@@ -1,23 +1,19 @@
 """The commands `labse evaluate ...`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import say
+from labse.cli.evaluate_all import evaluate_all
 from labse.cli.measure import (
     BlockRowsOption,
-    MeasuredModelOption,
-    ReportOption,
-    measure,
-    show_report,
+    Measuring,
+    MemoryOption,
+    measuring,
     split_langs,
+    to_bytes,
 )
-from labse.cli.options import JsonOption, PrecisionOption, RuntimeOption, ThreadsOption
-
-if TYPE_CHECKING:
-    from labse.evaluation.report import Report
 
 __all__ = ["app", "bucc", "retrieval", "sts", "tatoeba", "un", "xsim"]
 
@@ -46,7 +42,9 @@ def _group() -> None:
 
 
 @app.command()
+@measuring
 def tatoeba(
+    options: Measuring,
     folder: Annotated[
         Path,
         typer.Argument(
@@ -55,13 +53,8 @@ def tatoeba(
             show_default=False,
         ),
     ],
-    model: MeasuredModelOption = None,
     langs: LangsOption = None,
-    out: ReportOption = None,
-    json: JsonOption = False,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Tatoeba: is the nearest sentence of the other language the translation?
 
@@ -78,13 +71,20 @@ def tatoeba(
     from labse.evaluation.tatoeba_report import build_tatoeba_report
 
     sets = read_tatoeba(folder, split_langs(langs))
-    measured = measure(model, precision, runtime, threads, out)
-    scores = evaluate_tatoeba(measured, sets, max_seq_length=measured.max_seq_length)
-    show_report(build_tatoeba_report(scores), measured, json, out)
+    measured = options.open()
+    scores = evaluate_tatoeba(
+        measured,
+        sets,
+        max_seq_length=measured.max_seq_length,
+        memory_bytes=to_bytes(memory),
+    )
+    options.show(build_tatoeba_report(scores), measured)
 
 
 @app.command()
+@measuring
 def bucc(
+    options: Measuring,
     folder: Annotated[
         Path,
         typer.Argument(
@@ -93,17 +93,12 @@ def bucc(
             show_default=False,
         ),
     ],
-    model: MeasuredModelOption = None,
     pairs: Annotated[
         str | None,
         typer.Option(help="Only these pairs, with commas: fr-en,de-en.", show_default=False),
     ] = None,
-    out: ReportOption = None,
-    json: JsonOption = False,
     block_rows: BlockRowsOption = 2048,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """BUCC: find the translations hidden in two corpora of sentences without one.
 
@@ -119,19 +114,22 @@ def bucc(
     """
     from labse.evaluation.suite import evaluate_bucc_folder
 
-    measured = measure(model, precision, runtime, threads, out)
+    measured = options.open()
     report = evaluate_bucc_folder(
         measured,
         folder,
         split_langs(pairs),
         max_seq_length=measured.max_seq_length,
         block_rows=block_rows,
+        memory_bytes=to_bytes(memory),
     )
-    show_report(report, measured, json, out)
+    options.show(report, measured)
 
 
 @app.command()
+@measuring
 def un(
+    options: Measuring,
     source: Annotated[
         Path,
         typer.Argument(
@@ -144,7 +142,6 @@ def un(
             metavar="TARGET", help="Their translations, line by line.", show_default=False
         ),
     ],
-    model: MeasuredModelOption = None,
     pair: Annotated[
         str | None,
         typer.Option(help="Languages, such as en-fr; else from the suffixes.", show_default=False),
@@ -165,12 +162,7 @@ def un(
         ),
     ] = None,
     shard_rows: Annotated[int, typer.Option(min=1, help="Vectors in memory at a time.")] = 262_144,
-    out: ReportOption = None,
-    json: JsonOption = False,
     block_rows: BlockRowsOption = 2048,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
 ) -> None:
     """UN: is the nearest sentence of a pool of any size the translation?
 
@@ -183,7 +175,7 @@ def un(
     from labse.evaluation.tables import build_un_report
     from labse.evaluation.un import evaluate_un_files
 
-    measured = measure(model, precision, runtime, threads, out)
+    measured = options.open()
     score = evaluate_un_files(
         measured,
         source,
@@ -196,13 +188,14 @@ def un(
         shard_rows=shard_rows,
         block_rows=block_rows,
     )
-    show_report(build_un_report(score), measured, json, out)
+    options.show(build_un_report(score), measured)
 
 
 @app.command()
+@measuring
 def xsim(
+    options: Measuring,
     folder: AlignedArgument,
-    model: MeasuredModelOption = None,
     target: Annotated[str, typer.Option(help="Language in which the others look.")] = "eng",
     langs: LangsOption = None,
     near_misses: Annotated[
@@ -219,12 +212,8 @@ def xsim(
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours on each side.")] = 4,
     seed: Annotated[int, typer.Option(help="Chooses the numbers and names.")] = 1,
     files: FilesOption = "*.txt",
-    out: ReportOption = None,
-    json: JsonOption = False,
     block_rows: BlockRowsOption = 2048,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Rate of errors of margin retrieval, without near-misses (xsim) and with (xsim++).
 
@@ -240,7 +229,7 @@ def xsim(
 
     chosen = split_langs(langs)
     lines = read_aligned(folder, chosen and [*chosen, target], pattern=files)
-    measured = measure(model, precision, runtime, threads, out)
+    measured = options.open()
     name = folder.resolve().name
     scores = evaluate_xsim_files(
         measured,
@@ -253,22 +242,20 @@ def xsim(
         margin=margin,
         k=k,
         block_rows=block_rows,
+        memory_bytes=to_bytes(memory),
     )
-    show_report(build_xsim_report(name, scores), measured, json, out)
+    options.show(build_xsim_report(name, scores), measured)
 
 
 @app.command()
+@measuring
 def retrieval(
+    options: Measuring,
     folder: AlignedArgument,
-    model: MeasuredModelOption = None,
     langs: LangsOption = None,
     files: FilesOption = "*.txt",
-    out: ReportOption = None,
-    json: JsonOption = False,
     block_rows: BlockRowsOption = 2048,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Every language of a folder of aligned files asks every other: P@1 of all pairs.
 
@@ -282,19 +269,22 @@ def retrieval(
     from labse.evaluation.retrieval import evaluate_retrieval
 
     lines = read_aligned(folder, split_langs(langs), pattern=files)
-    measured = measure(model, precision, runtime, threads, out)
+    measured = options.open()
     report = evaluate_retrieval(
         measured,
         lines,
         name=folder.resolve().name,
         max_seq_length=measured.max_seq_length,
         block_rows=block_rows,
+        memory_bytes=to_bytes(memory),
     )
-    show_report(report, measured, json, out)
+    options.show(report, measured)
 
 
 @app.command()
+@measuring
 def sts(
+    options: Measuring,
     tables: Annotated[
         list[Path],
         typer.Argument(
@@ -304,12 +294,7 @@ def sts(
             show_default=False,
         ),
     ],
-    model: MeasuredModelOption = None,
-    out: ReportOption = None,
-    json: JsonOption = False,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """STS: do cosines order pairs of sentences as people do? Spearman's correlation.
 
@@ -320,46 +305,14 @@ def sts(
     from labse.evaluation.sts import evaluate_sts, read_sts
 
     sets = [read_sts(path) for path in tables]
-    measured = measure(model, precision, runtime, threads, out)
-    report = evaluate_sts(measured, sets, max_seq_length=measured.max_seq_length)
-    show_report(report, measured, json, out)
+    measured = options.open()
+    report = evaluate_sts(
+        measured,
+        sets,
+        max_seq_length=measured.max_seq_length,
+        memory_bytes=to_bytes(memory),
+    )
+    options.show(report, measured)
 
 
-@app.command(name="all")
-def everything(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Holds folders of test sets, known by their file names.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder that gets a report for each set.", show_default=False)
-    ],
-    model: MeasuredModelOption = None,
-    block_rows: BlockRowsOption = 2048,
-    precision: PrecisionOption = "float32",
-    runtime: RuntimeOption = "auto",
-    threads: ThreadsOption = None,
-) -> None:
-    """All protocols that the test sets of a folder allow, each with its defaults.
-
-    [bold]Examples[/bold]
-
-    labse evaluate all data/eval --out reports/today
-    """
-    from labse.evaluation.report import check_destination
-    from labse.evaluation.suite import evaluate_task, find_tasks
-
-    tasks = find_tasks(folder)
-    measured = measure(model, precision, runtime, threads, out)
-    for task in tasks:
-        say(f"{task.name}: {task.folder}")
-        report: Report = evaluate_task(
-            measured, task, max_seq_length=measured.max_seq_length, block_rows=block_rows
-        )
-        out.mkdir(exist_ok=True)
-        check_destination(out / task.name)
-        show_report(report, measured, False, out / task.name)
+app.command(name="all")(evaluate_all)

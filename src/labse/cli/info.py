@@ -18,7 +18,7 @@ def info(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="Folder of a model, vocabulary, run or checkpoint.",
+            help="Folder of a model, vocabulary, run, checkpoint or vectors.",
             show_default=False,
         ),
     ],
@@ -35,8 +35,9 @@ def info(
     labse info runs/tiny/vocab --json
     """
     from labse.dual_encoder.lineage import describe_folder
+    from labse.encoder.verification import describe_embeddings
 
-    described = describe_folder(path)
+    described = describe_embeddings(path) or describe_folder(path)
     if json:
         print_json({"path": str(path), **asdict(described)})
     else:

@@ -1,13 +1,24 @@
 """What all commands `labse evaluate ...` share: the encoder they measure, the report they show."""
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, cast
 
 import typer
 
 from labse.cli.console import print_json, print_table, say
-from labse.cli.options import Precision, Runtime, VisibleEncoder
+from labse.cli.options import (
+    JsonOption,
+    Precision,
+    PrecisionOption,
+    Runtime,
+    RuntimeOption,
+    ThreadsOption,
+    VisibleEncoder,
+)
 from labse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,21 +31,28 @@ if TYPE_CHECKING:
 __all__ = [
     "BlockRowsOption",
     "MeasuredModelOption",
+    "Measuring",
+    "MemoryOption",
     "ReportOption",
     "VisibleMeasurement",
     "measure",
+    "measuring",
     "show_report",
     "split_langs",
+    "to_bytes",
 ]
+
+P = ParamSpec("P")
 
 MeasuredModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="Model folder, ours or of sentence-transformers; or module:function, which takes a "
-        "list of sentences and returns their vectors; or a.npy,b.npy, vectors of the lines of "
-        "a.txt and b.txt. Without it, the model that comes with labse.",
+        help="Model folder, ours or of sentence-transformers; or sentence-transformers:PATH, run "
+        "by that library; or module:function, which takes a list of sentences and returns their "
+        "vectors; or a.npy,b.npy, vectors of the lines of a.txt and b.txt. Without it, the model "
+        "that comes with labse.",
         rich_help_panel="Model",
         show_default=False,
     ),
@@ -52,6 +70,56 @@ BlockRowsOption = Annotated[
     int,
     typer.Option(min=1, help="Bounds the memory of the search: about 13 x ROWS x ROWS bytes."),
 ]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="GiB of vectors held at a time, the others lie in a temporary file; without it, all.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """The options that all these commands but `all` have; see `measuring`."""
+
+    model: MeasuredModelOption = None
+    out: ReportOption = None
+    json: JsonOption = False
+    precision: PrecisionOption = "float32"
+    runtime: RuntimeOption = "auto"
+    threads: ThreadsOption = None
+
+    def open(self) -> "VisibleMeasurement":
+        """Opens the encoder, once it is known that the report can be written."""
+        return measure(self.model, self.precision, self.runtime, self.threads, self.out)
+
+    def show(self, report: "Report", measured: "VisibleMeasurement") -> None:
+        """Prints the report, and writes it where that is asked for."""
+        show_report(report, measured, self.json, self.out)
+
+
+def measuring(command: Callable[Concatenate[Measuring, P], None]) -> Callable[..., None]:
+    """Gives a command the options of `Measuring`, which it gets as its first argument.
+
+    They stand behind its own in its signature, which is where Typer finds them.
+    """
+    names = [field.name for field in fields(Measuring)]
+    _, *own = inspect.signature(command).parameters.values()
+    shared = inspect.signature(Measuring).parameters.values()
+    build = cast("Callable[..., Measuring]", Measuring)
+    call = cast("Callable[..., None]", command)
+
+    @functools.wraps(command)
+    def run(**arguments: object) -> None:
+        call(build(**{name: arguments.pop(name) for name in names}), **arguments)
+
+    parameters = [each.replace(kind=each.KEYWORD_ONLY) for each in (*own, *shared)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    del run.__wrapped__
+    return run
 
 
 class VisibleMeasurement:
@@ -129,3 +197,8 @@ def split_langs(langs: str | None) -> list[str] | None:
             f"{langs!r} names nothing; give codes with commas between, or leave it out"
         )
     return codes
+
+
+def to_bytes(memory: float | None) -> int | None:
+    """Returns the bytes of so many GiB; None for None."""
+    return None if memory is None else int(memory * 2**30)

@@ -1,33 +1,47 @@
 """The command `labse mine`."""
 
 import contextlib
-import json as json_format
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from labse.cli.console import check_out, print_lines, say
+from labse.cli.console import check_out, say
+from labse.cli.mined_output import OutputFormat, choose_output, write_mined
 from labse.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
     ThreadsOption,
-    VisibleEncoder,
-    load_encoder,
+)
+from labse.cli.pair_inputs import (
+    ColumnOption,
+    Index,
+    MemoryOption,
+    ModelChoice,
+    Side,
+    SourceVectorsOption,
+    TargetVectorsOption,
+    WorkOption,
+    build_key,
+    embed_sides,
+    load_needed_encoder,
+    open_side,
+    parse_bytes,
+    search_sides,
 )
 from labse.errors import LabseError, UsageError
 
 if TYPE_CHECKING:
-    from labse.mining.bitext import MinedSentencePair
+    from labse.mining.workplace import EmbeddedSide
 
 __all__ = ["mine"]
 
-# What would end a cell or a row of the table, which has no quoting.
-_SEPARATORS = str.maketrans("\t\r", "  ")
+_OUTPUT_PANEL = "Output"
+_LARGE_PANEL = "Large corpora"
 
 
 def mine(
@@ -35,7 +49,8 @@ def mine(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Text, one sentence a line; .gz and .zst too; - is standard input.",
+            help="Text, one sentence a line, .tsv, .jsonl or .parquet; .gz and .zst too; - is "
+            "standard input. Or vectors of labse encode: a .npy file or a folder.",
             show_default=False,
         ),
     ],
@@ -68,55 +83,145 @@ def mine(
         ),
     ] = "intersect",
     ids: Annotated[
-        bool, typer.Option("--ids", help="Add the line numbers, from 1, of both sides.")
+        bool,
+        typer.Option(
+            "--ids",
+            help="Add the line numbers, from 1, of both sides.",
+            rich_help_panel=_OUTPUT_PANEL,
+        ),
     ] = False,
-    json: JsonOption = False,
+    flags: Annotated[
+        bool,
+        typer.Option(
+            "--flags",
+            help="Add what is odd: copy (not translated), number or name (one side has another).",
+            rich_help_panel=_OUTPUT_PANEL,
+        ),
+    ] = False,
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLAGS",
+            help="Leave out pairs with one of these flags, commas between: copy,number.",
+            rich_help_panel=_OUTPUT_PANEL,
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, in place of standard output.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="File to write, in place of standard output: .tsv, .jsonl, .parquet or .tmx. For "
+            "moses, the name to which .LANG is added.",
+            rich_help_panel=_OUTPUT_PANEL,
+            show_default=False,
+        ),
     ] = None,
+    format: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            help="Without it, that of --out's suffix, else tsv.",
+            rich_help_panel=_OUTPUT_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+    source_lang: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the source, for tmx and moses.",
+            rich_help_panel=_OUTPUT_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    target_lang: Annotated[
+        str | None,
+        typer.Option(
+            help="The same of the target.", rich_help_panel=_OUTPUT_PANEL, show_default=False
+        ),
+    ] = None,
+    column: ColumnOption = None,
+    source_vectors: SourceVectorsOption = None,
+    target_vectors: TargetVectorsOption = None,
+    work: WorkOption = None,
+    memory: MemoryOption = "1GB",
+    index: Annotated[
+        Index,
+        typer.Option(
+            help="exact compares all with all; the others, of faiss, are faster and miss some, and "
+            "tell how many. auto is exact up to 2 million lines a side.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only tell time, memory and disk, from a sample.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = False,
     precision: PrecisionOption = "float32",
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
     """Find the lines of two files that translate each other, best first.
 
-    Prints score, source and target with tabs between; --ids adds both line numbers at the end.
-    A tab or carriage return inside a line becomes a space, and how often is told; --json, one
-    object a line, keeps the text as it is. Blank lines are left out, repeated ones taken once.
+    Prints score, source and target with tabs between; --ids adds both line numbers, --flags what is
+    odd. A tab or line end inside a text becomes a space, and how often is told; --json, one object
+    a line, keeps the text as it is. Blank lines are left out, repeated ones taken once. Of two
+    files of vectors the row numbers are printed, which --ids does then not repeat.
 
     [bold]Examples[/bold]
 
     labse mine news.de news.en --min-score 1.06 --out pairs.tsv
 
     labse mine news.de.gz news.en.gz --ids --json | head
+
+    labse mine big.de big.en --work work --out pairs.tmx --source-lang de --target-lang en
     """
     _check_files(source, target)
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score {min_score}: give a number")
+    memory_bytes, dropped = parse_bytes(memory), _parse_flags(drop)
+    output = choose_output(
+        "jsonl" if json else format,
+        out,
+        langs=(source_lang, target_lang),
+        with_ids=ids,
+        with_flags=flags,
+    )
     check_out(out)
-    source_sentences, target_sentences = _read(source), _read(target)
-    encoder = load_encoder(model, precision, runtime, threads)
-
-    from labse.mining.bitext import mine_sentences
-
-    pairs = mine_sentences(
-        VisibleEncoder(encoder),
-        source_sentences,
-        target_sentences,
-        k=k,
-        margin=margin,
-        min_score=min_score,
-        retrieval=retrieval,
+    if work is not None and "-" in (source, target):
+        raise UsageError("--work needs files that can be read again, not standard input (-)")
+    sides = (
+        open_side("source", source, source_vectors, column),
+        open_side("target", target, target_vectors, column),
     )
-    print_lines(_format_json(pairs, ids) if json else _format_rows(pairs, ids), out)
+    if sides[0].has_text != sides[1].has_text:
+        raise UsageError("give two texts or two sets of vectors; text has --source-vectors too")
+    choice = ModelChoice(model, precision, runtime, threads)
+    if dry_run:
+        from labse.cli.mine_estimate import print_estimate
 
-    if num_changed := 0 if json else sum(_has_separator(pair) for pair in pairs):
-        say(f"{num_changed:,} pairs hold a tab or carriage return, printed as a space")
-    say(
-        f"{len(pairs):,} pairs; {encoder.num_truncated:,} lines cut to "
-        f"{encoder.max_seq_length} tokens"
-    )
+        print_estimate(sides, choice, k=k, memory_bytes=memory_bytes)
+        return
+    encoder = load_needed_encoder(sides, choice)
+
+    from labse.mining.bitext import select_pairs, warn_of_small_corpora
+    from labse.mining.workplace import open_workplace
+
+    with open_workplace(work, build_key(sides, encoder, choice, k)) as folder:
+        embedded = embed_sides(sides, encoder, folder)
+        for side, done in zip(sides, embedded, strict=True):
+            _check_not_empty(side, done)
+        warn_of_small_corpora(len(embedded[0].lines), len(embedded[1].lines), k)
+        found = search_sides(embedded, k, folder, memory_bytes, index)
+        mined = select_pairs(found, margin=margin, min_score=min_score, retrieval=retrieval)
+        counts = write_mined(mined, embedded, output, drop=dropped)
+    _tell(counts, has_text=sides[0].has_text)
+    if encoder is not None:
+        say(f"{encoder.num_truncated:,} lines cut to {encoder.max_seq_length} tokens")
 
 
 def _check_files(source: str, target: str) -> None:
@@ -127,34 +232,32 @@ def _check_files(source: str, target: str) -> None:
         raise UsageError(f"{source} is given as both source and target; give two files")
 
 
-def _read(path: str) -> list[str]:
-    from labse.files import read_lines
+def _parse_flags(names: str | None) -> frozenset[str]:
+    from labse.mining.flags import FLAGS
 
-    lines = list(read_lines(path))
-    if not any(line.strip() for line in lines):
-        what = f"all its {len(lines)} lines are blank" if lines else "empty"
-        raise LabseError(f"{path}: {what}; there is nothing to mine")
-    return lines
-
-
-def _format_rows(pairs: Iterable["MinedSentencePair"], with_ids: bool) -> Iterator[str]:
-    for pair in pairs:
-        texts = (text.translate(_SEPARATORS) for text in (pair.source, pair.target))
-        numbers = (str(pair.source_index + 1), str(pair.target_index + 1)) if with_ids else ()
-        yield "\t".join((f"{pair.margin_score:.4f}", *texts, *numbers))
+    flags = frozenset(names.split(",") if names else ())
+    if unknown := sorted(flags.difference(FLAGS)):
+        raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
+    return flags
 
 
-def _format_json(pairs: Iterable["MinedSentencePair"], with_ids: bool) -> Iterator[str]:
-    for pair in pairs:
-        row: dict[str, object] = {
-            "margin_score": pair.margin_score,
-            "source": pair.source,
-            "target": pair.target,
-        }
-        if with_ids:
-            row |= {"source_line": pair.source_index + 1, "target_line": pair.target_index + 1}
-        yield json_format.dumps(row, ensure_ascii=False)
+def _check_not_empty(side: Side, embedded: "EmbeddedSide") -> None:
+    if not len(embedded.lines):
+        num_lines = len(embedded.lines.distinct)
+        what = f"all its {num_lines} lines are blank" if num_lines else "empty"
+        raise LabseError(f"{side.path}: {what}; there is nothing to mine")
 
 
-def _has_separator(pair: "MinedSentencePair") -> bool:
-    return any(mark in text for text in (pair.source, pair.target) for mark in "\t\r")
+def _tell(counts: Counter[str], *, has_text: bool) -> None:
+    if counts["altered"]:
+        say(
+            f"{counts['altered']:,} pairs hold a character that the format cannot; another is in "
+            "its place"
+        )
+    if has_text:
+        say(
+            f"{counts['copy']:,} pairs look like copies, {counts['number']:,} have other numbers, "
+            f"{counts['name']:,} other names; --flags shows them"
+        )
+    dropped = f"; {counts['dropped']:,} dropped by flag" if counts["dropped"] else ""
+    say(f"{counts['written']:,} pairs{dropped}")

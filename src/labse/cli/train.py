@@ -12,7 +12,7 @@ import typer
 
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import JsonOption
-from labse.errors import InterruptedRunError
+from labse.errors import InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
     from labse.dual_encoder.train import Evaluate
@@ -37,7 +37,6 @@ def train(
             metavar="CONFIG.toml", help="Sections data, model and train.", show_default=False
         ),
     ],
-    vocab: Annotated[Path, typer.Option(help="Folder made by labse vocab.", show_default=False)],
     out: Annotated[
         Path,
         typer.Option(
@@ -45,6 +44,22 @@ def train(
             show_default=False,
         ),
     ],
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder made by labse vocab; with --init, the model's own if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL_FOLDER",
+            help="Start from this model in place of random weights; default is the one that comes "
+            "with labse.",
+            show_default=False,
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,24 +90,32 @@ def train(
     labse train recipes/tiny/config.toml --vocab vocab --out run --evaluate data/tatoeba/v1
 
     labse train config.toml --vocab vocab --out run --set train.lr=1e-3 --set train.seed=2
+
+    labse train pairs.toml --init default --out tuned
     """
+    if vocab is None and init is None:
+        raise UsageError("give --vocab, the pieces to train on, or --init, a model to start from")
     with _termination_as_error():
         from labse.config import load_config
         from labse.dual_encoder.config import RunConfig
+        from labse.dual_encoder.hub import locate_model
         from labse.runtime import require
 
         run_config = load_config(RunConfig, config, set_ or ())
         require("torch", "train")
         from labse.dual_encoder.run import run_training
 
-        max_seq_length = run_config.model.max_seq_length
-        score = None if evaluate is None else _build_evaluate(evaluate, vocab, max_seq_length)
+        start = None if init is None else locate_model(init)
+        vocab_folder = vocab or start
+        assert vocab_folder is not None
+        score = None if evaluate is None else _build_evaluate(evaluate, vocab_folder)
         with _report_lines(run_config.train.train_steps) as report:
             summary = run_training(
                 run_config,
                 out,
-                vocab_folder=vocab,
+                vocab_folder=vocab_folder,
                 data_folder=config.parent,
+                start=start,
                 evaluate=score,
                 report=report,
             )
@@ -101,7 +124,7 @@ def train(
         print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
 
 
-def _build_evaluate(folder: Path, vocab: Path, max_seq_length: int) -> "Evaluate":
+def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     """Returns what scores the model under training on Tatoeba."""
     from labse.dual_encoder.model import DualEncoder
     from labse.encoder.runtimes.torch_runtime import TorchRuntime
@@ -114,6 +137,7 @@ def _build_evaluate(folder: Path, vocab: Path, max_seq_length: int) -> "Evaluate
     tokenizer = load_tokenizer(vocab)
 
     def evaluate(model: DualEncoder) -> dict[str, float]:
+        max_seq_length = model.config.max_seq_length
         encoder = SentenceEncoder(TorchRuntime(model), tokenizer, max_seq_length=max_seq_length)
         report = evaluate_tatoeba(encoder, sets, max_seq_length=max_seq_length)
         groups = {f"tatoeba_{group.name}_p_at_1": group.p_at_1 for group in report.groups}

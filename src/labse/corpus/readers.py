@@ -1,7 +1,7 @@
 r"""Readers: files of text and bitext, one record for each row, in the order of the file.
 
-Takes: text (one sentence a line), TSV, JSONL, Parquet, Moses pairs; all but Parquet also `.gz`
-    and `.zst`.
+Takes: text (one sentence a line), TSV, JSONL, Parquet, Moses pairs; all but Parquet also `.bz2`,
+    `.gz` and `.zst`.
 Gives: a stream of records in constant memory. An empty line is a row; no row is skipped.
 Source: docs/design.md, promises. TSV here has no quoting: a tab ends a cell, `\n` a row.
 """
@@ -16,7 +16,7 @@ from labse.corpus.tables import Row, Table, open_numbered_tsv, open_table, quote
 from labse.errors import LabseError, UsageError
 from labse.files import format_suffix, read_lines
 
-__all__ = ["read_moses", "read_pairs", "read_sentences"]
+__all__ = ["is_text", "read_moses", "read_pairs", "read_sentences"]
 
 _TEXT_SUFFIXES = ("", ".txt")
 
@@ -40,7 +40,7 @@ def read_sentences(
         UsageError: unknown language or suffix, a column where there are none.
     """
     tag = canonical_tag(lang)
-    if _is_text(path):
+    if is_text(path):
         if column is not None:
             raise UsageError(f"{path}: a text file has no columns; leave out column {column!r}")
         unit = "line"
@@ -179,7 +179,8 @@ def _resolve_lang(table: Table, name: str, lang: str | None) -> str | None:
 # ---- files -----------------------------------------------------------------------------------
 
 
-def _is_text(path: str | Path) -> bool:
+def is_text(path: str | Path) -> bool:
+    """Tells whether a file is read as text: no suffix, `.txt`, a language code, or `-`."""
     suffix = format_suffix(path)
     if suffix in _TEXT_SUFFIXES:
         return True

@@ -1,4 +1,4 @@
-r"""Records: a sentence, and a pair of sentences that are translations of each other.
+r"""Records: a sentence, a document, a line of it, and a pair of translations of each other.
 
 Takes: text and canonical language tags.
 Gives: frozen records whose text is one line that UTF-8 can write.
@@ -7,7 +7,9 @@ Source: docs/design.md, promises: rows never shift.
 
 from dataclasses import dataclass
 
-__all__ = ["Sentence", "SentencePair"]
+__all__ = ["UNKNOWN_LANG", "Document", "Sentence", "SentencePair", "TextRecord"]
+
+UNKNOWN_LANG = "und"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,47 @@ class SentencePair:
         """Checks both texts."""
         _check_text(self.source)
         _check_text(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    r"""A text of several lines, as a web page or an encyclopedia article gives it.
+
+    Attributes:
+        text: its paragraphs, each ended by `\n`.
+        lang: a tag, or `und` where the raw material does not tell.
+        document: what it is called within its origin: an address, a title.
+        origin: where it comes from, such as the name of the file.
+    """
+
+    text: str
+    lang: str
+    document: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """A line of a document: a paragraph, or a sentence once it is split; rules as for `Sentence`.
+
+    Attributes:
+        text: one line.
+        lang: a tag, or `und`.
+        document: as in `Document`; the lines of one document follow each other.
+        origin: as in `Document`.
+
+    Raises:
+        ValueError: see `Sentence`.
+    """
+
+    text: str
+    lang: str
+    document: str
+    origin: str
+
+    def __post_init__(self) -> None:
+        """Checks the text."""
+        _check_text(self.text)
 
 
 def _check_text(text: str) -> None:

@@ -67,7 +67,7 @@ def quote_names(names: Sequence[str]) -> str:
 
 
 def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
-    """Opens a `.tsv`, `.jsonl` (also `.gz` and `.zst`) or `.parquet` file by its suffix.
+    """Opens a `.tsv`, `.jsonl` (also `.bz2`, `.gz`, `.zst`) or `.parquet` file by its suffix.
 
     Args:
         path: the file.
@@ -83,7 +83,8 @@ def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
     if suffix not in (".jsonl", ".parquet"):
         raise UsageError(
             f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
-            ".txt or a language code (text), .tsv, .jsonl, each also .gz or .zst, and .parquet"
+            ".txt or a language code (text), .tsv, .jsonl, each also .bz2, .gz or .zst, and "
+            ".parquet; labse corpus convert makes them from .tmx"
         )
     if columns is not None:
         raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")

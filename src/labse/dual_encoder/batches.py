@@ -3,6 +3,8 @@
 Dimensions: P pairs, B pairs of a batch.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +24,11 @@ class PairSampler:
     In a window, languages are drawn with probability share^smoothing_exponent, then the corpus
     with probability (share within the language)^corpus_exponent, then the pair uniformly. A pair
     with a sentence already in the window, on either side, is left out, for its copy would be a
-    false negative. The pairs are sorted by length and cut into batches.
+    false negative; with repeats="mask" it stays, and the loss has to leave its copies out. The
+    pairs are sorted by length and cut into batches.
 
     Raises:
-        LabseError: there are fewer distinct pairs than a batch holds.
+        LabseError: there are fewer distinct pairs than a batch holds, and repeats are skipped.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class PairSampler:
         batch_size: int,
         smoothing_exponent: float,
         corpus_exponent: float = 1.0,
+        repeats: Literal["skip", "mask"] = "skip",
         seed: int,
         window_batches: int = 16,
     ) -> None:
@@ -50,15 +54,22 @@ class PairSampler:
         counts_by_lang = counts.reshape(len(pairs.lang_pairs), len(pairs.corpora))
         self._probs = _group_probs(counts_by_lang, smoothing_exponent, corpus_exponent).ravel()
 
-        num_distinct = len(_without_repeats(np.asarray(pairs.pairs)))
-        if num_distinct < batch_size:
-            raise LabseError(
-                f"a batch of {batch_size} pairs needs as many that share no sentence, and there "
-                f"are {num_distinct}; lower global_batch_size or give more data"
-            )
-        self._window_batches = max(1, min(window_batches, num_distinct // (4 * batch_size)))
+        self._repeats = repeats
+        self._window_batches = window_batches
+        if repeats == "skip":
+            self._window_batches = self._fitting_window(window_batches)
         self._window_number = -1
         self._window: NDArray[np.int32] = np.empty((0, 0, 2), dtype=np.int32)
+
+    def _fitting_window(self, window_batches: int) -> int:
+        num_distinct = len(_without_repeats(np.asarray(self._pairs.pairs)))
+        if num_distinct < self.batch_size:
+            raise LabseError(
+                f"a batch of {self.batch_size} pairs needs as many that share no sentence, and "
+                f"there are {num_distinct}; lower global_batch_size, give more data "
+                'or take repeats too (data.repeats = "mask")'
+            )
+        return max(1, min(window_batches, num_distinct // (4 * self.batch_size)))
 
     def batch(self, step: int) -> NDArray[np.int32]:
         """Returns the (B, 2) sentence numbers of update `step`, from 0."""
@@ -72,6 +83,8 @@ class PairSampler:
     def _draw_window(self, number: int) -> NDArray[np.int32]:
         generator = np.random.default_rng([self._seed, number])
         wanted = self._window_batches * self.batch_size
+        if self._repeats == "mask":
+            return self._cut(self._draw(generator, wanted), generator)
         drawn = np.empty((0, 2), dtype=np.int32)
         for _ in range(8):
             drawn = _without_repeats(np.concatenate([drawn, self._draw(generator, wanted)]))

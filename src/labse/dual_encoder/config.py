@@ -1,5 +1,6 @@
 """The configuration of a dual encoder and of its training, readable without torch."""
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -53,12 +54,15 @@ class DataConfig(Config):
         smoothing_exponent: a language pair is drawn with probability share^exponent.
         corpus_exponent: the same for the files within a language pair; 1 draws all pairs alike,
             less lifts the small files, which are often the better text.
+        repeats: what becomes of a pair one of whose sentences is in the batch already. `skip` draws
+            another; `mask` takes it and leaves the copies out of each other's negatives.
     """
 
     pairs: tuple[str, ...] = Field(min_length=1)
     langs: tuple[str, ...] = ()
     smoothing_exponent: float = Field(0.5, ge=0, le=1)
     corpus_exponent: float = Field(1.0, ge=0, le=1)
+    repeats: Literal["skip", "mask"] = "skip"
 
 
 class TrainConfig(Config):
@@ -68,29 +72,85 @@ class TrainConfig(Config):
     labse/experiments/labse_bert_base.yaml), where it names them.
 
     Attributes:
-        sparse_embeddings: a step touches only the table rows of its pieces, which row-wise AdaGrad
-            updates at `embedding_lr`; off, the table is one more weight of AdamW, as in the paper.
+        micro_batch_size: pairs that the encoder holds activations of at a time; the loss is still
+            that of the whole batch (docs/training.md). None holds all of them.
+        logit_block_bytes: a matrix of logits larger than this is made block by block, on both ways.
+        max_negative_excess: a negative whose cosine is above the positive's by more than this is
+            left out of the loss as a translation that no pair tells of; None leaves all in.
+        sparse_embeddings: a step touches only the table rows of its pieces, which
+            `embedding_optimizer` updates at `embedding_lr`; off, the table is one more weight of
+            AdamW, as in the paper.
+        embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         max_grad_norm: the gradient is scaled down to this global norm.
         precision: of the layers' arithmetic; losses, norms and weights are float32.
+        keep_best: the model of the run is that of the best evaluation, and not the last.
+        best_by: the measure that says which is best, higher being better; None takes the first that
+            an evaluation gives.
+        patience: the run ends after so many evaluations in a row that were not the best.
+        average_checkpoints: the model of the run is the mean of the weights at so many checkpoints,
+            the last that are due; 1 takes the last weights.
         eval_every, checkpoint_every, log_every: in steps; the last step does all three.
     """
 
     seed: int = Field(0, ge=0, lt=2**32)  # What NumPy's global generator takes.
     train_steps: int = Field(500_000, gt=0)
     global_batch_size: int = Field(4096, ge=2)
+    micro_batch_size: int | None = Field(None, gt=0)
+    logit_block_bytes: int = Field(2**28, gt=0)  # 8,192 x 8,192 in float32.
     logit_scale: float = Field(100.0, gt=0)
     logit_margin: float = Field(0.3, ge=0)
+    max_negative_excess: float | None = Field(None, ge=0, lt=2)  # Cosines lie within 2.
     lr: float = Field(1e-4, gt=0)
     sparse_embeddings: bool = False
+    embedding_optimizer: Literal["adagrad", "adamw"] = "adagrad"
     embedding_lr: float = Field(0.03, gt=0)
     warmup_steps: int = Field(5000, ge=0)
     weight_decay: float = Field(0.0, ge=0)
     adam_eps: float = Field(1e-5, gt=0)
     max_grad_norm: float = Field(100.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    keep_best: bool = False
+    best_by: str | None = None
+    patience: int | None = Field(None, gt=0)
+    average_checkpoints: int = Field(1, gt=0)
     log_every: int = Field(100, gt=0)
     eval_every: int = Field(5000, gt=0)
     checkpoint_every: int = Field(5000, gt=0)
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> Self:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.global_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} exceeds "
+                f"global_batch_size {self.global_batch_size}; lower it or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_embedding_optimizer(self) -> Self:
+        if self.embedding_optimizer == "adamw":
+            if not self.sparse_embeddings:
+                raise ValueError(
+                    "embedding_optimizer is for sparse_embeddings = true; without, all is AdamW's"
+                )
+            if "embedding_lr" not in self.model_fields_set:
+                raise ValueError("embedding_optimizer adamw: state embedding_lr too, such as 1e-3")
+        return self
+
+    @model_validator(mode="after")
+    def _check_what_is_kept(self) -> Self:
+        for key in ("best_by", "patience"):
+            if getattr(self, key) is not None and not self.keep_best:
+                raise ValueError(f"{key} needs keep_best = true")
+        if self.average_checkpoints > 1 and self.keep_best:
+            raise ValueError("keep_best and average_checkpoints exclude each other; choose one")
+        due = math.ceil(self.train_steps / self.checkpoint_every)
+        if self.average_checkpoints > due:
+            raise ValueError(
+                f"average_checkpoints is {self.average_checkpoints}, but {due} are due in "
+                f"{self.train_steps} steps; lower it or checkpoint_every"
+            )
+        return self
 
 
 class RunConfig(Config):

@@ -3,13 +3,16 @@
 import torch
 from torch import nn
 
+from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.model import DualEncoder
 
 __all__ = ["grow_from_bag"]
 
 
 @torch.no_grad()
-def grow_from_bag(bag: DualEncoder, num_hidden_layers: int) -> DualEncoder:
+def grow_from_bag(
+    bag: DualEncoder, config: DualEncoderConfig, *, sparse_embeddings: bool = False
+) -> DualEncoder:
     """Puts layers on top of a model without any; the result gives the same vectors.
 
     A new layer writes nothing into the residual path, for its two output matrices are 0. What
@@ -20,17 +23,17 @@ def grow_from_bag(bag: DualEncoder, num_hidden_layers: int) -> DualEncoder:
 
     Args:
         bag: zero layers, mean pooling, projection `linear` or `tanh`.
-        num_hidden_layers: layers of the result.
+        config: the bag's with `num_hidden_layers`, and what describes a layer, changed.
+        sparse_embeddings: see `DualEncoder`.
 
     Raises:
         ValueError: the model has layers, or no projection to take the scale.
     """
-    config = bag.config
-    if config.bert.num_hidden_layers or config.pooling != "mean" or bag.dense is None:
+    has_layers = bag.config.bert.num_hidden_layers > 0
+    if has_layers or bag.config.pooling != "mean" or bag.dense is None:
         raise ValueError("only a mean-pooled model without layers and with a projection can grow")
 
-    bert = config.bert.model_copy(update={"num_hidden_layers": num_hidden_layers})
-    grown = DualEncoder(config.model_copy(update={"bert": bert}))
+    grown = DualEncoder(config, sparse_embeddings=sparse_embeddings)
     grown.bert.embeddings.load_state_dict(bag.bert.embeddings.state_dict())
     dense = grown.dense
     assert dense is not None

@@ -17,7 +17,14 @@ from labse.dual_encoder.config import DualEncoderConfig
 from labse.errors import LabseError, UsageError
 from labse.files import read_json
 
-__all__ = ["MODULES_NAME", "Layout", "build_layout_files", "read_layout"]
+__all__ = [
+    "MODULES_NAME",
+    "Layout",
+    "build_layout_files",
+    "read_bert_config",
+    "read_layout",
+    "read_max_seq_length",
+]
 
 ConfigT = TypeVar("ConfigT", BertConfig, DualEncoderConfig)
 
@@ -70,7 +77,7 @@ def read_layout(folder: Path) -> Layout:
     """
     modules = _read_modules(folder)
     transformer, dense = modules["Transformer"], modules.get("Dense")
-    bert = _read_bert_config(transformer / "config.json")
+    bert = read_bert_config(transformer / "config.json")
     pooling = _read_pooling(modules["Pooling"] / "config.json", bert.hidden_size)
     projection, output_size = "none", bert.hidden_size
     if dense is not None:
@@ -80,7 +87,7 @@ def read_layout(folder: Path) -> Layout:
         "pooling": pooling,
         "projection": projection,
         "embedding_size": None if output_size == bert.hidden_size else output_size,
-        "max_seq_length": _read_max_seq_length(transformer, bert),
+        "max_seq_length": read_max_seq_length(transformer, bert),
     }
     config = _parse(DualEncoderConfig, values, where=str(folder))
     return Layout(config=config, transformer=transformer, dense=dense)
@@ -161,14 +168,21 @@ def _read_module_entries(folder: Path) -> list[tuple[str, str]]:
             f"{folder}: no such model folder; models are read from the disk, none is downloaded"
         )
     if not path.is_file():
-        raise LabseError(f"{folder}: not a model folder, it has no {MODULES_NAME}")
+        raise LabseError(
+            f"{folder}: not a model folder, it has no {MODULES_NAME}, config.json or checkpoint"
+        )
     try:
         return [(str(entry["type"]), str(entry["path"])) for entry in json.loads(path.read_bytes())]
     except (ValueError, TypeError, KeyError) as error:
         raise LabseError(f"{path}: not a list of modules ({error!r})") from None
 
 
-def _read_bert_config(path: Path) -> BertConfig:
+def read_bert_config(path: Path) -> BertConfig:
+    """Reads the sizes in the config.json of a BERT.
+
+    Raises:
+        LabseError: a size is missing, or it is none of the BERTs that labse computes.
+    """
     values = read_json(path)
     unsupported: dict[str, object] = {
         "model_type": values.get("model_type", "bert") != "bert",
@@ -226,7 +240,7 @@ def _read_dense(path: Path, hidden_size: int) -> tuple[str, int]:
     return projection, output_size
 
 
-def _read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
+def read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
     """Returns the smallest limit stated: version 6 states it in the tokenizer's file alone."""
     path = transformer / _TRANSFORMER_CONFIG
     values = read_json(path) if path.is_file() else {}
@@ -239,6 +253,8 @@ def _read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
         length = read_json(tokenizer_path).get("model_max_length")
     if isinstance(length, float) and math.isnan(length):
         raise LabseError(f"{transformer}: max_seq_length is nan, not a number of tokens")
+    if isinstance(length, str):
+        raise LabseError(f"{transformer}: max_seq_length is {length!r}, not a number of tokens")
     if not isinstance(length, int | float):
         length = bert.max_position_embeddings
     return int(min(length, bert.max_position_embeddings))

@@ -13,6 +13,7 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
+from labse.dual_encoder.foreign import is_plain_model, read_plain_model
 from labse.dual_encoder.layout import MODULES_NAME, read_layout
 from labse.dual_encoder.weights import expected_shapes
 from labse.errors import LabseError
@@ -59,7 +60,9 @@ def describe_folder(path: str | Path) -> FolderDescription:
     if not folder.exists():
         raise LabseError(f"{folder}: no such folder")
     if not folder.is_dir():
-        raise LabseError(f"{folder}: is a file; give the folder that it lies in")
+        raise LabseError(
+            f"{folder}: is a file; give a folder made by labse (labse verify reads .npy files)"
+        )
     manifest = read_json(folder / MANIFEST_NAME) if (folder / MANIFEST_NAME).is_file() else {}
 
     kind = _find_kind(folder, manifest)
@@ -89,8 +92,10 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
         return "checkpoint"
     if (folder / "metrics.jsonl").is_file():
         return "run"
-    if (folder / "vocab.txt").is_file():
+    if (folder / "vocab.txt").is_file() and not is_plain_model(folder):
         return "vocabulary"
+    if is_plain_model(folder):
+        return "model"
     raise LabseError(
         f"{folder}: neither a model, a vocabulary, a run nor a checkpoint; it has no "
         f"{MODULES_NAME}, vocab.txt, metrics.jsonl or state.json"
@@ -98,7 +103,8 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
 
 
 def _model_facts(folder: Path) -> dict[str, Fact]:
-    config = read_layout(folder).config
+    is_plain = not (folder / MODULES_NAME).is_file()
+    config = (read_plain_model(folder) if is_plain else read_layout(folder)).config
     bert = config.bert
     return {
         "layers": bert.num_hidden_layers,
@@ -147,7 +153,7 @@ def _checkpoint_facts(folder: Path) -> dict[str, Fact]:
 def _lineage_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
     """Returns what the manifest says of the making, inputs last."""
     facts: dict[str, Fact] = {}
-    for key in ("labse_version", "seed", "step", "device", "torch_version"):
+    for key in ("labse_version", "storage", "seed", "step", "device", "torch_version"):
         value = manifest.get(key)
         if isinstance(value, str | int | float):
             facts[key] = value

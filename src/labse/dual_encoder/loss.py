@@ -11,7 +11,12 @@ __all__ = ["additive_margin_softmax"]
 
 
 def additive_margin_softmax(
-    source: Tensor, target: Tensor, *, logit_scale: float, logit_margin: float
+    source: Tensor,
+    target: Tensor,
+    *,
+    logit_scale: float,
+    logit_margin: float,
+    masks: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Returns the loss of ranking each sentence's translation first among the batch, both ways.
 
@@ -29,6 +34,8 @@ def additive_margin_softmax(
         target: (B, D) unit rows; row i translates row i of `source`, all other rows are negatives.
         logit_scale: factor on cosines; 1 never learns, since the softmax stays almost uniform.
         logit_margin: subtracted from the cosine of each true pair.
+        masks: two times (B, B) booleans, true for what the sums over j leave out: target j for
+            source i, and source j for target i. None leaves all in.
 
     Returns:
         A float32 scalar (float64 for float64 inputs).
@@ -47,6 +54,10 @@ def additive_margin_softmax(
     logits_BB = logit_scale * phi_BB
 
     labels = torch.arange(len(source), device=source.device)
-    forward = F.cross_entropy(logits_BB, labels)
-    backward = F.cross_entropy(logits_BB.T, labels)
+    forward_BB, backward_BB = logits_BB, logits_BB.T
+    if masks is not None:
+        forward_BB = forward_BB.masked_fill(masks[0], -torch.inf)
+        backward_BB = backward_BB.masked_fill(masks[1], -torch.inf)
+    forward = F.cross_entropy(forward_BB, labels)
+    backward = F.cross_entropy(backward_BB, labels)
     return forward + backward

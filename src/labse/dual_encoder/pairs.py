@@ -64,7 +64,7 @@ class TokenizedPairs:
         summary = read_json(folder / "pairs.json")
         try:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise LabseError(f"{folder}: damaged ({error}); delete it and run again") from None
         return cls(
             **arrays,

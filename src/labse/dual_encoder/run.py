@@ -7,15 +7,15 @@ Source: docs/design.md, promises: the same command goes on where it was.
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 import labse
-from labse.bert.convert import to_hf_state_dict
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.dual_encoder.conversion import to_model_folder
+from labse.dual_encoder.folder import write_model_folder
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.prepare import (
     PairCounts,
@@ -23,12 +23,13 @@ from labse.dual_encoder.prepare import (
     fit_to_vocabulary,
     prepare_pairs,
 )
+from labse.dual_encoder.start import fit_to_start, read_start, start_lineage, start_model
 from labse.dual_encoder.train import Evaluate, Report, train
 from labse.errors import ResourceError, UsageError
 from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
 from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["RunSummary", "build_model_folder", "run_training"]
+__all__ = ["RunSummary", "run_training"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def run_training(
     *,
     vocab_folder: Path,
     data_folder: Path,
+    start: Path | None = None,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
 ) -> RunSummary:
@@ -59,6 +61,8 @@ def run_training(
         out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json` and `model/`.
         vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads.
         data_folder: where relative paths of `data.pairs` start.
+        start: folder of the model to start from; its sizes hold, and layers grow on a model
+            without any where `model.bert.num_hidden_layers` asks for them. None starts anew.
         evaluate: see `train`.
         report: see `train`.
 
@@ -72,6 +76,9 @@ def run_training(
     _check_out(out)
     tokenizer = load_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
+    start_folder = None if start is None else read_start(start, tokenizer)
+    if start_folder is not None:
+        config = fit_to_start(config, start_folder)
     prepared = prepare_pairs(
         config,
         data_folder=data_folder,
@@ -86,10 +93,13 @@ def run_training(
         "counts": asdict(prepared.counts),
         "vocabulary": _vocabulary_lineage(vocab_folder),
     }
+    if start is not None:
+        lineage["start"] = start_lineage(start)
     _open_run(out, lineage)
 
     try:
-        model = train(config, prepared.pairs, out, evaluate=evaluate, report=report)
+        build = None if start_folder is None else partial(start_model, start_folder)
+        model = train(config, prepared.pairs, out, build=build, evaluate=evaluate, report=report)
     except torch.OutOfMemoryError:
         raise ResourceError(
             "the device has too little memory; lower train.global_batch_size or the model's sizes"
@@ -97,24 +107,24 @@ def run_training(
 
     folder = out / "model"
     where = {"device": _device_name(model), "torch_version": torch.__version__}
-    made_by = {"kind": "model", "step": config.train.train_steps, "seed": config.train.seed}
+    step = _step_of_weights(config, out)
+    made_by = {"kind": "model", "step": step, "seed": config.train.seed}
     write_model_folder(
         folder,
-        build_model_folder(model, tokenizer),
+        to_model_folder(model, tokenizer),
         vocab_folder=vocab_folder,
         manifest=made_by | where | lineage,
     )
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return RunSummary(folder, config.train.train_steps, num_parameters, prepared.counts)
+    return RunSummary(folder, step, num_parameters, prepared.counts)
 
 
-def build_model_folder(model: DualEncoder, tokenizer: Tokenizer) -> ModelFolder:
-    """Converts a trained model to what `write_model_folder` takes."""
-    tensors = to_hf_state_dict(model.bert.state_dict())
-    if model.dense is not None:
-        tensors |= {f"dense.{name}": value for name, value in model.dense.state_dict().items()}
-    weights = {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}
-    return ModelFolder(config=model.config, weights=weights, tokenizer=tokenizer)
+def _step_of_weights(config: RunConfig, out: Path) -> int:
+    if not (config.train.keep_best and (out / "best.json").is_file()):
+        return config.train.train_steps
+    best = read_json(out / "best.json")
+    _LOGGER.info("the best evaluation was that of step %s: %s", best["step"], best["score"])
+    return int(str(best["step"]))
 
 
 def _check_out(out: Path) -> None:
@@ -158,10 +168,11 @@ def _open_run(out: Path, lineage: Mapping[str, object]) -> None:
         _LOGGER.info("going on from %s", checkpoints[-1])
     if checkpoints and path.is_file():
         before = read_json(path)
-        for key, what in (("inputs", "data"), ("vocabulary", "vocabulary")):
-            if _hashes(before.get(key)) != _hashes(lineage[key]):
+        kept = {"inputs": "on other data", "vocabulary": "on another vocabulary"}
+        for key, what in (kept | {"start": "from another model"}).items():
+            if _hashes(before.get(key)) != _hashes(lineage.get(key)):
                 raise UsageError(
-                    f"{out} holds a run on another {what} (other bytes than when it began); "
+                    f"{out} holds a run {what} (other bytes than when it began); "
                     "restore it or give another --out"
                 )
         return

@@ -1,39 +1,43 @@
-"""The training loop of the dual encoder, top to bottom.
+"""The training loop of the dual encoder, top to bottom."""
 
-Dimensions: B pairs of a batch, T tokens, S tokens of the longest sentence, D embedding.
-"""
-
+import itertools
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from labse.dual_encoder.bag import embed_bags, is_bag
 from labse.dual_encoder.batches import PairSampler
-from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.loss import additive_margin_softmax
+from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
+from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
-from labse.dual_encoder.run_state import RunState, load_run_state, save_run_state
-from labse.errors import InterruptedRunError, LabseError
+from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
+from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.files import write_json
 from labse.runtime import seed_everything
+from labse.training.averaging import WeightSum, averaged_steps
+from labse.training.best import Best
 from labse.training.claim import claim_folder
 from labse.training.metrics import append_metrics, truncate_metrics
-from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share
+from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share, settle
 from labse.training.schedule import linear_schedule
+from labse.training.stopping import stop_requests
 
-__all__ = ["Evaluate", "Report", "train"]
+__all__ = ["Build", "Evaluate", "Report", "train"]
 
 Evaluate = Callable[[DualEncoder], Mapping[str, float]]
 Report = Callable[[Mapping[str, float]], None]
+
+
+class Build(Protocol):
+    """Makes the model at step 0; `DualEncoder` itself draws random weights."""
+
+    def __call__(self, config: DualEncoderConfig, *, sparse_embeddings: bool) -> DualEncoder:
+        """Returns a model of the shape of `config`."""
+        ...
 
 
 def train(
@@ -41,6 +45,7 @@ def train(
     pairs: TokenizedPairs,
     run_folder: Path,
     *,
+    build: Build | None = None,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
 ) -> DualEncoder:
@@ -55,49 +60,65 @@ def train(
             checkpoint.
         pairs: the training data, tokenised.
         run_folder: receives `checkpoints/` and `metrics.jsonl`.
+        build: makes the model that the first step finds; None draws random weights.
         evaluate: called every `eval_every` steps; its numbers join the metrics.
         report: called with each row of metrics, for a console line or a progress bar.
 
     Returns:
-        The trained model, in evaluation mode.
+        The trained model, in evaluation mode: the last, the best (its step is in `best.json`) or
+        the mean of some, as the configuration says.
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
-        UsageError: `run_folder` holds a run of another configuration, or another process uses it.
+        UsageError: `run_folder` holds a run of another configuration, or another process uses it,
+            or the best is asked for and nothing, or not that measure, is evaluated.
         LabseError: the loss or a gradient is not a number, or there are too few pairs.
     """
     options = config.train
+    _check_evaluate(options, evaluate)
 
     # ---- Model, optimizers, data ----
     seed_everything(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = DualEncoder(config.model, sparse_embeddings=options.sparse_embeddings).to(device)
+    model = (build or DualEncoder)(config.model, sparse_embeddings=options.sparse_embeddings)
+    model.to(device)
     optimizers = build_optimizers(
         model,
         lr=options.lr,
         embedding_lr=options.embedding_lr,
         weight_decay=options.weight_decay,
         eps=options.adam_eps,
+        embedding_optimizer=options.embedding_optimizer,
     )
     sampler = PairSampler(
         pairs,
         batch_size=options.global_batch_size,
         smoothing_exponent=config.data.smoothing_exponent,
         corpus_exponent=config.data.corpus_exponent,
+        repeats=config.data.repeats,
         seed=options.seed,
+    )
+
+    averaged = averaged_steps(
+        options.average_checkpoints,
+        checkpoint_every=options.checkpoint_every,
+        train_steps=options.train_steps,
     )
 
     # ---- Loop, from the last checkpoint if there is one ----
     run_folder.mkdir(parents=True, exist_ok=True)
     metrics_path = run_folder / "metrics.jsonl"
-    with claim_folder(run_folder), _stop_requests() as stop_requested:
+    with claim_folder(run_folder), stop_requests() as stop_requested:
         state = load_run_state(run_folder, config, model, optimizers)
+        best, weight_sum = state.best, WeightSum(state.weight_sums)
         first_step, losses = state.step, list(state.losses)
+        false_negatives = list(state.false_negatives)
         truncate_metrics(metrics_path, first_step)
         seconds: list[float] = []  # Of the steps since the last logged row, as `losses`.
-        is_fast_bag = is_bag(model)
         model.train()
-        for step in range(first_step, options.train_steps):
+        steps = range(first_step, options.train_steps)
+        # Asked before each step, of what is best by then.
+        for step in itertools.takewhile(lambda _: not _is_over(best, options), steps):  # noqa: B023
             started = time.perf_counter()
             done = step + 1
             is_last = done == options.train_steps
@@ -106,19 +127,10 @@ def train(
             )
             set_lr_share(optimizers, lr_share)
 
-            input_ids_T, lengths = pairs.gather(sampler.batch(step).T.reshape(-1))
-            with torch.autocast(device.type, torch.bfloat16, options.precision == "bfloat16"):
-                embed = embed_bags if is_fast_bag else _embed_padded
-                source_BD, target_BD = embed(model, input_ids_T, lengths).chunk(2)
-            loss = additive_margin_softmax(
-                source_BD,
-                target_BD,
-                logit_scale=options.logit_scale,
-                logit_margin=options.logit_margin,
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
+            batch = add_gradients(model, pairs, sampler.batch(step), options)
             grad_norm = clip_gradients(model.parameters(), options.max_grad_norm)
-            losses.append(loss.item())
+            losses.append(batch.loss.item())
+            false_negatives.append(int(batch.num_false_negatives))
             _check_finite(done, losses[-1], grad_norm)
             for optimizer in optimizers:
                 optimizer.step()
@@ -128,43 +140,47 @@ def train(
             # ---- What is due after this update ----
             if done % options.log_every == 0 or is_last:
                 row = {"step": done, "lr": options.lr * lr_share, "grad_norm": grad_norm}
-                row["in_batch_p_at_1"] = _in_batch_p_at_1(source_BD, target_BD)
+                row["in_batch_p_at_1"] = batch.in_batch_p_at_1(options.logit_block_bytes)
                 row["loss"] = math.fsum(losses) / len(losses)
                 row["pairs_per_second"] = options.global_batch_size * len(seconds) / sum(seconds)
+                row["false_negatives"] = sum(false_negatives) / len(false_negatives)
                 _record(metrics_path, row, report)
                 losses.clear()
+                false_negatives.clear()
                 seconds.clear()
             if evaluate and (done % options.eval_every == 0 or is_last):
                 model.eval()
                 # Whatever an evaluation draws, the dropout of the next step is the same.
                 with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                    _record(metrics_path, {"step": done, **evaluate(model)}, report)
+                    scores = evaluate(model)
+                _record(metrics_path, {"step": done, **scores}, report)
+                best = _best_after(best, done, scores, options)
                 model.train()
-            if done % options.checkpoint_every == 0 or is_last or stop_requested.is_set():
-                state = RunState(done, losses)
+            if done in averaged:
+                settle(optimizers)
+                weight_sum.add(model)
+            is_best = done == best.step
+            is_over = _is_over(best, options)
+            is_due = done % options.checkpoint_every == 0 or is_last
+            if is_due or is_best or is_over or stop_requested.is_set():
+                state = RunState(done, losses, false_negatives, best, weight_sum.tensors)
                 save_run_state(run_folder, config, model, optimizers, state)
-            if stop_requested.is_set() and not is_last:
+            if stop_requested.is_set() and not (is_last or is_over):
                 raise InterruptedRunError(
                     f"stopped at step {done} of {options.train_steps}; the same command goes on"
                 )
+        if best.step:
+            load_weights(run_folder, best.step, model, optimizers)
+            write_json(run_folder / "best.json", {"step": best.step, "score": best.score})
+    settle(optimizers)
+    if averaged:
+        model.load_state_dict(weight_sum.mean(len(averaged)))
     return model.eval()
 
 
-def pad(input_ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Lays flat ids (T,) out as rows: ids (B, S) padded with 0, and the mask (B, S)."""
-    mask_BS = np.arange(lengths.max())[None, :] < lengths[:, None]
-    input_ids_BS = np.zeros(mask_BS.shape, dtype=np.int64)
-    input_ids_BS[mask_BS] = input_ids
-    return torch.from_numpy(input_ids_BS), torch.from_numpy(mask_BS)
-
-
-def _embed_padded(
-    model: DualEncoder, input_ids: NDArray[np.int32], lengths: NDArray[np.int64]
-) -> Tensor:
-    device = model.bert.embeddings.word.weight.device
-    input_ids_BS, mask_BS = pad(input_ids, lengths)
-    embeddings_BD: Tensor = model(input_ids_BS.to(device), mask_BS.to(device))
-    return embeddings_BD
+def _check_evaluate(options: TrainConfig, evaluate: Evaluate | None) -> None:
+    if options.keep_best and evaluate is None:
+        raise UsageError("train.keep_best needs evaluations: give --evaluate, or leave it out")
 
 
 def _check_finite(step: int, loss: float, grad_norm: float) -> None:
@@ -176,31 +192,23 @@ def _check_finite(step: int, loss: float, grad_norm: float) -> None:
         )
 
 
-@torch.no_grad()
-def _in_batch_p_at_1(source_BD: Tensor, target_BD: Tensor) -> float:
-    """Returns the share of sources whose translation is the nearest target of the batch."""
-    nearest = (source_BD @ target_BD.T).argmax(1)
-    labels = torch.arange(len(source_BD), device=source_BD.device)
-    return (nearest == labels).float().mean().item()
+def _best_after(best: Best, step: int, scores: Mapping[str, float], options: TrainConfig) -> Best:
+    if not options.keep_best:
+        return best
+    name = options.best_by or next(iter(scores), "")
+    if name not in scores:
+        raise UsageError(
+            f"train.best_by: an evaluation gives no {name or 'measure'!r}; "
+            f"it gives {', '.join(scores) or 'nothing'}"
+        )
+    return best.after(step, scores[name])
+
+
+def _is_over(best: Best, options: TrainConfig) -> bool:
+    return options.patience is not None and best.num_since >= options.patience
 
 
 def _record(path: Path, row: Mapping[str, float], report: Report | None) -> None:
     append_metrics(path, row)
     if report:
         report(row)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Turns SIGTERM and SIGINT into a request that the loop honours after its update."""
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested  # Only the main thread may set handlers.
-        return
-    signals = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(number, lambda *_: requested.set()) for number in signals]
-    try:
-        yield requested
-    finally:
-        for number, handler in zip(signals, previous, strict=True):
-            signal.signal(number, handler)

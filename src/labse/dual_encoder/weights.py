@@ -1,9 +1,12 @@
-"""Weights as NumPy arrays: read from safetensors, named as `BertModel` names them, checked.
+"""Weights as NumPy arrays: read, named as `BertModel` names them, and checked.
 
-Takes: safetensors files (float32, float16 or bfloat16). Gives: float32 arrays of the right shape.
+Takes: safetensors (float32, float16, bfloat16, int8 rows with scales), or a pickle of tensors.
+Gives: float32 arrays of the right shape; int8 rows become so where they are asked for.
 Source: transformers `BertModel.state_dict()`; https://github.com/huggingface/safetensors, format.
 """
 
+import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,55 +15,65 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
 from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.storage import SCALE_SUFFIX, QuantizedRows, StoredWeights
 from labse.errors import LabseError
+from labse.runtime import require
 
 __all__ = ["check_weights", "expected_shapes", "read_bert_weights", "read_tensors"]
 
-_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
 _LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
 
 
-def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Reads every tensor of a safetensors file and casts it to float32.
+def read_tensors(path: Path) -> StoredWeights:
+    """Reads every tensor of a file; floats are cast to float32, int8 rows are kept.
+
+    A `.bin` file is a pickle; torch reads it with `weights_only`, which runs no code of the file.
 
     Raises:
-        LabseError: no such file, a damaged one, or a type other than float32, float16, bfloat16.
+        LabseError: no such file, a damaged one, a type other than float32, float16, bfloat16, or
+            int8 without its scales, or a pickle of anything but tensors.
+        ResourceError: a `.bin` file, and torch is not installed.
     """
     try:
+        if path.suffix == ".bin":
+            return StoredWeights(_read_pickle(path))
         with safe_open(path, framework="numpy") as handle:
             dtypes = {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
             if "BF16" not in dtypes.values():
                 arrays = {name: handle.get_tensor(name) for name in dtypes}
-                return _cast_tensors(path, arrays, dtypes)
+                return StoredWeights(_cast_tensors(path, arrays, dtypes))
         # NumPy has no bfloat16, and safetensors gives none; so take the bytes.
-        return _cast_tensors(path, _read_raw(path, dtypes), dtypes)
+        return StoredWeights(_cast_tensors(path, _read_raw(path, dtypes), dtypes))
     except SafetensorError as error:
         raise LabseError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
     except OSError as error:
         raise LabseError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def read_bert_weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Reads the encoder out of a safetensors file of a `BertModel` or of a model with a head.
+def read_bert_weights(path: Path, *, with_pooler: bool = False) -> StoredWeights:
+    """Reads the encoder out of the file of a `BertModel` or of a model with a head.
 
     The prefix `bert.` is taken off and heads beside it are left out, as are the pooler (sentence
     vectors take the Dense module) and the buffer of positions; gamma and beta get today's names.
+
+    Args:
+        path: model.safetensors or pytorch_model.bin.
+        with_pooler: keep it, as `dense.weight` and `dense.bias`.
 
     Raises:
         LabseError: see `read_tensors`.
     """
     tensors = read_tensors(path)
-    if any(name.startswith("bert.") for name in tensors):
-        tensors = {
-            name.removeprefix("bert."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("bert.")
+    prefix = "bert." if any(name.startswith("bert.") for name in tensors) else ""
+    names = {name: name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
+    return StoredWeights(
+        {
+            _modern_name(short.removeprefix("pooler.")): tensors.stored(name)
+            for name, short in names.items()
+            if with_pooler or not short.startswith("pooler.")
         }
-    return {
-        _modern_name(name): tensor
-        for name, tensor in tensors.items()
-        if not name.startswith("pooler.") and name != "embeddings.position_ids"
-    }
+    )
 
 
 def expected_shapes(config: DualEncoderConfig) -> dict[str, tuple[int, ...]]:
@@ -101,18 +114,20 @@ def check_weights(
         LabseError: the first that is not; `where` names the folder in the message.
     """
     shapes = expected_shapes(config)
+    kept = weights.stored if isinstance(weights, StoredWeights) else weights.__getitem__
     for name, shape in shapes.items():
         if name not in weights:
             raise LabseError(
                 f"{where}: the weight {name!r} is missing; the file belongs to another "
                 "architecture or was cut"
             )
-        if weights[name].shape != shape:
+        weight = kept(name)
+        if weight.shape != shape:
             raise LabseError(
-                f"{where}: the weight {name!r} has shape {weights[name].shape}, the "
+                f"{where}: the weight {name!r} has shape {weight.shape}, the "
                 f"configuration says {shape}; the files belong to different models"
             )
-        if not np.isfinite(weights[name]).all():
+        if not np.isfinite(weight.scales if isinstance(weight, QuantizedRows) else weight).all():
             raise LabseError(
                 f"{where}: the weight {name!r} holds NaN or infinite values; "
                 "its training diverged, take an earlier checkpoint"
@@ -123,8 +138,8 @@ def check_weights(
 
 def _cast_tensors(
     path: Path, arrays: Mapping[str, NDArray[np.generic]], dtypes: Mapping[str, str]
-) -> dict[str, NDArray[np.float32]]:
-    tensors = {}
+) -> dict[str, NDArray[np.float32] | QuantizedRows]:
+    tensors: dict[str, NDArray[np.float32] | QuantizedRows] = {}
     for name, array in arrays.items():
         if name.endswith("position_ids"):
             continue  # An int64 buffer of older files: 0, 1, 2, ...
@@ -133,10 +148,46 @@ def _cast_tensors(
                 f"{path}: the weight {name!r} is of type {dtypes[name]}; save the model in "
                 "float32, float16 or bfloat16"
             )
+        if dtypes[name] == "I8":
+            tensors[name] = QuantizedRows(
+                np.asarray(array, np.int8), _scales_of(path, name, arrays)
+            )
+            continue
+        if name.endswith(SCALE_SUFFIX) and dtypes.get(name.removesuffix(SCALE_SUFFIX)) == "I8":
+            continue
         if dtypes[name] == "BF16":  # The upper half of a float32.
             array = (array.astype(np.uint32) << 16).view(np.float32)
         tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
     return tensors
+
+
+def _scales_of(
+    path: Path, name: str, arrays: Mapping[str, NDArray[np.generic]]
+) -> NDArray[np.float32]:
+    scales = arrays.get(name + SCALE_SUFFIX)
+    if scales is None or scales.dtype != np.float32 or scales.shape != arrays[name].shape[:1]:
+        raise LabseError(
+            f"{path}: the weight {name!r} is of type I8 and has no float32 scale for each row; "
+            "`labse export --storage int8` writes them"
+        )
+    return np.asarray(scales, np.float32)
+
+
+def _read_pickle(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
+    torch = require("torch", "train")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of torch, on pickles that it then refuses.
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = {
+            str(name): tensor for name, tensor in state.items() if not name.endswith("position_ids")
+        }
+        return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+        raise LabseError(
+            f"{path}: not a pickle of tensors alone, so it is not loaded "
+            f"({type(error).__name__}); save the model as safetensors"
+        ) from None
 
 
 def _read_raw(path: Path, dtypes: Mapping[str, str]) -> dict[str, NDArray[np.generic]]:

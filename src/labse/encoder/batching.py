@@ -1,15 +1,15 @@
 """Batches of about as many tokens each, sorted by length so that little is padded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["token_budget_batches"]
+__all__ = ["split_by_budget", "token_budget_batches"]
 
 
 def token_budget_batches(
-    lengths: Sequence[int] | NDArray[np.integer], max_tokens: int
+    lengths: Sequence[int] | NDArray[np.integer], max_tokens: int, max_sentences: int | None = None
 ) -> list[NDArray[np.int64]]:
     """Groups sentences of like length, the longest first.
 
@@ -19,15 +19,18 @@ def token_budget_batches(
     Args:
         lengths: (N,) tokens of each sentence.
         max_tokens: the budget of a batch, padding included.
+        max_sentences: of a batch; None: the tokens alone decide.
 
     Returns:
         Batches of indices into `lengths`; together each index exactly once.
 
     Raises:
-        ValueError: `max_tokens` is not positive.
+        ValueError: `max_tokens` or `max_sentences` is not positive.
     """
     if max_tokens < 1:
         raise ValueError(f"max_tokens is {max_tokens}; it must be at least 1")
+    if max_sentences is not None and max_sentences < 1:
+        raise ValueError(f"max_sentences is {max_sentences}; it must be at least 1")
     lengths = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")  # Stable: the same batches on every machine.
 
@@ -36,6 +39,23 @@ def token_budget_batches(
     while start < len(order):
         longest = max(int(lengths[order[start]]), 1)
         size = max(max_tokens // longest, 1)
+        size = size if max_sentences is None else min(size, max_sentences)
         batches.append(order[start : start + size])
         start += size
     return batches
+
+
+def split_by_budget(
+    sentences: Iterable[str], max_sentences: int, max_characters: int
+) -> Iterator[list[str]]:
+    """Cuts a stream into lists; one ends once it has so many sentences or characters."""
+    part: list[str] = []
+    num_characters = 0
+    for sentence in sentences:
+        part.append(sentence)
+        num_characters += len(sentence)
+        if len(part) >= max_sentences or num_characters >= max_characters:
+            yield part
+            part, num_characters = [], 0
+    if part:
+        yield part

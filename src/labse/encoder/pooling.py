@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from labse.dual_encoder.config import DualEncoderConfig
 
-__all__ = ["normalize_rows", "pool_tokens", "project_and_normalize"]
+__all__ = ["average_windows", "normalize_rows", "pool_tokens", "project_and_normalize"]
 
 
 def pool_tokens(
@@ -55,4 +55,26 @@ def normalize_rows(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Divides rows by their L2 norm; a row of zeros stays one."""
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit: NDArray[np.float32] = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
+
+
+def average_windows(
+    embeddings: NDArray[np.float32], lengths: NDArray[np.int64], first_windows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Returns (N, D) unit rows: the mean of a sentence's windows, weighted by their tokens.
+
+    Where the windows cancel out and leave no direction, the first of them stands for all.
+
+    Args:
+        embeddings: (W, D) unit rows.
+        lengths: (W,) tokens of each window.
+        first_windows: (N + 1,); sentence n has windows first_windows[n] to first_windows[n + 1].
+    """
+    starts = first_windows[:-1]
+    sums = np.add.reduceat(embeddings * lengths[:, None].astype(np.float32), starts, axis=0)
+    is_lost = np.linalg.norm(sums, axis=1) < 1e-3
+    sums[is_lost] = embeddings[starts[is_lost]]
+    is_single = np.diff(first_windows) == 1
+    unit = normalize_rows(sums)
+    unit[is_single] = embeddings[starts[is_single]]  # To the bit what it is without averaging.
     return unit

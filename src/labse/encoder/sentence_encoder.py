@@ -4,25 +4,28 @@ Takes: sentences of any language. Gives: (N, D) float32 unit rows, one for each,
 Source: Feng et al., arXiv 2007.01852, section 2.1.
 """
 
+import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
 from labse.dual_encoder.folder import ModelFolder, read_model_folder
-from labse.encoder.batching import token_budget_batches
+from labse.dual_encoder.hub import DEFAULT_NAME, locate_model
+from labse.encoder.golden import check_golden
+from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.pooling import normalize_rows
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
-from labse.encoder.tokenization import tokenize_sentences
-from labse.errors import LabseError, UsageError
+from labse.encoder.streaming import BatchLimits, EncodedSentences, Report, encode_stream
+from labse.encoder.tokenization import SentenceTokenizer, TextOptions
+from labse.errors import UsageError
 from labse.runtime import require
 
 __all__ = ["Precision", "Runtime", "RuntimeName", "SentenceEncoder"]
@@ -36,7 +39,6 @@ _RUNTIMES: dict[str, tuple[Precision, ...]] = {
     "numpy": ("float32", "int8"),
     "torch": ("float32", "bfloat16"),
 }
-_DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "default"
 
 
 class Runtime(Protocol):
@@ -60,31 +62,35 @@ class Runtime(Protocol):
 class SentenceEncoder:
     """Encodes sentences as unit vectors; translations of each other get a high cosine.
 
-    Safe to call from several threads.
+    Safe to call from several threads; from a coroutine, `await asyncio.to_thread(encode, ...)`.
     """
 
-    def __init__(self, runtime: Runtime, tokenizer: Tokenizer, *, max_seq_length: int) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        *,
+        max_seq_length: int,
+        text: TextOptions | None = None,
+        model_sha256: Callable[[], str] | None = None,
+    ) -> None:
         """Joins a runtime and a tokenizer; `from_pretrained` does so for a model folder.
 
         Args:
             runtime: what computes the vectors.
             tokenizer: puts [CLS] and [SEP] around a sentence; not changed.
-            max_seq_length: tokens of a sentence, [CLS] and [SEP] included; the rest is cut off and
-                counted in `num_truncated`.
+            max_seq_length: tokens of a sentence, [CLS] and [SEP] included; longer ones are counted
+                in `num_long`.
+            text: how long and odd text is treated.
+            model_sha256: computes the hash of the model when it is asked for.
 
         Raises:
             LabseError: the tokenizer adds no special tokens.
         """
-        if tokenizer.truncation is not None or tokenizer.padding is not None:
-            tokenizer = Tokenizer.from_str(tokenizer.to_str())
-            tokenizer.no_truncation()
-            tokenizer.no_padding()
-        if len(tokenizer.encode("").ids) < 2:
-            raise LabseError("the tokenizer puts no [CLS] and [SEP] around a sentence")
+        self._tokenizer = SentenceTokenizer(tokenizer, max_seq_length=max_seq_length, options=text)
         self._runtime = runtime
-        self._tokenizer = tokenizer
-        self._max_seq_length = max_seq_length
-        self._num_truncated = 0
+        self._model_sha256 = model_sha256
+        self._num_long = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -95,16 +101,19 @@ class SentenceEncoder:
         precision: Precision = "float32",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
+        text: TextOptions | None = None,
     ) -> Self:
-        """Loads a model folder: one of ours, or of sentence-transformers in the shape of LaBSE.
+        """Loads a model: ours, of sentence-transformers in the shape of LaBSE, a BERT, Google's.
 
         Args:
-            path: the folder; None is the model that comes with labse. Nothing is downloaded.
+            path: the folder; None is the model that comes with labse. `owner/name` may be in the
+                cache of the hub; only `hub:owner/name` is downloaded.
             precision: of the matrices; the vectors are float32 always.
             runtime: "auto" is numpy for a model without layers, torch for bfloat16, and else
                 ctranslate2.
             threads: CPU threads; None takes the CPUs there are. For torch it holds for the process;
                 numpy takes none.
+            text: how long and odd text is treated; None cuts and changes nothing.
 
         Raises:
             LabseError: the folder is missing, damaged or not supported.
@@ -112,19 +121,38 @@ class SentenceEncoder:
                 model.
             ResourceError: torch is asked for and not installed.
         """
-        if precision not in _PRECISIONS:
-            raise UsageError(f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
-        if runtime != "auto" and runtime not in _RUNTIMES:
-            raise UsageError(f"runtime {runtime!r}: choose one of auto, {', '.join(_RUNTIMES)}")
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads is {threads}; it must be at least 1")
-        if runtime != "auto":
-            _check_precision(runtime, precision)
-        model = read_model_folder(_default_model_folder() if path is None else path)
+        folder = locate_model(DEFAULT_NAME if path is None else path)
+        _check_options(runtime, precision, threads)
+        model = read_model_folder(folder)
+        # Of its own, so that the check's sentences are not counted in `num_truncated`.
+        checked = cls.from_model(model, precision=precision, runtime=runtime, threads=threads)
+        num_golden = 8 if model.config.bert.num_hidden_layers else 50
+        check_golden(checked, folder, precision=precision, max_sentences=num_golden)
+        return cls(
+            checked._runtime,
+            model.tokenizer,
+            max_seq_length=model.config.max_seq_length,
+            text=text,
+            model_sha256=partial(hash_model_folder, folder),
+        )
+
+    @classmethod
+    def from_model(
+        cls,
+        model: ModelFolder,
+        *,
+        precision: Precision = "float32",
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        text: TextOptions | None = None,
+    ) -> Self:
+        """Builds the encoder of a model in memory; see `from_pretrained`."""
+        _check_options(runtime, precision, threads)
         return cls(
             _build_runtime(model, runtime, precision, threads),
             model.tokenizer,
             max_seq_length=model.config.max_seq_length,
+            text=text,
         )
 
     @property
@@ -135,18 +163,39 @@ class SentenceEncoder:
     @property
     def max_seq_length(self) -> int:
         """Tokens of a sentence at most, [CLS] and [SEP] included."""
-        return self._max_seq_length
+        return self._tokenizer.max_seq_length
+
+    @property
+    def text(self) -> TextOptions:
+        """How long and odd text is treated."""
+        return self._tokenizer.options
+
+    @property
+    def runtime_name(self) -> str:
+        """What computes: `numpy`, `ctranslate2` or `torch`, or the name of a class of yours."""
+        return type(self._runtime).__name__.removesuffix("Runtime").lower()
+
+    @property
+    def num_long(self) -> int:
+        """Sentences over `max_seq_length` in all calls of `encode` so far."""
+        return self._num_long
 
     @property
     def num_truncated(self) -> int:
-        """Sentences cut to `max_seq_length` by all calls of `encode` so far."""
-        return self._num_truncated
+        """Those of them that were cut; none if `text.long` is "mean"."""
+        return self._num_long if self.text.long == "truncate" else 0
+
+    def hash_model(self) -> str | None:
+        """Returns the SHA-256 of what the vectors come from; None for a runtime made by hand."""
+        return None if self._model_sha256 is None else self._model_sha256()
 
     def encode(
         self,
         sentences: Sequence[str],
         *,
+        batch_size: int | None = None,
         batch_tokens: int | None = None,
+        normalize: bool = True,
         show_progress: bool = False,
     ) -> NDArray[np.float32]:
         """Returns (N, D) float32 unit rows in the order of the sentences.
@@ -155,48 +204,71 @@ class SentenceEncoder:
 
         Args:
             sentences: N sentences; none is allowed and gives (0, D).
+            batch_size: sentences of a batch at most; None: `batch_tokens` alone decides.
             batch_tokens: tokens of a batch, padding included; None takes what suits the runtime.
+            normalize: True; the norm is a part of LaBSE, and no model gives vectors without it.
             show_progress: draws a bar on standard error if that is a terminal.
 
         Raises:
-            ValueError: `sentences` is one string, or a row is no text or not valid Unicode.
+            ValueError: `sentences` is one string, or a row is no text or not valid Unicode, or
+                `normalize` is False.
             LabseError: the model gave NaN, infinity or zero for a row.
         """
+        if not normalize:
+            raise ValueError("normalize=False: LaBSE ends in its norm, its vectors are unit rows")
         rows = _check_sentences(sentences)
         numbers = {sentence: number for number, sentence in enumerate(dict.fromkeys(rows))}
         inverse = np.fromiter((numbers[sentence] for sentence in rows), np.int64, len(rows))
-        tokenized = tokenize_sentences(
-            self._tokenizer, list(numbers), max_seq_length=self._max_seq_length
-        )
-        with self._lock:
-            self._num_truncated += int(tokenized.is_truncated[inverse].sum())
 
         embeddings = np.empty((len(numbers), self.embedding_size), np.float32)
-        max_tokens = self._runtime.batch_tokens if batch_tokens is None else batch_tokens
-        batches = token_budget_batches(tokenized.lengths, max_tokens)
-        for batch in _progress(batches, len(numbers), is_shown=show_progress):
-            embeddings[batch] = self._runtime.embed(tokenized.select(batch))
-        _check_embeddings(embeddings, inverse)
+        is_long = np.empty(len(numbers), bool)
+        limits = BatchLimits(batch_tokens or self._runtime.batch_tokens, batch_size)
+        start = 0
+        with _progress(len(numbers), is_shown=show_progress) as report:
+            for part in self.encode_stream(numbers, limits=limits, report=report):
+                stop = start + len(part.embeddings)
+                embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
+                start = stop
+        with self._lock:
+            self._num_long += int(is_long[inverse].sum())
         return embeddings if len(numbers) == len(rows) else embeddings[inverse]
 
+    def encode_stream(
+        self,
+        sentences: Iterable[str],
+        *,
+        limits: BatchLimits | None = None,
+        report: Report | None = None,
+    ) -> Iterator[EncodedSentences]:
+        """Yields vectors of the sentences in order, in constant memory, each encoded by itself.
+
+        See `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
+        """
+        limits = limits or BatchLimits(self._runtime.batch_tokens)
+        return encode_stream(self._tokenizer, self._runtime, sentences, limits, report=report)
+
     @staticmethod
-    def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+    def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
         """Returns (N, M) cosines of (N, D) and (M, D) vectors, which need not be unit rows.
 
         Raises:
             ValueError: the arrays are not two matrices of one width.
         """
+        source, target = np.asarray(source, np.float32), np.asarray(target, np.float32)
         if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
             raise ValueError(f"expected (N, D) and (M, D), found {source.shape} and {target.shape}")
         return normalize_rows(source) @ normalize_rows(target).T
 
 
-def _default_model_folder() -> Path:
-    if not _DEFAULT_MODEL.is_dir():
-        raise LabseError(
-            "no default model is packaged in this version of labse; give the path of a model folder"
-        )
-    return _DEFAULT_MODEL
+def _check_options(runtime: RuntimeName, precision: Precision, threads: int | None) -> None:
+    if precision not in _PRECISIONS:
+        raise UsageError(f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
+    if runtime != "auto" and runtime not in _RUNTIMES:
+        raise UsageError(f"runtime {runtime!r}: choose one of auto, {', '.join(_RUNTIMES)}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}; it must be at least 1")
+    if runtime != "auto":
+        _check_precision(runtime, precision)
 
 
 def _check_precision(runtime: str, precision: Precision) -> None:
@@ -250,25 +322,19 @@ def _check_sentences(sentences: Sequence[str]) -> list[str]:
     return rows
 
 
-def _check_embeddings(embeddings: NDArray[np.float32], inverse: NDArray[np.int64]) -> None:
-    # A unit row sums to one in squares; NaN, infinity and zero do not.
-    is_bad = ~(np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1) < 1e-3)
-    if is_bad.any():
-        row = int(np.flatnonzero(is_bad[inverse])[0])
-        raise LabseError(
-            f"sentences, row {row}: the model gave no finite unit vector; its weights are damaged"
-        )
-
-
-def _progress(
-    batches: Sequence[NDArray[np.int64]], num_sentences: int, *, is_shown: bool
-) -> Iterator[NDArray[np.int64]]:
+@contextlib.contextmanager
+def _progress(num_sentences: int, *, is_shown: bool) -> Iterator[Report | None]:
     if not is_shown or not sys.stderr.isatty():
-        yield from batches
+        yield None
         return
-    columns = (TextColumn("encode"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    rich_progress = importlib.import_module("rich.progress")  # Not at the top: 50 ms to load.
+    console = importlib.import_module("rich.console").Console(stderr=True)
+    columns = (
+        rich_progress.TextColumn("encode"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=console) as progress:
         task = progress.add_task("encode", total=num_sentences)
-        for batch in batches:
-            yield batch
-            progress.advance(task, len(batch))
+        yield partial(progress.advance, task)

@@ -1,66 +1,280 @@
-"""Sentences to token ids in one flat array, cut to the model's length, and what was cut counted."""
+"""Sentences to token ids in flat arrays: each word is tokenised once and looked up afterwards.
 
+Takes: sentences and how to treat odd ones. Gives: windows of at most the model's length.
+Source: BERT's tokenizer ends a word at every space, so the ids of a sentence are those of its
+space-separated parts in a row; 3 to 10 times as fast as tokenising whole sentences.
+"""
+
+import threading
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
-__all__ = ["TokenizedSentences", "tokenize_sentences"]
+from labse.encoder.batching import split_by_budget
+from labse.errors import LabseError
 
-_CHUNK_SENTENCES = 8192  # An encoding of the library takes kilobytes; hold no more than these.
+__all__ = ["Long", "SentenceTokenizer", "TextOptions", "TokenizedSentences"]
+
+Long = Literal["truncate", "mean"]
+
+_CHUNK_SENTENCES = 8192
+_CHUNK_CHARACTERS = 1 << 20  # An encoding of the library takes about 150 bytes a token.
+_JOINED_WORDS = 64
+_MAX_KEPT_WORDS = 1 << 19  # About 100 MB; then all are forgotten and learnt anew.
+_MAX_KEPT_CHARACTERS = 1 << 24
+_BERT_WORD_CHARACTERS = 100  # What BERT's tokenizer takes; a longer word is [UNK] to it.
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How odd text is treated; part of what a vector depends on, so manifests record it.
+
+    Attributes:
+        long: a text over the model's length is cut, or encoded in windows whose vectors are
+            averaged, each weighted by its tokens.
+        nfc: text is composed first (Unicode NFC), so that both spellings of "é" are one.
+        split_long_words: words over the tokenizer's limit are split instead of becoming [UNK].
+            None: split unless the limit is BERT's 100, whose models have always seen [UNK].
+    """
+
+    long: Long = "truncate"
+    nfc: bool = False
+    split_long_words: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what a type checker would.
+
+        Raises:
+            ValueError: `long` is neither.
+        """
+        if self.long not in get_args(Long):
+            raise ValueError(f"long {self.long!r}: choose one of {', '.join(get_args(Long))}")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedSentences:
-    """N sentences, T tokens in all.
+    """N sentences in W windows, T tokens in all.
 
     Attributes:
-        input_ids: (T,) int32, one sentence after the other, [CLS] and [SEP] included.
-        offsets: (N + 1,) int64; sentence n is input_ids[offsets[n]:offsets[n + 1]].
-        is_truncated: (N,) bool, whether the sentence was longer than the model takes.
+        input_ids: (T,) int32, one window after the other, special tokens included.
+        offsets: (W + 1,) int64; window w is input_ids[offsets[w]:offsets[w + 1]].
+        first_windows: (N + 1,) int64; sentence n has windows first_windows[n] and on.
+        is_long: (N,) bool, whether the sentence was longer than the model takes.
+        is_empty: (N,) bool, whether it has no token but the special ones.
     """
 
     input_ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    is_truncated: NDArray[np.bool_]
+    first_windows: NDArray[np.int64]
+    is_long: NDArray[np.bool_]
+    is_empty: NDArray[np.bool_]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) tokens of each sentence."""
+        """(W,) tokens of each window."""
         return np.diff(self.offsets)
 
-    def select(self, rows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
-        """Returns the token ids of some sentences."""
-        return [self.input_ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+    def select(self, windows: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+        """Returns the token ids of some windows."""
+        return [self.input_ids[self.offsets[row] : self.offsets[row + 1]] for row in windows]
 
 
-def tokenize_sentences(
-    tokenizer: Tokenizer, sentences: Sequence[str], *, max_seq_length: int
-) -> TokenizedSentences:
-    """Tokenises; a sentence that is too long keeps its first tokens and its last, [SEP].
+class SentenceTokenizer:
+    """Tokenises for one model; remembers words, which changes nothing but the speed.
 
-    Args:
-        tokenizer: one that neither truncates nor pads, and puts [CLS] and [SEP] around.
-        sentences: N sentences.
-        max_seq_length: tokens of a sentence at most, [CLS] and [SEP] included.
+    Safe to call from several threads.
     """
-    chunks: list[NDArray[np.int32]] = []
-    lengths = np.zeros(len(sentences), np.int64)
-    for start in range(0, len(sentences), _CHUNK_SENTENCES):
-        encodings = tokenizer.encode_batch_fast(list(sentences[start : start + _CHUNK_SENTENCES]))
-        flat: list[int] = []
-        for row, encoding in enumerate(encodings, start=start):
-            ids = encoding.ids
-            lengths[row] = len(ids)
-            flat += ids if len(ids) <= max_seq_length else [*ids[: max_seq_length - 1], ids[-1]]
-        chunks.append(np.array(flat, dtype=np.int32))
 
-    offsets = np.zeros(len(sentences) + 1, np.int64)
-    np.cumsum(np.minimum(lengths, max_seq_length), out=offsets[1:])
-    return TokenizedSentences(
-        input_ids=np.concatenate(chunks) if chunks else np.empty(0, np.int32),
-        offsets=offsets,
-        is_truncated=lengths > max_seq_length,
-    )
+    def __init__(
+        self, tokenizer: Tokenizer, *, max_seq_length: int, options: TextOptions | None = None
+    ) -> None:
+        """Prepares.
+
+        Args:
+            tokenizer: puts special tokens around a sentence, one behind; copied if it truncates or
+                pads.
+            max_seq_length: tokens of a window at most, special ones included.
+            options: how odd text is treated.
+
+        Raises:
+            LabseError: the tokenizer adds no special tokens, or more than the model's length.
+        """
+        if tokenizer.truncation is not None or tokenizer.padding is not None:
+            tokenizer = Tokenizer.from_str(tokenizer.to_str())
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+        special = tokenizer.encode("").ids
+        if len(special) < 2:
+            raise LabseError("the tokenizer puts no [CLS] and [SEP] around a sentence")
+        if max_seq_length <= len(special):
+            raise LabseError(
+                f"max_seq_length is {max_seq_length}, which leaves no token for text beside "
+                f"{len(special)} special ones; correct the model's sentence_bert_config.json"
+            )
+        self.options = options or TextOptions()
+        self.max_seq_length = max_seq_length
+        self._tokenizer = tokenizer
+        self._before = np.array(special[:-1], np.int32)
+        self._after = np.array(special[-1:], np.int32)
+        # Others may join words over a space; their sentences are tokenised whole.
+        self._is_by_word = isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        self._separator = _find_separator(tokenizer, special[-1]) if self._is_by_word else ""
+        self._max_word_characters = _word_limit(tokenizer, self.options)
+        self._lock = threading.Lock()
+        # Word w has the ids _ids[_starts[w] : _starts[w] + _lengths[w]].
+        self._numbers: dict[str, int] = {}
+        self._num_characters = 0
+        self._starts = np.empty(0, np.int64)
+        self._lengths = np.empty(0, np.int64)
+        self._ids = np.empty(0, np.int32)
+
+    def tokenize(self, sentences: Sequence[str]) -> TokenizedSentences:
+        """Returns the windows of N sentences of valid Unicode."""
+        with self._lock:
+            chunks = [
+                self._tokenize_chunk(chunk)
+                for chunk in split_by_budget(sentences, _CHUNK_SENTENCES, _CHUNK_CHARACTERS)
+            ]
+        tokens = np.concatenate([np.empty(0, np.int32), *(ids for ids, _ in chunks)])
+        lengths = np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in chunks)])
+        return self._cut_windows(tokens, lengths)
+
+    def _tokenize_chunk(
+        self, sentences: Sequence[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Returns the ids of all sentences without special tokens, and how many each has."""
+        if self.options.nfc:
+            sentences = [unicodedata.normalize("NFC", sentence) for sentence in sentences]
+        if len(self._numbers) > _MAX_KEPT_WORDS or self._num_characters > _MAX_KEPT_CHARACTERS:
+            self._forget()
+        words = [sentence.split(" ") if self._is_by_word else [sentence] for sentence in sentences]
+        num_words = np.fromiter(map(len, words), np.int64, len(words))
+        flat = list(chain.from_iterable(words))
+        self._learn(list(set(flat).difference(self._numbers)))
+
+        numbers = np.fromiter(map(self._numbers.__getitem__, flat), np.int64, len(flat))
+        lengths = self._lengths[numbers]
+        ids = self._ids[_ranges(self._starts[numbers], lengths)]
+        return ids, np.add.reduceat(lengths, np.cumsum(num_words) - num_words)
+
+    def _learn(self, words: list[str]) -> None:
+        """Adds the ids of words that are not known yet."""
+        if not words:
+            return
+        texts = words
+        limit = self._max_word_characters
+        if limit is not None and max(map(len, words)) > limit:
+            texts = [self._split_long(word, limit) if len(word) > limit else word for word in words]
+        flat, lengths = self._encode_words(texts)
+        starts = np.cumsum(lengths) - lengths + len(self._ids)
+        self._numbers.update(zip(words, range(len(self._numbers), 10**9), strict=False))
+        self._num_characters += sum(map(len, words))
+        self._starts = np.concatenate([self._starts, starts])
+        self._lengths = np.concatenate([self._lengths, lengths])
+        self._ids = np.concatenate([self._ids, flat])
+
+    def _encode_words(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Returns the ids of words, one after the other, and how many each has.
+
+        Many are joined by a special token, which the library cuts at before all else: half the time
+        of one text a word.
+        """
+        if not self._separator or any(self._separator in word for word in words):
+            ids = [
+                e.ids for e in self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
+            ]
+            lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+            return np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum())), lengths
+
+        texts = [
+            self._separator.join([*words[start : start + _JOINED_WORDS], ""])
+            for start in range(0, len(words), _JOINED_WORDS)
+        ]
+        joined = [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        flat = np.fromiter(chain.from_iterable(joined), np.int32, sum(map(len, joined)))
+        is_separator = flat == self._after
+        ends = np.flatnonzero(is_separator)
+        return flat[~is_separator], np.diff(ends, prepend=-1) - 1
+
+    def _forget(self) -> None:
+        self._numbers = {}
+        self._num_characters = 0
+        self._starts, self._lengths = self._starts[:0], self._lengths[:0]
+        self._ids = self._ids[:0]
+
+    def _split_long(self, text: str, limit: int) -> str:
+        """Puts spaces into the words that the tokenizer would give up on.
+
+        The parts are of BERT's limit: the library's time grows with the square of a word.
+        """
+        size = min(limit, _BERT_WORD_CHARACTERS)
+        normalizer, splitter = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        normal = normalizer.normalize_str(text) if normalizer else text
+        parts = [word for word, _ in splitter.pre_tokenize_str(normal)] if splitter else [normal]
+        return " ".join(
+            part[start : start + (size if len(part) > limit else limit)]
+            for part in parts
+            for start in range(0, len(part), size if len(part) > limit else limit)
+        )
+
+    def _cut_windows(
+        self, tokens: NDArray[np.int32], num_tokens: NDArray[np.int64]
+    ) -> TokenizedSentences:
+        """Cuts sentences into windows, one a sentence if long ones are truncated."""
+        num_special = len(self._before) + len(self._after)
+        room = self.max_seq_length - num_special
+        num_windows = np.ones(len(num_tokens), np.int64)
+        if self.options.long == "mean":
+            num_windows = np.maximum(-(-num_tokens // room), 1)
+        first_windows = np.concatenate([[0], np.cumsum(num_windows)])
+
+        places = _ranges(np.zeros_like(num_windows), num_windows)  # Of a window in its sentence.
+        rest = np.repeat(num_tokens, num_windows) - places * room
+        lengths = np.minimum(rest, room)
+        starts = np.repeat(np.cumsum(num_tokens) - num_tokens, num_windows) + places * room
+
+        offsets = np.concatenate([[0], np.cumsum(lengths + num_special)])
+        input_ids = np.empty(int(offsets[-1]), np.int32)
+        for place, token in enumerate(self._before):
+            input_ids[offsets[:-1] + place] = token
+        input_ids[_ranges(offsets[:-1] + len(self._before), lengths)] = tokens[
+            _ranges(starts, lengths)
+        ]
+        input_ids[offsets[1:] - 1] = self._after
+        return TokenizedSentences(
+            input_ids, offsets, first_windows, is_long=num_tokens > room, is_empty=num_tokens == 0
+        )
+
+
+def _word_limit(tokenizer: Tokenizer, options: TextOptions) -> int | None:
+    """Returns the characters over which a word is split; None: none is."""
+    if not isinstance(tokenizer.model, WordPiece) or options.split_long_words is False:
+        return None
+    limit = int(tokenizer.model.max_input_chars_per_word)
+    is_split = options.split_long_words or limit > _BERT_WORD_CHARACTERS
+    return limit if is_split else None
+
+
+def _find_separator(tokenizer: Tokenizer, token_id: int) -> str:
+    """Returns the special token as text if it cuts a text in two and does nothing else."""
+    token = str(tokenizer.id_to_token(token_id))
+    sides = [tokenizer.encode(side, add_special_tokens=False).ids for side in ("a", "b", "a b")]
+    joined = tokenizer.encode(f"a{token}b{token}{token}a b", add_special_tokens=False).ids
+    is_exact = joined == [*sides[0], token_id, *sides[1], token_id, token_id, *sides[2]]
+    return token if is_exact else ""
+
+
+def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns start, start + 1, ... for each start, `lengths` of them, in a row."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    ranges: NDArray[np.int64] = np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
+    return ranges

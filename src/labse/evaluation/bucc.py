@@ -100,22 +100,24 @@ def evaluate_bucc(
     *,
     max_seq_length: int | None,
     block_rows: int = 2048,
+    memory_bytes: int | None = None,
 ) -> list[BuccScore]:
     """Scores forward (source asks), backward (target asks) and intersect (both agree).
 
     Args:
-        encoder: called once a split, with all its distinct sentences.
+        encoder: called with all distinct sentences of a split, once unless memory is bounded.
         training: tunes the thresholds.
         test: is scored with them; None scores each half of `training` with the threshold of the
             other half.
         max_seq_length: where the encoder cuts, for the signature; None if it does not.
         block_rows: bounds the memory of the search, see `mutual_neighbours`.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         LabseError: the encoder returned what is not one vector a sentence.
     """
-    tuned = find_candidates(encoder, training, block_rows)
-    tested = tuned if test is None else find_candidates(encoder, test, block_rows)
+    tuned = find_candidates(encoder, training, block_rows, memory_bytes)
+    tested = tuned if test is None else find_candidates(encoder, test, block_rows, memory_bytes)
     scores = []
     for key, candidates in tested.items():
         reference = tuned[key]
@@ -133,10 +135,10 @@ def evaluate_bucc(
 
 
 def find_candidates(
-    encoder: Encoder, split: BuccSplit, block_rows: int = 2048
+    encoder: Encoder, split: BuccSplit, block_rows: int = 2048, memory_bytes: int | None = None
 ) -> dict[tuple[Retrieval, Similarity], Candidates]:
     """Finds the candidates of a split in every way, with one search."""
-    embedded = embed_distinct(encoder, (split.source, split.target))
+    embedded = embed_distinct(encoder, (split.source, split.target), memory_bytes=memory_bytes)
     found = mutual_neighbours(
         embedded.select(split.source), embedded.select(split.target), _K, block_rows=block_rows
     )

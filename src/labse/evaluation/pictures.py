@@ -78,33 +78,56 @@ def draw_bars(bars: tuple[Bar, ...], title: str) -> bytes:
         axes.bar(places, values, color=colours[number % len(colours)], label=script)
     axes.set_xticks(range(len(ordered)), [bar.name for bar in ordered], rotation=90, fontsize=7)
     axes.set_xlim(-0.8, len(ordered) - 0.2)
+    axes.set_ylim(0, 100)
     axes.set_ylabel("percent")
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=7, ncols=max(1, min(len(scripts), int(width / 0.9))), loc="lower left")
+    # Outside: among the bars it would hide some, and which are short is not known.
+    columns = max(1, min(len(scripts), int(width / 0.9)))
+    figure.legend(fontsize=7, ncols=columns, loc="outside lower center", title="script")
     return _to_png(figure)
 
 
 def draw_heat_map(heat_map: HeatMap) -> bytes:
-    """Draws the values as colours, with the percent in each cell where there is room.
+    """Draws the values as colours with the percent in each cell, languages by script.
 
     Raises:
         ResourceError: matplotlib is not installed.
     """
-    num_rows, num_columns = heat_map.values.shape
-    size = (max(4.0, 0.36 * num_columns + 2), max(3.5, 0.3 * num_rows + 1.5))
+    rows, columns = _order_by_script(heat_map.rows), _order_by_script(heat_map.columns)
+    values = 100 * heat_map.values[np.ix_(rows, columns)]
+    size = (max(4.0, 0.36 * len(columns) + 2), max(3.5, 0.3 * len(rows) + 2))
     figure = require("matplotlib.figure", "train").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(100 * heat_map.values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(num_columns), heat_map.columns, rotation=90, fontsize=7)
-    axes.set_yticks(range(num_rows), heat_map.rows, fontsize=7)
-    for row, column in np.argwhere(np.isfinite(heat_map.values)).tolist():
-        value = 100 * heat_map.values[row, column]
+    image = axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+    across = [f"{heat_map.columns[n]} {script_of(heat_map.columns[n])}" for n in columns]
+    axes.set_xticks(range(len(columns)), across, rotation=90, fontsize=7)
+    down = [f"{heat_map.rows[n]} {script_of(heat_map.rows[n])}" for n in rows]
+    axes.set_yticks(range(len(rows)), down, fontsize=7)
+    for row, column in np.argwhere(np.isfinite(values)).tolist():
+        value = values[row, column]
         colour = "black" if value > 60 else "white"
         axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    for place in _script_changes([heat_map.rows[n] for n in rows]):
+        axes.axhline(place - 0.5, color="white", linewidth=1.5)
+    for place in _script_changes([heat_map.columns[n] for n in columns]):
+        axes.axvline(place - 0.5, color="white", linewidth=1.5)
     axes.set_title(heat_map.title)
     figure.colorbar(image, label="percent")
     return _to_png(figure)
+
+
+def _order_by_script(langs: tuple[str, ...]) -> list[int]:
+    """Returns the places of the languages, those of one script together, the commonest first."""
+    ordered = sort_by_script(tuple(Bar(str(n), lang, 0) for n, lang in enumerate(langs)))
+    places = [int(bar.name) for bar in ordered]
+    scripts = [script_of(langs[place]) for place in places]
+    return sorted(places, key=lambda place: (scripts.index(script_of(langs[place])), place))
+
+
+def _script_changes(langs: list[str]) -> list[int]:
+    scripts = [script_of(lang) for lang in langs]
+    return [n for n in range(1, len(langs)) if scripts[n] != scripts[n - 1]]
 
 
 def _to_png(figure: object) -> bytes:

@@ -5,6 +5,7 @@ Gives: rich tables, Markdown, JSON with values from 0 to 1, a bar chart.
 Source: sacrebleu (Post 2018, arXiv 1804.08771): no score without its signature.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ __all__ = [
     "report_dict",
     "write_report",
 ]
+
+_METRIC_NAMES = {"p_at_1": "P@1", "bucc_f1": "F1", "error": "error, lower is better"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,8 @@ def write_report(path: str | Path, report: Report) -> None:
     """Writes JSON under a name that ends in `.json`, else a folder with all forms.
 
     The folder holds `report.json`, `report.md` and, where there is something to draw,
-    `report.png` and `heat_map.png`. Each file stands there whole or not at all, and none if one
-    of them cannot be made.
+    `report.png` and `heat_map.png`. A new folder appears with all its files; in one that has
+    files each is replaced by a whole one, `report.json` last.
 
     Raises:
         UsageError, ResourceError: see `check_destination`.
@@ -152,16 +155,28 @@ def write_report(path: str | Path, report: Report) -> None:
     check_destination(path)
     pictures: dict[str, bytes] = {}
     if report.bars:
-        pictures["report.png"] = draw_bars(report.bars, f"{report.data}, {report.metric}")
+        pictures["report.png"] = draw_bars(
+            report.bars, f"{report.data}, {_METRIC_NAMES.get(report.metric, report.metric)}"
+        )
     if report.heat_map is not None:
         pictures["heat_map.png"] = draw_heat_map(report.heat_map)
 
-    path.mkdir(exist_ok=True)
     files = {"report.md": render_markdown(report).encode(), **pictures}
+    if path.exists() and any(path.iterdir()):
+        _write_files(path, files, report)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as name:
+        folder = Path(name) / path.name  # Its rights are those of any folder, unlike its parent's.
+        folder.mkdir()
+        _write_files(folder, files, report)
+        folder.replace(path)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes], report: Report) -> None:
     for name, content in files.items():
-        with write_atomic(path / name) as stream:
+        with write_atomic(folder / name) as stream:
             stream.write(content)
-    write_json(path / "report.json", report_dict(report))
+    write_json(folder / "report.json", report_dict(report))
 
 
 def render_report(report: Report) -> Group:

@@ -34,15 +34,17 @@ def evaluate_retrieval(
     name: str,
     max_seq_length: int | None,
     block_rows: int = 2048,
+    memory_bytes: int | None = None,
 ) -> Report:
     """Scores every ordered pair of languages; line i of one must find line i of the other.
 
     Args:
-        encoder: called once, with all distinct sentences.
+        encoder: called with all distinct sentences, once unless memory is bounded.
         files: two or more languages, equally many lines.
         name: of the test data, for the signature.
         max_seq_length: where the encoder cuts, for the signature; None if it does not.
         block_rows: bounds the memory of the search, see `mutual_neighbours`.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         ValueError: fewer than two languages, or unequal line counts.
@@ -50,7 +52,9 @@ def evaluate_retrieval(
     """
     if len(files) < 2 or len({len(lines.sentences) for lines in files}) > 1:
         raise ValueError("expected two or more languages of equally many lines")
-    embedded = embed_distinct(encoder, (lines.sentences for lines in files))
+    embedded = embed_distinct(
+        encoder, (lines.sentences for lines in files), memory_bytes=memory_bytes
+    )
     gold = np.arange(len(files[0].sentences))
     values = np.full((len(files), len(files)), np.nan)
     samples = []
@@ -91,7 +95,9 @@ def evaluate_retrieval(
         tables=(_language_table(name, langs, values), _mean_table(mean, len(langs))),
         samples=tuple(samples),
         bars=tuple(Bar(lang, lang, value) for lang, value in zip(langs, of_langs, strict=True)),
-        heat_map=HeatMap(f"{name}, P@1 of row among column", tuple(langs), tuple(langs), values),
+        heat_map=HeatMap(
+            f"{name}, P@1: row asks, column is searched", tuple(langs), tuple(langs), values
+        ),
         notes=(_TIES,),
         details={
             "langs": langs,

@@ -20,9 +20,17 @@ from labse.encoder.sentence_encoder import Precision, RuntimeName, SentenceEncod
 from labse.errors import LabseError, UsageError
 from labse.evaluation.protocol import Encoder
 from labse.files import read_lines
+from labse.runtime import require
 
-__all__ = ["FunctionEncoder", "MeasuredEncoder", "VectorFiles", "open_encoder"]
+__all__ = [
+    "FunctionEncoder",
+    "MeasuredEncoder",
+    "TransformersEncoder",
+    "VectorFiles",
+    "open_encoder",
+]
 
+_TRANSFORMERS = "sentence-transformers:"
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHOWN_CHARACTERS = 60
 
@@ -60,7 +68,8 @@ def open_encoder(
         name: a model folder, ours or of sentence-transformers in the shape of LaBSE;
             `module:function`, a function from a list of sentences to (N, D) vectors, or an object
             with such a method `encode`; `a.npy,b.npy`, vectors of the lines of `a.txt` and
-            `b.txt`, also `lines.tsv=vectors.npy`; None is the model that comes with labse.
+            `b.txt`, also `lines.tsv=vectors.npy`; `sentence-transformers:FOLDER`, any model
+            that this library loads; None is the model that comes with labse.
         precision: of a model folder.
         runtime: likewise.
         threads: likewise.
@@ -68,20 +77,34 @@ def open_encoder(
     Raises:
         UsageError: no such module or function, or an option of model folders for another encoder.
         LabseError: a folder or file that cannot be used.
+        ResourceError: sentence-transformers is asked for and not installed.
     """
     text = "" if name is None else str(name)
-    is_file = text.endswith(".npy")
-    is_callable = not is_file and bool(_CALLABLE.fullmatch(text)) and not Path(text).exists()
-    if (is_file or is_callable) and (precision, runtime, threads) != ("float32", "auto", None):
-        raise UsageError(f"{text}: precision, runtime and threads are options of model folders")
+    is_foreign = text.startswith(_TRANSFORMERS)
+    is_file = text.endswith(".npy") and not is_foreign
+    is_callable = bool(_CALLABLE.fullmatch(text)) and not (
+        is_foreign or is_file or Path(text).exists()
+    )
+    if (is_foreign or is_file or is_callable) and (precision, runtime, threads) != (
+        "float32",
+        "auto",
+        None,
+    ):
+        raise UsageError(
+            f"{text}: precision, runtime and threads are options of the model folders that labse "
+            "runs itself; leave them out"
+        )
+    if is_foreign:
+        encoder = TransformersEncoder(text.removeprefix(_TRANSFORMERS))
+        return MeasuredEncoder(text, encoder, encoder.max_seq_length)
     if is_file:
         return MeasuredEncoder(text, VectorFiles.read(text.split(",")), None)
     if is_callable:
         return MeasuredEncoder(text, FunctionEncoder(_find_function(text)), None)
-    encoder = SentenceEncoder.from_pretrained(
+    ours = SentenceEncoder.from_pretrained(
         name, precision=precision, runtime=runtime, threads=threads
     )
-    return MeasuredEncoder(text or "default", encoder, encoder.max_seq_length)
+    return MeasuredEncoder(text or "default", ours, ours.max_seq_length)
 
 
 class FunctionEncoder:
@@ -93,6 +116,40 @@ class FunctionEncoder:
     def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
         """Returns what the function does; `encode_sentences` checks it."""
         return cast("NDArray[np.float32]", self._function(list(sentences)))
+
+
+class TransformersEncoder:
+    """A folder of sentence-transformers of any architecture, run by that library on the CPU."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Loads the model; nothing is downloaded, and no code of the folder is run.
+
+        Raises:
+            LabseError: no such folder, or none that the library can load.
+            ResourceError: sentence-transformers is not installed.
+        """
+        if not Path(folder).is_dir():
+            raise LabseError(f"{folder}: no such folder; nothing is downloaded")
+        library = require("sentence_transformers", "peers")
+        try:
+            self._model = library.SentenceTransformer(
+                str(folder), device="cpu", local_files_only=True, trust_remote_code=False
+            )
+        # What a broken folder raises depends on the file and on the version of the library.
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise LabseError(f"{folder}: sentence-transformers cannot load it: {reason}") from error
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """Tokens of a sentence at most; None if the model has no such bound."""
+        length = self._model.max_seq_length
+        return None if length is None else int(length)
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns what the library does; `encode_sentences` checks it."""
+        vectors = self._model.encode(list(sentences), show_progress_bar=False)
+        return cast("NDArray[np.float32]", vectors)
 
 
 class VectorFiles:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.evaluation.embedded import embed_distinct
+from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
 from labse.evaluation.protocol import Encoder, build_signature, describe_length
 from labse.evaluation.report import Report, Score, Table
 from labse.evaluation.samples import build_sample
@@ -21,6 +22,7 @@ from labse.files import read_lines
 
 __all__ = ["StsPairs", "evaluate_sts", "read_sts"]
 
+_BLOCK_ROWS = 4096
 _COLUMNS = ("sentence1", "sentence2", "score")
 
 
@@ -66,9 +68,19 @@ def read_sts(path: str | Path) -> StsPairs:
 
 
 def evaluate_sts(
-    encoder: Encoder, sets: Sequence[StsPairs], *, max_seq_length: int | None
+    encoder: Encoder,
+    sets: Sequence[StsPairs],
+    *,
+    max_seq_length: int | None,
+    memory_bytes: int | None = None,
 ) -> Report:
     """Returns Spearman's correlation of the cosines with the judgements, from -1 to 1.
+
+    Args:
+        encoder: called with all distinct sentences, once unless memory is bounded.
+        sets: of different names, at least one.
+        max_seq_length: where the encoder cuts, for the signature; None if it does not.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         ValueError: no set, or two of one name.
@@ -76,16 +88,11 @@ def evaluate_sts(
     """
     if not sets or len({pairs.name for pairs in sets}) < len(sets):
         raise ValueError("expected sets of different names")
-    embedded = embed_distinct(
-        encoder, (side for each in sets for side in (each.source, each.target))
-    )
+    sides = (side for each in sets for side in (each.source, each.target))
+    embedded = embed_distinct(encoder, sides, memory_bytes=memory_bytes)
     samples, scores = [], []
     for pairs in sets:
-        source, target = (
-            embedded.select(side).astype(np.float64) for side in (pairs.source, pairs.target)
-        )
-        norms = np.linalg.norm(source, axis=1) * np.linalg.norm(target, axis=1)
-        cosines = np.einsum("nd,nd->n", source, target) / norms
+        cosines = _cosines(embedded, pairs)
         sample = build_sample(
             pairs.name, [cosines, pairs.judgements], (*pairs.source, *pairs.target), "spearman"
         )
@@ -110,6 +117,18 @@ def evaluate_sts(
         tables=(Table("STS, Spearman x 100", ("set", "pairs", "Spearman"), rows),),
         samples=tuple(samples),
     )
+
+
+def _cosines(embedded: EmbeddedSentences, pairs: StsPairs) -> NDArray[np.float64]:
+    cosines = np.empty(len(pairs.source))
+    for start in range(0, len(cosines), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        source, target = (
+            embedded.select(side[block]).astype(np.float64) for side in (pairs.source, pairs.target)
+        )
+        norms = np.linalg.norm(source, axis=1) * np.linalg.norm(target, axis=1)
+        cosines[block] = np.einsum("nd,nd->n", source, target) / norms
+    return cosines
 
 
 def _parse_score(text: str, where: str) -> float:

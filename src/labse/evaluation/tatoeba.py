@@ -93,7 +93,11 @@ class TatoebaReport:
 
 
 def evaluate_tatoeba(
-    encoder: Encoder, sets: Sequence[TatoebaSet], *, max_seq_length: int | None
+    encoder: Encoder,
+    sets: Sequence[TatoebaSet],
+    *,
+    max_seq_length: int | None,
+    memory_bytes: int | None = None,
 ) -> TatoebaReport:
     """Scores an encoder on Tatoeba sets; a sentence that stands in many sets is encoded once.
 
@@ -101,9 +105,10 @@ def evaluate_tatoeba(
     ones the first counts, so a later copy of a sentence is a miss, as in LASER's evaluation.
 
     Args:
-        encoder: called once, with all distinct sentences.
+        encoder: called with all distinct sentences, once unless memory is bounded.
         sets: of different languages, at least one.
         max_seq_length: where the encoder cuts, for the signature; None if it does not.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         ValueError: no set, or two of the same language.
@@ -112,9 +117,8 @@ def evaluate_tatoeba(
     names = [tatoeba_set.lang for tatoeba_set in sets]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected sets of different languages, got {names}")
-    embedded = embed_distinct(
-        encoder, (side for each in sets for side in (each.sentences, each.english))
-    )
+    sides = (side for each in sets for side in (each.sentences, each.english))
+    embedded = embed_distinct(encoder, sides, memory_bytes=memory_bytes)
     samples = tuple(_score_set(tatoeba_set, embedded) for tatoeba_set in sets)
     scores = tuple(map(_mean_of_items, samples))
     return replace(_build_report(scores, max_seq_length), samples=samples)

@@ -66,6 +66,7 @@ def evaluate_xsim(
     margin: Margin = "ratio",
     k: int = 4,
     block_rows: int = 2048,
+    memory_bytes: int | None = None,
 ) -> XsimScore:
     """Scores one direction: every source looks for its target among all targets and near-misses.
 
@@ -73,7 +74,7 @@ def evaluate_xsim(
     of equal score the nearer one counts, then the first of the file.
 
     Args:
-        encoder: called once, with all distinct sentences.
+        encoder: called with all distinct sentences, once unless memory is bounded.
         source: N sentences.
         target: their translations.
         data: name of the test data, for the signature.
@@ -83,6 +84,7 @@ def evaluate_xsim(
         margin: see `margin_scores`.
         k: neighbours on each side.
         block_rows: bounds the memory of the search, see `mutual_neighbours`.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         ValueError: unequal or no sentences, or a wrong option.
@@ -93,7 +95,7 @@ def evaluate_xsim(
     known = set(target)
     added = [near_miss for near_miss in near_misses if near_miss.text not in known]
     pool = [*target, *(near_miss.text for near_miss in added)]
-    embedded = embed_distinct(encoder, (source, pool))
+    embedded = embed_distinct(encoder, (source, pool), memory_bytes=memory_bytes)
     found = mutual_neighbours(
         embedded.select(source), embedded.select(pool), k, block_rows=block_rows
     )
@@ -120,6 +122,7 @@ def evaluate_xsim_files(
     margin: Margin = "ratio",
     k: int = 4,
     block_rows: int = 2048,
+    memory_bytes: int | None = None,
 ) -> list[XsimScore]:
     """Scores every other language against the target language: xsim, then xsim++ of each.
 
@@ -134,6 +137,7 @@ def evaluate_xsim_files(
         margin: see `margin_scores`.
         k: neighbours on each side.
         block_rows: bounds the memory of the search.
+        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
 
     Raises:
         UsageError: no file of the target language, or xsim++ where no near-miss can be written.
@@ -151,7 +155,8 @@ def evaluate_xsim_files(
         if not added:
             raise UsageError(f"no near-misses can be written for {target.lang}; give 0 of them")
     texts = [near_miss.text for near_miss in added]
-    embedded = embed_distinct(encoder, (texts, *(lines.sentences for lines in files)))
+    sides = (texts, *(lines.sentences for lines in files))
+    embedded = embed_distinct(encoder, sides, memory_bytes=memory_bytes)
     return [
         evaluate_xsim(
             embedded,
@@ -164,6 +169,7 @@ def evaluate_xsim_files(
             margin=margin,
             k=k,
             block_rows=block_rows,
+            memory_bytes=memory_bytes,
         )
         for lines in files
         if lines is not target

@@ -18,19 +18,25 @@ from numpy.typing import NDArray
 from labse.errors import LabseError
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.protocol import Encoder, encode_sentences
-from labse.search.knn import Neighbours, mutual_neighbours
+from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
 
 __all__ = [
+    "MinedIndices",
     "MinedPair",
     "MinedSentencePair",
     "Retrieval",
     "UnifiedLines",
+    "check_options",
     "mine_bitext",
     "mine_sentences",
+    "neighbourhood_means",
+    "select_pairs",
     "unify_lines",
+    "warn_of_small_corpora",
 ]
 
 _LOGGER = logging.getLogger(__name__)
+_LARGEST = float(np.finfo(np.float32).max)
 
 Retrieval: TypeAlias = Literal["forward", "backward", "intersect", "max"]
 
@@ -65,6 +71,27 @@ class UnifiedLines:
     num_repeated: int
 
 
+@dataclass(frozen=True, slots=True)
+class MinedIndices:
+    """Pairs as columns of (P,) row numbers and margin scores."""
+
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def swapped(self) -> "MinedIndices":
+        """Exchanges the sides."""
+        return MinedIndices(self.target, self.source, self.scores)
+
+    def take(self, index: NDArray[np.int64]) -> "MinedIndices":
+        """Returns some of the pairs."""
+        return MinedIndices(self.source[index], self.target[index], self.scores[index])
+
+    def best_first(self) -> "MinedIndices":
+        """Sorts by score, then source, then target."""
+        return self.take(np.lexsort((self.target, self.source, -self.scores)))
+
+
 def mine_bitext(
     source_embeddings: NDArray[np.floating],
     target_embeddings: NDArray[np.floating],
@@ -89,24 +116,53 @@ def mine_bitext(
     Raises:
         ValueError: a wrong option or shape. LabseError: a row of NaN, infinity or only zeros.
     """
-    _check_options(k, margin, min_score, retrieval)
+    check_options(k, margin, min_score, retrieval)
+    warn_of_small_corpora(len(source_embeddings), len(target_embeddings), k)
     found = mutual_neighbours(source_embeddings, target_embeddings, k)
-    if not (len(source_embeddings) and len(target_embeddings)):
-        return []
-    source_means = found.forward.similarities.mean(axis=1, dtype=np.float64)
-    target_means = found.backward.similarities.mean(axis=1, dtype=np.float64)
+    mined = select_pairs(found, margin=margin, min_score=min_score, retrieval=retrieval)
+    columns = (mined.source.tolist(), mined.target.tolist(), mined.scores.tolist())
+    return [MinedPair(*row) for row in zip(*columns, strict=True)]
+
+
+def select_pairs(
+    found: MutualNeighbours, *, margin: Margin, min_score: float | None, retrieval: Retrieval
+) -> MinedIndices:
+    """Chooses pairs among the neighbours of both sides; options as in `mine_bitext`."""
+    if not (len(found.forward.neighbours) and len(found.backward.neighbours)):
+        nothing = np.zeros(0, np.int64)
+        return MinedIndices(nothing, nothing, np.zeros(0, np.float32))
+    source_means = neighbourhood_means(found.forward)
+    target_means = neighbourhood_means(found.backward)
     forward = _best_pairs(found.forward, source_means, target_means, margin)
     backward = _best_pairs(found.backward, target_means, source_means, margin).swapped()
 
     candidates = _retrieve(forward, backward, retrieval)
     kept = np.isfinite(candidates.scores)
     if min_score is not None:
-        kept &= candidates.scores >= np.float32(min_score)
+        # Inclusive in float32, the precision of a score; beyond its range none reaches the bound.
+        kept &= candidates.scores >= np.float32(np.clip(min_score, -_LARGEST, _LARGEST))
+        kept &= min_score <= _LARGEST
     mined = candidates.take(np.flatnonzero(kept)).best_first()
-    if retrieval == "max":
-        mined = _free_pairs(mined)
-    columns = (mined.source.tolist(), mined.target.tolist(), mined.scores.tolist())
-    return [MinedPair(*row) for row in zip(*columns, strict=True)]
+    return _free_pairs(mined) if retrieval == "max" else mined
+
+
+def neighbourhood_means(found: Neighbours) -> NDArray[np.float64]:
+    """Returns (N,) mean cosines of each row with its neighbours; 0 where there are none."""
+    if not found.similarities.size:
+        return np.zeros(len(found.similarities))
+    means: NDArray[np.float64] = found.similarities.mean(axis=1, dtype=np.float64)
+    return means
+
+
+def warn_of_small_corpora(num_source: int, num_target: int, k: int) -> None:
+    """Logs that k neighbours are a whole corpus, whose mean says nothing of a neighbourhood."""
+    smaller = min(num_source, num_target)
+    if 0 < smaller <= k:
+        _LOGGER.warning(
+            "k is %d, but one side has only %d sentences: all of them count as neighbours, so "
+            "scores say little; lower k or take --margin absolute",
+            *(k, smaller),
+        )
 
 
 def mine_sentences(
@@ -127,7 +183,7 @@ def mine_sentences(
     Raises:
         ValueError: a wrong option. LabseError: the encoder returned what is not one vector a line.
     """
-    _check_options(k, margin, min_score, retrieval)
+    check_options(k, margin, min_score, retrieval)
     source, target = unify_lines(source_sentences), unify_lines(target_sentences)
     for name, lines, unified in (
         ("source", source_sentences, source),
@@ -180,7 +236,7 @@ def unify_lines(lines: Sequence[str]) -> UnifiedLines:
     return UnifiedLines(list(first), list(first.values()), num_blank, num_repeated)
 
 
-def _check_options(k: int, margin: Margin, min_score: float | None, retrieval: Retrieval) -> None:
+def check_options(k: int, margin: Margin, min_score: float | None, retrieval: Retrieval) -> None:
     """Refuses a wrong option before hours of encoding or search."""
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
@@ -194,37 +250,21 @@ def _check_options(k: int, margin: Margin, min_score: float | None, retrieval: R
             raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    scores: NDArray[np.float32]
-
-    def swapped(self) -> "_Pairs":
-        return _Pairs(self.target, self.source, self.scores)
-
-    def take(self, index: NDArray[np.int64]) -> "_Pairs":
-        return _Pairs(self.source[index], self.target[index], self.scores[index])
-
-    def best_first(self) -> "_Pairs":
-        return self.take(np.lexsort((self.target, self.source, -self.scores)))
-
-
 def _best_pairs(
     found: Neighbours,
     means: NDArray[np.float64],
     other_means: NDArray[np.float64],
     margin: Margin,
-) -> _Pairs:
+) -> MinedIndices:
     """Pairs each row with its neighbour of the highest margin score, the lower index on a tie."""
     neighbours = found.neighbours
     scores = margin_scores(found.similarities, means[:, None], other_means[neighbours], margin)
     best = scores.max(axis=1)
     tied = np.where(scores == best[:, None], neighbours, np.iinfo(np.int64).max)
-    return _Pairs(np.arange(len(neighbours)), tied.min(axis=1), best)
+    return MinedIndices(np.arange(len(neighbours)), tied.min(axis=1), best)
 
 
-def _retrieve(forward: _Pairs, backward: _Pairs, retrieval: Retrieval) -> _Pairs:
+def _retrieve(forward: MinedIndices, backward: MinedIndices, retrieval: Retrieval) -> MinedIndices:
     if retrieval == "forward":
         return forward
     if retrieval == "backward":
@@ -234,14 +274,14 @@ def _retrieve(forward: _Pairs, backward: _Pairs, retrieval: Retrieval) -> _Pairs
         return forward.take(np.flatnonzero(is_mutual))
     # A mutual pair stands in both lists, with the same score: once is enough.
     rest = backward.take(np.flatnonzero(forward.target[backward.source] != backward.target))
-    return _Pairs(
+    return MinedIndices(
         np.concatenate([forward.source, rest.source]),
         np.concatenate([forward.target, rest.target]),
         np.concatenate([forward.scores, rest.scores]),
     )
 
 
-def _free_pairs(pairs: _Pairs) -> _Pairs:
+def _free_pairs(pairs: MinedIndices) -> MinedIndices:
     """Keeps, best first, each pair of which neither sentence is taken yet."""
     taken_sources: set[int] = set()
     taken_targets: set[int] = set()

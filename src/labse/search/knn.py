@@ -1,27 +1,43 @@
 """Exact k nearest neighbours by cosine, in blocks of bounded memory.
 
 Takes: embeddings (N, D), float16 or float32, in memory or memory-mapped; need not be unit rows.
-Gives: neighbours and similarities that depend on neither the block size nor the BLAS library.
-Source: a float32 matrix product proposes (it gives equal rows unequal last bits, depending on
-where they stand in it), a float64 dot product of the few candidates decides.
+Gives: neighbours and similarities that depend on neither the block size nor what multiplies.
+Source: a matrix product of known error proposes (`labse.search.products`), a float64 dot product
+of the few candidates decides.
 
 Dimensions: N, M rows of the two sides, D embedding, K neighbours.
 """
 
-import hashlib
-from collections.abc import Iterator
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.search.copies import find_copies, hash_rows
+from labse.search.products import (
+    Axis,
+    Engine,
+    EngineName,
+    NumpyEngine,
+    Operand,
+    Pairs,
+    build_engine,
+    select_pairs,
+)
 
 __all__ = ["MutualNeighbours", "Neighbours", "mutual_neighbours", "nearest_neighbours"]
 
-# 2048: 16 MiB of similarities; twice or half is no faster (384 dimensions, two cores, 2026-11).
+# 2048: 8 MiB of bfloat16 products stay in the cache, where a second look at them costs little.
 _BLOCK_ROWS = 2048
-_CHUNK_PAIRS = 4096
+_MEMORY_BYTES = 1 << 30
+_CHUNK_PAIRS = 1024
+_RELEASED_ROWS = 65_536  # Of a mapped file, 192 MiB of 768 float32.
+_EXACT_ROWS = 256  # Stays in the cache: 1,100 at once took ten times longer.
 _NO_INDEX = np.iinfo(np.int64).max
 
 
@@ -51,19 +67,36 @@ def nearest_neighbours(
     k: int,
     *,
     block_rows: int = _BLOCK_ROWS,
+    memory_bytes: int = _MEMORY_BYTES,
+    engine: EngineName = "auto",
+    device: str = "cpu",
+    report: Callable[[int], None] | None = None,
 ) -> Neighbours:
     """Finds the k rows of `corpus` (M, D) with the highest cosine to each of `queries` (N, D).
 
-    K is k, or M if the corpus is smaller. Beside inputs and result it needs about
-    13 * block_rows**2 bytes and 100 a row. The inputs are not changed.
+    K is k, or M if the corpus is smaller. The inputs are not changed, and of those that are
+    memory-mapped little is held.
+
+    Args:
+        queries: (N, D) floats.
+        corpus: (M, D) floats.
+        k: neighbours.
+        block_rows: rows that are multiplied at once with as many of the other side.
+        memory_bytes: for rows that are ready to be multiplied; beside it stand inputs that are in
+            memory, about 13 * block_rows**2 bytes, and 50 + 24 * K bytes a row.
+        engine: "torch" multiplies in bfloat16, "numpy" in float32, "auto" is torch where that is
+            faster; the result is the same.
+        device: where torch multiplies.
+        report: called with the number of products done, of N * M in all, or fewer with copies.
 
     Raises:
-        ValueError: not two-dimensional floats, unequal D, or k or block_rows below 1.
+        ValueError: not two-dimensional floats, unequal D, or k, block_rows or memory_bytes below 1.
         LabseError: a row with NaN or infinity, or of zeros only, which has no direction.
+        ResourceError: torch or the device is asked for and not there.
     """
-    queries_side, corpus_side = _prepare(queries, corpus, ("queries", "corpus"), k, block_rows)
-    forward, _ = _search(queries_side, corpus_side, k, block_rows, both=False)
-    return forward
+    sides = _prepare(queries, corpus, ("queries", "corpus"), k, block_rows)
+    plan = _Plan(k, block_rows, memory_bytes, _build_engine(engine, sides, device), report)
+    return _search(*sides, plan, both=False)[0]
 
 
 def mutual_neighbours(
@@ -72,23 +105,44 @@ def mutual_neighbours(
     k: int,
     *,
     block_rows: int = _BLOCK_ROWS,
+    memory_bytes: int = _MEMORY_BYTES,
+    engine: EngineName = "auto",
+    device: str = "cpu",
+    report: Callable[[int], None] | None = None,
 ) -> MutualNeighbours:
     """Finds the neighbours of both sides among each other with one matrix product, not two.
 
-    See `nearest_neighbours` for shapes, memory and errors.
+    See `nearest_neighbours` for arguments, memory and errors.
     """
-    source_side, target_side = _prepare(source, target, ("source", "target"), k, block_rows)
-    forward, backward = _search(source_side, target_side, k, block_rows, both=True)
-    return MutualNeighbours(forward, backward)
+    sides = _prepare(source, target, ("source", "target"), k, block_rows)
+    plan = _Plan(k, block_rows, memory_bytes, _build_engine(engine, sides, device), report)
+    return MutualNeighbours(*_search(*sides, plan, both=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    k: int
+    block_rows: int
+    memory_bytes: int
+    engine: Engine
+    report: Callable[[int], None] | None
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes < 1:
+            raise ValueError(f"memory_bytes must be at least 1, not {self.memory_bytes}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some rows of one side: as given, their norms, and as unit float32 rows."""
+    """Some of the kept rows of one side: where they start, which they are, ready to multiply."""
 
-    rows: NDArray[np.floating]
-    norms: NDArray[np.float64]
-    units: NDArray[np.float32]
+    start: int
+    index: NDArray[np.int64]
+    operand: Operand
+
+    @property
+    def place(self) -> slice:
+        return slice(self.start, self.start + len(self.index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +158,20 @@ class _Side:
     first_copy: NDArray[np.int64]
     kept: NDArray[np.int64]
 
-    def block(self, start: int, block_rows: int) -> _Block:
-        index = self.kept[start : start + block_rows]
-        rows, norms = np.asarray(self.rows[index]), self.norms[index]
-        return _Block(rows, norms, (rows / norms[:, None]).astype(np.float32))
+    def units(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        is_range = len(index) and index[-1] - index[0] + 1 == len(index)
+        rows = self.rows[index[0] : index[-1] + 1] if is_range else self.rows[index]
+        units: NDArray[np.float32] = (rows / self.norms[index][:, None]).astype(np.float32)
+        return units
+
+    def blocks(self, plan: _Plan, start: int, stop: int) -> Iterator[_Block]:
+        for first in range(start, min(stop, len(self.kept)), plan.block_rows):
+            index = self.kept[first : min(first + plan.block_rows, stop)]
+            yield _Block(first, index, plan.engine.load(self.units(index)))
+
+
+def _build_engine(name: EngineName, sides: tuple[_Side, _Side], device: str) -> Engine:
+    return build_engine(name, len(sides[0].kept) * len(sides[1].kept), device)
 
 
 def _prepare(
@@ -137,86 +201,117 @@ def _prepare(
 
 def _check_side(rows: NDArray[np.floating], name: str, k: int, block_rows: int) -> _Side:
     norms = np.empty(len(rows), dtype=np.float64)
-    digests = np.empty((len(rows), 2), dtype=np.uint64)
+    hashes = np.empty(len(rows), dtype=np.uint64)
     for start in range(0, len(rows), block_rows):
         block = np.ascontiguousarray(rows[start : start + block_rows])
-        exact = block.astype(np.float64)
-        norms[start : start + block_rows] = np.sqrt(np.einsum("nd,nd->n", exact, exact))
-        joined = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in block)
-        digests[start : start + block_rows] = np.frombuffer(joined, np.uint64).reshape(-1, 2)
+        norms[start : start + block_rows] = np.sqrt(_exact_dots(block, block))
+        hashes[start : start + block_rows] = hash_rows(block)
+        if start % _RELEASED_ROWS < block_rows:
+            _release(rows)
     for row_number in np.flatnonzero(~np.isfinite(norms))[:1]:
         raise LabseError(
             f"{name}, row {row_number} (from 0): holds NaN or infinity; embed it again"
         )
     for row_number in np.flatnonzero(norms == 0)[:1]:
         raise LabseError(f"{name}, row {row_number} (from 0): all zeros, which has no direction")
-    return _Side(rows, norms, *_find_copies(digests, k))
-
-
-def _find_copies(
-    digests: NDArray[np.uint64], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the first copy of each row, and the rows that are among the first k of theirs."""
-    order = np.lexsort((digests[:, 1], digests[:, 0]))  # Stable: copies stay in their order.
-    is_first = np.ones(len(order), dtype=np.bool_)
-    is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
-    position = np.arange(len(order))
-    first_position = np.maximum.accumulate(np.where(is_first, position, 0))
-
-    first_copy = np.empty_like(order)
-    first_copy[order] = order[first_position]
-    return first_copy, np.sort(order[position - first_position < k])
+    copies = find_copies(rows, hashes, k)
+    return _Side(rows, norms, copies.first_copy, copies.kept)
 
 
 def _search(
-    source: _Side, target: _Side, k: int, block_rows: int, *, both: bool
+    source: _Side, target: _Side, plan: _Plan, *, both: bool
 ) -> tuple[Neighbours, Neighbours]:
-    forward = _TopK(len(source.kept), min(k, len(target.rows)))
-    backward = _TopK(len(target.kept), min(k, len(source.rows)) if both else 0)
-    # Any order of summing D products of unit rows errs by less than D * 2**-24 (Higham 2002, 3.1);
-    # 4 more for the rounding of the rows and of the result.
-    slack = np.float32((source.rows.shape[1] + 4) * 2.0**-24)
-    for row in range(0, len(source.kept), block_rows):
-        source_block = source.block(row, block_rows)
-        for column in range(0, len(target.kept), block_rows):
-            target_block = target.block(column, block_rows)
-            products = source_block.units @ target_block.units.T
-            forward.update(products, source_block, target_block, row, column, slack)
-            if both:
-                backward.update(products.T, target_block, source_block, column, row, slack)
-    return forward.expand(source, target), backward.expand(target, source)
+    forward = _TopK(source, target, plan.k)
+    backward = _TopK(target, source, plan.k if both else 0)
+    done = 0
+    row_bytes = source.rows.shape[1] * plan.engine.value_bytes
+    panel_rows = max(plan.block_rows, plan.memory_bytes // max(1, 2 * row_bytes))
+    # The rows of a panel meet each row of the other side while both are ready: a side that does
+    # not fit into memory is read once a panel, not once a block.
+    fits = len(target.kept) <= panel_rows
+    ready = list(target.blocks(plan, 0, panel_rows)) if fits else []
+    for start in range(0, len(source.kept), panel_rows):
+        panel = list(source.blocks(plan, start, start + panel_rows))
+        for target_block in ready or target.blocks(plan, 0, len(target.kept)):
+            for source_block in panel:
+                _meet(source_block, target_block, forward, backward, plan.engine)
+                done += len(source_block.index) * len(target_block.index)
+                if plan.report:
+                    plan.report(done)
+            _release(target.rows)
+            _release(source.rows)
+    return forward.expand(), backward.expand()
+
+
+def _meet(
+    source: _Block, target: _Block, forward: "_TopK", backward: "_TopK", engine: Engine
+) -> None:
+    """Multiplies two blocks and lets each take in its nearest of the other."""
+    both = _propose(source, target, forward, backward, engine)
+    if engine.name != NumpyEngine.name and any(pairs.is_crowded for pairs in both):
+        # Too many within the error of the products: float32 is 30,000 times as precise.
+        exact = NumpyEngine()
+        source = _Block(source.start, source.index, exact.load(forward.side.units(source.index)))
+        target = _Block(target.start, target.index, exact.load(forward.other.units(target.index)))
+        both = _propose(source, target, forward, backward, exact)
+    sides = ((forward, source, target), (backward, target, source))[: len(both)]
+    list(_DIRECTIONS.map(_TopK.take_in, *zip(*sides, strict=True), both))
+
+
+def _propose(
+    source: _Block, target: _Block, forward: "_TopK", backward: "_TopK", engine: Engine
+) -> list[Pairs]:
+    products = engine.multiply(source.operand, target.operand)
+
+    def select(axis: Axis, best: _TopK, block: _Block, other: _Block) -> Pairs:
+        reached = best.similarities[block.place, -1]
+        return select_pairs(products, axis, reached, best.k, len(other.index))
+
+    calls: list[tuple[Axis, _TopK, _Block, _Block]] = [(0, forward, source, target)]
+    if backward.k:
+        calls.append((1, backward, target, source))
+    return list(_DIRECTIONS.map(select, *zip(*calls, strict=True)))
+
+
+def _release(rows: NDArray[np.floating]) -> None:
+    """Lets go of what was read of a memory-mapped file; it stays in the system's cache."""
+    base: object = rows
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not rows.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 class _TopK:
     """The best so far of the kept rows of one side, while the blocks of the other pass by."""
 
-    def __init__(self, num_rows: int, k: int) -> None:
-        self.k = k
-        self.neighbours = np.full((num_rows, k), _NO_INDEX, dtype=np.int64)
-        self.similarities = np.full((num_rows, k), -np.inf, dtype=np.float32)
+    def __init__(self, side: _Side, other: _Side, k: int) -> None:
+        self.side, self.other = side, other
+        self.k = min(k, len(other.rows))
+        num_rows = len(side.kept)
+        self.neighbours = np.full((num_rows, self.k), _NO_INDEX, dtype=np.int64)
+        self.similarities = np.full((num_rows, self.k), -np.inf, dtype=np.float32)
 
-    def update(
-        self,
-        products: NDArray[np.float32],
-        block: _Block,
-        other: _Block,
-        row_offset: int,
-        column_offset: int,
-        slack: np.float32,
-    ) -> None:
-        """Takes in the products (B, C) of the block at `row_offset` with one of the other side."""
-        # A row enters only if it beats the exact K-th so far, hence by product within one slack.
-        floor = self.similarities[row_offset : row_offset + len(products), -1] - slack
-        mask = _mask_above(products, floor)
-        if np.count_nonzero(mask) > 4 * self.k * len(products) and products.shape[1] > self.k:
-            # Nor can a row enter that trails the K-th of this block by both their errors.
-            last = products.shape[1] - self.k
-            best = np.partition(np.ascontiguousarray(products), last, axis=1)[:, last]
-            mask = _mask_above(products, np.maximum(floor, best - 2 * slack))
-        rows, columns = _pairs_in(mask)
-        for chunk in _chunks(len(rows)):
-            similarities = _exact_cosines(block, other, rows[chunk], columns[chunk])
-            self._merge(rows[chunk] + row_offset, columns[chunk] + column_offset, similarities)
+    def take_in(self, block: _Block, other: _Block, pairs: Pairs) -> None:
+        """Puts the best of the proposed pairs of two blocks in their places."""
+        rows, columns = pairs.rows, pairs.columns
+        # A row at a time may have more pairs than fit into memory as float64 rows.
+        for part in _slices(len(rows), 64 * _CHUNK_PAIRS):
+            similarities = self._exact_cosines(block.index[rows[part]], other.index[columns[part]])
+            self._merge(rows[part] + block.start, columns[part] + other.start, similarities)
+
+    def _exact_cosines(
+        self, rows: NDArray[np.int64], others: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        cosines = np.empty(len(rows), np.float32)
+
+        def fill(part: slice) -> None:
+            dots = _exact_dots(self.side.rows[rows[part]], self.other.rows[others[part]])
+            norms = self.side.norms[rows[part]] * self.other.norms[others[part]]
+            cosines[part] = dots / norms
+
+        list(_POOL.map(fill, _slices(len(rows), _CHUNK_PAIRS)))
+        return cosines
 
     def _merge(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64], sims: NDArray[np.float32]
@@ -232,37 +327,23 @@ class _TopK:
         self.neighbours[affected] = all_columns[best]
         self.similarities[affected] = all_sims[best]
 
-    def expand(self, side: _Side, other: _Side) -> Neighbours:
+    def expand(self) -> Neighbours:
         """Numbers the neighbours as in the input and gives the rows left out their first copy's."""
-        rows = np.searchsorted(side.kept, side.first_copy)
-        return Neighbours(other.kept[self.neighbours[rows]], self.similarities[rows])
+        rows = np.searchsorted(self.side.kept, self.side.first_copy)
+        return Neighbours(self.other.kept[self.neighbours[rows]], self.similarities[rows])
 
 
-def _mask_above(products: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Compares each row with its floor; the mask lies in memory in the order of `products`."""
-    if products.flags.c_contiguous:
-        return products >= floor[:, None]
-    transposed = products.T
-    return (transposed >= floor).T
+def _exact_dots(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.float64]:
+    dots: NDArray[np.float64] = np.einsum(
+        "nd,nd->n", left.astype(np.float64), right.astype(np.float64)
+    )
+    return dots
 
 
-def _pairs_in(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    # Scanned flat in the order of memory: five times faster than np.nonzero (1 in 1,000 true).
-    if mask.flags.c_contiguous:
-        rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    else:
-        columns, rows = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
-    return rows, columns
+def _slices(length: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, length, size))
 
 
-def _exact_cosines(
-    block: _Block, other: _Block, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    left, right = block.rows[rows].astype(np.float64), other.rows[columns].astype(np.float64)
-    norms = block.norms[rows] * other.norms[columns]
-    cosines: NDArray[np.float64] = np.einsum("nd,nd->n", left, right) / norms
-    return cosines.astype(np.float32)
-
-
-def _chunks(length: int) -> Iterator[slice]:
-    return (slice(start, start + _CHUNK_PAIRS) for start in range(0, length, _CHUNK_PAIRS))
+# Two pools: a direction waits for its dot products, and must not hold their place.
+_DIRECTIONS = ThreadPoolExecutor(2, thread_name_prefix="labse-direction")
+_POOL = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="labse-knn")

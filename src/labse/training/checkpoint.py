@@ -16,6 +16,7 @@ from labse.files import read_json, write_json
 
 __all__ = [
     "Checkpoint",
+    "checkpoint_of",
     "latest_checkpoint",
     "load_optimizer_tensors",
     "optimizer_tensors",
@@ -40,8 +41,10 @@ class Checkpoint:
     config: dict[str, object]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
-    """Writes `folder/step-N` and deletes all but the `keep` newest.
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, *, keep: int = 2, keep_step: int | None = None
+) -> Path:
+    """Writes `folder/step-N` and deletes all but the `keep` newest and that of `keep_step`.
 
     The folder gets its name by a rename after everything in it is on the disk.
 
@@ -50,7 +53,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> P
     Raises:
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
     """
-    final = folder / f"{_PREFIX}{checkpoint.step:09d}"
+    final = _folder_of(folder, checkpoint.step)
     temporary = folder / f".{final.name}.tmp"
     for left in folder.glob(f".{_PREFIX}*.tmp"):  # By a killed run.
         shutil.rmtree(left, ignore_errors=True)
@@ -70,7 +73,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> P
         raise ResourceError(f"{final}: the checkpoint cannot be written: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    kept = None if keep_step is None else _folder_of(folder, keep_step)
     for old in _folders(folder)[:-keep]:
+        if old == kept:
+            continue
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -84,16 +90,28 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     folders = _folders(folder)
     if not folders:
         return None
-    newest = folders[-1]
+    return _load(folders[-1])
+
+
+def checkpoint_of(folder: Path, step: int) -> Checkpoint:
+    """Returns the checkpoint of a step.
+
+    Raises:
+        LabseError: it is damaged or not there.
+    """
+    return _load(_folder_of(folder, step))
+
+
+def _load(path: Path) -> Checkpoint:
     try:
-        state = read_json(newest / "state.json")
-        tensors = load_file(newest / "state.safetensors")
+        state = read_json(path / "state.json")
+        tensors = load_file(path / "state.safetensors")
         step, config = state["step"], state["config"]
         if not isinstance(step, int) or not isinstance(config, dict):
             raise LabseError("state.json holds no step and configuration")
     except (OSError, KeyError, SafetensorError, LabseError) as error:
         raise LabseError(
-            f"{newest}: damaged checkpoint ({error}); delete this folder to resume from an older"
+            f"{path}: damaged checkpoint ({error}); delete this folder to resume from an older"
         ) from None
     return Checkpoint(step, tensors, config)
 
@@ -120,6 +138,10 @@ def load_optimizer_tensors(
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+
+
+def _folder_of(folder: Path, step: int) -> Path:
+    return folder / f"{_PREFIX}{step:09d}"
 
 
 def _folders(folder: Path) -> list[Path]:

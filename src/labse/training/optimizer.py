@@ -1,15 +1,18 @@
-"""AdamW for dense weights, row-wise AdaGrad for embedding tables with sparse gradients.
+"""AdamW for dense weights; row-wise AdaGrad or AdamW for tables with sparse gradients.
 
 Dimensions: V rows of a table, U rows that a step touches, H hidden.
 """
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RowwiseAdagrad", "build_optimizers", "clip_gradients", "set_lr_share"]
+from labse.training.lazy_adamw import LazyAdamW
+
+__all__ = ["RowwiseAdagrad", "build_optimizers", "clip_gradients", "set_lr_share", "settle"]
 
 
 class RowwiseAdagrad(torch.optim.Optimizer):
@@ -56,10 +59,17 @@ class RowwiseAdagrad(torch.optim.Optimizer):
 
 
 def build_optimizers(
-    model: nn.Module, *, lr: float, embedding_lr: float, weight_decay: float, eps: float
+    model: nn.Module,
+    *,
+    lr: float,
+    embedding_lr: float,
+    weight_decay: float,
+    eps: float,
+    embedding_optimizer: Literal["adagrad", "adamw"] = "adagrad",
 ) -> list[torch.optim.Optimizer]:
-    """Returns AdamW, and RowwiseAdagrad for the tables with sparse gradients if there are any.
+    """Returns AdamW, and one for the tables with sparse gradients if there are any.
 
+    That is RowwiseAdagrad, which decays nothing, or LazyAdamW with the decay and eps of the rest.
     Biases and layer norms (one dimension) are not decayed, as in BERT's optimization.py.
     """
     tables = [
@@ -77,12 +87,21 @@ def build_optimizers(
         {"params": [p for p in dense if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=lr, eps=eps)]
-    if tables:
+    if tables and embedding_optimizer == "adamw":
+        optimizers.append(LazyAdamW(tables, lr=embedding_lr, eps=eps, weight_decay=weight_decay))
+    elif tables:
         optimizers.append(RowwiseAdagrad(tables, lr=embedding_lr))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     return optimizers
+
+
+def settle(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Applies to the weights what an optimizer that works row by row has put off."""
+    for optimizer in optimizers:
+        if isinstance(optimizer, LazyAdamW):
+            optimizer.settle()
 
 
 def set_lr_share(optimizers: Sequence[torch.optim.Optimizer], share: float) -> None:

@@ -10,7 +10,7 @@ from labse.training.metrics import read_metrics
 
 __all__ = ["plot_metrics"]
 
-_NOT_PLOTTED = {"step", "lr", "grad_norm", "pairs_per_second"}
+_NOT_PLOTTED = {"step", "lr", "grad_norm", "false_negatives", "pairs_per_second"}
 
 
 def plot_metrics(metrics: Path, out: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def test_a_terminal_gets_a_bar(
         update(1)
         update(3)
     assert "work" in capsys.readouterr().err
+
+
+def test_a_bar_with_a_unit_tells_the_speed_since_its_first_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("work", unit="rows") as update:
+        update(1_000_000)
+        update(1_000_001)
+    speed = re.findall(r"([\d,]+) rows/s", capsys.readouterr().err)[-1]
+    assert int(speed.replace(",", "")) <= 1000
 
 
 def test_what_the_library_logs_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

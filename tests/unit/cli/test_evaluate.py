@@ -161,18 +161,17 @@ def test_sts_reads_tables(run: Run, tmp_path: Path, model: Path) -> None:
     assert "100.0" in ran.out
 
 
-def test_all_writes_a_report_for_each_set(
-    run: Run, tmp_path: Path, folder: Path, bucc: Path, aligned: Path, model: Path
+def test_memory_changes_no_score(
+    run: Run, tmp_path: Path, folder: Path, aligned: Path, bucc: Path, model: Path
 ) -> None:
-    pytest.importorskip("matplotlib")
-    root = tmp_path / "root"
-    root.mkdir()
-    for path in (folder, bucc, aligned):
-        path.rename(root / path.name)
-    ran = run("evaluate", "all", root, "--model", model, "--out", tmp_path / "reports")
-    assert ran.code == 0
-    names = sorted(path.name for path in (tmp_path / "reports").iterdir())
-    assert names == ["bucc", "retrieval-toy", "tatoeba", "xsim-toy"]
+    (tmp_path / "toy.tsv").write_text("free\tfree\t5\nfree\tequal rights\t1\n", "utf-8")
+    for protocol, path in (
+        ("tatoeba", folder), ("bucc", bucc), ("xsim", aligned), ("retrieval", aligned),
+        ("sts", tmp_path / "toy.tsv"),
+    ):  # fmt: skip
+        command = ("evaluate", protocol, path, "--model", model, "--json")
+        bounded = run(*command, "--memory", 0.01)
+        assert (bounded.code, bounded.out) == (0, run(*command).out)
 
 
 def test_a_broken_function_is_bad_data_and_leaves_no_report(

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 Run = Callable[..., Any]
@@ -29,9 +30,9 @@ def test_pairs_are_rows_of_score_source_and_target(
         ["1.0000", "equal in rights", "equal in rights"],
         ["1.0000", "the dignity", "the dignity"],
     ]
-    assert "1 pairs hold a tab or carriage return, printed as a space" in ran.err
+    assert "1 pairs hold a character that the format cannot" in ran.err
     assert "target: 4 lines, 1 blank left out, 0 repeated left out" in ran.err
-    assert "3 pairs; 0 lines cut to 24 tokens" in ran.err
+    assert "\n3 pairs\n0 lines cut to 24 tokens" in ran.err
 
 
 def test_ids_are_line_numbers_from_1_at_the_end(
@@ -56,7 +57,7 @@ def test_json_keeps_the_text_as_it_is(run: Run, files: tuple[Path, Path], model:
         "source_line": 3,
         "target_line": 3,
     }
-    assert "printed as a space" not in ran.err
+    assert "that the format cannot" not in ran.err
 
 
 def test_a_file_takes_the_place_of_standard_output(
@@ -114,3 +115,52 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
     assert ran.code == 4
     assert "pairs.tsv: cannot be written: No such file or directory" in ran.err
     assert len(ran.err.splitlines()) == 1  # Nothing was read or embedded.
+
+
+def test_a_run_goes_on_from_its_work_folder_and_refuses_another_one(
+    run: Run, tmp_path: Path, files: tuple[Path, Path], model: Path
+) -> None:
+    options = ("--model", model, "--work", tmp_path / "work", "--ids")
+    first = run("mine", *files, *options)
+    assert run("mine", *files, *options).out == first.out
+    ran = run("mine", *files, *options, "--k", 2)
+    assert ran.code == 2
+    assert "begun with another --k" in ran.err
+    files[0].write_text("changed\n")
+    assert "begun with another source" in run("mine", *files, *options).err
+
+
+def test_vectors_are_mined_without_text_and_with_it(
+    run: Run, tmp_path: Path, files: tuple[Path, Path], model: Path
+) -> None:
+    rows = np.eye(4, dtype=np.float32) + 0.1
+    np.save(tmp_path / "s.npy", rows[:3])
+    np.save(tmp_path / "t.npy", rows[[3, 1, 2, 0]])
+    ran = run("mine", tmp_path / "s.npy", tmp_path / "t.npy", "--k", 1, "--ids")
+    pairs = {tuple(line.split("\t")[3:]) for line in ran.out.splitlines()}
+    assert pairs == {("1", "4"), ("2", "2"), ("3", "3")}
+    vectors = ("--source-vectors", tmp_path / "s.npy", "--target-vectors", tmp_path / "t.npy")
+    ran = run("mine", *files, *vectors, "--k", 1, "--model", tmp_path / "none")
+    assert "1.0000\tfree\tfree" in ran.out.splitlines()
+
+
+def test_flags_are_shown_and_pairs_dropped_by_them(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    ran = run("mine", *files, "--model", model, "--k", 1, "--flags")
+    assert {line.split("\t")[-1] for line in ran.out.splitlines()} == {"copy"}
+    ran = run("mine", *files, "--model", model, "--k", 1, "--drop", "copy")
+    assert ran.out == ""
+    assert "0 pairs; 3 dropped by flag" in ran.err
+    ran = run("mine", *files, "--model", model, "--drop", "copy,typo")
+    assert (ran.code, "--drop typo" in ran.err) == (2, True)
+
+
+def test_two_texts_or_two_sets_of_vectors(
+    run: Run, tmp_path: Path, files: tuple[Path, Path], model: Path
+) -> None:
+    np.save(tmp_path / "s.npy", np.ones((2, 3), np.float32))
+    ran = run("mine", files[0], tmp_path / "s.npy", "--model", model)
+    assert (ran.code, "give two texts or two sets" in ran.err) == (2, True)
+    ran = run("mine", "-", files[1], "--model", model, "--work", tmp_path / "work")
+    assert (ran.code, "read again" in ran.err) == (2, True)

@@ -122,3 +122,20 @@ def test_the_header_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert lines[1].split() == ["1,000", "1.0000", "0.5000", "2", "0.001", "12,346"]
+
+
+def test_a_run_can_start_from_the_model_of_another(run: Run, folder: Path) -> None:
+    train(run, folder)
+    options = ("--init", folder / "run" / "model", "--out", folder / "tuned")
+    done = run("train", folder / "config.toml", *options, "--set", "model.bert.num_hidden_layers=1")
+    assert done.code == 0, done.err
+    manifest = json.loads((folder / "tuned" / "model" / "manifest.json").read_text())
+    assert manifest["start"]["step"] == 4
+    assert manifest["config"]["bert"]["num_hidden_layers"] == 1
+
+
+def test_without_a_vocabulary_or_a_model_nothing_is_trained(run: Run, folder: Path) -> None:
+    done = run("train", folder / "config.toml", "--out", folder / "run")
+    assert done.code == 2
+    assert "--vocab" in done.err
+    assert not (folder / "run").exists()

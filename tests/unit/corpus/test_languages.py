@@ -182,7 +182,8 @@ regions = st.sampled_from(["", "-TW", "_br", "-419", "-valencia"])
 
 @given(code=codes, script=scripts, region=regions, upper=st.booleans())
 def test_a_canonical_tag_is_its_own_tag(code: str, script: str, region: str, upper: bool) -> None:
-    written = code.partition("-")[0] + script + region if script or region else code
+    lang = code.replace("_", "-").partition("-")[0]
+    written = lang + script + region if script or region else code
     if script == "-Zyyy":  # "Undetermined" is no script that a text is written in.
         return
     tag = canonical_tag(written.upper() if upper else written)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.corpus.records import Sentence, SentencePair
+from labse.corpus.records import Document, Sentence, SentencePair, TextRecord
 
 refused = pytest.mark.parametrize(
     ("text", "message"),
@@ -23,6 +23,13 @@ refused = pytest.mark.parametrize(
 def test_a_sentence_is_one_line_of_unicode(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Sentence(text, "deu")
+
+
+@refused
+def test_a_text_record_is_one_line_but_a_document_has_many(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TextRecord(text, "deu", "page", "file")
+    assert Document(text, "deu", "page", "file").text == text
 
 
 @refused

@@ -219,7 +219,7 @@ def test_a_missing_parquet_file_a_folder_and_a_compressed_one_are_told(tmp_path:
 # ---- all formats ----
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a", "a.txt", "a.xz", "a.tsv.bz2", "a.docx"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a", "a.txt", "a.xz", "a.tsv.xz", "a.docx"])
 def test_another_suffix_is_a_usage_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"cannot tell the format.*known: .*\.tsv, \.jsonl"):
         open_table(tmp_path / name)

@@ -7,8 +7,8 @@ import torch
 from labse.bert.config import BertConfig
 from labse.dual_encoder.bag import embed_bags, is_bag
 from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.train import pad
 
 SENTENCES = [[2, 7, 7, 9, 3], [2, 3], [2, 9, 11, 3], [2, 40, 7, 12, 13, 14, 3]]
 INPUT_IDS = np.concatenate(SENTENCES).astype(np.int32)

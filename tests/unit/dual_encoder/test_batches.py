@@ -136,3 +136,17 @@ def test_a_batch_larger_than_the_corpus_says_how_many_there_are() -> None:
     with pytest.raises(LabseError, match=r"a batch of 3 pairs .* there are 2"):
         PairSampler(pairs, batch_size=3, smoothing_exponent=1.0, seed=0)
     assert len(PairSampler(pairs, batch_size=2, smoothing_exponent=1.0, seed=0).batch(7)) == 2
+
+
+def test_repeats_are_taken_where_the_loss_masks_them() -> None:
+    pairs = random_pairs(1, 12, 5)
+    with pytest.raises(LabseError, match=r'data\.repeats = "mask"'):
+        PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, seed=0)
+    sampler = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
+    rows = {tuple(pair) for pair in pairs.pairs.tolist()}
+    for step in (40, 3):
+        batch = sampler.batch(step)
+        assert batch.shape == (8, 2)
+        assert all(tuple(pair) in rows for pair in batch.tolist())
+    other = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
+    assert np.array_equal(other.batch(3), sampler.batch(3))

@@ -32,6 +32,24 @@ def test_defaults_are_those_of_the_released_model() -> None:
         ({"model": {"projection": "none", "embedding_size": 5}}, "needs a projection"),
         ({"data": {"pairs": []}}, "data.pairs"),
         ({"train": {"lr": 0}}, "train.lr"),
+        (
+            {"train": {"micro_batch_size": 64, "global_batch_size": 16}},
+            "micro_batch_size 64 exceeds global_batch_size 16",
+        ),
+        ({"train": {"embedding_optimizer": "adamw"}}, "is for sparse_embeddings = true"),
+        (
+            {"train": {"embedding_optimizer": "adamw", "sparse_embeddings": True}},
+            "state embedding_lr too",
+        ),
+        ({"train": {"patience": 3}}, "patience needs keep_best = true"),
+        ({"train": {"best_by": "p_at_1"}}, "best_by needs keep_best = true"),
+        ({"train": {"keep_best": True, "average_checkpoints": 2}}, "exclude each other"),
+        (
+            {"train": {"train_steps": 10, "checkpoint_every": 4, "average_checkpoints": 4}},
+            "average_checkpoints is 4, but 3 are due in 10 steps",
+        ),
+        ({"train": {"max_negative_excess": 2.5}}, "train.max_negative_excess"),
+        ({"data": {"pairs": ["a.tsv"], "repeats": "keep"}}, "data.repeats"),
     ],
 )
 def test_a_wrong_value_is_named(values: dict[str, object], message: str) -> None:

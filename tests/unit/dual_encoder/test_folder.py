@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -197,12 +198,21 @@ def test_a_manifest_without_a_table_of_files_is_an_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("subfolder", ["", "2_Dense"])
-def test_a_pickle_alone_is_never_loaded(folder: Path, subfolder: str) -> None:
+def test_a_pickle_of_tensors_is_read_and_any_other_is_not(folder: Path, subfolder: str) -> None:
+    torch = pytest.importorskip("torch")
+    expected = read_model_folder(folder)
     forget_hashes(folder)
     path = folder / subfolder / "model.safetensors"
-    path.rename(path.with_name("pytorch_model.bin"))
+    state = {name: torch.from_numpy(array) for name, array in load_file(path).items()}
+    path.unlink()
+    torch.save(state, path.with_name("pytorch_model.bin"))
 
-    with pytest.raises(LabseError, match=r"holds only pytorch_model.bin, a pickle.*convert it"):
+    found = read_model_folder(folder)
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[name], array)
+
+    path.with_name("pytorch_model.bin").write_bytes(pickle.dumps(print))
+    with pytest.raises(LabseError, match=r"pytorch_model.bin: not a pickle of tensors alone"):
         read_model_folder(folder)
     path.with_name("pytorch_model.bin").unlink()
     with pytest.raises(LabseError, match=r"there is no model.safetensors"):
@@ -245,7 +255,8 @@ def test_a_missing_or_broken_tokenizer_is_an_error(folder: Path) -> None:
     with pytest.raises(LabseError, match="cannot be read as a tokenizer"):
         read_model_folder(folder)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(LabseError, match=r"there is no tokenizer.json"):
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(LabseError, match=r"there is no tokenizer.json and no vocab.txt"):
         read_model_folder(folder)
 
 

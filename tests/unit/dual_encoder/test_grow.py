@@ -27,16 +27,22 @@ def build(layers: int = 0, projection: str = "linear") -> DualEncoder:
     return model
 
 
+def with_layers(bag: DualEncoder, layers: int) -> DualEncoderConfig:
+    bert = bag.config.bert.model_copy(update={"num_hidden_layers": layers})
+    return bag.config.model_copy(update={"bert": bert})
+
+
 @pytest.mark.parametrize("projection", ["linear", "tanh"])
 def test_new_layers_change_no_vector(projection: str) -> None:
     bag = build(projection=projection)
-    grown = grow_from_bag(bag, 3).eval()
+    grown = grow_from_bag(bag, with_layers(bag, 3)).eval()
     assert len(grown.bert.layers) == 3
     assert torch.allclose(grown(IDS, MASK), bag(IDS, MASK), atol=1e-6)
 
 
 def test_new_layers_learn() -> None:
-    grown = grow_from_bag(build(), 1).eval()
+    bag = build()
+    grown = grow_from_bag(bag, with_layers(bag, 1)).eval()
     (grown(IDS, MASK)[0] * torch.arange(8)).sum().backward()
     assert grown.bert.layers[0].attention.output.weight.grad.any()
     assert grown.bert.layers[0].feed_forward.output.weight.grad.any()
@@ -46,10 +52,10 @@ def test_new_layers_learn() -> None:
 def test_the_bag_is_left_as_it_was() -> None:
     bag = build()
     before = {name: tensor.clone() for name, tensor in bag.state_dict().items()}
-    grow_from_bag(bag, 2)
+    grow_from_bag(bag, with_layers(bag, 2))
     assert all(torch.equal(tensor, before[name]) for name, tensor in bag.state_dict().items())
 
 
 def test_a_model_with_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="without layers"):
-        grow_from_bag(build(layers=1), 2)
+        grow_from_bag(build(layers=1), build(layers=2).config)

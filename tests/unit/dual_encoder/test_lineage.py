@@ -110,3 +110,11 @@ def test_what_labse_does_not_know_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LabseError, match="is a file"):
         describe_folder(tmp_path / "file")
+
+
+def test_a_model_of_others_is_described_by_its_weights() -> None:
+    folder = Path(__file__).parents[2] / "data/tensorflow/hub"
+    described = describe_folder(folder)
+    assert described.kind == "model"
+    assert described.facts["layers"] == 2
+    assert (described.facts["pooling"], described.facts["projection"]) == ("cls", "tanh")

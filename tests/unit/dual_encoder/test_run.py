@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.conversion import to_model_folder
 from labse.dual_encoder.folder import read_model_folder
 from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.run import RunSummary, build_model_folder, run_training
+from labse.dual_encoder.run import RunSummary, run_training
 from labse.dual_encoder.train import Evaluate
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 from labse.errors import InterruptedRunError, UsageError
@@ -53,6 +54,20 @@ def test_a_run_leaves_a_model_whose_manifest_tells_its_lineage(
     assert manifest["device"] == device
 
 
+def test_the_manifest_of_the_best_model_tells_its_step(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    train = run_config.train.model_copy(update={"keep_best": True, "patience": 1})
+    scores = iter([0.5, 0.4])
+    summary = run(
+        run_config.model_copy(update={"train": train}),
+        run_folder,
+        evaluate=lambda _: {"p_at_1": next(scores)},
+    )
+    assert summary.step == 3
+    assert json.loads((summary.model_folder / "manifest.json").read_text())["step"] == 3
+
+
 def test_the_written_model_gives_the_vectors_of_the_trained_one(
     run_folder: Path, run_config: RunConfig
 ) -> None:
@@ -66,7 +81,7 @@ def test_the_written_model_gives_the_vectors_of_the_trained_one(
     input_ids = [[2, 7, 8, 3], [2, 9, 3]]
     trained = TorchRuntime(seen[-1]).embed(input_ids)
     np.testing.assert_array_equal(TorchRuntime.from_folder(folder).embed(input_ids), trained)
-    again = build_model_folder(seen[-1], folder.tokenizer)
+    again = to_model_folder(seen[-1], folder.tokenizer)
     assert sorted(again.weights) == sorted(folder.weights)
 
 
@@ -96,10 +111,10 @@ def test_a_run_on_changed_data_or_vocabulary_is_refused(
     before = (run_folder / "run" / "manifest.json").read_bytes()
     pairs, vocab = run_folder / "pairs.tsv", run_folder / "vocab" / "tokenizer.json"
 
-    for path, what in ((pairs, "data"), (vocab, "vocabulary")):
+    for path, what in ((pairs, "other data"), (vocab, "another vocabulary")):
         original = path.read_bytes()
         path.write_bytes(original + (b"deu\tone more\tnoch eins\n" if path == pairs else b"\n"))
-        with pytest.raises(UsageError, match=f"holds a run on another {what}"):
+        with pytest.raises(UsageError, match=f"holds a run on {what}"):
             run(run_config, run_folder)
         path.write_bytes(original)
 

@@ -6,8 +6,9 @@ import torch
 
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.run_state import RunState, load_run_state, save_run_state
+from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
 from labse.errors import UsageError
+from labse.training.best import Best
 from labse.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from labse.training.optimizer import build_optimizers
 
@@ -84,3 +85,55 @@ def test_what_moves_the_weights_must_stay_and_what_only_tells_of_them_may_change
     moved = change(told, lr=0.5)
     with pytest.raises(UsageError, match=r"configuration \(train\.lr: 0\.01 -> 0\.5\); use"):
         load_run_state(tmp_path, moved, model, optimizers)
+
+
+def test_the_best_the_sums_and_the_counts_come_back(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    sums = {"dense.bias": torch.tensor([1.5, 2.5])}
+    state = RunState(7, [0.5], (3,), Best(6, 0.25, 1), sums)
+    save_run_state(tmp_path, small_config, model, optimizers, state)
+    loaded = load_run_state(tmp_path, small_config, model, optimizers)
+    assert (loaded.false_negatives, loaded.best) == ((3,), Best(6, 0.25, 1))
+    assert loaded.weight_sums["dense.bias"].tolist() == [1.5, 2.5]
+
+
+def test_the_weights_of_the_best_step_are_kept_and_come_back(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    before = model.bert.embeddings.word.weight.detach().clone()
+    for step in (2, 4, 6, 8):
+        save_run_state(tmp_path, small_config, model, optimizers, RunState(step, [], best=Best(2)))
+        update(model, optimizers)
+    load_weights(tmp_path, 2, model, optimizers)
+    assert torch.equal(model.bert.embeddings.word.weight, before)
+
+
+def test_keys_that_have_come_since_a_checkpoint_hold_their_defaults_there(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    assert saved is not None
+    del saved.config["train"]["micro_batch_size"]
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
+    assert load_run_state(tmp_path, small_config, model, optimizers).step == 8
+
+    with pytest.raises(UsageError, match=r"train\.micro_batch_size: None -> 4"):
+        load_run_state(tmp_path, change(small_config, micro_batch_size=4), model, optimizers)
+
+
+def test_a_checkpoint_of_a_key_that_is_no_more_is_refused_with_its_name(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    assert saved is not None
+    saved.config["train"]["gone"] = 3
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
+    with pytest.raises(UsageError, match=r"train\.gone: 3 -> None"):
+        load_run_state(tmp_path, small_config, model, optimizers)

@@ -1,3 +1,4 @@
+import json
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ import torch
 from labse.config import parse_config
 from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
-from labse.dual_encoder.train import pad, train
+from labse.dual_encoder.train import train
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.training.checkpoint import latest_checkpoint
 from labse.training.metrics import read_metrics
@@ -64,6 +66,10 @@ def run_config(model: Mapping[str, object], **options: object) -> RunConfig:
     }
     values = {"data": {"pairs": ["x"]}, "model": model, "train": defaults | options}
     return parse_config(RunConfig, values, where="test")
+
+
+def run_config_with(config: RunConfig, **options: object) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update=options)})
 
 
 def weights(model: DualEncoder) -> dict[str, torch.Tensor]:
@@ -131,6 +137,29 @@ def test_bfloat16_changes_the_arithmetic_and_not_the_type_of_the_weights(tmp_pat
     assert not torch.equal(weight, wide.bert.embeddings.word.weight)
 
 
+@pytest.mark.parametrize("model", [BAG, LAYERS], ids=["bag", "layers with dropout"])
+def test_a_run_in_chunks_and_blocks_with_repeats_goes_on_bitwise(
+    tmp_path: Path, model: Mapping[str, object]
+) -> None:
+    few = cipher_pairs(20)  # Fewer than three batches hold: repeats are sure.
+    config = run_config(model, micro_batch_size=5, logit_block_bytes=200)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"repeats": "mask"})})
+    straight = train(config, few, tmp_path / "straight")
+    assert all(row["false_negatives"] > 0 for row in timeless_rows(tmp_path / "straight"))
+
+    def stop_at_step_6(_: DualEncoder) -> dict[str, float]:
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    # Rows are logged every fifth step: the checkpoint of step 6 lies inside a window.
+    config = run_config_with(config, log_every=5)
+    with pytest.raises(InterruptedRunError, match="stopped at step 6 of 12"):
+        train(config, few, tmp_path / "stopped", evaluate=stop_at_step_6)
+    assert_bitwise_equal(train(config, few, tmp_path / "stopped"), straight)
+    train(config, few, tmp_path / "again")
+    assert timeless_rows(tmp_path / "stopped") == timeless_rows(tmp_path / "again")
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("model", [BAG, LAYERS], ids=["bag", "layers with dropout"])
 @pytest.mark.parametrize("is_sparse", [True, False], ids=["sparse", "dense"])
@@ -150,6 +179,130 @@ def test_an_interrupted_run_equals_an_uninterrupted_one_bitwise(
 
     assert_bitwise_equal(resumed, straight)
     assert timeless_rows(tmp_path / "stopped") == timeless_rows(tmp_path / "straight")
+
+
+def test_a_run_with_lazy_adamw_goes_on_bitwise_and_decays_the_rows_it_never_touched(
+    tmp_path: Path,
+) -> None:
+    adamw = {"embedding_optimizer": "adamw", "embedding_lr": 0.02, "weight_decay": 0.1}
+    config = run_config(BAG, **adamw)
+    straight = train(config, cipher_pairs(), tmp_path / "straight")
+
+    def stop_at_step_6(_: DualEncoder) -> dict[str, float]:
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    with pytest.raises(InterruptedRunError):
+        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop_at_step_6)
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "stopped"), straight)
+    # A finished run gives its settled weights again.
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "straight"), straight)
+
+    still = train(run_config(BAG, **adamw | {"weight_decay": 0.0}), cipher_pairs(), tmp_path / "0")
+    # Warm-up and decay of the rate sum to 0.02 * (0.5 + 11/12 + 10/12 + ... + 1/12).
+    shares = [0.5] + [step / 12 for step in range(1, 12)]
+    expected = np.prod([1 - 0.1 * 0.02 * share for share in shares])
+    row = 119  # Of no sentence.
+    ratio = straight.bert.embeddings.word.weight[row] / still.bert.embeddings.word.weight[row]
+    assert ratio.tolist() == pytest.approx([expected] * 16, rel=1e-5)
+
+
+class Scores:
+    """An evaluation that gives the scores it was told, one after the other, and keeps weights."""
+
+    def __init__(self, *scores: float, stop_at: int | None = None) -> None:
+        self.scores = list(scores)
+        self.seen: list[dict[str, torch.Tensor]] = []
+        self._stop_at = stop_at
+
+    def __call__(self, model: DualEncoder) -> dict[str, float]:
+        self.seen.append(weights(model))
+        if len(self.seen) == self._stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        return {"other": 0.0, "p_at_1": self.scores[len(self.seen) - 1]}
+
+
+KEEP_BEST = {"keep_best": True, "best_by": "p_at_1", "eval_every": 2}
+
+
+def test_the_model_is_that_of_the_best_evaluation(tmp_path: Path) -> None:
+    scores = Scores(0.1, 0.5, 0.3, 0.5, 0.2, 0.1)
+    config = run_config(LAYERS, **KEEP_BEST)
+    model = train(config, cipher_pairs(), tmp_path, evaluate=scores)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, scores.seen[1][name]), name
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 0.5}
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-000000004", "step-000000010", "step-000000012"]
+    # A finished run gives it again, without another evaluation.
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path, evaluate=Scores()), model)
+
+
+def test_a_run_without_a_better_evaluation_ends_early_and_may_be_given_more_patience(
+    tmp_path: Path,
+) -> None:
+    scores = Scores(0.1, 0.5, 0.3, 0.5)
+    config = run_config(LAYERS, **KEEP_BEST, patience=2)
+    model = train(config, cipher_pairs(), tmp_path / "short", evaluate=scores)
+    assert len(scores.seen) == 4
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, scores.seen[1][name]), name
+    again = train(config, cipher_pairs(), tmp_path / "short", evaluate=Scores())
+    assert_bitwise_equal(again, model)
+
+    patient = run_config(LAYERS, **KEEP_BEST, patience=3)
+    longer = train(patient, cipher_pairs(), tmp_path / "short", evaluate=Scores(0.6, 0.7))
+    straight = train(run_config(LAYERS, eval_every=2), cipher_pairs(), tmp_path / "straight")
+    assert_bitwise_equal(longer, straight)  # The last is the best.
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_a_stopped_run_finds_the_best_that_it_had(tmp_path: Path, stop_at: int) -> None:
+    values = (0.1, 0.5, 0.3, 0.4, 0.2, 0.45)
+    config = run_config(LAYERS, **KEEP_BEST, patience=4)
+    straight = train(config, cipher_pairs(), tmp_path / "straight", evaluate=Scores(*values))
+    stopped = Scores(*values, stop_at=stop_at)
+    with pytest.raises(InterruptedRunError):
+        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stopped)
+    rest = Scores(*values[stop_at:])
+    resumed = train(config, cipher_pairs(), tmp_path / "stopped", evaluate=rest)
+    assert_bitwise_equal(resumed, straight)
+    assert timeless_rows(tmp_path / "stopped") == timeless_rows(tmp_path / "straight")
+
+
+def test_the_best_needs_evaluations_that_give_the_measure(tmp_path: Path) -> None:
+    config = run_config(LAYERS, **KEEP_BEST | {"best_by": "p_at_2"})
+    with pytest.raises(UsageError, match="needs evaluations"):
+        train(config, cipher_pairs(), tmp_path)
+    with pytest.raises(UsageError, match="gives no 'p_at_2'; it gives other, p_at_1"):
+        train(config, cipher_pairs(), tmp_path, evaluate=Scores(0.1))
+
+
+@pytest.mark.parametrize("embeddings", [{}, {"embedding_optimizer": "adamw", "weight_decay": 0.1}])
+def test_the_mean_of_the_last_checkpoints_is_the_same_after_a_stop(
+    tmp_path: Path, embeddings: Mapping[str, object]
+) -> None:
+    options = {"average_checkpoints": 3, "checkpoint_every": 5, **embeddings}
+    config = run_config(LAYERS, **options)
+    straight = train(config, cipher_pairs(), tmp_path / "straight")
+    # Stopped at step 8, whose weights are none of those of steps 5, 10 and 12.
+    stops = run_config_with(config, eval_every=8)
+    with pytest.raises(InterruptedRunError):
+        train(stops, cipher_pairs(), tmp_path / "stopped", evaluate=Scores(0.0, stop_at=1))
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "stopped"), straight)
+    # A finished run gives it again.
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "straight"), straight)
+    with pytest.raises(UsageError, match=r"train.checkpoint_every: 5 -> 4"):
+        train(run_config_with(config, checkpoint_every=4), cipher_pairs(), tmp_path / "straight")
+
+
+def test_the_mean_is_that_of_the_weights_at_the_due_steps(tmp_path: Path) -> None:
+    scores = Scores(0.0, 0.0, 0.0)
+    config = run_config(LAYERS, average_checkpoints=2, checkpoint_every=5, eval_every=5)
+    model = train(config, cipher_pairs(), tmp_path, evaluate=scores)
+    for name, tensor in model.state_dict().items():
+        expected = (scores.seen[1][name] + scores.seen[2][name]) / 2
+        torch.testing.assert_close(tensor, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_a_kill_between_checkpoints_loses_only_the_steps_since_the_last(tmp_path: Path) -> None:
@@ -257,9 +410,3 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights_or_a_checkpoint(
 def test_a_finished_run_returns_its_model_again(tmp_path: Path) -> None:
     first = train(run_config(BAG), cipher_pairs(), tmp_path)
     assert_bitwise_equal(train(run_config(BAG), cipher_pairs(), tmp_path), first)
-
-
-def test_padding_lays_rows_out_and_masks_the_rest() -> None:
-    input_ids, mask = pad(np.array([7, 8, 9], dtype=np.int32), np.array([1, 2]))
-    assert input_ids.tolist() == [[7, 0], [8, 9]]
-    assert mask.tolist() == [[True, False], [True, True]]

@@ -53,13 +53,38 @@ def test_other_types_missing_and_damaged_files_are_named(tmp_path: Path) -> None
     with pytest.raises(LabseError, match="No such file"):
         read_tensors(path)
 
-    save_file({"x": VALUES.astype(np.int8)}, path)
-    with pytest.raises(LabseError, match="'x' is of type I8"):
+    save_file({"x": VALUES.astype(np.int32)}, path)
+    with pytest.raises(LabseError, match="'x' is of type I32"):
         read_tensors(path)
 
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(LabseError, match="not a whole safetensors file"):
         read_tensors(path)
+
+
+def test_int8_rows_come_with_a_scale_for_each(tmp_path: Path) -> None:
+    rows, scales = np.array([[2, -127], [0, 1]], np.int8), np.array([0.5, 2], np.float32)
+    save_file({"x": rows, "x.scale": scales}, tmp_path / "w.safetensors")
+
+    weights = read_tensors(tmp_path / "w.safetensors")
+
+    assert set(weights) == {"x"}
+    np.testing.assert_array_equal(weights["x"], [[1, -63.5], [0, 2]])
+    for bad in ({}, {"x.scale": scales[:1]}, {"x.scale": scales.astype(np.float16)}):
+        save_file({"x": rows, **bad}, tmp_path / "w.safetensors")
+        with pytest.raises(LabseError, match="'x' is of type I8 and has no float32 scale"):
+            read_tensors(tmp_path / "w.safetensors")
+
+
+def test_a_pooler_is_kept_as_the_dense_layer_if_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"pooler.dense.weight": VALUES, "embeddings.LayerNorm.bias": VALUES}, path)
+
+    assert set(read_bert_weights(path)) == {"embeddings.LayerNorm.bias"}
+    assert set(read_bert_weights(path, with_pooler=True)) == {
+        "dense.weight",
+        "embeddings.LayerNorm.bias",
+    }
 
 
 def test_old_names_prefix_heads_pooler_and_positions_are_tidied(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.encoder.batching import token_budget_batches
+from labse.encoder.batching import split_by_budget, token_budget_batches
 
 LENGTHS = st.lists(st.integers(0, 70), max_size=200)
 
@@ -42,3 +42,17 @@ def test_lengths_may_be_an_array_and_stays_as_it_was() -> None:
 def test_a_budget_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="max_tokens is 0"):
         token_budget_batches([1], 0)
+
+
+def test_a_batch_holds_no_more_sentences_than_asked_for() -> None:
+    batches = token_budget_batches([1] * 5, 100, max_sentences=2)
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    with pytest.raises(ValueError, match="max_sentences is 0"):
+        token_budget_batches([1], 1, max_sentences=0)
+
+
+def test_a_stream_is_cut_after_so_many_sentences_or_characters() -> None:
+    parts = list(split_by_budget(iter(["a", "b", "c", "long" * 9, "", "d"]), 2, 10))
+    assert parts == [["a", "b"], ["c", "long" * 9], ["", "d"]]
+    assert list(split_by_budget(["x" * 20, "y"], 5, 10)) == [["x" * 20], ["y"]]
+    assert list(split_by_budget([], 2, 10)) == []

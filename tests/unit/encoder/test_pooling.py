@@ -3,7 +3,12 @@ import pytest
 
 from labse.bert.config import BertConfig
 from labse.dual_encoder.config import DualEncoderConfig
-from labse.encoder.pooling import normalize_rows, pool_tokens, project_and_normalize
+from labse.encoder.pooling import (
+    average_windows,
+    normalize_rows,
+    pool_tokens,
+    project_and_normalize,
+)
 
 HIDDEN = np.array([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [np.nan, np.inf]]], np.float32)
 LENGTHS = np.array([3, 2])
@@ -41,3 +46,11 @@ def test_a_row_of_zeros_stays_one_and_the_argument_is_not_changed() -> None:
 
     np.testing.assert_allclose(normalize_rows(rows), [[0, 0], [0.6, 0.8]], rtol=1e-6)
     assert rows.tolist() == [[0, 0], [3, 4]]
+
+
+def test_windows_weigh_as_many_tokens_as_they_have_and_single_ones_stay_to_the_bit() -> None:
+    embeddings = np.array([[1, 0], [0, 1], [0.6, 0.8], [1, 0], [-1, 0]], np.float32)
+    averaged = average_windows(embeddings, np.array([3, 1, 7, 2, 2]), np.array([0, 2, 3, 5]))
+    np.testing.assert_allclose(averaged[0], np.array([3, 1]) / np.sqrt(10), rtol=1e-6)
+    assert averaged[1].tolist() == embeddings[2].tolist()
+    assert averaged[2].tolist() == [1, 0]  # The two cancel out; the first stands for both.

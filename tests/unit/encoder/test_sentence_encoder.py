@@ -1,3 +1,4 @@
+import asyncio
 import io
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import labse
+from labse.dual_encoder import hub
 from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder import sentence_encoder
+from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.tokenization import TextOptions
 from labse.errors import LabseError, UsageError
 
 BuildModel = Callable[..., ModelFolder]
@@ -178,7 +181,10 @@ def test_a_vector_that_is_not_finite_or_zero_is_never_returned(
     runtime = CountingRuntime(vector)
     encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
 
-    with np.errstate(invalid="ignore"), pytest.raises(LabseError, match="row 0: the model gave"):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(LabseError, match="the model gave no finite unit vector for 'free'"),
+    ):
         encoder.encode(["free", "free"])
 
 
@@ -192,6 +198,61 @@ def test_threads_get_what_one_call_gets(encoder: SentenceEncoder, sentences: lis
     for embeddings in results:
         np.testing.assert_array_equal(embeddings, expected)
     assert encoder.num_truncated == before * 17
+
+
+def test_coroutines_get_what_one_call_gets(encoder: SentenceEncoder, sentences: list[str]) -> None:
+    async def encode_all() -> list[np.ndarray]:
+        calls = (asyncio.to_thread(encoder.encode, sentences) for _ in range(8))
+        return await asyncio.gather(*calls)
+
+    expected = encoder.encode(sentences)
+    for embeddings in asyncio.run(encode_all()):
+        np.testing.assert_array_equal(embeddings, expected)
+
+
+def test_a_batch_holds_no_more_sentences_than_asked_for(build_model: BuildModel) -> None:
+    runtime = CountingRuntime()
+    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+    encoder.encode(["free", "equal", "rights"], batch_size=2)
+    assert sorted(len(batch) for batch in runtime.batches) == [1, 2]
+    with pytest.raises(ValueError, match="max_sentences is 0"):
+        encoder.encode(["free"], batch_size=0)
+
+
+def test_vectors_without_their_norm_are_refused(encoder: SentenceEncoder) -> None:
+    with pytest.raises(ValueError, match="normalize=False"):
+        encoder.encode(["free"], normalize=False)
+
+
+def test_long_sentences_are_counted_whether_cut_or_averaged(build_model: BuildModel) -> None:
+    model = build_model(0, pooling="mean")
+    for long, num_truncated in (("truncate", 2), ("mean", 0)):
+        encoder = SentenceEncoder(
+            NumpyRuntime(model),
+            model.tokenizer,
+            max_seq_length=6,
+            text=TextOptions(long=long),
+        )
+        embeddings = encoder.encode(["free", "rights", "rights"])
+        assert (encoder.num_long, encoder.num_truncated) == (2, num_truncated)
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
+    # By hand: windows of 4 and 2 pieces, each with [CLS] and [SEP].
+    windows = SentenceEncoder(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
+    ids = model.tokenizer.encode("rights").ids
+    first, second = windows._runtime.embed([[*ids[:5], ids[-1]], [ids[0], *ids[5:]]])
+    expected = 6 * first + 4 * second
+    np.testing.assert_allclose(embeddings[1], expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_an_encoder_knows_the_hash_of_its_model_and_its_runtime(
+    folders: dict[int, Path], build_model: BuildModel
+) -> None:
+    encoder = SentenceEncoder.from_pretrained(folders[0])
+    assert encoder.hash_model() == hash_model_folder(folders[0])
+    assert encoder.runtime_name == "numpy"
+    by_hand = SentenceEncoder(CountingRuntime(), build_model(0).tokenizer, max_seq_length=24)
+    assert by_hand.hash_model() is None
+    assert by_hand.runtime_name == "counting"
 
 
 def test_progress_is_drawn_on_a_terminal_only_and_never_on_standard_output(
@@ -216,6 +277,9 @@ def test_similarity_is_the_cosine_of_every_pair() -> None:
     target = np.array([[2, 0], [0, 5], [3, 4]], np.float32)
 
     cosines = SentenceEncoder.similarity(source, target)
+    np.testing.assert_array_equal(
+        SentenceEncoder.similarity(source.tolist(), target.tolist()), cosines
+    )
 
     np.testing.assert_allclose(cosines, [[0.6, 0.8, 1], [1, 0, 0.6]], atol=1e-6)
     with pytest.raises(ValueError, match=r"\(2, 2\) and \(3,\)"):
@@ -295,10 +359,10 @@ def test_threads_of_torch_hold_for_the_process(folders: dict[int, Path]) -> None
 def test_no_path_is_the_packaged_model_and_without_one_an_error_that_says_so(
     folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sentence_encoder, "_DEFAULT_MODEL", folders[0])
+    monkeypatch.setattr(hub, "DEFAULT_FOLDER", folders[0])
     assert SentenceEncoder.from_pretrained().max_seq_length == 17
 
-    monkeypatch.setattr(sentence_encoder, "_DEFAULT_MODEL", tmp_path / "none")
+    monkeypatch.setattr(hub, "DEFAULT_FOLDER", tmp_path / "none")
     with pytest.raises(LabseError, match=r"no default model is packaged.*give the path"):
         SentenceEncoder.from_pretrained()
 

@@ -28,3 +28,24 @@ def test_pictures_are_png() -> None:
     assert draw_bars(bars, "tatoeba").startswith(PNG)
     values = np.array([[np.nan, 0.25], [0.75, np.nan]])
     assert draw_heat_map(HeatMap("x", ("a", "b"), ("a", "b"), values)).startswith(PNG)
+
+
+def test_a_heat_map_shows_the_languages_by_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure_module = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    save = figure_module.Figure.savefig
+
+    def keep(figure: object, *arguments: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(figure_module.Figure, "savefig", keep)
+    langs = ("deu", "rus", "fra", "ell")
+    values = np.arange(16).reshape(4, 4) / 100
+    draw_heat_map(HeatMap("x", langs, langs, values))
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "deu Latn", "fra Latn", "rus Cyrl", "ell Grek",
+    ]  # fmt: skip
+    # Row fra, column rus is 9 percent, wherever they stand.
+    assert axes.images[0].get_array()[1, 2] == pytest.approx(9)

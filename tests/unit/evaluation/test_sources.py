@@ -70,10 +70,12 @@ def test_what_a_broken_function_returns_is_told(module: str, name: str, message:
 
 
 def test_options_of_a_model_folder_are_errors_for_other_encoders(module: str) -> None:
-    with pytest.raises(UsageError, match="options of model folders"):
+    with pytest.raises(UsageError, match="options of the model folders"):
         open_encoder(f"{module}:lengths", precision="int8")
-    with pytest.raises(UsageError, match="options of model folders"):
+    with pytest.raises(UsageError, match="options of the model folders"):
         open_encoder("a.npy", threads=2)
+    with pytest.raises(UsageError, match="options of the model folders"):
+        open_encoder("sentence-transformers:a", runtime="torch")
 
 
 def test_a_model_folder_is_an_encoder_that_knows_its_length(
@@ -141,3 +143,52 @@ def test_missing_broken_or_unequal_vector_files_are_bad_data(tmp_path: Path) -> 
     wide = write_vectors(tmp_path, "y", ["b"], [[1.0, 2]])
     with pytest.raises(LabseError, match="2 dimensions, the first file has 1"):
         open_encoder(f"{narrow},{wide}")
+
+
+@pytest.fixture
+def bert_folder(tmp_path: Path, vocab_folder: Path) -> Path:
+    """A folder that labse does not run itself: RoBERTa, the maximum over tokens."""
+    transformers = pytest.importorskip("transformers", reason="builds the folder")
+    library = pytest.importorskip("sentence_transformers", reason="writes the folder")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(vocab_folder / "tokenizer.json"),
+        pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    )  # fmt: skip
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=40,
+    )  # fmt: skip
+    transformers.RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    tokenizer.save_pretrained(tmp_path / "roberta")
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    transformer = modules.Transformer(str(tmp_path / "roberta"), max_seq_length=16)
+    pooling = modules.Pooling(16, pooling_mode="max")
+    library.SentenceTransformer(modules=[transformer, pooling], device="cpu").save(
+        str(tmp_path / "peer")
+    )
+    return tmp_path / "peer"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_folder_of_sentence_transformers_gives_that_librarys_vectors(bert_folder: Path) -> None:
+    library = pytest.importorskip("sentence_transformers", reason="runs the folder")
+    measured = open_encoder(f"sentence-transformers:{bert_folder}")
+    vectors = encode_sentences(measured.encoder, ["free", "All are equal.", "free"])
+    expected = library.SentenceTransformer(str(bert_folder), device="cpu").encode(
+        ["free", "All are equal.", "free"]
+    )
+    assert vectors == pytest.approx(expected, abs=1e-6)
+    assert (measured.max_seq_length, measured.num_truncated) == (16, 0)
+    with pytest.raises(LabseError):  # Of another shape than LaBSE.
+        open_encoder(bert_folder)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_folder_that_the_library_cannot_load_is_bad_data(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="refuses the folder")
+    with pytest.raises(LabseError, match="no such folder; nothing is downloaded"):
+        open_encoder("sentence-transformers:sentence-transformers/LaBSE")
+    (tmp_path / "modules.json").write_text("{")
+    with pytest.raises(LabseError, match="cannot load it"):
+        open_encoder(f"sentence-transformers:{tmp_path}")

@@ -5,7 +5,14 @@ import pytest
 
 from labse.errors import LabseError
 from labse.evaluation.protocol import Encoder
-from labse.evaluation.suite import evaluate_bucc_folder, evaluate_task, find_tasks
+from labse.evaluation.report import report_dict
+from labse.evaluation.suite import (
+    check_tasks,
+    evaluate_bucc_folder,
+    evaluate_task,
+    find_tasks,
+    summarize,
+)
 
 
 def write(path: Path, *lines: str) -> None:
@@ -68,3 +75,40 @@ def test_bucc_without_gold_of_the_test_split_says_so(encoder: Encoder, tmp_path:
     assert report.notes[0] == (
         "de-en training: 3 source and 3 target lines (3 and 3 distinct), 2 pairs"
     )
+
+
+def test_memory_changes_no_report(encoder: Encoder, root: Path) -> None:
+    for task in find_tasks(root):
+        free = evaluate_task(encoder, task, max_seq_length=None)
+        bounded = evaluate_task(encoder, task, max_seq_length=None, memory_bytes=300)
+        assert report_dict(bounded) == report_dict(free)
+
+
+def test_the_summary_has_the_means_of_each_set_with_their_signatures(
+    encoder: Encoder, root: Path
+) -> None:
+    tasks = find_tasks(root)
+    reports = {task.name: evaluate_task(encoder, task, max_seq_length=None) for task in tasks}
+    summary = summarize(reports)
+    (row,) = [row for row in summary.tables[0].rows if row[0] == "tatoeba"]
+    assert row == ("tatoeba", "mean", "p_at_1", "100.0")
+    assert {row[0] for row in summary.tables[0].rows} == set(reports)
+    assert all(score.signature for score in summary.scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tatoeba/tatoeba.deu-eng.deu", "1 lines"),
+        ("bucc/de-en/de-en.test.gold", "absent"),
+        ("flores/deu.txt", "1 lines"),
+        ("sts/toy.tsv", "columns"),
+    ],
+)
+def test_a_broken_file_of_any_set_is_found_before_the_work(
+    root: Path, name: str, message: str
+) -> None:
+    check_tasks(find_tasks(root))
+    (root / name).write_text("d1\tabsent\n" if name.endswith("gold") else "one\n")
+    with pytest.raises(LabseError, match=message):
+        check_tasks(find_tasks(root))

@@ -111,3 +111,23 @@ def test_a_broken_encoder_is_reported_with_the_sentence() -> None:
 
     with pytest.raises(LabseError, match="NaN or infinity for 'deu:1'"):
         evaluate_tatoeba(BrokenEncoder(), [build_set("deu", [0, 1])], max_seq_length=None)
+
+
+def test_scores_are_the_same_when_the_vectors_do_not_fit_into_memory() -> None:
+    generator = np.random.default_rng(0)
+    english = generator.integers(60, size=3000)
+    german = np.where(generator.random(3000) < 0.7, english, generator.integers(60, size=3000))
+    sets = [
+        TatoebaSet(
+            "deu",
+            tuple(f"{row}:{n}" for row, n in enumerate(german.tolist())),
+            tuple(f"e{row}:{n}" for row, n in enumerate(english.tolist())),
+        )
+    ]
+    free = evaluate_tatoeba(WordEncoder(), sets, max_seq_length=None)
+    encoder = WordEncoder()
+    bounded = evaluate_tatoeba(encoder, sets, max_seq_length=None, memory_bytes=200_000)
+    assert len(encoder.calls) > 2
+    assert bounded.langs == free.langs
+    assert 0 < free.mean.p_at_1 < 1
+    assert (bounded.samples[0].values == free.samples[0].values).all()

@@ -166,3 +166,24 @@ def test_unequal_dimensions_are_named() -> None:
 def test_wrong_calls_are_refused(rows: NDArray, k: int, block_rows: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nearest_neighbours(rows, rows, k, block_rows=block_rows)
+
+
+@pytest.mark.parametrize("memory_bytes", [1, 20_000, 1 << 30])
+def test_memory_for_vectors_does_not_change_the_result(memory_bytes: int) -> None:
+    source, target = random_rows(300), random_rows(500, seed=1)
+    found = mutual_neighbours(source, target, 3, block_rows=64, memory_bytes=memory_bytes)
+    assert (found.forward.neighbours == brute_force(source, target, 3)[0]).all()
+    assert (found.backward.neighbours == brute_force(target, source, 3)[0]).all()
+
+
+def test_progress_ends_with_all_products() -> None:
+    seen: list[int] = []
+    mutual_neighbours(random_rows(100), random_rows(90, seed=1), 3, block_rows=64,
+                      report=seen.append)  # fmt: skip
+    assert seen == sorted(seen)
+    assert seen[-1] == 100 * 90
+
+
+def test_a_memory_bound_below_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="memory_bytes must be at least 1"):
+        nearest_neighbours(random_rows(2), random_rows(2), 1, memory_bytes=0)

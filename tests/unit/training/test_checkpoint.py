@@ -7,6 +7,7 @@ from torch import nn
 from labse.errors import LabseError, ResourceError
 from labse.training.checkpoint import (
     Checkpoint,
+    checkpoint_of,
     latest_checkpoint,
     load_optimizer_tensors,
     optimizer_tensors,
@@ -17,6 +18,14 @@ from labse.training.optimizer import build_optimizers
 
 def at_step(step: int) -> Checkpoint:
     return Checkpoint(step, {"weight": torch.full((2, 3), float(step))}, {"seed": 1})
+
+
+def test_a_step_that_is_asked_for_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        save_checkpoint(tmp_path, at_step(step), keep=2, keep_step=1)
+    assert [checkpoint_of(tmp_path, step).step for step in (1, 3, 4)] == [1, 3, 4]
+    with pytest.raises(LabseError, match="step-000000002: damaged"):
+        checkpoint_of(tmp_path, 2)
 
 
 def test_the_newest_checkpoint_comes_back_whole(tmp_path: Path) -> None:

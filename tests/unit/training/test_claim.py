@@ -29,7 +29,7 @@ def test_a_process_that_is_killed_lets_go_of_its_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(UsageError, match="another process"):
+        with pytest.raises(UsageError, match=rf"another process \({holder.pid} on .+\) is at work"):
             claim_folder(tmp_path).__enter__()
         holder.send_signal(signal.SIGKILL)
         holder.wait()

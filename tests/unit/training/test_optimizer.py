@@ -2,11 +2,13 @@ import pytest
 import torch
 from torch import nn
 
+from labse.training.lazy_adamw import LazyAdamW
 from labse.training.optimizer import (
     RowwiseAdagrad,
     build_optimizers,
     clip_gradients,
     set_lr_share,
+    settle,
 )
 
 
@@ -58,6 +60,28 @@ def test_biases_and_layer_norms_are_not_decayed() -> None:
     decay = {len(p.shape): g["weight_decay"] for g in adamw.param_groups for p in g["params"]}
     assert decay == {2: 0.5, 1: 0.0}
     assert [p.shape for g in adagrad.param_groups for p in g["params"]] == [(5, 3)]
+
+
+def test_tables_go_to_adamw_on_request_with_the_decay_and_eps_of_the_rest() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 3))
+    options = {"lr": 0.1, "embedding_lr": 0.2, "weight_decay": 0.5, "eps": 1e-5}
+    _, lazy = build_optimizers(model, **options, embedding_optimizer="adamw")
+    assert isinstance(lazy, LazyAdamW)
+    (group,) = lazy.param_groups
+    assert (group["lr"], group["weight_decay"], group["eps"]) == (0.2, 0.5, 1e-5)
+    assert [p.shape for p in group["params"]] == [(5, 3)]
+
+
+def test_settling_brings_rows_that_were_never_touched_to_the_decay_of_all_steps() -> None:
+    model = nn.Embedding(5, 3, sparse=True)
+    options = {"lr": 0.1, "embedding_lr": 0.2, "weight_decay": 0.5, "eps": 1e-5}
+    optimizers = build_optimizers(model, **options, embedding_optimizer="adamw")
+    before = model.weight[4].detach().clone()
+    for _ in range(2):
+        model(torch.tensor([1])).sum().backward()
+        optimizers[1].step()
+    settle(optimizers)
+    torch.testing.assert_close(model.weight[4], before * (1 - 0.2 * 0.5) ** 2)
 
 
 def test_frozen_weights_are_left_out() -> None:

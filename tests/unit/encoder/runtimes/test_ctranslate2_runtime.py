@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labse.dual_encoder.folder import ModelFolder
+from labse.dual_encoder.storage import narrow_weights
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
 from labse.errors import ResourceError, UsageError
@@ -152,3 +155,29 @@ def test_a_cpu_without_int8_is_told(
     )
     with pytest.raises(UsageError, match="no int8 on this CPU"):
         CTranslate2Runtime(build_model(), precision="int8")
+
+
+def test_int8_rows_of_a_folder_are_computed_as_what_they_stand_for(
+    build_model: BuildModel, cache: Path
+) -> None:
+    model = build_model()
+    stored = replace(model, weights=narrow_weights(model.weights, "int8"))
+    widened = replace(model, weights=dict(stored.weights))
+
+    embeddings = [
+        CTranslate2Runtime(each, threads=1).embed(INPUT_IDS) for each in (stored, widened)
+    ]
+
+    np.testing.assert_array_equal(*embeddings)
+    assert len(list(cache.iterdir())) == 2  # Told apart by how they are stored.
+
+
+def test_many_may_convert_one_model_at_the_same_time(build_model: BuildModel, cache: Path) -> None:
+    model = build_model()
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda _: CTranslate2Runtime(model, threads=1).embed(INPUT_IDS), range(8))
+        first, *others = made
+
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []

@@ -1,10 +1,12 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 
 from labse.dual_encoder.folder import ModelFolder
 from labse.dual_encoder.model import DualEncoder
+from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 
 BuildModel = Callable[..., ModelFolder]
@@ -65,7 +67,40 @@ def test_bfloat16_gives_float32_rows_that_are_near(build_model: BuildModel) -> N
     np.testing.assert_allclose(np.linalg.norm(near, axis=1), 1, atol=1e-5)
 
 
-def test_batches_are_larger_on_a_gpu_than_on_a_cpu(build_model: BuildModel) -> None:
-    runtime = TorchRuntime(DualEncoder(build_model().config))
+def test_a_batch_on_a_cpu_is_smaller_the_wider_the_model(build_model: BuildModel) -> None:
+    model = build_model()  # Inner width 48.
+    runtime = TorchRuntime(DualEncoder(model.config))
 
-    assert runtime.batch_tokens == 4096
+    assert runtime.batch_tokens == 3 * 2**20 // model.config.bert.intermediate_size == 65_536
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_model_without_layers_gives_the_vectors_of_numpy(
+    build_model: BuildModel, pooling: str
+) -> None:
+    model = build_model(0, pooling=pooling)
+    positions = model.weights["embeddings.position_embeddings.weight"]
+    for is_bag in (False, True):
+        if is_bag:
+            positions[:] = 0
+        embeddings = TorchRuntime.from_folder(model).embed(INPUT_IDS)
+        np.testing.assert_allclose(embeddings, NumpyRuntime(model).embed(INPUT_IDS), atol=2e-6)
+
+
+def test_bfloat16_keeps_norms_residuals_and_the_dense_layer_in_float32(
+    build_model: BuildModel,
+) -> None:
+    runtime = TorchRuntime.from_folder(build_model(), precision="bfloat16")
+    kinds = {name: array.dtype for name, array in runtime._model.named_parameters()}
+    narrow = {name for name, kind in kinds.items() if kind == torch.bfloat16}
+    assert narrow == {
+        f"bert.layers.{layer}.{part}.{kind}"
+        for layer in (0, 1)
+        for part in (
+            "attention.qkv",
+            "attention.output",
+            "feed_forward.intermediate",
+            "feed_forward.output",
+        )
+        for kind in ("weight", "bias")
+    }

@@ -1,0 +1,285 @@
+"""Exact copies: each row once, whatever the order and number of the files.
+
+Takes: files of text or pairs. Gives: shards whose rows are sorted by a hash of their content, so
+that the same set of rows gives the same bytes; copies are equal in all columns, so it does not
+matter which stays. Near copies: `near_copies`.
+Source: docs/cleaning.md; hash of Yann Collet, XXH3, 128 bits.
+"""
+
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse import __version__
+from labse.cleaning.near_copies import drop_near_copies
+from labse.corpus.inputs import hash_files
+from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.shards import (
+    ROWS_PER_SHARD,
+    CorpusKind,
+    column_names,
+    expand_folders,
+    iter_rows,
+    read_shard,
+    write_shard,
+)
+from labse.errors import UsageError
+from labse.files import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.runtime import require
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["DedupReport", "dedup_files", "merge_step", "partition_step"]
+
+_PARTITION_BYTES = 1 << 25  # Of input files, compressed or not, to a partition.
+_MAX_PARTITIONS = 256  # Files that are open at once.
+_KEYS = ("key_high", "key_low")
+
+
+@dataclass(frozen=True, slots=True)
+class DedupReport:
+    """Rows read and written.
+
+    Attributes:
+        num_rows: read.
+        num_exact: of them, copies of another row.
+        num_near: of the rest, near copies of another row.
+        kept: rows written, by language, `eng-deu` for pairs.
+    """
+
+    num_rows: int
+    num_exact: int
+    num_near: int
+    kept: dict[str, int]
+
+
+def dedup_files(
+    files: Sequence[str | Path],
+    out: Path,
+    *,
+    kind: CorpusKind = "mono",
+    lang: str | None = None,
+    min_similarity: float | None = None,
+    workers: int = 1,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    on_progress: Callable[[str, int, int | None], None] = lambda *_: None,
+) -> DedupReport:
+    """Writes each row once to `out/part-00000.parquet` and so on.
+
+    Memory is bounded by a partition of the rows (32 MiB of files) a worker; near copies also hold
+    the text of all candidates.
+
+    Args:
+        files: text, tables, or folders of shards.
+        out: the folder to make; the caller sees to it that no other process works there.
+        kind: what the rows are; a row is a copy if all its columns are equal, the language too.
+        lang: the language of text files.
+        min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
+            language are near copies; None keeps near copies.
+        workers: processes.
+        rows_per_shard: at most.
+        on_progress: told of step, rows done and rows in all if known.
+
+    Raises:
+        LabseError: broken data.
+        UsageError: `out` was made of other files or in another way.
+        ResourceError: `out` cannot be written, or a package is missing.
+    """
+    paths = expand_folders(files)
+    settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
+    settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
+    settings |= {"rows_per_shard": rows_per_shard}
+    if (finished := _load_report(out, settings)) is not None:
+        return finished
+    out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
+    work = out / ".work"
+    num_bytes = sum(Path(path).stat().st_size for path in paths)
+    num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)
+
+    num_rows, kept = _merge_files(settings, work, num_partitions, workers, on_progress)
+    num_exact = num_rows - kept.total()
+
+    tables = (read_shard(_merged_path(work, number)) for number in range(num_partitions))
+    shards = _recut(tables, out if min_similarity is None else work / "exact", rows_per_shard, kind)
+    num_near = 0
+    if min_similarity is not None:
+        dropped = drop_near_copies(shards, out, kind, min_similarity, workers, on_progress)
+        num_near = dropped.total()
+        kept -= dropped
+    report = DedupReport(num_rows, num_exact, num_near, dict(sorted(kept.items())))
+    write_json(out / MANIFEST_NAME, settings | {"report": asdict(report)})
+    shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def _merge_files(
+    settings: dict[str, object],
+    work: Path,
+    num_partitions: int,
+    workers: int,
+    on_progress: Callable[[str, int, int | None], None],
+) -> tuple[int, Counter[str]]:
+    """Writes the merged partitions; returns rows read, and rows written by language."""
+    tasks = _partition_tasks(settings, work, num_partitions)
+    tell = _counting(on_progress, "partition", None)
+    parted = run_tasks(tasks, work / "done-partition", workers=workers, on_result=tell)
+    num_rows = sum(cast("int", result["num_rows"]) for result in parted)
+    tasks = _merge_tasks(settings, work, num_partitions, len(parted))
+    tell = _counting(on_progress, "merge", num_rows)
+    merged = run_tasks(tasks, work / "done-merge", workers=workers, on_result=tell)
+    kept: Counter[str] = Counter()
+    for result in merged:
+        kept.update(cast("dict[str, int]", result["kept"]))
+    return num_rows, kept
+
+
+def partition_step(
+    path: str, pieces: Sequence[str], *, kind: CorpusKind, lang: str | None
+) -> dict[str, object]:
+    """Deals the rows of a file out to pieces by the first bits of their hash.
+
+    Args:
+        path: of the file.
+        pieces: the Parquet files to write, one a partition.
+        kind: what the rows are.
+        lang: see `iter_rows`.
+    """
+    arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
+    names = column_names(kind)
+    fields = [(name, arrow.string()) for name in names]
+    schema = arrow.schema(fields + [(key, arrow.uint64()) for key in _KEYS])
+    num_rows = 0
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(write_atomic(piece)) for piece in pieces]
+        writers = [stack.enter_context(parquet.ParquetWriter(s, schema)) for s in streams]
+        rows = iter_rows(path, kind, lang)
+        while batch := list(islice(rows, ROWS_PER_SHARD)):
+            num_rows += len(batch)
+            keys = _hash_rows(batch)
+            columns = [arrow.array(column) for column in zip(*batch, strict=True)]
+            table = arrow.table([*columns, *keys], schema=schema)
+            places = (keys[0] >> np.uint64(32)) * np.uint64(len(pieces)) >> np.uint64(32)
+            for number, writer in enumerate(writers):
+                chosen = np.flatnonzero(places == number)
+                if len(chosen):
+                    writer.write_table(table.take(chosen))
+    return {"num_rows": num_rows}
+
+
+def merge_step(pieces: Sequence[str], out: str, *, kind: CorpusKind) -> dict[str, object]:
+    """Writes the rows of one partition, sorted by hash, each once."""
+    arrow = require("pyarrow", "corpus")
+    table = arrow.concat_tables([read_shard(piece) for piece in pieces])
+    order = require("pyarrow.compute", "corpus").sort_indices(
+        table, sort_keys=[(key, "ascending") for key in _KEYS]
+    )
+    table = table.take(order)
+    high, low = (table.column(key).to_numpy() for key in _KEYS)
+    is_first = np.ones(len(high), bool)
+    is_first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    kept = table.select(list(column_names(kind))).filter(arrow.array(is_first))
+    write_shard(Path(out), kept)
+    langs = [kept.column(name).to_pylist() for name in column_names(kind) if "lang" in name]
+    counts = Counter("-".join(tags) for tags in zip(*langs, strict=True))
+    return {"num_rows": table.num_rows, "kept": dict(sorted(counts.items()))}
+
+
+def _hash_rows(rows: Sequence[tuple[str, ...]]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Returns the upper and the lower half of the hash of each row; no text has a line feed."""
+    digest = require("xxhash", "corpus").xxh3_128_digest
+    digests = b"".join([digest("\n".join(row).encode()) for row in rows])
+    halves = np.frombuffer(digests, ">u8").reshape(-1, 2).astype(np.uint64)
+    return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1])
+
+
+def _partition_tasks(settings: dict[str, object], work: Path, num_partitions: int) -> list[Task]:
+    tasks = []
+    options = {"kind": settings["kind"], "lang": settings["lang"]}
+    for number, (path, digest) in enumerate(cast("dict[str, str]", settings["inputs"]).items()):
+        pieces = [str(p) for p in _piece_paths(work, number, range(num_partitions))]
+        arguments = {"path": path, "pieces": pieces, **options}
+        tasks.append(Task(f"{number:06}", partition_step, arguments, digest, tuple(pieces)))
+    return tasks
+
+
+def _merge_tasks(
+    settings: dict[str, object], work: Path, num_partitions: int, num_files: int
+) -> list[Task]:
+    tasks = []
+    inputs = " ".join(cast("dict[str, str]", settings["inputs"]).values())
+    for partition in range(num_partitions):
+        pieces = [str(next(_piece_paths(work, n, [partition]))) for n in range(num_files)]
+        merged = str(_merged_path(work, partition))
+        arguments = {"pieces": pieces, "out": merged, "kind": settings["kind"]}
+        tasks.append(Task(f"{partition:06}", merge_step, arguments, inputs, (merged,)))
+    return tasks
+
+
+def _piece_paths(work: Path, number: int, partitions: Sequence[int]) -> Iterator[Path]:
+    """Yields where the rows of file `number` in each partition stand."""
+    folder = work / "pieces" / f"{number:06}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for partition in partitions:
+        yield folder / f"{partition:04}.parquet"
+
+
+def _merged_path(work: Path, partition: int) -> Path:
+    folder = work / "merged"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{partition:04}.parquet"
+
+
+def _recut(
+    tables: "Iterator[pyarrow.Table]", folder: Path, rows_per_shard: int, kind: CorpusKind
+) -> list[Path]:
+    """Cuts tables that follow each other into shards of equal size; there is at least one."""
+    arrow = require("pyarrow", "corpus")
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[Path] = []
+
+    def write(table: "pyarrow.Table") -> None:
+        shards.append(folder / f"part-{len(shards):05}.parquet")
+        write_shard(shards[-1], table.combine_chunks())
+
+    pending = arrow.table({name: arrow.array([], arrow.string()) for name in column_names(kind)})
+    for table in tables:
+        pending = arrow.concat_tables([pending, table])
+        while pending.num_rows >= rows_per_shard:
+            write(pending.slice(0, rows_per_shard))
+            pending = pending.slice(rows_per_shard)
+    if pending.num_rows or not shards:
+        write(pending)
+    return shards
+
+
+def _counting(
+    on_progress: Callable[[str, int, int | None], None], step: str, total: int | None
+) -> Callable[[Result], None]:
+    counts = [0]
+
+    def tell(result: Result) -> None:
+        counts[0] += cast("int", result["num_rows"])
+        on_progress(step, counts[0], total)
+
+    return tell
+
+
+def _load_report(out: Path, settings: dict[str, object]) -> DedupReport | None:
+    """Returns the report of a finished folder; refuses one that was made in another way."""
+    path = out / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    manifest = read_json(path)
+    if {key: manifest.get(key) for key in settings} != settings:
+        raise UsageError(f"{out}: was made of other files or in another way; give another --out")
+    return DedupReport(**cast("dict[str, dict[str, int]]", manifest)["report"])  # type: ignore[arg-type]

@@ -1,0 +1,272 @@
+"""Cleaning whole files: cut into shards, score, decide.
+
+Takes: files of text or pairs and bounds.
+Gives: a folder with shards of the kept rows, scores to decide anew from, and counts by reason.
+Source: docs/cleaning.md.
+
+    OUT/shards/NAME/part-00000.parquet   the rows of the file NAME as they came
+    OUT/scores/NAME/...                  normalised, with a column for each score
+    OUT/kept/NAME/...                    the rows that the bounds keep
+    OUT/rejects/NAME/...                 the others with a reason, if asked for
+    OUT/manifest.json                    what was done to what, and the counts
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from labse import __version__
+from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
+from labse.cleaning.steps import cut_step, decide_step, score_step
+from labse.corpus.inputs import hash_files
+from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
+from labse.errors import LabseError, UsageError
+from labse.files import MANIFEST_NAME, format_suffix, read_json, sha256_file, write_json
+
+__all__ = ["CleaningReport", "OnProgress", "clean_files", "decide_files", "load_cleaning_report"]
+
+OnProgress = Callable[[str, int, int | None], None]  # Step, rows done, rows in all if known.
+_Counts = dict[str, dict[str, dict[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningReport:
+    """What became of the rows.
+
+    Attributes:
+        kind: what the rows are.
+        bounds: the bounds that decided.
+        counts: rows by source (name of the file), language and reason; `kept` among the reasons.
+    """
+
+    kind: CorpusKind
+    bounds: Mapping[str, object]
+    counts: _Counts
+
+    def total(self) -> Counter[str]:
+        """Returns rows by reason."""
+        return sum(
+            (Counter(r) for langs in self.counts.values() for r in langs.values()), Counter()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Adds the rows of results up."""
+
+    step: str
+    tell: OnProgress
+    num_rows: int | None
+    done: list[int] = field(default_factory=lambda: [0])
+
+    def add(self, result: Result) -> None:
+        self.done[0] += cast("int", result["num_rows"])
+        self.tell(self.step, self.done[0], self.num_rows)
+
+
+def clean_files(
+    files: Sequence[str | Path],
+    out: Path,
+    *,
+    bounds: TextBounds,
+    lang: str | None = None,
+    identify: bool = True,
+    quality: Path | None = None,
+    rejects: bool = False,
+    workers: int = 1,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    on_progress: OnProgress = lambda *_: None,
+) -> CleaningReport:
+    """Cuts, scores and decides; a run that was killed goes on, to the same bytes.
+
+    Args:
+        files: text, tables, or folders of shards.
+        out: the folder to make; the caller sees to it that no other process works there.
+        bounds: `PairBounds` if the files hold pairs.
+        lang: the language of text files and of tables without the column `lang`.
+        identify: whether to identify languages.
+        quality: the folder of a quality model; None: no such score.
+        rejects: whether to write the dropped rows too.
+        workers: processes.
+        rows_per_shard: at most.
+        on_progress: told of rows done.
+
+    Raises:
+        LabseError: broken data.
+        UsageError: an option that does not fit the files or what stands in `out`.
+        ResourceError: `out` cannot be written, or a package is missing.
+    """
+    kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
+    paths = expand_folders(files)
+    hashes = hash_files(paths)
+    names = _name_sources(paths)
+    remove_leftovers(out)
+    model = None if quality is None else sha256_file(quality / MANIFEST_NAME)
+    settings: dict[str, object] = {
+        "kind": kind,
+        "lang": lang,
+        "identify": identify,
+        "quality": model,
+    }
+    settings |= {"inputs": hashes, "rows_per_shard": rows_per_shard}
+    _check_settings(out, settings)
+
+    tasks = _cut_tasks(out, names, settings)
+    progress = _Progress("cut", on_progress, None)
+    cut = run_tasks(tasks, out / ".done" / "cut", workers=workers, on_result=progress.add)
+    tasks = _score_tasks(out, names, settings, cut, quality)
+    progress = _Progress("score", on_progress, sum(cast("int", r["num_rows"]) for r in cut))
+    scored = run_tasks(tasks, out / ".done" / "score", workers=workers, on_result=progress.add)
+    shards = ("/".join(task.name.rsplit(":", 1)) for task in tasks)
+    sums = {shard: r["sha256"] for shard, r in zip(shards, scored, strict=True)}
+    (out / "scores").mkdir(exist_ok=True)
+    write_json(out / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
+    return decide_files(
+        out, bounds=bounds, rejects=rejects, workers=workers, on_progress=on_progress
+    )
+
+
+def decide_files(
+    out: Path,
+    *,
+    bounds: TextBounds,
+    rejects: bool = False,
+    workers: int = 1,
+    on_progress: OnProgress = lambda *_: None,
+) -> CleaningReport:
+    """Decides, from the scores that stand in a folder of `clean_files`, what is kept.
+
+    Raises:
+        LabseError: `out` has no scores.
+        UsageError: bounds of pairs for text, or the other way round.
+        ResourceError: `out` cannot be written.
+    """
+    listing = out / "scores" / MANIFEST_NAME
+    if not listing.is_file():
+        raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
+    found = read_json(listing)
+    kind = cast("CorpusKind", found["kind"])
+    if (kind == "pairs") != isinstance(bounds, PairBounds):
+        raise UsageError(f"{out} has scores of {kind}; give bounds for {kind}")
+    remove_leftovers(out)
+    if not rejects:
+        shutil.rmtree(out / "rejects", ignore_errors=True)
+    limits = bounds.model_dump(mode="json")
+    sums = cast("dict[str, str]", found["shards"])
+    tasks = []
+    for shard, digest in sums.items():
+        name, part = shard.split("/")
+        kept = str(_made(out, "kept", name, part))
+        dropped = str(_made(out, "rejects", name, part)) if rejects else None
+        arguments: dict[str, object] = {"kind": kind, "bounds": limits}
+        arguments |= {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
+        outputs = (kept, dropped) if dropped else (kept,)
+        tasks.append(Task(f"{name}.{part}", decide_step, arguments, digest, outputs))
+    progress = _Progress("decide", on_progress, None)
+    results = run_tasks(tasks, out / ".done" / "decide", workers=workers, on_result=progress.add)
+    report = CleaningReport(kind, limits, _merge(sums, results))
+    manifest = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
+    write_json(out / MANIFEST_NAME, manifest | {"bounds": limits, "counts": report.counts})
+    return report
+
+
+def load_cleaning_report(out: Path) -> CleaningReport:
+    """Reads what `clean_files` counted.
+
+    Raises:
+        LabseError: no such folder.
+    """
+    manifest = read_json(out / MANIFEST_NAME)
+    if not {"kind", "bounds", "counts"} <= manifest.keys():
+        raise LabseError(f"{out}: not a finished folder of labse corpus clean")
+    kind = cast("CorpusKind", manifest["kind"])
+    bounds = cast("dict[str, object]", manifest["bounds"])
+    return CleaningReport(kind, bounds, cast("_Counts", manifest["counts"]))
+
+
+def _name_sources(paths: Sequence[str]) -> dict[str, str]:
+    """Names each file by its stem, with that of its folder in front where two are alike."""
+    stems = {path: Path(path).name.removesuffix("".join(_suffixes(path))) for path in paths}
+    seen = Counter(stems.values())
+    names: dict[str, str] = {}
+    for path, stem in stems.items():
+        name = stem if seen[stem] == 1 else f"{Path(path).absolute().parent.name}_{stem}"
+        if name in names:
+            raise UsageError(f"{names[name]} and {path} would both be {name}; rename one")
+        names[name] = path
+    return dict(sorted(names.items()))
+
+
+def _suffixes(path: str) -> list[str]:
+    compression = [s for s in (Path(path).suffix,) if s in (".gz", ".zst", ".bz2")]
+    return [format_suffix(path), *compression]
+
+
+def _check_settings(out: Path, settings: Mapping[str, object]) -> None:
+    """Refuses a folder that was made of other files or in another way; else writes the manifest."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / MANIFEST_NAME
+    begun = any(p.is_file() for p in out.glob("*/**/*"))  # else a first try stopped at its input
+    manifest = read_json(path) if begun and path.is_file() else {}
+    told = {key: manifest.get(key) for key in settings}
+    if manifest and told != settings:
+        changed = ", ".join(key for key in settings if told[key] != settings[key])
+        raise UsageError(f"{out}: was made with other {changed}; give another --out, or remove it")
+    if not manifest:
+        write_json(path, {"labse_version": __version__, **settings})
+
+
+def _cut_tasks(out: Path, names: Mapping[str, str], settings: Mapping[str, object]) -> list[Task]:
+    hashes = cast("dict[str, str]", settings["inputs"])
+    shared = {key: settings[key] for key in ("kind", "lang", "rows_per_shard")}
+    return [
+        Task(
+            name,
+            cut_step,
+            {"path": path, "folder": str(out / "shards" / name), "origin": hashes[path], **shared},
+        )
+        for name, path in names.items()
+    ]
+
+
+def _score_tasks(
+    out: Path,
+    names: Mapping[str, str],
+    settings: Mapping[str, object],
+    cut: Sequence[Result],
+    quality: Path | None,
+) -> list[Task]:
+    """Returns a task for each shard that was cut, named `NAME:part-00000.parquet`."""
+    hashes = cast("dict[str, str]", settings["inputs"])
+    shared = {"kind": settings["kind"], "identify": settings["identify"]}
+    shared["quality"] = None if quality is None else str(quality)
+    tasks = []
+    for (name, path), result in zip(names.items(), cut, strict=True):
+        told = [hashes[path], *(settings[key] for key in ("lang", "quality", "rows_per_shard"))]
+        for number in range(cast("int", result["num_shards"])):
+            part = f"part-{number:05}.parquet"
+            scores = str(_made(out, "scores", name, part))
+            arguments = {"shard": str(out / "shards" / name / part), "out": scores, **shared}
+            tasks.append(Task(f"{name}:{part}", score_step, arguments, str(told), (scores,)))
+    return tasks
+
+
+def _made(out: Path, step: str, name: str, part: str) -> Path:
+    folder = out / step / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / part
+
+
+def _merge(shards: Mapping[str, str], results: Sequence[Result]) -> _Counts:
+    counts: _Counts = {}
+    for shard, result in zip(shards, results, strict=True):
+        source = counts.setdefault(shard.partition("/")[0], {})
+        for lang, reasons in cast("dict[str, dict[str, int]]", result["counts"]).items():
+            merged = Counter(source.get(lang, {})) + Counter(reasons)
+            order = sorted(merged, key=lambda reason: (reason != KEPT, reason))
+            source[lang] = {reason: merged[reason] for reason in order}
+    return {name: dict(sorted(langs.items())) for name, langs in counts.items()}

@@ -1,0 +1,110 @@
+"""The quality model: how probable it is that a text is clean prose.
+
+Takes: texts. Gives: a calibrated probability each, from a folder of safetensors and JSON.
+Source: the paper's classifier is Google's own; this one is logistic regression over hashed n-grams,
+trained by `quality_training`. The probability holds where good and bad are equally frequent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from labse.cleaning.normalize import normalize_text
+from labse.cleaning.quality_features import BUCKET_BITS, iter_buckets
+from labse.errors import LabseError
+from labse.files import MANIFEST_NAME, read_json, sha256_file, write_atomic, write_json
+
+__all__ = ["QualityModel", "load_quality_model", "save_quality_model"]
+
+_WEIGHTS_NAME = "quality.safetensors"
+_FORMAT = "labse-quality-1"
+_BLOCK_TEXTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class QualityModel:
+    """Logistic regression and its calibration.
+
+    Attributes:
+        weights: (2^18,) float32, of each bucket.
+        calibration: (2,) float64 scale and offset (Platt 1999).
+    """
+
+    weights: NDArray[np.float32]
+    calibration: NDArray[np.float64]
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns (N,) probabilities from 0 (noise) to 1 (clean prose); NaN for an empty text."""
+        scale, offset = self.calibration
+        margins = self.measure([normalize_text(text).text for text in texts])
+        probs: NDArray[np.float32] = (1 / (1 + np.exp(-(scale * margins + offset)))).astype(
+            np.float32
+        )
+        return probs
+
+    def measure(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Returns (N,) sums of the weights of normalised texts over the root of their number."""
+        margins = np.full(len(texts), np.nan)
+        for start in range(0, len(texts), _BLOCK_TEXTS):
+            block = texts[start : start + _BLOCK_TEXTS]
+            sums, totals = np.zeros(len(block)), np.zeros(len(block))
+            for found in iter_buckets(block):
+                edges = np.concatenate(([0], np.cumsum(found.counts)))
+                running = np.concatenate(
+                    ([0.0], np.cumsum(self.weights[found.buckets], dtype=float))
+                )
+                sums += running[edges[1:]] - running[edges[:-1]]
+                totals += found.counts
+            has_text = totals > 2  # Both ends of an empty text are a 2-gram.
+            np.divide(
+                sums, np.sqrt(totals), out=margins[start : start + len(block)], where=has_text
+            )
+        return margins
+
+
+def save_quality_model(folder: Path, model: QualityModel, manifest: dict[str, object]) -> None:
+    """Writes the model, then its manifest.
+
+    Raises:
+        ResourceError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _WEIGHTS_NAME
+    with write_atomic(path) as stream:
+        stream.write(save({"weights": model.weights, "calibration": model.calibration}))
+    described = {"format": _FORMAT, "bucket_bits": BUCKET_BITS, "sha256": sha256_file(path)}
+    write_json(folder / MANIFEST_NAME, described | manifest)
+
+
+@lru_cache(maxsize=2)
+def load_quality_model(folder: str | Path) -> QualityModel:
+    """Loads and checks a folder that `labse corpus quality train` made.
+
+    Raises:
+        LabseError: it is no such folder, or it is damaged.
+    """
+    folder = Path(folder)
+    manifest = read_json(folder / MANIFEST_NAME)
+    path = folder / _WEIGHTS_NAME
+    if (manifest.get("format"), manifest.get("bucket_bits")) != (_FORMAT, BUCKET_BITS):
+        raise LabseError(f"{folder}: not a quality model; make one with labse corpus quality train")
+    if manifest.get("sha256") != sha256_file(path):
+        raise LabseError(f"{path}: not the file that {MANIFEST_NAME} names; train it again")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LabseError(f"{path}: cannot be read ({error}); train it again") from None
+    weights, calibration = tensors.get("weights"), tensors.get("calibration")
+    if weights is None or calibration is None:
+        raise LabseError(f"{path}: weights or calibration is missing; train it again")
+    if weights.shape != (1 << BUCKET_BITS,) or calibration.shape != (2,):
+        raise LabseError(f"{path}: tensors of a wrong shape; train it again")
+    if not (np.isfinite(weights).all() and np.isfinite(calibration).all()):
+        raise LabseError(f"{path}: a weight is not finite; train it again")
+    return QualityModel(weights, calibration)

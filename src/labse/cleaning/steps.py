@@ -1,0 +1,157 @@
+"""The steps of cleaning, each a plain function from a shard to a shard.
+
+Takes: paths of shards and plain arguments. Gives: files, and a summary that JSON can hold.
+Source: docs/design.md: whatever runs them, the bytes are the same.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.cleaning.bounds import KEPT, PairBounds, TextBounds, find_reasons
+from labse.cleaning.quality import load_quality_model
+from labse.cleaning.scores import length_ratio, number_mismatch, overlap
+from labse.cleaning.text_scores import score_texts
+from labse.config import parse_config
+from labse.corpus.records import UNKNOWN_LANG
+from labse.corpus.shards import CorpusKind, column_names, cut_shards, read_shard, write_shard
+from labse.files import sha256_file
+from labse.runtime import require
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["cut_step", "decide_step", "score_step"]
+
+_SIDES = ("source", "target")
+_Columns = dict[str, "Sequence[object]"]
+
+
+def cut_step(
+    path: str, folder: str, *, origin: str, kind: CorpusKind, lang: str | None, rows_per_shard: int
+) -> dict[str, object]:
+    """Cuts a file into shards, see `cut_shards`; tells their number and that of the rows."""
+    cursor = cut_shards(
+        path, Path(folder), origin=origin, kind=kind, lang=lang, rows_per_shard=rows_per_shard
+    )
+    return {"num_shards": cursor.num_shards, "num_rows": cursor.num_rows}
+
+
+def score_step(
+    shard: str, out: str, *, kind: CorpusKind, identify: bool, quality: str | None
+) -> dict[str, object]:
+    """Writes the normalised rows of a shard with a column for each score.
+
+    A text of the unknown language `und` gets the language that was identified.
+
+    Args:
+        shard: of the columns of `kind`.
+        out: the shard to write.
+        kind: what the rows are.
+        identify: whether to identify languages.
+        quality: the folder of a quality model, None for no such column.
+
+    Raises:
+        LabseError: a broken shard or model.
+        ResourceError: `out` cannot be written, or a package is missing.
+    """
+    table = read_shard(shard)
+    columns = {name: table.column(name).to_pylist() for name in column_names(kind)}
+    if kind == "mono":
+        scored = _score_side(columns, "", identify, quality)
+    else:
+        scored = {}
+        for side in _SIDES:
+            scored |= _score_side(columns, f"{side}_", identify, quality)
+        scored |= _score_pairs(
+            cast("list[str]", scored["source"]), cast("list[str]", scored["target"])
+        )
+    write_shard(Path(out), scored)
+    return {"num_rows": table.num_rows, "sha256": sha256_file(out)}
+
+
+def decide_step(
+    scored: str, kept: str, rejects: str | None, *, kind: CorpusKind, bounds: Mapping[str, object]
+) -> dict[str, object]:
+    """Writes the rows that the bounds keep, and counts rows by language and reason.
+
+    Args:
+        scored: a shard of `score_step`.
+        kept: the shard to write; there even if no row is kept.
+        rejects: the shard of dropped rows with their reason and scores, None for none.
+        kind: what the rows are.
+        bounds: of `TextBounds` or `PairBounds`.
+
+    Raises:
+        LabseError: a broken shard.
+        ResourceError: a file cannot be written.
+    """
+    table = read_shard(scored)
+    names = column_names(kind)
+    limits = parse_config(PairBounds if kind == "pairs" else TextBounds, bounds, where="bounds")
+    scores = {
+        name: table.column(name).to_numpy()
+        for name in table.column_names
+        if str(table.schema.field(name).type) == "float"
+    }
+    reasons = find_reasons(scores, limits)
+    is_kept = reasons == KEPT
+    write_shard(Path(kept), table.select(list(names)).filter(_mask(is_kept)))
+    if rejects is not None:
+        arrow = require("pyarrow", "corpus")
+        dropped = arrow.array(reasons[~is_kept].tolist(), arrow.string())
+        write_shard(Path(rejects), table.filter(_mask(~is_kept)).add_column(0, "reason", dropped))
+    counts = Counter(zip(_row_langs(table, kind), reasons.tolist(), strict=True))
+    nested: dict[str, dict[str, int]] = {}
+    for (lang, reason_name), count in sorted(counts.items()):
+        nested.setdefault(lang, {})[reason_name] = count
+    return {"num_rows": table.num_rows, "counts": nested}
+
+
+def _score_side(
+    columns: Mapping[str, list[str]], prefix: str, identify: bool, quality: str | None
+) -> _Columns:
+    """Scores one column of texts; `prefix` is that of its side, with an underscore."""
+    text_name, lang_name = prefix.removesuffix("_") or "text", f"{prefix}lang"
+    langs = columns[lang_name]
+    result = score_texts(columns[text_name], langs, identify=identify)
+    if quality is not None:
+        result.scores["quality_prob"] = load_quality_model(quality).score(result.texts)
+    named = zip(langs, result.identified_langs, strict=True)
+    langs = [guess if lang == UNKNOWN_LANG else lang for lang, guess in named]
+    return {
+        lang_name: langs,
+        text_name: result.texts,
+        f"{prefix}identified_lang": result.identified_langs,
+        **{f"{prefix}{name}": cast("Sequence[object]", v) for name, v in result.scores.items()},
+    }
+
+
+def _score_pairs(sources: Sequence[str], targets: Sequence[str]) -> _Columns:
+    checks = {
+        "length_ratio": length_ratio,
+        "overlap": overlap,
+        "number_mismatch": number_mismatch,
+    }
+    scores: _Columns = {}
+    for name, check in checks.items():
+        values = map(check, sources, targets)
+        scores[name] = cast("Sequence[object]", np.fromiter(values, np.float32, len(sources)))
+    return scores
+
+
+def _mask(is_chosen: NDArray[np.bool_]) -> "pyarrow.Array":
+    arrow = require("pyarrow", "corpus")
+    return arrow.array(is_chosen, arrow.bool_())
+
+
+def _row_langs(table: "pyarrow.Table", kind: CorpusKind) -> list[str]:
+    """Returns the language of each row, `eng-deu` for a pair."""
+    if kind == "mono":
+        return cast("list[str]", table.column("lang").to_pylist())
+    sides = (table.column(f"{side}_lang").to_pylist() for side in _SIDES)
+    return [f"{source}-{target}" for source, target in zip(*sides, strict=True)]

@@ -1,0 +1,218 @@
+"""The commands `labse corpus clean` and `labse corpus decide`."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labse.cli.console import print_json, print_table, progress, say
+from labse.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from labse.cleaning.bounds import TextBounds
+    from labse.cleaning.pipeline import CleaningReport, OnProgress
+
+__all__ = ["clean", "decide", "show_steps"]
+
+_MAX_LANGS = 30  # In the table; --json has all.
+
+PairsOption = Annotated[
+    bool,
+    typer.Option(
+        "--pairs/--mono",
+        help="Rows are pairs (source, target, source_lang, target_lang; or lang, english, text), "
+        "or single texts.",
+    ),
+]
+BoundsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file of bounds, such as min_characters = 10; the others keep their defaults.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set one bound, over the file: --set max_overlap=0.9; may be repeated.",
+        show_default=False,
+    ),
+]
+RejectsOption = Annotated[
+    bool, typer.Option("--rejects", help="Write the dropped rows too, with reason and scores.")
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes; the bytes do not differ.")]
+
+
+def clean(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES",
+            help="Text, a sentence a line (with --lang), tables (.tsv, .jsonl, .parquet) with text "
+            "and lang, or pairs (--pairs); .gz and .zst too; or folders of shards.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
+    pairs: PairsOption = False,
+    lang: Annotated[
+        str | None,
+        typer.Option(help="Language of text, and of tables without lang, such as de."),
+    ] = None,
+    bounds: BoundsOption = None,
+    set_: SetOption = None,
+    language_id: Annotated[
+        bool,
+        typer.Option(
+            "--language-id/--no-language-id",
+            help="Identify languages: three quarters of the time; needs the extra corpus.",
+        ),
+    ] = True,
+    quality: Annotated[
+        Path | None,
+        typer.Option(
+            help="Quality model, for the score quality_prob and the bound min_quality_prob.",
+            show_default=False,
+        ),
+    ] = None,
+    rejects: RejectsOption = False,
+    workers: WorkersOption = 1,
+    rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows of a shard.")] = 50_000,
+    json: JsonOption = False,
+) -> None:
+    """Score every row, then keep those within the bounds; each drop has a reason and is counted.
+
+    OUT/kept has the rows, OUT/scores all scores, OUT/manifest.json the counts. A killed run goes on
+    when the command is given again, to the same bytes. The file's name is the source in the counts.
+
+    [bold]Examples[/bold]
+
+    labse corpus clean news.de.txt.zst --lang de --out clean --rejects
+
+    labse corpus clean pairs.parquet --pairs --out clean --workers 8 --set max_length_ratio=2.5
+    """
+    from labse.cleaning.pipeline import clean_files
+    from labse.corpus.languages import canonical_tag
+
+    limits = _load_bounds(pairs, bounds, set_)
+    with show_steps(out) as on_progress:
+        report = clean_files(
+            files,
+            out,
+            bounds=limits,
+            lang=None if lang is None else canonical_tag(lang),
+            identify=language_id,
+            quality=quality,
+            rejects=rejects,
+            workers=workers,
+            rows_per_shard=rows_per_shard,
+            on_progress=on_progress,
+        )
+    _print_report(out, report, json)
+
+
+def decide(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder that labse corpus clean made.", show_default=False),
+    ],
+    pairs: PairsOption = False,
+    bounds: BoundsOption = None,
+    set_: SetOption = None,
+    rejects: RejectsOption = False,
+    workers: WorkersOption = 1,
+    json: JsonOption = False,
+) -> None:
+    """Decide anew, with other bounds, from the scores that stand in a folder.
+
+    Replaces FOLDER/kept, FOLDER/rejects and the counts; nothing is scored again.
+
+    [bold]Examples[/bold]
+
+    labse corpus decide clean --set min_characters=20 --rejects
+
+    labse corpus decide clean --pairs --bounds strict.toml --json
+    """
+    from labse.cleaning.pipeline import decide_files
+
+    limits = _load_bounds(pairs, bounds, set_)
+    with show_steps(folder, must_exist=True) as on_progress:
+        report = decide_files(
+            folder, bounds=limits, rejects=rejects, workers=workers, on_progress=on_progress
+        )
+    _print_report(folder, report, json)
+
+
+@contextlib.contextmanager
+def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]":
+    """Takes the folder for this process and draws a bar for each step.
+
+    Raises:
+        LabseError: `must_exist`, and there is no such folder.
+        ResourceError: the folder cannot be made.
+        UsageError: another process is at work there.
+    """
+    from labse.errors import LabseError, ResourceError
+    from labse.training.claim import claim_folder
+
+    if must_exist and not out.is_dir():
+        raise LabseError(f"{out}: no such folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{out}: cannot be made: {error.strerror}") from None
+    with claim_folder(out), contextlib.ExitStack() as stack:
+        steps: list[str] = []
+        updates = []
+
+        def tell(step: str, num_rows: int, total: int | None) -> None:
+            if [step] != steps[-1:]:
+                stack.close()
+                steps.append(step)
+                updates.append(stack.enter_context(progress(step, total, unit="rows")))
+                updates[-1](0)
+            updates[-1](num_rows)
+
+        yield tell
+
+
+def _load_bounds(pairs: bool, path: Path | None, overrides: list[str] | None) -> "TextBounds":
+    from labse.cleaning.bounds import PairBounds, TextBounds
+    from labse.config import load_config
+
+    bounds_type = PairBounds if pairs else TextBounds
+    return load_config(bounds_type, path, overrides or ())
+
+
+def _print_report(out: Path, report: "CleaningReport", json: bool) -> None:
+    if json:
+        print_json({"out": str(out), "counts": report.counts})
+        return
+    from rich.table import Table
+
+    table = Table("source", "language", "rows", "kept %", "dropped, by reason")
+    table.columns[2].justify = table.columns[3].justify = "right"
+    rows = [
+        (sum(reasons.values()), source, lang, reasons)
+        for source, langs in report.counts.items()
+        for lang, reasons in langs.items()
+    ]
+    rows.sort(key=lambda row: (-row[0], row[1], row[2]))
+    for num_rows, source, lang, reasons in rows[:_MAX_LANGS]:
+        table.add_row(source, lang, f"{num_rows:,}", *_describe(reasons, num_rows))
+    totals = report.total()
+    table.add_row("all", "", f"{totals.total():,}", *_describe(totals, totals.total()))
+    print_table(table)
+    if len(rows) > _MAX_LANGS:
+        say(f"{len(rows) - _MAX_LANGS} smaller rows are left out; {out}/manifest.json has all")
+
+
+def _describe(reasons: "dict[str, int]", num_rows: int) -> tuple[str, str]:
+    dropped = sorted(((-n, reason) for reason, n in reasons.items() if reason != "kept"))
+    told = ", ".join(f"{reason} {-number:,}" for number, reason in dropped)
+    return f"{100 * reasons.get('kept', 0) / max(num_rows, 1):.1f}", told

@@ -1,0 +1,76 @@
+"""The command `labse corpus dedup`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labse.cli.console import print_json, say
+from labse.cli.corpus_clean import PairsOption, WorkersOption, show_steps
+from labse.cli.options import JsonOption
+
+__all__ = ["dedup"]
+
+
+def dedup(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES",
+            help="Text (with --lang), tables, or folders of shards such as clean/kept.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
+    pairs: PairsOption = False,
+    lang: Annotated[
+        str | None,
+        typer.Option(help="Language of text, and of tables without lang, such as de."),
+    ] = None,
+    near: Annotated[
+        float | None,
+        typer.Option(
+            min=0.7,
+            max=1,
+            help="Drop near copies too: rows of one language whose 5-grams of characters have this "
+            "Jaccard similarity or more, 0.8 for example; of pairs, both sides.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: WorkersOption = 1,
+    rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows of a shard.")] = 50_000,
+    json: JsonOption = False,
+) -> None:
+    """Keep each row once, across all files.
+
+    Rows come out sorted by a hash of their content, so the result depends on the set of rows alone:
+    neither the order of the files nor that in them counts. Of near copies the longest stays.
+
+    [bold]Examples[/bold]
+
+    labse corpus dedup clean/kept --out unique
+
+    labse corpus dedup a.parquet b.parquet --pairs --near 0.8 --out unique --workers 8
+    """
+    from labse.cleaning.dedup import dedup_files
+    from labse.corpus.languages import canonical_tag
+
+    with show_steps(out) as on_progress:
+        report = dedup_files(
+            files,
+            out,
+            kind="pairs" if pairs else "mono",
+            lang=None if lang is None else canonical_tag(lang),
+            min_similarity=near,
+            workers=workers,
+            rows_per_shard=rows_per_shard,
+            on_progress=on_progress,
+        )
+    if json:
+        print_json({"out": str(out), **asdict(report)})
+    else:
+        say(
+            f"{out}: {sum(report.kept.values()):,} of {report.num_rows:,} rows; "
+            f"{report.num_exact:,} copies and {report.num_near:,} near copies dropped"
+        )

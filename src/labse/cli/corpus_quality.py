@@ -1,0 +1,135 @@
+"""The commands `labse corpus quality train` and `labse corpus quality apply`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labse.cli.console import check_out, print_json, print_lines, print_table, say
+from labse.cli.corpus_clean import show_steps
+from labse.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labse.cleaning.quality_training import QualityReport
+
+__all__ = ["app"]
+
+app = typer.Typer(help="A model that tells clean prose from noise: train it, apply it.")
+
+LangOption = Annotated[
+    str | None,
+    typer.Option(help="Language of text files, for the report; without it, und."),
+]
+_MAX_LANGS = 30  # In the table; --json and the manifest have all.
+
+
+@app.command()
+def train(
+    good: Annotated[
+        list[Path],
+        typer.Option(
+            help="Clean text, a sentence a line; a table with text; a folder of shards. May be "
+            "repeated.",
+            show_default=False,
+        ),
+    ],
+    bad: Annotated[
+        list[Path], typer.Option(help="Noise, in the same formats.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    lang: LangOption = None,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Rows of each class, chosen by a hash of their text.")
+    ] = 100_000,
+    json: JsonOption = False,
+) -> None:
+    """Train a quality model: logistic regression over hashed n-grams of characters and words.
+
+    A tenth of the rows is held out for the report, a tenth calibrates the probability.
+
+    [bold]Examples[/bold]
+
+    labse corpus quality train --good wikipedia.de.txt --bad menus.txt --bad ads.txt --out quality
+
+    labse corpus clean web.jsonl --quality quality --set min_quality_prob=0.5 --out clean
+    """
+    from labse.cleaning.quality_training import train_quality
+    from labse.corpus.languages import canonical_tag
+    from labse.files import MANIFEST_NAME
+
+    tag = None if lang is None else canonical_tag(lang)
+    with show_steps(out):
+        check_out(out / MANIFEST_NAME)
+        report = train_quality(good, bad, out, lang=tag, max_rows=max_rows)
+    if json:
+        print_json({"out": str(out), **asdict(report)})
+    else:
+        _print_report(out, report)
+
+
+@app.command()
+def apply(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.", show_default=False)],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Text or tables with text; - is standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, in place of standard output.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the probability that each row is clean prose, a tab, and its text.
+
+    Nothing is left out; an empty row has nan.
+
+    [bold]Examples[/bold]
+
+    labse corpus quality apply quality web.txt | sort -gr | head
+    """
+    from labse.cleaning.quality import load_quality_model
+    from labse.corpus.shards import expand_folders
+
+    check_out(out)
+    load_quality_model(model)
+    print_lines(_score(model, expand_folders(files)), out)
+
+
+def _score(model_folder: Path, files: list[str]) -> "Iterator[str]":
+    from itertools import islice
+
+    from labse.cleaning.quality import load_quality_model
+    from labse.corpus.records import UNKNOWN_LANG
+    from labse.corpus.shards import iter_sentences
+
+    model = load_quality_model(model_folder)
+    for file in files:
+        sentences = iter_sentences(file, None, default_lang=UNKNOWN_LANG)
+        while block := [sentence.text for sentence in islice(sentences, 4096)]:
+            for prob, text in zip(model.score(block).tolist(), block, strict=True):
+                yield f"{prob:.4f}\t{text}"
+
+
+def _print_report(out: Path, report: "QualityReport") -> None:
+    from rich.table import Table
+
+    table = Table("language", "good", "bad", "precision", "recall", "bad found")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    languages = sorted(report.languages[1:], key=lambda one: -(one.num_good + one.num_bad))
+    for one in [report.languages[0], *languages[:_MAX_LANGS]]:
+        rates = (one.precision, one.recall, one.bad_recall)
+        shown = ["" if rate is None else f"{100 * rate:.1f}" for rate in rates]
+        table.add_row(one.lang, f"{one.num_good:,}", f"{one.num_bad:,}", *shown)
+    print_table(table)
+    say(
+        f"{out}: held-out rows; ROC AUC {report.roc_auc:.4f}, "
+        f"calibration error {report.calibration_error:.4f}"
+    )

@@ -1,0 +1,315 @@
+"""The commands `labse corpus extract | split | convert | stats`."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from labse.cli.console import check_out, print_json, print_lines, progress, say
+from labse.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from labse.corpus.records import TextRecord
+    from labse.corpus.writers import Written
+
+__all__ = ["convert", "extract", "split", "stats"]
+
+T = TypeVar("T")
+_STEP_ROWS = 1_000
+
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES",
+        help="WET or WARC (.wet, .warc), a dump of Wikipedia (.xml), text, or tables with the "
+        "column text (.tsv, .jsonl, .parquet); .bz2, .gz and .zst too.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    str,
+    typer.Option(
+        help="File to write: .jsonl, .tsv, .parquet or .txt (the text alone); - is standard output."
+    ),
+]
+LayoutOption = Annotated[
+    Literal["jsonl", "tsv", "txt"] | None,
+    typer.Option(
+        "--format",
+        help="Format of standard output (by default jsonl), or of a file of another suffix.",
+        show_default=False,
+    ),
+]
+LangOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Language of all, in place of what the material says of itself.", show_default=False
+    ),
+]
+RawOption = Annotated[
+    Literal["auto", "records", "wet", "warc", "wikipedia"],
+    typer.Option("--from", help="What the files are; auto tells by the suffix."),
+]
+
+
+def extract(
+    files: FilesArgument,
+    out: OutOption = "-",
+    layout: LayoutOption = None,
+    lang: LangOption = None,
+    raw: RawOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Take the text out of web archives and dumps, a paragraph a row.
+
+    A row has text, lang, document (the address or title) and origin (the file); the rows of one
+    document follow each other. What is left out is counted by reason on standard error.
+
+    [bold]Examples[/bold]
+
+    labse corpus extract CC-MAIN-1.warc.wet.gz --out pages.jsonl.zst
+
+    labse corpus extract aawiki-pages-articles.xml.bz2 --out aawiki.parquet
+    """
+    _write(files, out, layout, lang, raw, json, is_split=False)
+
+
+def split(
+    files: FilesArgument,
+    out: OutOption = "-",
+    layout: LayoutOption = None,
+    lang: LangOption = None,
+    raw: RawOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Split paragraphs into sentences, a sentence a row; of raw files too.
+
+    No text is lost: the sentences of a paragraph joined equal it but for white space. How well the
+    boundaries are found in each language stands in docs/corpus.md.
+
+    [bold]Examples[/bold]
+
+    labse corpus split pages.jsonl.zst --out sentences.parquet
+
+    labse corpus split book.txt --lang th --format txt | head
+    """
+    _write(files, out, layout, lang, raw, json, is_split=True)
+
+
+def _write(
+    files: list[str],
+    out: str,
+    layout: Literal["jsonl", "tsv", "txt"] | None,
+    lang: str | None,
+    raw: Literal["auto", "records", "wet", "warc", "wikipedia"],
+    json: bool,
+    *,
+    is_split: bool,
+) -> None:
+    from labse.corpus.languages import canonical_tag
+    from labse.corpus.raw_text import read_raw
+    from labse.corpus.sentence_splitting import split_records
+    from labse.corpus.writers import write_records
+    from labse.errors import UsageError
+
+    if lang is not None:
+        canonical_tag(lang)
+    if json and out == "-":
+        raise UsageError("--json tells of a file on standard output; give --out too")
+    drops: Counter[str] = Counter()
+    langs: Counter[str] = Counter()
+
+    def read() -> Iterator["TextRecord"]:
+        for file in files:
+            records = read_raw(file, lang=lang, raw_format=raw, drops=drops)
+            for record in split_records(records) if is_split else records:
+                langs[record.lang] += 1
+                yield record
+
+    _check_places(files, [out])
+    written = write_records(out, _count(read(), "rows"), layout=_layout(out, layout))
+    _tell(out, written, drops)
+    if json:
+        print_json(
+            {
+                "out": out,
+                "num_rows": written.num_rows,
+                "num_altered": written.num_altered,
+                "langs": dict(langs.most_common()),
+                "drops": dict(drops.most_common()),
+            }
+        )
+
+
+def convert(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Pairs: a .tmx, .tsv, .jsonl or .parquet file, or two aligned text files.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        list[str],
+        typer.Option(
+            help="File to write: .tmx, .tsv, .jsonl or .parquet, .bz2, .gz and .zst too; given "
+            "twice, two aligned text files. - is standard output.",
+            show_default=False,
+        ),
+    ],
+    layout: Annotated[
+        Literal["jsonl", "tsv", "tmx"] | None,
+        typer.Option(
+            "--format",
+            help="Format of standard output, or of a file of another suffix.",
+            show_default=False,
+        ),
+    ] = None,
+    source_lang: Annotated[
+        str | None,
+        typer.Option(help="Language of the source, where no column tells.", show_default=False),
+    ] = None,
+    target_lang: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the target, where no column tells; of a TMX, the only one to take.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write pairs in another format: TMX, TSV, JSONL, Parquet or two aligned text files.
+
+    Columns beside source, target and their languages are left out, and told.
+
+    [bold]Examples[/bold]
+
+    labse corpus convert memory.tmx --out pairs.tsv
+
+    labse corpus convert news.de news.en --source-lang de --target-lang en --out news.tmx.gz
+    """
+    from labse.corpus.pair_files import iter_pairs
+    from labse.corpus.writers import write_moses, write_pairs
+    from labse.errors import UsageError
+
+    if len(out) > 2:
+        raise UsageError("give --out once, or twice for two aligned text files")
+    if json and "-" in out:
+        raise UsageError("--json tells of a file on standard output; give --out another name")
+    _check_places(files, out)
+    drops: Counter[str] = Counter()
+    pairs = _count(
+        iter_pairs(files, source_lang=source_lang, target_lang=target_lang, drops=drops, tell=say),
+        "pairs",
+    )
+    if len(out) == 2:
+        if layout is not None:
+            raise UsageError("two aligned text files have no other format; leave out --format")
+        written = write_moses(out[0], out[1], pairs)
+    else:
+        written = write_pairs(out[0], pairs, layout=layout)
+    _tell(" ".join(out), written, drops)
+    if json:
+        print_json(
+            {"out": out, "num_rows": written.num_rows, "num_altered": written.num_altered}
+            | {"drops": dict(drops.most_common())}
+        )
+
+
+def stats(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Sentences (text, or tables with the column text) and pairs (.tmx, or tables with "
+            "source and target, or english and text).",
+            show_default=False,
+        ),
+    ],
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of sentences that do not say theirs; text is und without it.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to draw, .png: sentences and pairs by language, lengths, scripts. Needs "
+            "matplotlib: the extra corpus.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Count sentences and pairs by language, their lengths and scripts (the paper's figure 1).
+
+    [bold]Examples[/bold]
+
+    labse corpus stats sentences.parquet pairs.tsv --out corpus.png
+
+    labse corpus stats pairs.parquet --json
+    """
+    from labse.corpus.pair_files import iter_rows
+    from labse.corpus.statistics import count_corpus
+    from labse.corpus.statistics_report import draw_statistics, render_statistics, to_json
+    from labse.files import write_atomic
+    from labse.runtime import require
+
+    check_out(out)
+    if out is not None:  # Told before the counting, not after.
+        require("matplotlib.figure", "corpus")
+    drops: Counter[str] = Counter()
+    statistics = count_corpus(_count(iter_rows(files, lang=lang, drops=drops), "rows"))
+    if json:
+        print_json({**to_json(statistics), "drops": dict(drops)})
+    else:
+        print_lines(render_statistics(statistics), None)
+    if out is not None:
+        with write_atomic(out) as stream:
+            stream.write(draw_statistics(statistics))
+        say(f"{out}")
+    for reason, number in drops.most_common():
+        say(f"left out: {number:,} ({reason})")
+
+
+# ---- what the commands share -----------------------------------------------------------------
+
+
+def _check_places(files: list[str], outs: list[str]) -> None:
+    from labse.errors import UsageError
+
+    places = {os.path.realpath(file) for file in files if file != "-"}
+    for out in outs:
+        if os.path.realpath(out) in places:
+            raise UsageError(f"{out} would be replaced while it is read; give --out another name")
+        check_out(None if out == "-" else Path(out))
+
+
+def _layout(
+    out: str, layout: Literal["jsonl", "tsv", "txt"] | None
+) -> Literal["jsonl", "tsv", "txt"] | None:
+    return layout or ("jsonl" if out == "-" else None)
+
+
+def _count(rows: Iterable[T], label: str) -> Iterator[T]:
+    """Passes rows on while a progress bar counts them."""
+    with progress(label) as update:
+        update(0)
+        for number, row in enumerate(rows, start=1):
+            yield row
+            if number % _STEP_ROWS == 0:
+                update(number)
+
+
+def _tell(out: str, written: "Written", drops: Counter[str]) -> None:
+    if written.num_altered:
+        say(f"{written.num_altered:,} rows hold a character that the format cannot, replaced")
+    for reason, number in drops.most_common():
+        say(f"left out: {number:,} ({reason})")
+    say(f"{out}: {written.num_rows:,} rows")

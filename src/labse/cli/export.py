@@ -1,0 +1,108 @@
+"""The command `labse export`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from labse.cli.console import print_json, say
+from labse.cli.options import JsonOption
+from labse.errors import UsageError
+
+__all__ = ["export"]
+
+
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model folder: ours, of sentence-transformers, of a BERT, or a TensorFlow "
+            "checkpoint.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder to write, or file.onnx.", show_default=False),
+    ],
+    storage: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(
+            help="How the matrices are stored. sentence-transformers reads all but int8 rows."
+        ),
+    ] = "float32",
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text on which the vectors are compared, one sentence a line; without it, 800 "
+            "sentences of 25 languages that come with labse.",
+            show_default=False,
+        ),
+    ] = None,
+    tatoeba: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="LASER's Tatoeba sets, on which P@1 is compared; without it, those sentences.",
+            show_default=False,
+        ),
+    ] = None,
+    min_cosine: Annotated[
+        float, typer.Option(min=0, max=1, help="Least mean cosine of old and new vectors.")
+    ] = 0.999,
+    max_loss: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest fall of P@1; 0.003 is 0.3 points.")
+    ] = 0.003,
+    force: Annotated[bool, typer.Option("--force", help="Write whatever is lost.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write a model anew: smaller, for sentence-transformers, or as ONNX.
+
+    What the new model loses is measured first; past the bounds nothing is written.
+
+    [bold]Examples[/bold]
+
+    labse export runs/tiny/run/model small --storage int8
+
+    labse export LaBSE labse.onnx --tatoeba tatoeba/v1
+    """
+    from labse.encoder.export import export_folder
+    from labse.encoder.onnx_export import export_onnx
+    from labse.encoder.quality import QualityBounds
+    from labse.encoder.sentence_encoder import SentenceEncoder
+    from labse.evaluation.datasets import read_tatoeba
+    from labse.evaluation.tatoeba import evaluate_tatoeba
+    from labse.files import read_lines
+
+    is_onnx = out.suffix == ".onnx"
+    if is_onnx and storage == "float16":
+        raise UsageError("--storage float16: ONNX is written in float32 or int8")
+    sets = None if tatoeba is None else read_tatoeba(tatoeba)
+
+    def measure(encoder: SentenceEncoder) -> float:
+        assert sets is not None
+        length = encoder.max_seq_length
+        return evaluate_tatoeba(encoder, sets, max_seq_length=length).mean.p_at_1
+
+    write = export_onnx if is_onnx else export_folder
+    report = write(
+        model,
+        out,
+        storage=storage,
+        sample=None if sample is None else list(read_lines(sample)),
+        measure=None if sets is None else measure,
+        bounds=None if force else QualityBounds(min_cosine, max_loss),
+    )
+    loss = report.loss
+    where = "Tatoeba" if sets else "the sample"
+    say(
+        f"{loss.num_sentences:,} sentences: mean cosine {loss.mean_cosine:.6f}, least "
+        f"{loss.least_cosine:.6f}; P@1 on {where} {100 * loss.score_before:.2f} % -> "
+        f"{100 * loss.score_after:.2f} %"
+    )
+    say(f"{out}: {report.num_bytes_after:,} bytes, {model} has {report.num_bytes_before:,}")
+    if json:
+        print_json({**asdict(report), "path": str(out)})

@@ -1,0 +1,313 @@
+"""The command `labse filter`."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from labse.cli.console import check_out, progress, say
+from labse.cli.filter_output import FilterReport, ScoredPair, decide, show_report
+from labse.cli.options import (
+    JsonOption,
+    ModelOption,
+    PrecisionOption,
+    RuntimeOption,
+    ThreadsOption,
+)
+from labse.cli.pair_inputs import (
+    MemoryOption,
+    ModelChoice,
+    Side,
+    SourceVectorsOption,
+    TargetVectorsOption,
+    WorkOption,
+    build_key,
+    embed_sides,
+    load_needed_encoder,
+    open_side,
+    parse_bytes,
+    search_sides,
+)
+from labse.errors import LabseError, UsageError
+
+if TYPE_CHECKING:
+    from labse.mining.workplace import EmbeddedSide
+
+__all__ = ["filter"]
+
+_BOUNDS = "Bounds, inclusive"
+_OUTPUT = "Output"
+_CHUNK = 8192
+
+_Bound = typer.Option(rich_help_panel=_BOUNDS, show_default=False)
+
+
+def filter(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Text, one sentence a line; or with no TARGET a .tsv, .jsonl or .parquet with the "
+            "columns source and target.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TARGET]", help="The translations, line by line.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Kept pairs: .tsv, .jsonl, .parquet or .tmx.",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            help="The others as JSON lines, with line number and reasons.",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="All scores as JSON lines, one for each input line, as OpusFilter's.",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    from_scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Decide by the scores of an earlier run; no model is needed.", show_default=False
+        ),
+    ] = None,
+    min_cosine: Annotated[float | None, _Bound] = None,
+    min_margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Asks for the margin score, which needs a search.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    max_length_ratio: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Characters of the longer text for one of the shorter.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    max_copy_ratio: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Share of words that stand on both sides; 1 is a copy.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    min_langid: Annotated[
+        float | None,
+        typer.Option(
+            help="1: both sides are in their language for sure; 0.5: neither is in another. Needs "
+            "--source-lang and --target-lang.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    same_numbers: Annotated[
+        bool,
+        typer.Option(
+            "--same-numbers",
+            help="Drop pairs of which a side has another number.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = False,
+    same_names: Annotated[
+        bool,
+        typer.Option(
+            "--same-names",
+            help="Drop pairs of which both sides name something else; Latin script only. Words "
+            "with a capital count as names: of good pairs of German or of interface text it drops "
+            "up to a quarter.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = False,
+    margin: Annotated[
+        Literal["ratio", "distance", "absolute"], typer.Option(help="Of the margin score.")
+    ] = "ratio",
+    k: Annotated[int, typer.Option("--k", min=1, help="Neighbours that make the margin.")] = 4,
+    source_lang: Annotated[
+        str | None, typer.Option(help="Language of the source.", show_default=False)
+    ] = None,
+    target_lang: Annotated[
+        str | None, typer.Option(help="Language of the target.", show_default=False)
+    ] = None,
+    model: ModelOption = None,
+    source_vectors: SourceVectorsOption = None,
+    target_vectors: TargetVectorsOption = None,
+    work: WorkOption = None,
+    memory: MemoryOption = "1GB",
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Drop the pairs of a parallel corpus that are no translations, and tell which bound dropped.
+
+    All pairs are scored first, then the bounds decide: with --scores and --from-scores other bounds
+    need no other scores. A pair with a blank side is always dropped.
+
+    [bold]Examples[/bold]
+
+    labse filter news.de news.en --min-cosine 0.6 --max-length-ratio 3 --out kept.tsv
+
+    labse filter web.tsv --scores scores.jsonl --min-margin 1.05 --out kept.tsv --rejects no.jsonl
+
+    labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --same-numbers --out kept.tsv
+    """
+    from labse.mining.filter import Bounds
+
+    bounds = Bounds(
+        min_cosine, min_margin, max_length_ratio, max_copy_ratio, min_langid, same_numbers,
+        same_names,
+    )  # fmt: skip
+    langs = _choose_langs(source_lang, target_lang, min_langid, from_scores)
+    if "-" in (source, target):
+        raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
+    if out is None and scores is None:
+        raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
+    for path in (out, rejects, scores):
+        check_out(path)
+    sides = _open_sides(source, target, source_vectors, target_vectors)
+
+    with contextlib.ExitStack() as stack:
+        if from_scores is not None:
+            if scores is not None:
+                raise UsageError("--scores would copy --from-scores; leave one out")
+            path = from_scores
+        else:
+            from labse.mining.workplace import open_workplace
+
+            choice = ModelChoice(model, precision, runtime, threads)
+            encoder = load_needed_encoder(sides, choice)
+            folder = stack.enter_context(open_workplace(work, build_key(sides, encoder, choice, k)))
+            embedded = embed_sides(sides, encoder, folder)
+            path = scores or folder / "scores.jsonl"
+            search = None
+            if min_margin is not None:
+                search = (k, folder, parse_bytes(memory))
+            _write_scores(path, sides, embedded, langs, search, margin)
+        report = FilterReport()
+        kept = decide(_scored_pairs(sides, path), bounds, report, rejects)
+        _write_kept(kept, out, langs)
+    show_report(report, as_json=json)
+
+
+def _choose_langs(
+    source: str | None, target: str | None, min_langid: float | None, from_scores: Path | None
+) -> tuple[str, str] | None:
+    from labse.corpus.languages import canonical_tag
+
+    if (source is None) != (target is None):
+        raise UsageError("give both --source-lang and --target-lang, or neither")
+    if min_langid is not None and source is None and from_scores is None:
+        raise UsageError("--min-langid needs --source-lang and --target-lang")
+    return (canonical_tag(source), canonical_tag(target)) if source and target else None
+
+
+def _open_sides(
+    source: str, target: str | None, source_vectors: Path | None, target_vectors: Path | None
+) -> tuple[Side, Side]:
+    columns = (None, None) if target is not None else ("source", "target")
+    first = open_side("source", source, source_vectors, columns[0])
+    second = open_side("target", source if target is None else target, target_vectors, columns[1])
+    for side in (first, second):
+        if not side.has_text:
+            raise UsageError(
+                f"{side.path}: filter needs the text; vectors go with --source-vectors"
+            )
+    return first, second
+
+
+def _write_scores(
+    path: Path,
+    sides: tuple[Side, Side],
+    embedded: "tuple[EmbeddedSide, EmbeddedSide]",
+    langs: tuple[str, str] | None,
+    search: tuple[int, Path, int] | None,
+    margin: Literal["ratio", "distance", "absolute"],
+) -> None:
+    """Writes one line of scores for each line of the corpus, which is asserted."""
+    from labse.corpus.writers import open_output
+    from labse.mining.filter import score_pairs, to_json
+    from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
+
+    check_aligned(*embedded)
+    cosines = aligned_cosines(*embedded)
+    margins = None
+    if search is not None:
+        found = search_sides(embedded, *search)
+        margins = aligned_margins(cosines, *embedded, found, margin)
+    num_written = 0
+    with open_output(path) as stream, progress("score", total=len(cosines)) as update:
+        texts = zip(sides[0].texts, sides[1].texts, strict=True)
+        while chunk := list(itertools.islice(texts, _CHUNK)):
+            here = slice(num_written, num_written + len(chunk))
+            sources, targets = zip(*chunk, strict=True)
+            known = None if margins is None else margins[here].tolist()
+            for scored in score_pairs(sources, targets, cosines[here].tolist(), known, langs):
+                stream.write(to_json(scored).encode() + b"\n")
+                num_written += 1
+            update(num_written)
+        if num_written != len(cosines):
+            raise LabseError(f"{num_written} scores for {len(cosines)} lines; did a file change?")
+
+
+def _scored_pairs(sides: tuple[Side, Side], path: Path) -> Iterator[ScoredPair]:
+    from labse.mining.filter import read_scores
+
+    rows = zip(sides[0].texts, sides[1].texts, read_scores(str(path)), strict=True)
+    number = 0
+    try:
+        for number, row in enumerate(rows, start=1):
+            yield ScoredPair(number, *row)
+    except ValueError as error:
+        if "zip()" not in str(error):
+            raise
+        raise LabseError(
+            f"{path} does not have one line for each line of the input ({number} of both were read)"
+        ) from None
+
+
+def _write_kept(
+    kept: Iterator[ScoredPair], out: Path | None, langs: tuple[str, str] | None
+) -> None:
+    if out is None:
+        for _ in kept:
+            pass
+        return
+    from labse.corpus.writers import choose_layout, write_rows
+
+    columns: tuple[str, ...] = ("source", "target")
+    if choose_layout(out) == "tmx" and langs is None:
+        raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    columns += ("source_lang", "target_lang") if langs else ()
+    written = write_rows(out, columns, ((p.source, p.target, *(langs or ())) for p in kept))
+    if written.num_altered:
+        say(
+            f"{written.num_altered:,} pairs hold a character that the format cannot; another is in "
+            "its place"
+        )

@@ -1,0 +1,116 @@
+"""What `labse filter` leaves: kept pairs, rejected ones with their reasons, and the report."""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labse.cli.console import print_json, print_table
+from labse.errors import LabseError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from labse.mining.filter import Bounds, PairScores
+
+__all__ = ["FilterReport", "ScoredPair", "decide", "show_report"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """A line of the corpus; `number` counts from 1."""
+
+    number: int
+    source: str
+    target: str
+    scores: "PairScores"
+
+
+@dataclass(slots=True)
+class FilterReport:
+    """How many pairs each bound dropped.
+
+    Attributes:
+        num_read: all pairs.
+        num_kept: those that break no bound.
+        broken: for each bound the pairs that break it, perhaps with others.
+        only: for each bound the pairs that break it alone.
+    """
+
+    num_read: int = 0
+    num_kept: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
+    only: Counter[str] = field(default_factory=Counter)
+
+
+def decide(
+    pairs: Iterable[ScoredPair], bounds: "Bounds", report: FilterReport, rejects: Path | None
+) -> Iterator[ScoredPair]:
+    """Yields the pairs that keep all bounds, counts in `report`, and writes the others.
+
+    Raises:
+        LabseError: see `broken_bounds`. ResourceError: `rejects` cannot be written.
+    """
+    from labse.corpus.writers import open_output
+    from labse.mining.filter import broken_bounds
+
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(open_output(rejects)) if rejects else None
+        for pair in pairs:
+            reasons = broken_bounds(pair.scores, bounds)
+            report.num_read += 1
+            if not reasons:
+                report.num_kept += 1
+                yield pair
+                continue
+            report.broken.update(reasons)
+            if len(reasons) == 1:
+                report.only.update(reasons)
+            if stream:
+                _write_reject(stream, pair, reasons)
+
+
+def _write_reject(stream: "IO[bytes]", pair: ScoredPair, reasons: tuple[str, ...]) -> None:
+    record = {
+        "line": pair.number,
+        "reasons": reasons,
+        "source": pair.source,
+        "target": pair.target,
+    }
+    stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+
+def show_report(report: FilterReport, *, as_json: bool) -> None:
+    """Prints the counts; the sums hold, or it is our fault.
+
+    Raises:
+        LabseError: the counts do not add up.
+    """
+    num_dropped = report.num_read - report.num_kept
+    if num_dropped < report.only.total() or num_dropped > report.broken.total():
+        raise LabseError("the counts of dropped pairs do not add up; please report this")
+    if as_json:
+        print_json(
+            {
+                "read": report.num_read,
+                "kept": report.num_kept,
+                "dropped": num_dropped,
+                "broken": dict(report.broken),
+                "only": dict(report.only),
+            }
+        )
+        return
+
+    from rich.table import Table
+
+    table = Table("bound", "pairs that break it", "and no other")
+    for name, count in report.broken.most_common():
+        table.add_row(name, f"{count:,}", f"{report.only[name]:,}")
+    table.add_section()
+    table.add_row("read", f"{report.num_read:,}", "")
+    table.add_row("dropped", f"{num_dropped:,}", "")
+    table.add_row("kept", f"{report.num_kept:,}", "")
+    print_table(table)

@@ -1,0 +1,227 @@
+"""Two sides, given as text or as vectors: what `mine`, `score` and `filter` begin with."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from labse import __version__
+from labse.cli.console import progress, say
+from labse.cli.options import Precision, Runtime, load_encoder
+from labse.errors import UsageError
+
+if TYPE_CHECKING:
+    from labse.encoder.embeddings import Embeddings
+    from labse.encoder.sentence_encoder import SentenceEncoder
+    from labse.mining.workplace import EmbeddedSide
+    from labse.search.knn import MutualNeighbours
+
+__all__ = [
+    "ColumnOption",
+    "Index",
+    "MemoryOption",
+    "ModelChoice",
+    "Side",
+    "SourceVectorsOption",
+    "TargetVectorsOption",
+    "WorkOption",
+    "build_key",
+    "embed_sides",
+    "load_needed_encoder",
+    "open_side",
+    "parse_bytes",
+    "search_sides",
+]
+
+Index = Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"]
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
+
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="FOLDER",
+        help="Keep lines, vectors and neighbours here: after a stop the same command goes on. "
+        "Without it they lie in a temporary folder (TMPDIR).",
+        show_default=False,
+    ),
+]
+MemoryOption = Annotated[
+    str,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="For vectors that are searched at a time; program and results come on top.",
+    ),
+]
+ColumnOption = Annotated[
+    str | None,
+    typer.Option(help="Column of .tsv, .jsonl and .parquet files; without it, text.",
+                 show_default=False),
+]  # fmt: skip
+SourceVectorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Vectors of the source lines from labse encode; row i is line i.",
+        show_default=False,
+    ),
+]
+TargetVectorsOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="The same of the target.", show_default=False)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model that embeds where no vectors are given."""
+
+    model: Path | None
+    precision: Precision
+    runtime: Runtime
+    threads: int | None
+
+    def load(self) -> "SentenceEncoder":
+        """Loads it."""
+        return load_encoder(self.model, self.precision, self.runtime, self.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side: its lines, or numbers of rows where only vectors are given."""
+
+    name: str
+    path: str
+    texts: Iterable[str]
+    vectors: "Embeddings | None"
+
+    @property
+    def has_text(self) -> bool:
+        """False where SOURCE or TARGET itself is vectors."""
+        return not _is_vectors(self.path)
+
+    def identify(self) -> dict[str, object]:
+        """Returns what the stages of a run depend on."""
+        from labse.files import sha256_file
+
+        content = sha256_file(self.path) if self.has_text else None
+        vectors = str(self.vectors.path.resolve()) if self.vectors else None
+        rows = self.vectors.shape if self.vectors else ()
+        return {self.name: [self.path, content, vectors, *rows]}
+
+
+def open_side(name: str, path: str, vectors: Path | None, column: str | None) -> Side:
+    """Opens a side without reading it.
+
+    Raises:
+        LabseError, UsageError: it cannot be read.
+    """
+    from labse.encoder.embeddings import open_embeddings
+    from labse.encoder.inputs import InputTexts
+
+    if _is_vectors(path):
+        if vectors is not None:
+            raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
+        rows = open_embeddings(path)
+        return Side(name, path, map(str, range(len(rows))), rows)
+    is_table = Path(path).suffix not in ("", ".txt") and column is not None
+    texts = InputTexts([path], column=column if is_table else None)
+    return Side(name, path, texts, None if vectors is None else open_embeddings(vectors))
+
+
+def load_needed_encoder(sides: tuple[Side, Side], choice: ModelChoice) -> "SentenceEncoder | None":
+    """Loads the model where vectors are missing, and checks that those given are its own.
+
+    Raises:
+        UsageError: vectors of two models.
+    """
+    from labse.encoder.embeddings import check_same_model
+
+    given = [side.vectors for side in sides if side.vectors is not None]
+    if len(given) == len(sides):
+        check_same_model(*given)
+        return None
+    encoder = choice.load()
+    for vectors in given:
+        hashes = {vectors.model_sha256, encoder.hash_model()} - {None}
+        if len(hashes) > 1:
+            raise UsageError(
+                f"{vectors.path} is of another model than the one that embeds the other side; "
+                "give that with --model"
+            )
+    return encoder
+
+
+def build_key(
+    sides: tuple[Side, Side], encoder: "SentenceEncoder | None", choice: ModelChoice, k: int
+) -> dict[str, object]:
+    """Returns all that lines, vectors and neighbours depend on."""
+    key: dict[str, object] = {"labse version": __version__, "--k": k}
+    for side in sides:
+        key |= side.identify()
+    if encoder is not None:
+        key |= {"model": encoder.hash_model(), "--precision": choice.precision}
+    return key
+
+
+def embed_sides(
+    sides: tuple[Side, Side], encoder: "SentenceEncoder | None", folder: Path
+) -> tuple["EmbeddedSide", "EmbeddedSide"]:
+    """Unifies and embeds the lines of both sides, with a progress bar.
+
+    Raises:
+        LabseError: broken input.
+    """
+    from labse.mining.workplace import embed_side
+
+    embedded = []
+    for side in sides:
+        with progress(f"embed {side.name}") as update:
+            rows = encoder if side.vectors is None else side.vectors
+            assert rows is not None
+            done = embed_side(side.name, side.texts, rows, folder, update)
+        lines = done.lines
+        say(
+            f"{side.name}: {len(lines.distinct):,} lines, {lines.num_blank:,} blank left out, "
+            f"{lines.num_repeated:,} repeated left out"
+        )
+        embedded.append(done)
+    return embedded[0], embedded[1]
+
+
+def search_sides(
+    sides: tuple["EmbeddedSide", "EmbeddedSide"],
+    k: int,
+    folder: Path,
+    memory_bytes: int,
+    index: Index = "auto",
+) -> "MutualNeighbours":
+    """Finds the neighbours of both sides among each other, with a progress bar."""
+    from labse.mining.workplace import find_neighbours
+
+    with progress("search", total=len(sides[0].lines)) as update:
+        return find_neighbours(
+            *sides, k, folder, memory_bytes=memory_bytes, index=index, report=update
+        )
+
+
+def parse_bytes(size: str) -> int:
+    """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
+
+    Raises:
+        UsageError: it is none, or 0.
+    """
+    match = _BYTES.fullmatch(size.strip())
+    num_bytes = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if not num_bytes:
+        raise UsageError(f"--memory {size}: give a size such as 800M or 2GB")
+    return num_bytes
+
+
+def _is_vectors(path: str) -> bool:
+    return path.endswith(".npy") or Path(path).is_dir()

@@ -1,0 +1,45 @@
+"""The command `labse verify`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labse.cli.console import print_json
+from labse.cli.options import JsonOption
+
+__all__ = ["verify"]
+
+
+def verify(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="Folder made by labse encode, or a .npy file.",
+            show_default=False,
+        ),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Check vectors: the hash of each file, shapes, rows, finite values, length 1.
+
+    The exit code is 3 if something is not as it was written.
+
+    [bold]Examples[/bold]
+
+    labse verify vectors
+
+    labse verify vectors.npy --json
+    """
+    from labse.encoder.verification import verify_embeddings
+
+    found = verify_embeddings(path)
+    if json:
+        print_json({**asdict(found), "path": str(found.path)})
+        return
+    print(f"{path}: {found.num_rows:,} rows of {found.embedding_size}, {found.storage}, all well")
+    print(f"  {found.num_shards:,} shards in {found.num_files:,} files")
+    if found.model_sha256:
+        print(f"  model {found.model_sha256[:12]}")

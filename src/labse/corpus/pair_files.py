@@ -1,0 +1,88 @@
+"""Files of pairs of any format, and files of pairs and sentences mixed.
+
+Takes: TMX, tables and aligned text files. Gives: pairs, or rows with the name of their file.
+Source: docs/corpus.md.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from labse.corpus.raw_text import read_records
+from labse.corpus.readers import is_text, read_moses, read_pairs
+from labse.corpus.records import SentencePair, TextRecord
+from labse.corpus.tables import open_table, quote_names
+from labse.corpus.tmx import read_tmx
+from labse.errors import UsageError
+from labse.files import format_suffix
+
+__all__ = ["iter_pairs", "iter_rows"]
+
+_KNOWN_COLUMNS = frozenset({"source", "target", "source_lang", "target_lang"})
+_ENGLISH_COLUMNS = frozenset({"english", "text", "lang"})
+
+
+def iter_pairs(
+    files: Sequence[str],
+    *,
+    source_lang: str | None,
+    target_lang: str | None,
+    drops: Counter[str],
+    tell: Callable[[str], None],
+) -> Iterator[SentencePair]:
+    """Yields the pairs of tables and TMX files one after the other, or of two aligned text files.
+
+    Args:
+        files: at least one.
+        source_lang: the language of the source, where no column tells; see the readers.
+        target_lang: the same of the target.
+        drops: counts what is left out of TMX, by reason.
+        tell: told which columns of a table are left out.
+
+    Raises:
+        LabseError, UsageError: see `read_pairs`, `read_tmx` and `read_moses`.
+    """
+    if any(is_text(file) for file in files):
+        if len(files) != 2 or not all(is_text(file) for file in files):
+            raise UsageError("aligned text files come in twos: the source, then the target")
+        if source_lang is None or target_lang is None:
+            raise UsageError("aligned text files need --source-lang and --target-lang")
+        yield from read_moses(files[0], files[1], source_lang=source_lang, target_lang=target_lang)
+        return
+    for file in files:
+        if format_suffix(file) == ".tmx":
+            yield from read_tmx(file, source_lang=source_lang, target_lang=target_lang, drops=drops)
+            continue
+        names = open_table(file).names
+        used = _KNOWN_COLUMNS if _KNOWN_COLUMNS & {*names} else _ENGLISH_COLUMNS
+        if extra := [name for name in names if name not in used]:
+            tell(f"{file}: columns left out: {quote_names(extra)}")
+        yield from read_pairs(file, source_lang=source_lang, target_lang=target_lang)
+
+
+def iter_rows(
+    files: Sequence[str], *, lang: str | None, drops: Counter[str]
+) -> Iterator[tuple[str, TextRecord | SentencePair]]:
+    """Yields the rows of files of sentences and of pairs, each with its origin.
+
+    A table with the columns source and target, or english and text, holds pairs.
+
+    Args:
+        files: the files.
+        lang: the language of sentences that do not say theirs.
+        drops: counts what is left out of TMX, by reason.
+
+    Raises:
+        LabseError, UsageError: see the readers.
+    """
+    for file in files:
+        name = Path(file).name
+        if format_suffix(file) == ".tmx":
+            yield from ((name, pair) for pair in read_tmx(file, drops=drops))
+            continue
+        names = () if is_text(file) else open_table(file).names
+        if {"source", "target"} <= {*names} or {"english", "text"} <= {*names}:
+            yield from ((name, pair) for pair in read_pairs(file))
+            continue
+        known = None if "lang" in names else lang
+        yield from ((record.origin, record) for record in read_records(file, lang=known))

@@ -1,0 +1,174 @@
+"""The local runner: steps over shards in processes, each done once.
+
+Takes: tasks, each a plain function with plain arguments, free of this runner.
+Gives: their results, in order; a marker a task, so that after a kill only the unfinished run again.
+Source: docs/design.md: a cluster runner calls the same functions.
+"""
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from labse import __version__
+from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.files import read_json, write_json
+
+__all__ = ["Result", "Task", "remove_leftovers", "run_tasks"]
+
+Result = Mapping[str, object]
+_MAX_FRUITLESS_POOLS = 2  # That lost a worker before a single task was done.
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call of a step.
+
+    Attributes:
+        name: of the marker, unique among the tasks of a run, a file name.
+        step: a function of a module (it is sent to processes) that writes its outputs whole or not
+            at all and returns JSON.
+        arguments: JSON, by name.
+        inputs: what names the content of the input, such as a SHA-256: another content or other
+            arguments make the task run again.
+        outputs: files that the step writes; if one is missing, the task runs again.
+    """
+
+    name: str
+    step: Callable[..., Result]
+    arguments: Mapping[str, object]
+    inputs: str = ""
+    outputs: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Returns a hash of what the result depends on, the version of labse included."""
+        step = f"{self.step.__module__}.{self.step.__qualname__}"
+        told = json.dumps([__version__, step, self.arguments, self.inputs], sort_keys=True)
+        return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    markers: Path,
+    *,
+    workers: int = 1,
+    on_result: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Runs the tasks that have no marker yet; returns all results in the order of the tasks.
+
+    Args:
+        tasks: independent of one another.
+        markers: the folder of the markers.
+        workers: processes; 1 runs in this one.
+        on_result: called for each result as it comes, in this process, for markers first.
+
+    Raises:
+        InterruptedRunError: workers were killed again and again, as a machine out of memory does.
+        UsageError: two tasks of one name.
+        Exception: what a step raises; markers of finished tasks stay.
+    """
+    results: dict[str, Result] = {}
+    unfinished: list[Task] = []
+    markers.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        if any(task.name == other.name for other in unfinished) or task.name in results:
+            raise UsageError(f"two inputs are named {task.name}; rename one")
+        result = _load_marker(markers, task)
+        if result is None:
+            unfinished.append(task)
+        else:
+            results[task.name] = result
+            on_result(result)
+    finish = _run_here if workers == 1 else _run_in_processes
+    for task, result in finish(unfinished, min(workers, len(unfinished))):
+        write_json(_marker_path(markers, task), {"task": task.fingerprint(), "result": result})
+        results[task.name] = result
+        on_result(result)
+    return [results[task.name] for task in tasks]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed processes; none may be at work in the folder."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _run_here(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    for task in tasks:
+        yield task, task.step(**task.arguments)
+
+
+def _run_in_processes(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    """Yields tasks as they end; a pool that lost a worker is replaced."""
+    waiting = list(tasks)
+    num_fruitless = 0
+    while waiting:
+        before = len(waiting)
+        try:
+            for task, result in _run_pool(waiting, workers):
+                waiting = [other for other in waiting if other is not task]
+                yield task, result
+        except BrokenProcessPool:
+            num_fruitless = num_fruitless + 1 if len(waiting) == before else 0
+            if num_fruitless >= _MAX_FRUITLESS_POOLS:
+                raise InterruptedRunError(
+                    f"worker processes were killed before {waiting[0].name} was done (no memory?); "
+                    "the same command goes on, and takes less memory with fewer --workers"
+                ) from None
+
+
+def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    # A forked process would inherit locks that threads of this one hold.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        futures: dict[Future[Result], Task] = {
+            pool.submit(task.step, **task.arguments): task for task in tasks
+        }
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it even if that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _load_marker(markers: Path, task: Task) -> Result | None:
+    path = _marker_path(markers, task)
+    if not all(file.is_file() for file in (path, *map(Path, task.outputs))):
+        return None
+    with contextlib.suppress(LabseError):
+        found = read_json(path)
+        result = found.get("result")
+        if found.get("task") == task.fingerprint() and isinstance(result, dict):
+            return result
+    return None
+
+
+def _marker_path(markers: Path, task: Task) -> Path:
+    return markers / f"{task.name}.json"

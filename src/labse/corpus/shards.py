@@ -1,0 +1,249 @@
+"""Shards: a corpus as numbered Parquet files of so many rows each.
+
+Takes: a file of text or pairs, or a folder of shards. Gives: folders of `part-00000.parquet`, whose
+bytes depend on the rows alone, and a cursor from which a killed cut goes on.
+Source: docs/design.md, promises.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from labse.corpus.languages import canonical_tag
+from labse.corpus.readers import read_pairs, read_sentences
+from labse.corpus.records import Sentence, SentencePair
+from labse.corpus.tables import open_table
+from labse.errors import LabseError, UsageError
+from labse.files import format_suffix, read_json, write_atomic, write_json
+from labse.runtime import require
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = [
+    "ROWS_PER_SHARD",
+    "CorpusKind",
+    "ShardCursor",
+    "column_names",
+    "cut_shards",
+    "expand_folders",
+    "iter_rows",
+    "iter_sentences",
+    "list_shards",
+    "read_shard",
+    "write_shard",
+]
+
+CorpusKind = Literal["mono", "pairs"]
+ROWS_PER_SHARD = 50_000  # About 6 MB of text: a step holds a few times that.
+
+_CURSOR_NAME = "cursor.json"
+_COLUMNS: dict[CorpusKind, tuple[str, ...]] = {
+    "mono": ("lang", "text"),
+    "pairs": ("source_lang", "target_lang", "source", "target"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCursor:
+    """How far a file was cut.
+
+    Attributes:
+        origin: what was cut and how: cutting something else into the same folder is refused.
+        num_shards: whole shards in the folder.
+        num_rows: rows in them.
+        is_done: the file has no more rows.
+    """
+
+    origin: str
+    num_shards: int
+    num_rows: int
+    is_done: bool
+
+
+def column_names(kind: CorpusKind) -> tuple[str, ...]:
+    """Returns the columns of a shard: `lang` and `text`, or two languages and two texts."""
+    return _COLUMNS[kind]
+
+
+def cut_shards(
+    path: str | Path,
+    folder: Path,
+    *,
+    origin: str,
+    kind: CorpusKind = "mono",
+    lang: str | None = None,
+    rows_per_shard: int = ROWS_PER_SHARD,
+) -> ShardCursor:
+    """Cuts a file into shards, in its order; the last may be short, an empty file has none.
+
+    Shards that stand in the folder already are not written again, the rows in them are only read.
+
+    Args:
+        path: text or a table with `text` (mono), a table of pairs (`read_pairs`).
+        folder: of the shards; made if missing.
+        origin: names the content of the file, as its SHA-256 does.
+        kind: what the rows are.
+        lang: the language of a text, or of a table without the column `lang`; only mono.
+        rows_per_shard: at most.
+
+    Raises:
+        LabseError: broken data, with file and line; whole shards before it stay.
+        UsageError: a language is missing, or `folder` has shards of another origin.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = f"{origin} {kind} {lang or ''} {rows_per_shard}"
+    cursor = _load_cursor(folder, origin)
+    if cursor.is_done:
+        return cursor
+    rows = iter_rows(path, kind, lang)
+    rows = itertools.islice(rows, cursor.num_rows, None)
+    while batch := list(itertools.islice(rows, rows_per_shard)):
+        columns = dict(zip(_COLUMNS[kind], zip(*batch, strict=True), strict=True))
+        write_shard(folder / f"part-{cursor.num_shards:05}.parquet", columns)
+        cursor = ShardCursor(origin, cursor.num_shards + 1, cursor.num_rows + len(batch), False)
+        _save_cursor(folder, cursor)
+    cursor = ShardCursor(origin, cursor.num_shards, cursor.num_rows, True)
+    _save_cursor(folder, cursor)
+    return cursor
+
+
+def iter_sentences(
+    path: str | Path, lang: str | None, *, default_lang: str | None = None
+) -> Iterator[Sentence]:
+    """Yields the sentences of a text or a table.
+
+    Args:
+        path: text, or a table with the column `text`.
+        lang: the language of all rows; None takes that of the column `lang`.
+        default_lang: the language where `lang` is None and there is no column `lang`; None makes
+            that an error.
+
+    Raises:
+        LabseError: broken data, with file and row.
+        UsageError: no language is given, or an unknown one.
+    """
+    is_table = format_suffix(path) in (".tsv", ".jsonl", ".parquet")
+    table = open_table(path) if is_table and lang is None else None
+    if table is None or (default_lang and "lang" not in table.names):
+        lang = lang or default_lang
+        if lang is None:
+            raise UsageError(f"{path}: a text does not name its language; give --lang")
+        yield from read_sentences(path, lang=lang)
+        return
+    for number, (tag, text) in table.read_rows(("lang", "text")):
+        try:
+            yield Sentence(text, canonical_tag(tag))
+        except (ValueError, UsageError) as error:
+            raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
+
+
+def expand_folders(paths: Sequence[str | Path]) -> list[str]:
+    """Returns the paths with the shards of each folder in its place.
+
+    Raises:
+        LabseError: a folder without shards.
+    """
+    expanded: list[str] = []
+    for path in paths:
+        shards = list_shards(Path(path)) if Path(path).is_dir() else [path]
+        expanded.extend(map(str, shards))
+    return expanded
+
+
+def list_shards(folder: Path) -> list[Path]:
+    """Returns the shards of a folder in their order; folders below it in the order of names.
+
+    Raises:
+        LabseError: there is none.
+    """
+    shards = sorted(folder.rglob("part-*.parquet"))
+    if not shards:
+        raise LabseError(f"{folder}: no shards (part-00000.parquet, ...) in it")
+    return shards
+
+
+def read_shard(path: str | Path) -> "pyarrow.Table":
+    """Reads a shard whole.
+
+    Raises:
+        LabseError: no such file, or not whole Parquet.
+        ResourceError: pyarrow is not installed.
+    """
+    parquet = require("pyarrow.parquet", "corpus")
+    errors = (require("pyarrow", "corpus").ArrowException, OSError)
+    if not Path(path).is_file():
+        raise LabseError(f"{path}: no such shard; run the command that makes it again")
+    try:
+        return parquet.read_table(path, partitioning=None)
+    except errors as error:
+        problem = " ".join(str(error).split())
+        raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None
+
+
+def write_shard(path: Path, columns: "Mapping[str, Sequence[object]] | pyarrow.Table") -> None:
+    """Writes a shard atomically; equal rows give equal bytes with one version of pyarrow.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    arrow = require("pyarrow", "corpus")
+    parquet = require("pyarrow.parquet", "corpus")
+    if isinstance(columns, Mapping):
+        arrays = {name: _to_array(arrow, values) for name, values in columns.items()}
+        columns = arrow.table(arrays)
+    with write_atomic(path) as stream:
+        parquet.write_table(columns, stream, compression="zstd", compression_level=3)
+
+
+def _to_array(arrow: "object", values: Sequence[object]) -> "pyarrow.Array":
+    if isinstance(values, np.ndarray):
+        return arrow.array(values)
+    return arrow.array(values, arrow.string())  # type: ignore[attr-defined]
+
+
+# ---- rows ------------------------------------------------------------------------------------
+
+
+def iter_rows(path: str | Path, kind: CorpusKind, lang: str | None) -> Iterator[tuple[str, ...]]:
+    """Yields the rows of a text or a table as tuples in the order of `column_names`.
+
+    Raises:
+        LabseError, UsageError: see `read_pairs` and `iter_sentences`.
+    """
+    if kind == "pairs":
+        if lang is not None:
+            raise UsageError("lang is for text, not for pairs, which name their languages")
+        for pair in read_pairs(path):
+            yield _pair_row(pair)
+        return
+    for sentence in iter_sentences(path, lang):
+        yield sentence.lang, sentence.text
+
+
+def _pair_row(pair: SentencePair) -> tuple[str, ...]:
+    return pair.source_lang, pair.target_lang, pair.source, pair.target
+
+
+# ---- cursor ----------------------------------------------------------------------------------
+
+
+def _load_cursor(folder: Path, origin: str) -> ShardCursor:
+    path = folder / _CURSOR_NAME
+    if not path.is_file():
+        return ShardCursor(origin, 0, 0, False)
+    found = read_json(path)
+    if found.get("origin") != origin:
+        raise UsageError(f"{folder}: holds shards of another file or size; give another folder")
+    values = (found.get("num_shards"), found.get("num_rows"), found.get("is_done"))
+    if not (isinstance(values[0], int) and isinstance(values[1], int)):
+        raise LabseError(f"{path}: not a cursor; remove the folder and start again")
+    return ShardCursor(origin, values[0], values[1], bool(values[2]))
+
+
+def _save_cursor(folder: Path, cursor: ShardCursor) -> None:
+    write_json(folder / _CURSOR_NAME, asdict(cursor))

@@ -1,0 +1,207 @@
+"""Web archives in: WET, the text of pages, and WARC, the pages themselves.
+
+Takes: `.wet` and `.warc` files, plain or `.gz`, as Common Crawl gives them.
+Gives: a document a page, in the order of the file; each page left out has a reason and a count.
+Source: ISO 28500 (WARC 1.1); https://commoncrawl.org/get-started; fastwarc reads, resiliparse finds
+    the main text of a page. Names inside an archive are text: nothing is written by them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labse.corpus.html_text import extract_main_text
+from labse.corpus.languages import canonical_tag
+from labse.corpus.records import UNKNOWN_LANG, Document
+from labse.errors import LabseError, UsageError
+from labse.files import read_chunks
+from labse.runtime import require
+
+if TYPE_CHECKING:
+    from fastwarc.warc import WarcRecord
+
+__all__ = ["read_warc", "read_wet"]
+
+_MAX_BYTES = 16 << 20  # Of a page; Common Crawl cuts pages at 5 MiB (1 MiB until 2025).
+_TOO_LARGE = "larger than 16 MiB"
+_HTTP_RECORD = (
+    b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
+_MAX_HEADER_BYTES = 32 << 10  # That of fastwarc.
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_wet(
+    path: str | Path, *, lang: str | None = None, drops: Counter[str]
+) -> Iterator[Document]:
+    """Yields the text of each page of a WET file.
+
+    Args:
+        path: the file.
+        lang: the language of all pages, None: that which the archive names first, else `und`.
+        drops: counts pages that are left out, by reason.
+
+    Raises:
+        LabseError: no such file, no archive, damaged or cut short; what came before is whole.
+        ResourceError: fastwarc is not installed.
+        UsageError: unknown language, or standard input.
+    """
+    tag = lang and canonical_tag(lang)
+    origin = Path(path).name
+    for record in _iter_records(path, ("conversion",)):
+        if record.content_length > _MAX_BYTES:
+            drops[_TOO_LARGE] += 1
+            continue
+        headers = record.headers
+        body = _read_whole(path, record)
+        try:
+            text = body.decode().removeprefix("\ufeff")
+        except UnicodeDecodeError:
+            drops["not UTF-8"] += 1
+            continue
+        identified = headers.get("WARC-Identified-Content-Language")
+        found = tag or (_first_lang(identified) if identified else UNKNOWN_LANG)
+        yield Document(text, found, _name(record), origin)
+
+
+def read_warc(
+    path: str | Path, *, lang: str | None = None, drops: Counter[str]
+) -> Iterator[Document]:
+    """Yields the main text of each HTML page of a WARC file.
+
+    Args:
+        path: the file.
+        lang: the language of all pages, None: that which the page declares, else `und`.
+        drops: counts pages that are left out, by reason.
+
+    Raises:
+        LabseError, UsageError: see `read_wet`.
+        ResourceError: fastwarc or resiliparse is not installed.
+    """
+    tag = lang and canonical_tag(lang)
+    origin = Path(path).name
+    for record in _iter_records(path, ("response", "resource")):
+        html = _read_page(path, record)
+        if isinstance(html, str):
+            drops[html] += 1
+            continue
+        page = extract_main_text(html.payload, charset=html.charset)
+        if page.problem:
+            drops[page.problem] += 1
+            continue
+        found = tag or (_first_lang(page.declared_lang) if page.declared_lang else UNKNOWN_LANG)
+        yield Document(page.text, found, _name(record), origin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Html:
+    payload: bytes
+    charset: str | None
+
+
+def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
+    """Returns the HTML of a record, or why there is none."""
+    if record.content_length > _MAX_BYTES:
+        return _TOO_LARGE
+    content_type = record.headers.get("Content-Type") or ""
+    body = _read_whole(path, record)
+    if not content_type.startswith("application/http"):
+        is_html = content_type.lower().startswith(_HTML_TYPES)
+        return _Html(body, None) if is_html else "not HTML"
+    try:
+        # A record of its own: an error in HTTP must not end the reading of the archive.
+        http = type(record).from_bytes(_HTTP_RECORD % len(body) + body)
+        http.parse_http(auto_decode="all", strict_mode=False)
+        if http.http_headers.status_code != 200:
+            return "HTTP status other than 200"
+        if not (http.http_content_type or "").lower().startswith(_HTML_TYPES):
+            return "not HTML"
+        payload = http.reader.read(_MAX_BYTES + 1)
+    except (OSError, ValueError, AttributeError):
+        return "HTTP that cannot be decoded"
+    return _Html(payload, http.http_charset) if len(payload) <= _MAX_BYTES else _TOO_LARGE
+
+
+def _iter_records(path: str | Path, types: tuple[str, ...]) -> Iterator["WarcRecord"]:
+    if str(path) == "-":
+        raise UsageError("an archive is a file, not standard input (-)")
+    if not Path(path).is_file():
+        problem = "a folder, not a file" if Path(path).is_dir() else "no such file"
+        raise LabseError(f"{path}: {problem}")
+    with Path(path).open("rb") as stream:
+        magic = stream.read(4)
+    if magic and not magic.startswith((_GZIP_MAGIC, b"WARC")):
+        raise LabseError(f"{path}: no WARC, begins with {magic!r}; archives are plain or .gz")
+    warc = require("fastwarc.warc", "corpus")
+    wanted = [getattr(warc.WarcRecordType, name) for name in types]
+    position, num_bytes = None, 0
+    with Path(path).open("rb") as stream:
+        try:
+            for record in warc.ArchiveIterator(stream, parse_http=False):
+                position, num_bytes = record.stream_pos, record.content_length
+                if record.record_type in wanted:
+                    yield record
+        except OSError as error:
+            raise LabseError(
+                f"{path}: no WARC, damaged or cut short after byte {position or 0} ({error}); "
+                "fetch it again"
+            ) from None
+    _check_end(path, position, num_bytes)
+
+
+def _read_whole(path: str | Path, record: "WarcRecord") -> bytes:
+    body: bytes = record.reader.read()
+    if len(body) < record.content_length:
+        raise LabseError(
+            f"{path}: cut short in the record at byte {record.stream_pos}; fetch it again"
+        )
+    return body
+
+
+def _check_end(path: str | Path, position: int | None, num_bytes: int) -> None:
+    """Raises LabseError if the archive stops inside the last record, at `position`, or after it.
+
+    fastwarc 2.0 takes a gzip member without its end for the end of the file, and a record without
+    its end for a short one. Of a whole archive in one member, which no crawler writes, all is read
+    again.
+    """
+    with Path(path).open("rb") as stream:
+        is_gzip = stream.read(2) == _GZIP_MAGIC
+        stream.seek(position or 0)
+        header = stream.read(_MAX_HEADER_BYTES)
+        if not is_gzip:
+            end = 0 if position is None else position + header.find(b"\r\n\r\n") + 4 + num_bytes
+            is_short = end > Path(path).stat().st_size
+            stream.seek(end)
+            if is_short or stream.read(_MAX_HEADER_BYTES).strip(b"\r\n"):
+                raise LabseError(
+                    f"{path}: cut short in or after the record at byte {position or 0}; "
+                    "fetch it again"
+                )
+    if is_gzip or Path(path).suffix == ".gz":
+        is_member = header.startswith(_GZIP_MAGIC)
+        for _ in read_chunks(path, start=position or 0 if is_member else 0):
+            pass
+
+
+def _name(record: "WarcRecord") -> str:
+    headers = record.headers
+    name: str = headers.get("WARC-Target-URI") or headers.get("WARC-Record-ID") or ""
+    # wget writes <...>, against the standard.
+    return " ".join(name.strip("<>").split())
+
+
+@lru_cache(maxsize=4096)
+def _first_lang(codes: str) -> str:
+    """Returns the tag of the first of the codes, `und` if labse does not know it."""
+    first = re.split(r"[,;\s]", codes.strip(), maxsplit=1)[0]
+    try:
+        return canonical_tag(first)
+    except UsageError:
+        return UNKNOWN_LANG

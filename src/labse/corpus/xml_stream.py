@@ -1,0 +1,71 @@
+"""XML as a stream: what a parser has finished comes out before the rest is read.
+
+Takes: a file (plain, `.bz2`, `.gz`, `.zst`) and handlers for its elements.
+Gives: what the handlers put into a list, in constant memory; entities are refused.
+Source: expat, the parser of Python; https://docs.python.org/3/library/pyexpat.html. UTF-8, UTF-16,
+    Latin-1 and single-byte encodings are told apart as XML says.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from xml.parsers import expat
+
+from labse.errors import LabseError
+from labse.files import read_chunks
+
+__all__ = ["iter_xml"]
+
+T = TypeVar("T")
+
+
+def iter_xml(
+    path: str | Path,
+    finished: list[T],
+    *,
+    start: Callable[[str, dict[str, str]], None],
+    end: Callable[[str], None],
+    text: Callable[[str], None],
+) -> Iterator[T]:
+    """Parses a file and yields, and forgets, what the handlers append to `finished`.
+
+    A document type is allowed, its file is not fetched. A declaration of an entity is refused: it
+    could stand for gigabytes ("billion laughs") or for a file of this machine.
+
+    Args:
+        path: the file.
+        finished: the list that the handlers fill.
+        start: called with the name and attributes of an element.
+        end: called with the name of an element.
+        text: called with pieces of the text between tags.
+
+    Raises:
+        LabseError: not well-formed XML, cut short, empty, or it declares an entity; with the line.
+    """
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+
+    def refuse(name: str | None, *_: object) -> NoReturn:
+        raise LabseError(
+            f"{path}, line {parser.CurrentLineNumber}: declares the entity {name!r}; entities are "
+            "refused, since they can stand for gigabytes or for files of this machine"
+        )
+
+    parser.EntityDeclHandler = refuse
+    try:
+        for chunk in read_chunks(path):
+            parser.Parse(chunk, False)
+            yield from finished
+            finished.clear()
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        raise LabseError(
+            f"{path}, line {error.lineno}: not well-formed XML ({expat.ErrorString(error.code)})"
+        ) from None
+    except (LookupError, UnicodeDecodeError, ValueError) as error:
+        raise LabseError(f"{path}: text in an encoding that cannot be read ({error})") from None
+    yield from finished
+    finished.clear()

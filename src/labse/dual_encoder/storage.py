@@ -1,0 +1,142 @@
+"""How weights lie in a file: float32, float16, or int8 rows with one scale each.
+
+Takes: float32 matrices. Gives: the tensors of a safetensors file, and back.
+Source: symmetric quantisation of rows, as in OpenNMT/CTranslate2, docs/quantization.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.errors import LabseError
+
+__all__ = [
+    "SCALE_SUFFIX",
+    "STORAGES",
+    "QuantizedRows",
+    "Storage",
+    "StoredWeights",
+    "narrow_weights",
+    "quantize_rows",
+    "to_tensors",
+]
+
+Storage = Literal["float32", "float16", "int8"]
+
+STORAGES: tuple[Storage, ...] = get_args(Storage)
+SCALE_SUFFIX = ".scale"  # `x.weight.scale` (R,) float32 beside `x.weight` (R, C) int8.
+_MAX_INT8 = 127  # Not -128: then a row and its negative are stored alike.
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedRows:
+    """A matrix (R, C) as `rows * scales`.
+
+    Attributes:
+        rows: (R, C) int8, from -127 to 127.
+        scales: (R,) float32.
+    """
+
+    rows: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(R, C)."""
+        return self.rows.shape
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """Returns the matrix, a new array of float32."""
+        matrix: NDArray[np.float32] = np.multiply(self.rows, self.scales[:, None])
+        return matrix
+
+    def take(self, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Returns the rows of these numbers (any shape ...) as (..., C) float32."""
+        taken: NDArray[np.float32] = self.rows[numbers].astype(np.float32)
+        taken *= self.scales[numbers][..., None]
+        return taken
+
+
+class StoredWeights(Mapping[str, NDArray[np.float32]]):
+    """Weights by name; those kept as int8 become float32 each time they are asked for.
+
+    So a caller that needs a few rows of a large table may take them from `rows_of`, and every
+    other caller sees float32.
+    """
+
+    def __init__(self, stored: Mapping[str, NDArray[np.float32] | QuantizedRows]) -> None:
+        self._stored = dict(stored)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        value = self._stored[name]
+        return value.dequantize() if isinstance(value, QuantizedRows) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def stored(self, name: str) -> NDArray[np.float32] | QuantizedRows:
+        """Returns the weight as it is kept."""
+        return self._stored[name]
+
+
+def quantize_rows(table: NDArray[np.float32]) -> QuantizedRows:
+    """Rounds each row to int8 by its largest value; a row of zeros stays one."""
+    largest = np.maximum(table.max(axis=1), -table.min(axis=1))
+    scales = np.maximum(largest / _MAX_INT8, np.finfo(np.float32).tiny).astype(np.float32)
+    rows = np.empty(table.shape, np.int8)
+    for start in range(0, len(table), 4096):  # In pieces: a large table stays one table.
+        part = slice(start, start + 4096)
+        rows[part] = np.rint(table[part] / scales[part, None])
+    return QuantizedRows(rows, scales)
+
+
+def to_tensors(
+    weights: Mapping[str, NDArray[np.float32]], storage: Storage
+) -> dict[str, NDArray[np.generic]]:
+    """Returns the tensors of a file.
+
+    Word rows and the matrices of layers change their type; biases, norms, positions, token types
+    and the last dense layer, 1 % of the bytes together, stay float32.
+
+    Raises:
+        LabseError: a value is too large for float16.
+    """
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for name, array in weights.items():
+        if storage == "float32" or not _is_narrowed(name, array):
+            tensors[name] = np.ascontiguousarray(array, np.float32)
+        elif storage == "float16":
+            if np.abs(array).max() > np.finfo(np.float16).max:
+                raise LabseError(
+                    f"the weight {name!r} holds values beyond float16; store it as float32 or int8"
+                )
+            tensors[name] = array.astype(np.float16)
+        else:
+            quantized = quantize_rows(array)
+            tensors[name] = quantized.rows
+            tensors[name + SCALE_SUFFIX] = quantized.scales
+    return tensors
+
+
+def narrow_weights(weights: Mapping[str, NDArray[np.float32]], storage: Storage) -> StoredWeights:
+    """Returns the weights as they come back from a file of this storage."""
+    tensors = to_tensors(weights, storage)
+    narrowed: dict[str, NDArray[np.float32] | QuantizedRows] = {}
+    for name in weights:
+        if name + SCALE_SUFFIX in tensors:
+            scales = tensors[name + SCALE_SUFFIX].astype(np.float32)
+            narrowed[name] = QuantizedRows(tensors[name].astype(np.int8, copy=False), scales)
+        else:
+            narrowed[name] = tensors[name].astype(np.float32, copy=False)
+    return StoredWeights(narrowed)
+
+
+def _is_narrowed(name: str, array: NDArray[np.float32]) -> bool:
+    is_word_table = name == "embeddings.word_embeddings.weight"
+    return is_word_table or (name.startswith("encoder.layer.") and array.ndim == 2)

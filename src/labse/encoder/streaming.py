@@ -1,0 +1,129 @@
+"""A stream of sentences to vectors: a window is tokenised while the one before is computed.
+
+Takes: a tokenizer, what embeds ids, sentences. Gives: vectors window by window, in order.
+Dimensions: N sentences, W windows of text, D embedding.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.encoder.batching import split_by_budget, token_budget_batches
+from labse.encoder.pooling import average_windows
+from labse.encoder.tokenization import SentenceTokenizer, TokenizedSentences
+from labse.errors import LabseError
+
+__all__ = ["BatchLimits", "EncodedSentences", "Report", "encode_stream"]
+
+Report = Callable[[int], None]
+
+# Sentences that are sorted by length together: 50 batches or more of a transformer.
+_WINDOW_SENTENCES = 16_384
+_WINDOW_CHARACTERS = 1 << 23
+
+
+class _Runtime(Protocol):
+    @property
+    def embedding_size(self) -> int: ...
+
+    def embed(self, input_ids: list[NDArray[np.int32]], /) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """What a batch holds at most; see `token_budget_batches`."""
+
+    max_tokens: int
+    max_sentences: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSentences:
+    """Vectors of N sentences that followed each other.
+
+    Attributes:
+        embeddings: (N, D) float32 unit rows.
+        is_long: (N,) bool, whether the sentence was longer than the model takes.
+        is_empty: (N,) bool, whether it had no token.
+    """
+
+    embeddings: NDArray[np.float32]
+    is_long: NDArray[np.bool_]
+    is_empty: NDArray[np.bool_]
+
+
+def encode_stream(
+    tokenizer: SentenceTokenizer,
+    runtime: _Runtime,
+    sentences: Iterable[str],
+    limits: BatchLimits,
+    *,
+    report: Report | None = None,
+) -> Iterator[EncodedSentences]:
+    """Yields the vectors of all sentences; memory is bounded by a few windows.
+
+    Args:
+        tokenizer: gives ids.
+        runtime: gives unit rows for ids.
+        sentences: valid Unicode.
+        limits: of a batch.
+        report: called after each batch with the sentences in it.
+
+    Raises:
+        LabseError: the model gave NaN, infinity or zero for a sentence.
+    """
+    windows = split_by_budget(sentences, _WINDOW_SENTENCES, _WINDOW_CHARACTERS)
+    window = next(windows, None)
+    if window is None:
+        return
+    tokenized = tokenizer.tokenize(window)
+    following = next(windows, None)
+    if following is None:  # A thread costs more than a few sentences.
+        yield _embed(window, tokenized, runtime, limits, report)
+        return
+
+    with ThreadPoolExecutor(1, thread_name_prefix="labse-tokenize") as pool:
+        while True:
+            ahead: Future[TokenizedSentences] | None = None
+            if following is not None:
+                ahead = pool.submit(tokenizer.tokenize, following)
+            yield _embed(window, tokenized, runtime, limits, report)
+            if ahead is None or following is None:
+                return
+            window, tokenized, following = following, ahead.result(), next(windows, None)
+
+
+def _embed(
+    sentences: list[str],
+    tokenized: TokenizedSentences,
+    runtime: _Runtime,
+    limits: BatchLimits,
+    report: Report | None,
+) -> EncodedSentences:
+    lengths = tokenized.lengths
+    is_first = np.zeros(len(lengths), bool)
+    is_first[tokenized.first_windows[:-1]] = True
+    embeddings = np.empty((len(lengths), runtime.embedding_size), np.float32)
+    for batch in token_budget_batches(lengths, limits.max_tokens, limits.max_sentences):
+        embeddings[batch] = runtime.embed(tokenized.select(batch))
+        if report:
+            report(int(is_first[batch].sum()))
+
+    if len(lengths) > len(sentences):
+        embeddings = average_windows(embeddings, lengths, tokenized.first_windows)
+    _check_embeddings(embeddings, sentences)
+    return EncodedSentences(embeddings, tokenized.is_long, tokenized.is_empty)
+
+
+def _check_embeddings(embeddings: NDArray[np.float32], sentences: list[str]) -> None:
+    # A unit row sums to one in squares; NaN, infinity and zero do not.
+    is_bad = ~(np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1) < 1e-3)
+    if is_bad.any():
+        text = sentences[int(np.flatnonzero(is_bad)[0])]
+        raise LabseError(
+            f"the model gave no finite unit vector for {text[:60]!r}; its weights are damaged"
+        )

@@ -1,0 +1,112 @@
+"""Neighbours of two large sides, part by part; a killed run goes on with the next part.
+
+Takes: vectors (N, D) and (M, D), mapped. Gives: the neighbours of both sides among each other.
+Source: the k nearest of all are among the k nearest of each part.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.files import write_atomic
+from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
+from labse.search.products import EngineName
+
+__all__ = ["search_in_parts"]
+
+# A part of 10**6 x 10**6 takes minutes on two cores.
+_PART_ROWS = 131_072
+
+
+def search_in_parts(
+    source: NDArray[np.floating],
+    target: NDArray[np.floating],
+    k: int,
+    folder: Path,
+    *,
+    memory_bytes: int,
+    engine: EngineName = "auto",
+    part_rows: int = _PART_ROWS,
+    report: Callable[[int], None] | None = None,
+) -> MutualNeighbours:
+    """Searches as `mutual_neighbours` and keeps each finished part of the source in `folder`.
+
+    Args:
+        source: (N, D).
+        target: (M, D).
+        k: neighbours.
+        folder: where the parts are; what an earlier run of the same inputs left is used.
+        memory_bytes: see `mutual_neighbours`.
+        engine: see `mutual_neighbours`.
+        part_rows: source rows of a part.
+        report: called with the number of source rows done.
+    """
+    forward: list[Neighbours] = []
+    backward = Neighbours(
+        np.zeros((len(target), 0), np.int64), np.zeros((len(target), 0), np.float32)
+    )
+    for start in range(0, max(1, len(source)), part_rows):
+        part = source[start : start + part_rows]
+        path = folder / f"neighbours-{start:09d}.npz"
+        if not path.exists():
+            found = mutual_neighbours(
+                part,
+                target,
+                k,
+                memory_bytes=memory_bytes,
+                engine=engine,
+                report=_scaled(report, start, len(part), len(target)),
+            )
+            _save(path, found)
+        found = _load(path)
+        forward.append(found.forward)
+        backward = _merge(backward, found.backward, start, min(k, len(source)))
+        if report:
+            report(start + len(part))
+    return MutualNeighbours(_join(forward), backward)
+
+
+def _scaled(
+    report: Callable[[int], None] | None, start: int, num_rows: int, num_targets: int
+) -> Callable[[int], None] | None:
+    if report is None:
+        return None
+    return lambda products: report(start + min(num_rows, products // max(1, num_targets)))
+
+
+def _merge(best: Neighbours, found: Neighbours, start: int, k: int) -> Neighbours:
+    """Keeps the k best of both; rows of a later part have higher numbers, so ties stay in order."""
+    similarities = np.concatenate([best.similarities, found.similarities], axis=1)
+    neighbours = np.concatenate([best.neighbours, found.neighbours + start], axis=1)
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return Neighbours(
+        np.take_along_axis(neighbours, order, axis=1),
+        np.take_along_axis(similarities, order, axis=1),
+    )
+
+
+def _join(parts: list[Neighbours]) -> Neighbours:
+    return Neighbours(
+        np.concatenate([part.neighbours for part in parts]),
+        np.concatenate([part.similarities for part in parts]),
+    )
+
+
+_ARRAYS = ("forward", "forward_similarities", "backward", "backward_similarities")
+
+
+def _save(path: Path, found: MutualNeighbours) -> None:
+    columns = [array for side in (found.forward, found.backward)
+               for array in (side.neighbours, side.similarities)]  # fmt: skip
+    with write_atomic(path) as stream:
+        np.savez(stream, **dict(zip(_ARRAYS, columns, strict=True)))  # type: ignore[arg-type]
+
+
+def _load(path: Path) -> MutualNeighbours:
+    with np.load(path, allow_pickle=False) as arrays:
+        forward, forward_similarities, backward, backward_similarities = map(arrays.get, _ARRAYS)
+    return MutualNeighbours(
+        Neighbours(forward, forward_similarities), Neighbours(backward, backward_similarities)
+    )

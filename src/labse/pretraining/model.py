@@ -1,0 +1,40 @@
+"""A BERT with the head of masked language modelling."""
+
+import torch
+from torch import nn
+
+from labse.bert.config import BertConfig
+from labse.bert.heads import MlmHead, MlmLoss
+from labse.bert.model import Bert
+from labse.pretraining.batches import MicroBatch
+
+__all__ = ["MaskedLm"]
+
+
+class MaskedLm(nn.Module):
+    """Encoder and head; the decoder is the encoder's word table.
+
+    Args:
+        config: the sizes.
+        max_logits_bytes: see `MlmHead`.
+    """
+
+    def __init__(self, config: BertConfig, *, max_logits_bytes: int = 256 << 20) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = Bert(config)
+        self.head = MlmHead(config, max_logits_bytes=max_logits_bytes)
+
+    def forward(self, batch: MicroBatch) -> MlmLoss:
+        """Returns the sum of the losses at the masked tokens, and how many are right."""
+        hidden_BSH = self.bert(
+            batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.position_ids
+        ).last_hidden_state
+        hidden_MH = hidden_BSH.flatten(0, 1).index_select(0, batch.positions)
+        loss: MlmLoss = self.head(hidden_MH, self.bert.embeddings.word.weight, batch.labels)
+        return loss
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.bert.embeddings.word.weight.device

@@ -1,0 +1,238 @@
+"""A whole run: examples are prepared, the stages are trained, each leaves a BERT folder.
+
+Takes: a configuration, a vocabulary folder. Gives: `model/`, and all that is needed to resume.
+Source: docs/design.md, promises: the same command goes on where it was.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+import labse
+from labse.errors import ResourceError, UsageError
+from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.config import PretrainConfig
+from labse.pretraining.folder import (
+    BertFolder,
+    vocabulary_files,
+    write_bert_folder,
+)
+from labse.pretraining.model import MaskedLm
+from labse.pretraining.order import ExampleOrder, group_probs, split_examples
+from labse.pretraining.prepare import ExampleCounts, PreparedExamples, prepare_examples
+from labse.pretraining.stacking import Stage
+from labse.pretraining.start import (
+    build_grown,
+    fit_to_start,
+    fit_to_vocabulary,
+    read_start,
+)
+from labse.pretraining.train import Report, TrainingData, train
+from labse.pretraining.validation import ValidationSet
+from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer
+
+__all__ = ["PretrainSummary", "run_pretraining"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSummary:
+    """What a run that came to its end made."""
+
+    model_folder: Path
+    step: int
+    num_layers: int
+    num_parameters: int
+    counts: ExampleCounts
+
+
+def run_pretraining(
+    config: PretrainConfig,
+    out: Path,
+    *,
+    vocab_folder: Path,
+    data_folder: Path,
+    grow: Path | None = None,
+    report: Report | None = None,
+) -> PretrainSummary:
+    """Pre-trains from files to a BERT folder; called again after a stop, it goes on.
+
+    Args:
+        config: the run; sizes that it does not state are those of the vocabulary.
+        out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json`, a folder
+            `stage-N-layers/` for each stage but the last, and `model/`.
+        vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads.
+        data_folder: where relative paths of the configuration start.
+        grow: a folder of an earlier run, whose layers are stacked twice; the first stage has twice
+            its layers.
+        report: see `train`.
+
+    Raises:
+        InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
+        UsageError: `out` holds a run of another configuration, data or vocabulary, or the model to
+            grow has other sizes or another vocabulary.
+        LabseError: broken data, or a loss that is not a number.
+        ResourceError: no memory, no disk.
+    """
+    _check_out(out)
+    tokenizer = load_tokenizer(vocab_folder)
+    config = fit_to_vocabulary(config, tokenizer)
+    start = None if grow is None else read_start(grow, vocab_folder)
+    if start is not None:
+        config = fit_to_start(config, start)
+    prepared = prepare_examples(
+        config.data,
+        data_folder=data_folder,
+        vocab_folder=vocab_folder,
+        tokenizer=tokenizer,
+        cache=out / "tokens",
+    )
+    _log_examples(prepared)
+    lineage: dict[str, object] = {
+        "run_config": config.model_dump(mode="json"),
+        "inputs": [asdict(file) for file in prepared.inputs],
+        "counts": asdict(prepared.counts),
+        "vocabulary": {"sha256": sha256_file(vocab_folder / "tokenizer.json")},
+    }
+    if grow is not None:
+        lineage["start"] = {"sha256": sha256_file(grow / "model.safetensors")}
+    _open_run(out, lineage)
+
+    write = partial(_write_stage, config, out, vocab_folder, lineage)
+    build = None if start is None else partial(build_grown, config, start)
+    try:
+        model = train(
+            config,
+            _build_data(config, prepared, tokenizer),
+            out,
+            build=build,
+            finish_stage=write,
+            report=report,
+        )
+    except torch.OutOfMemoryError:
+        raise ResourceError(
+            "the device has too little memory; lower train.micro_batch_size or "
+            "train.max_logits_bytes"
+        ) from None
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_layers = config.model.bert.num_hidden_layers
+    step = config.train.train_steps
+    return PretrainSummary(out / "model", step, num_layers, num_parameters, prepared.counts)
+
+
+def _build_data(
+    config: PretrainConfig, prepared: PreparedExamples, tokenizer: Tokenizer
+) -> TrainingData:
+    examples, seed = prepared.examples, config.train.seed
+    ids = tokenizer.get_vocab()
+    builder = BatchBuilder(
+        examples,
+        config.masking,
+        special_ids=np.array(sorted(ids[token] for token in SPECIAL_TOKENS), np.int32),
+        mask_id=ids["[MASK]"],
+        vocab_size=len(ids),
+        positions=config.data.positions,
+        segments=config.data.segments,
+    )
+    split = split_examples(examples, num_validation=config.data.validation_examples, seed=seed)
+    probs = group_probs(
+        examples,
+        smoothing_exponent=config.data.smoothing_exponent,
+        tlm_share=config.data.tlm_share,
+    )
+    order = ExampleOrder(split.train, probs, batch_size=config.train.global_batch_size, seed=seed)
+    return TrainingData(order, builder, ValidationSet(builder, split.validation, seed))
+
+
+def _write_stage(
+    config: PretrainConfig,
+    out: Path,
+    vocab_folder: Path,
+    lineage: Mapping[str, object],
+    stage: Stage,
+    model: MaskedLm,
+) -> None:
+    """Writes the BERT folder of a finished stage; that of the last is `model`."""
+    is_last = stage.last_step == config.train.train_steps
+    state = model.state_dict()
+    if config.model.pooler == "random":
+        generator = torch.Generator().manual_seed(config.train.seed)
+        width = model.config.hidden_size
+        weight = torch.empty(width, width)
+        weight.normal_(0.0, model.config.initializer_range, generator=generator)
+        state |= {"bert.pooler.weight": weight, "bert.pooler.bias": torch.zeros(width)}
+    write_bert_folder(
+        out / ("model" if is_last else f"stage-{stage.num_layers}-layers"),
+        BertFolder(model.config, state),
+        files=vocabulary_files(vocab_folder),
+        manifest={"step": stage.last_step, "seed": config.train.seed, **lineage},
+    )
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder whose manifest is of something else, as it would be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder")
+    if not (out / MANIFEST_NAME).is_file():
+        return
+    manifest = read_json(out / MANIFEST_NAME)
+    if manifest.get("stage") != "pretraining":
+        kind = manifest.get("kind") or "folder"
+        raise UsageError(f"{out} holds another {kind}; give another --out")
+
+
+def _open_run(out: Path, lineage: Mapping[str, object]) -> None:
+    """Writes the manifest of the run; with checkpoints there, it must be that of the same data."""
+    path = out / MANIFEST_NAME
+    if path.is_file() and any(out.glob("checkpoints/*/state.json")):
+        _LOGGER.info("going on from the checkpoint in %s", out / "checkpoints")
+        before = read_json(path)
+        kept = {"inputs": "on other data", "vocabulary": "on another vocabulary"}
+        for key, what in (kept | {"start": "from another model"}).items():
+            if _hashes(before.get(key)) != _hashes(lineage.get(key)):
+                raise UsageError(
+                    f"{out} holds a run {what} (other bytes than when it began); restore it or "
+                    "give another --out"
+                )
+        return
+    manifest = {"kind": "run", "stage": "pretraining", "labse_version": labse.__version__}
+    write_json(path, manifest | dict(lineage))
+
+
+def _hashes(entries: object) -> list[object]:
+    entries = entries if isinstance(entries, list) else [entries]
+    return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
+
+
+def _log_examples(prepared: PreparedExamples) -> None:
+    counts, examples = prepared.counts, prepared.examples
+    _LOGGER.info(
+        "text: %s rows, %s blank, %s repeated; pairs: %s, %s blank, %s copies, %s cut%s",
+        *(
+            f"{n:,}"
+            for n in (
+                counts.num_texts,
+                counts.num_blank_texts,
+                counts.num_repeated_texts,
+                counts.num_pairs,
+                counts.num_blank_pairs,
+                counts.num_copies,
+                counts.num_cut_pairs,
+            )
+        ),
+        " (tokens of an earlier start)" if prepared.is_cached else "",
+    )
+    _LOGGER.info(
+        "examples: %s of %s tokens in %d groups of objective and language",
+        f"{counts.num_examples:,}",
+        f"{len(examples.input_ids):,}",
+        len(examples.group_names),
+    )

@@ -1,0 +1,265 @@
+"""The training loop of masked language modelling, top to bottom.
+
+Source: Feng et al., arXiv 2007.01852, section 4.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import torch
+
+from labse.errors import InterruptedRunError, LabseError
+from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.config import PretrainConfig
+from labse.pretraining.model import MaskedLm
+from labse.pretraining.order import ExampleOrder
+from labse.pretraining.run_state import load_checkpoint, restore_state, save_state
+from labse.pretraining.speed import estimate_flops
+from labse.pretraining.stacking import Stage, plan_stages, stack_layers
+from labse.pretraining.validation import ValidationSet, validate
+from labse.runtime import seed_everything
+from labse.training.claim import claim_folder
+from labse.training.lamb import Lamb
+from labse.training.metrics import append_metrics, truncate_metrics
+from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share
+from labse.training.schedule import linear_schedule
+from labse.training.stopping import stop_requests
+
+__all__ = ["FinishStage", "Report", "TrainingData", "train", "update_gradients"]
+
+Report = Callable[[Mapping[str, float]], None]
+FinishStage = Callable[[Stage, MaskedLm], None]
+Build = Callable[[Stage], MaskedLm]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What is drawn, how it is masked, and what is held out."""
+
+    order: ExampleOrder
+    builder: BatchBuilder
+    held_out: ValidationSet
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the stages of a run share."""
+
+    config: PretrainConfig
+    data: TrainingData
+    folder: Path
+    stop_requested: Event
+    report: Report | None
+    history: list[list[float]] = field(default_factory=list)  # Loss and accuracy, to be logged.
+    spent: list[tuple[float, int, float]] = field(default_factory=list)  # Seconds, tokens, FLOPs.
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """One step: mean loss and accuracy over masked tokens, tokens read, arithmetic done."""
+
+    loss: float
+    accuracy: float
+    num_tokens: int
+    flops: float
+
+
+def train(
+    config: PretrainConfig,
+    data: TrainingData,
+    run_folder: Path,
+    *,
+    build: Build | None = None,
+    finish_stage: FinishStage | None = None,
+    report: Report | None = None,
+) -> MaskedLm:
+    """Trains stage by stage, from the last checkpoint if there is one.
+
+    An interrupted run that is resumed gives the bits of an uninterrupted one on the CPU: batches
+    and masks are functions of (seed, step); weights, moments and the dropout generator are in the
+    checkpoint. The end of a stage is a checkpoint; the next has twice the layers and an optimizer
+    without moments, while the decay of the rate goes on.
+
+    Args:
+        config: the run.
+        data: examples.
+        run_folder: receives `checkpoints/` and `metrics.jsonl`.
+        build: makes the model of the first stage; None draws random weights.
+        finish_stage: called with each finished stage and its model, once more after a stop there.
+        report: called with each row of metrics.
+
+    Returns:
+        The model of the last stage, in evaluation mode.
+
+    Raises:
+        InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
+        UsageError: `run_folder` holds a run of another configuration, or another process uses it.
+        LabseError: the loss or a gradient is not a number.
+        ResourceError: a checkpoint cannot be written; the last good one is intact.
+    """
+    seed_everything(config.train.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stages = plan_stages(config)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    with claim_folder(run_folder), stop_requests() as stop_requested:
+        checkpoint = load_checkpoint(run_folder, config)
+        truncate_metrics(run_folder / "metrics.jsonl", checkpoint.step if checkpoint else 0)
+        run = _Run(config, data, run_folder, stop_requested, report)
+        model = (build or _build_random(config))(stages[0]).to(device)
+        for stage in stages:
+            if stage.number > 1:
+                model = stack_layers(model)
+            if checkpoint and stage.last_step < checkpoint.step:
+                continue
+            optimizer, step = _build_optimizer(config, model), stage.first_step
+            if checkpoint:
+                run.history = restore_state(checkpoint, model, optimizer)
+                step, checkpoint = checkpoint.step, None
+            _train_stage(run, stage, step, model.train(), optimizer)
+            if finish_stage:
+                finish_stage(stage, model)
+    return model.eval()
+
+
+def _train_stage(
+    run: _Run, stage: Stage, step: int, model: MaskedLm, optimizer: torch.optim.Optimizer
+) -> None:
+    """Makes the updates of a stage from `step` on."""
+    options = run.config.train
+    for step in range(step, stage.last_step):  # noqa: B020
+        started = time.perf_counter()
+        done, is_last = step + 1, step + 1 == stage.last_step
+        lr_share = _lr_share(run.config, stage, step)
+        set_lr_share([optimizer], lr_share)
+
+        update = update_gradients(run.config, run.data, model, step)
+        grad_norm = clip_gradients(model.parameters(), options.max_grad_norm)
+        _check_finite(done, update.loss, grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        run.history.append([update.loss, update.accuracy])
+        run.spent.append((time.perf_counter() - started, update.num_tokens, update.flops))
+
+        # ---- What is due after this update ----
+        if done % options.log_every == 0 or is_last:
+            row = {"step": done, "num_layers": stage.num_layers, "lr": options.lr * lr_share}
+            _record(run, row | {"grad_norm": grad_norm} | _summarise(run))
+        if done % options.eval_every == 0 or is_last:
+            with _autocast(run.config, model):
+                scores = validate(
+                    model, run.data.held_out, micro_batch_size=options.micro_batch_size
+                )
+            if scores:
+                _record(run, {"step": done, **scores})
+        if done % options.checkpoint_every == 0 or is_last or run.stop_requested.is_set():
+            save_state(run.folder, run.config, done, model, optimizer, run.history)
+        if run.stop_requested.is_set() and done < options.train_steps:
+            raise InterruptedRunError(
+                f"stopped at step {done} of {options.train_steps}; the same command goes on"
+            )
+
+
+def update_gradients(
+    config: PretrainConfig, data: TrainingData, model: MaskedLm, step: int
+) -> _Update:
+    """Adds up the gradient of the mean loss over all masked tokens of the global batch.
+
+    Each micro-batch adds its sum divided by the masked tokens of them all, so that the gradient is
+    the same however the batch is cut.
+    """
+    options = config.train
+    generator = np.random.default_rng([options.seed, step, 0])
+    batch = data.builder.build(data.order.batch(step), generator)
+    num_masked = max(1, len(batch.masked.positions))
+    loss = torch.zeros((), device=model.device)
+    num_correct = torch.zeros((), device=model.device, dtype=torch.int64)
+    for micro in data.builder.iter_micro_batches(batch, options.micro_batch_size):
+        with _autocast(config, model):
+            result = model(micro.to(model.device))
+        mean = result.loss_sum / num_masked
+        mean.backward()
+        loss += mean.detach()
+        num_correct += result.num_correct
+    return _Update(
+        loss=loss.item(),
+        accuracy=num_correct.item() / num_masked,
+        num_tokens=int(batch.lengths.sum()),
+        flops=estimate_flops(model.config, batch.lengths, len(batch.masked.positions)),
+    )
+
+
+def _build_random(config: PretrainConfig) -> Build:
+    def build(stage: Stage) -> MaskedLm:
+        bert = config.model.bert.model_copy(update={"num_hidden_layers": stage.num_layers})
+        return MaskedLm(bert, max_logits_bytes=config.train.max_logits_bytes)
+
+    return build
+
+
+def _build_optimizer(config: PretrainConfig, model: MaskedLm) -> torch.optim.Optimizer:
+    options = config.train
+    (optimizer,) = build_optimizers(
+        model,
+        lr=options.lr,
+        embedding_lr=options.lr,
+        weight_decay=options.weight_decay,
+        eps=options.adam_eps,
+    )
+    if options.optimizer == "lamb":
+        keys = ("params", "weight_decay", "initial_lr")
+        groups = [{key: group[key] for key in keys} for group in optimizer.param_groups]
+        return Lamb(groups, lr=options.lr, eps=options.adam_eps)
+    return optimizer
+
+
+def _lr_share(config: PretrainConfig, stage: Stage, step: int) -> float:
+    options = config.train
+    share = linear_schedule(
+        step, warmup_steps=options.warmup_steps, train_steps=options.train_steps
+    )
+    if stage.number > 1:
+        share *= min(1.0, (step - stage.first_step + 1) / max(1, options.stage_warmup_steps))
+    return share
+
+
+@contextmanager
+def _autocast(config: PretrainConfig, model: MaskedLm) -> Iterator[None]:
+    with torch.autocast(
+        model.device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"
+    ):
+        yield
+
+
+def _check_finite(step: int, loss: float, grad_norm: float) -> None:
+    """Stops a run before numbers that are none reach its weights and checkpoints."""
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        raise LabseError(
+            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; the "
+            "last checkpoint is intact; start anew in another --out with a lower train.lr"
+        )
+
+
+def _summarise(run: _Run) -> dict[str, float]:
+    """Returns the means since the last row, and forgets them."""
+    losses, accuracies = zip(*run.history, strict=True)
+    row = {"loss": math.fsum(losses) / len(losses), "accuracy": math.fsum(accuracies) / len(losses)}
+    seconds, tokens, flops = (math.fsum(column) for column in zip(*run.spent, strict=True))
+    row["tokens_per_second"] = tokens / seconds
+    row["tflops"] = flops / seconds / 1e12
+    if run.config.train.peak_tflops:
+        row["flops_utilisation"] = row["tflops"] / run.config.train.peak_tflops
+    run.history.clear()
+    run.spent.clear()
+    return row
+
+
+def _record(run: _Run, row: Mapping[str, float]) -> None:
+    append_metrics(run.folder / "metrics.jsonl", row)
+    if run.report:
+        run.report(row)

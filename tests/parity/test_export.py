@@ -1,0 +1,71 @@
+"""Exported folders in sentence-transformers: float16 is read, int8 is refused and not misread."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.dual_encoder.weights import expected_shapes
+from labse.encoder.export import export_folder
+from labse.encoder.sample import sample_sentences
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+
+sentence_transformers = pytest.importorskip("sentence_transformers")
+SENTENCES = sample_sentences(20)
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    characters = sorted({char for text in SENTENCES for char in text if not char.isspace()})
+    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{char}" for char in characters)]
+    save_vocabulary(tmp_path / "vocab", pieces)
+
+    def write(**settings: object) -> Path:
+        bert = BertConfig(
+            vocab_size=len(pieces),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=60,
+        )
+        config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 40, **settings})
+        generator = np.random.default_rng(1)
+        weights = {
+            name: generator.normal(float("Norm.weight" in name), 0.2, shape).astype(np.float32)
+            for name, shape in expected_shapes(config).items()
+        }
+        model = ModelFolder(config, weights, load_tokenizer(tmp_path / "vocab"))
+        write_model_folder(tmp_path / "source", model, vocab_folder=tmp_path / "vocab", manifest={})
+        return tmp_path / "source"
+
+    return write
+
+
+@pytest.mark.parametrize("settings", [{}, {"pooling": "mean", "projection": "none"}])
+def test_a_float16_export_is_read_by_both_alike(
+    write: Write, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    export_folder(write(**settings), tmp_path / "half", storage="float16")
+
+    oracle = sentence_transformers.SentenceTransformer(str(tmp_path / "half"), device="cpu")
+    expected = oracle.encode(SENTENCES, show_progress_bar=False)
+    found = SentenceEncoder.from_pretrained(tmp_path / "half").encode(SENTENCES)
+
+    assert np.sum(found * expected, axis=1).min() > 0.9999
+
+
+def test_int8_rows_are_refused_there_and_not_read_without_their_scales(
+    write: Write, tmp_path: Path
+) -> None:
+    export_folder(write(), tmp_path / "int8", storage="int8")
+
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        sentence_transformers.SentenceTransformer(str(tmp_path / "int8"), device="cpu")

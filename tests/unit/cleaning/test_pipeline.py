@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from labse.cleaning.bounds import PairBounds, TextBounds
+from labse.cleaning.pipeline import clean_files, decide_files, load_cleaning_report
+from labse.errors import LabseError, UsageError
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def clean(file: Path, out: Path, **options: object):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    settings = {"bounds": PairBounds(), "identify": False, "rows_per_shard": 4} | options
+    return clean_files([file], out, **settings)  # type: ignore[arg-type]
+
+
+def test_every_row_is_kept_or_counted_with_a_reason(tmp_path: Path, pairs_file: Path) -> None:
+    report = clean(pairs_file, tmp_path / "out", rejects=True)
+    assert report.total()["kept"] == 3
+    assert report.total().total() == 10
+    assert report.counts["pairs"]["eng-fra"] == {
+        "target: broken encoding": 1,
+        "target: too short": 1,
+    }
+    kept = pq.read_table(tmp_path / "out" / "kept" / "pairs")
+    rejects = pq.read_table(tmp_path / "out" / "rejects" / "pairs")
+    assert (kept.num_rows, rejects.num_rows) == (3, 7)
+    assert load_cleaning_report(tmp_path / "out") == report
+
+
+def test_other_bounds_decide_anew_without_scoring(tmp_path: Path, pairs_file: Path) -> None:
+    out = tmp_path / "out"
+    clean(pairs_file, out, rejects=True)
+    before = tree(out / "scores")
+    report = decide_files(out, bounds=PairBounds(max_overlap=1))
+    assert report.total()["kept"] == 4
+    assert tree(out / "scores") == before
+    assert not (out / "rejects").exists()  # They told of the other bounds.
+    again = clean(pairs_file, tmp_path / "again", bounds=PairBounds(max_overlap=1))
+    assert again == report
+    assert tree(out / "kept") == tree(tmp_path / "again" / "kept")
+
+
+def test_a_run_that_lost_files_makes_the_same_bytes_again(tmp_path: Path, pairs_file: Path) -> None:
+    out = tmp_path / "out"
+    clean(pairs_file, out)
+    whole = tree(out)
+    (out / "kept" / "pairs" / "part-00001.parquet").unlink()
+    (out / "scores" / "pairs" / "part-00002.parquet").unlink()
+    (out / "scores" / "pairs" / ".part-00002.parquet.77.tmp").write_bytes(b"half")
+    clean(pairs_file, out)
+    assert tree(out) == whole
+
+
+def test_the_bytes_do_not_depend_on_the_workers(tmp_path: Path, pairs_file: Path) -> None:
+    clean(pairs_file, tmp_path / "one")
+    clean(pairs_file, tmp_path / "two", workers=2)
+    for folder in ("kept", "scores"):
+        assert tree(tmp_path / "one" / folder) == tree(tmp_path / "two" / folder)
+
+
+def test_a_folder_of_other_files_or_settings_is_refused(tmp_path: Path, pairs_file: Path) -> None:
+    clean(pairs_file, tmp_path / "out")
+    with pytest.raises(UsageError, match="other rows_per_shard"):
+        clean(pairs_file, tmp_path / "out", rows_per_shard=5)
+    with pytest.raises(UsageError, match="other kind"):
+        clean(pairs_file, tmp_path / "out", bounds=TextBounds())
+    with pytest.raises(UsageError, match="give bounds for pairs"):
+        decide_files(tmp_path / "out", bounds=TextBounds())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LabseError, match="no whole scores"):
+        decide_files(tmp_path / "empty", bounds=TextBounds())
+
+
+def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text(f"a line of the folder {name}\n", "utf-8")
+    report = clean_files(
+        [tmp_path / "b" / "x.txt", tmp_path / "a" / "x.txt"],
+        tmp_path / "out",
+        bounds=TextBounds(),
+        lang="eng",
+        identify=False,
+    )
+    assert list(report.counts) == ["a_x", "b_x"]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["counts"] == {"a_x": {"eng": {"kept": 1}}, "b_x": {"eng": {"kept": 1}}}
+
+
+def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    file, out = tmp_path / "empty.txt", tmp_path / "out"
+    report = clean_files([file], out, bounds=TextBounds(), lang="eng", identify=False)
+    assert report.counts == {}
+
+
+def test_a_first_try_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path: Path) -> None:
+    texts = tmp_path / "a.txt"
+    texts.write_bytes(b"A whole sentence stands here.\n\xff\n")
+    with pytest.raises(LabseError, match="line 2: not valid UTF-8"):
+        clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
+    texts.write_text("A whole sentence stands here.\n", encoding="utf-8")
+    report = clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="en", identify=False)
+    assert report.counts == {"a": {"eng": {"kept": 1}}}
+    with pytest.raises(UsageError, match="other lang"):
+        clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)

@@ -1,0 +1,250 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+LINES = ["free and equal", "in dignity", "and rights", "they are endowed", "with reason"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """The target joins two lines of the source, drops one, and has a blank one."""
+    source, target = tmp_path / "source.txt", tmp_path / "target.txt"
+    source.write_text("".join(f"{line}\n" for line in LINES))
+    target.write_text(f"{LINES[0]}\n{LINES[1]} {LINES[2]}\n\n{LINES[4]}\n")
+    return source, target
+
+
+def test_a_ladder_goes_to_standard_output(run: Run, files: tuple[Path, Path], model: Path) -> None:
+    ran = run("align", *files, "--model", model)
+    assert ran.code == 0, ran.err
+    rungs = [line.split("\t") for line in ran.out.splitlines()]
+    assert [(rung[0], rung[1]) for rung in rungs][:2] == [("0", "0"), ("1", "1")]
+    assert rungs[-1][:2] == ["5", "4"]
+    assert "4 beads; 6 runs of lines cut to 24 tokens" in ran.err
+
+
+def test_each_format_is_written_to_a_file(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert (
+        run("align", *files, "--model", model, "--format", "tsv", "--ids", "--out", out).code == 0
+    )
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert rows[0] == ["1.0000", LINES[0], LINES[0], "1", "1"]
+    assert ["0.0000", "", "", "", "3"] in rows
+
+    assert run("align", *files, "--model", model, "--format", "jsonl", "--out", out).code == 0
+    numbers = [n for line in out.read_text().splitlines() for n in json.loads(line)["source_lines"]]
+    assert numbers == [1, 2, 3, 4, 5]
+
+    langs = ("--source-lang", "en", "--target-lang", "en")
+    ran = run("align", *files, "--model", model, "--format", "tmx", *langs, "--out", out)
+    assert ran.code == 0
+    assert out.read_text().count("<tu ") >= 2
+    assert "left out of the TMX" in ran.err
+
+
+def test_gold_prints_strict_and_lax_scores(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    gold = tmp_path / "gold"
+    gold.write_text(run("align", *files, "--model", model).out)
+    ran = run("align", *files, "--model", model, "--gold", gold, "--json")
+    assert ran.code == 0, ran.err
+    scores = json.loads(ran.out)
+    assert scores["strict"]["f1"] == scores["lax"]["recall"] == 1.0
+    assert scores["strict"]["signature"].startswith("alignment_strict|max_size:4|skip:50|seed:1|v:")
+    table = run("align", *files, "--model", model, "--gold", gold).out
+    assert "1.000" in table
+    assert "lax" in table
+
+
+def test_folders_are_aligned_and_a_second_run_finds_them_done(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    for side, file in zip(("de", "en"), files, strict=True):
+        (tmp_path / side).mkdir()
+        for name in ("one", "two"):
+            (tmp_path / side / f"{name}.{side}").write_text(file.read_text())
+    command = (
+        "align",
+        tmp_path / "de",
+        tmp_path / "en",
+        "--model",
+        model,
+        "--out",
+        tmp_path / "out",
+    )
+    assert run(*command).code == 0
+    made = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert made.keys() == {"one.ladder", "two.ladder", "manifest.json"}
+    single = run("align", *files, "--model", model).out
+    assert made["one.ladder"].decode() == single
+
+    (tmp_path / "out/two.ladder").unlink()
+    ran = run(*command)
+    assert "1 documents were aligned already" in ran.err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == made
+
+    assert "begun with max_size 4, now it is 5" in run(*command, "--max-size", 5).err
+    ran = run(*command[:-2], "--gold", tmp_path / "out", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["strict"]["f1"] == 1.0
+
+
+def test_lists_name_the_documents(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "src.list").write_text("source.txt\n" * 2)
+    (tmp_path / "tgt.list").write_text("target.txt\n" * 2)
+    lists = (tmp_path / "src.list", tmp_path / "tgt.list")
+    ran = run("align", *lists, "--lists", "--model", model, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "out/000002-source.ladder").exists()
+    (tmp_path / "tgt.list").write_text("target.txt\n")
+    ran = run("align", *lists, "--lists", "--model", model, "--out", tmp_path / "out")
+    assert ran.code == 3
+    assert "names 2 documents" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--ids",), "--ids is for --format tsv"),
+        (("--json",), "--json prints the scores of --gold"),
+        (("--format", "tmx"), "give --source-lang and --target-lang"),
+        (("--source-lang", "de"), "for --format tmx"),
+        (("--format", "tmx", "--source-lang", "xx-yy", "--target-lang", "de"), "xx-yy"),
+        (("--max-size", 1), "--max-size"),
+        (("--skip-percentile", 101), "--skip-percentile"),
+        (("--skip-percentile", "nan"), "--skip-percentile"),
+    ],
+)
+def test_options_that_cannot_apply_are_told(
+    run: Run, files: tuple[Path, Path], model: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    ran = run("align", *files, "--model", model, *arguments)
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_broken_files_are_told(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").write_bytes(b"fine\n\xff\xfe\n")
+    ran = run("align", tmp_path / "bad", files[1], "--model", model)
+    assert (ran.code, ran.out) == (3, "")
+    assert "bad, line 2: not valid UTF-8" in ran.err
+    assert run("align", tmp_path / "none", files[1], "--model", model).code == 3
+    assert run("align", "-", "-", "--model", model).code == 2
+    assert run("align", tmp_path, files[1], "--model", model, "--out", tmp_path / "o").code == 2
+    assert run("align", tmp_path, tmp_path, "--model", model).code == 2
+    ran = run("align", *files, "--model", model, "--out", tmp_path / "none/out")
+    assert ran.code == 4
+    assert "cannot be written" in ran.err
+
+
+def test_a_batch_into_a_place_that_is_no_folder_is_told(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_text("source.txt\n")
+    ran = run(
+        "align",
+        tmp_path / "list",
+        tmp_path / "list",
+        "--lists",
+        "--model",
+        model,
+        "--out",
+        files[0],
+    )
+    assert ran.code == 4
+    assert "cannot be made" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "beads"),
+    [("", "", 0), ("", "a\nb\n", 2), ("\n\n", "a\n", 3), ("same\n" * 30, "same\n" * 30, 30)],
+)
+def test_empty_and_repeated_documents_are_aligned(
+    run: Run, model: Path, tmp_path: Path, source: str, target: str, beads: int
+) -> None:
+    (tmp_path / "s").write_text(source)
+    (tmp_path / "t").write_text(target)
+    ran = run("align", tmp_path / "s", tmp_path / "t", "--model", model)
+    assert ran.code == 0, ran.err
+    assert len(ran.out.splitlines()) == beads + 1
+
+
+def test_a_line_of_a_million_characters_is_aligned(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("free " * 200_000 + "\nequal\n")
+    ran = run("align", tmp_path / "s", tmp_path / "s", "--model", model)
+    assert ran.code == 0, ran.err
+    assert [line.split("\t")[:2] for line in ran.out.splitlines()] == [
+        ["0", "0"],
+        ["1", "1"],
+        ["2", "2"],
+    ]
+
+
+def test_a_document_changed_since_is_aligned_again(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "s").write_text("source.txt\n")
+    (tmp_path / "t").write_text("target.txt\n")
+    command = (
+        "align",
+        tmp_path / "s",
+        tmp_path / "t",
+        "--lists",
+        "--model",
+        model,
+        "--out",
+        tmp_path / "o",
+    )
+    assert run(*command).code == 0
+    files[0].write_text("free\n")
+    later = (tmp_path / "o/000001-source.ladder").stat().st_mtime + 5
+    os.utime(files[0], (later, later))
+    assert "aligned already" not in run(*command).err
+    assert (tmp_path / "o/000001-source.ladder").read_text().splitlines()[-1] == "1\t4\t0.0000"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_batch_goes_on_to_the_same_bytes(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path, stop: signal.Signals
+) -> None:
+    names = ("source", "target")
+    for name, file in zip(names, files, strict=True):
+        (tmp_path / name).mkdir()
+        for number in range(150):
+            (tmp_path / name / f"{number}.txt").write_text(f"{file.read_text()}free {number}\n")
+    command = ["align", *(str(tmp_path / name) for name in names), "--model", str(model), "--out"]
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+
+    process = subprocess.Popen([sys.executable, "-m", "labse.cli", *command, str(parts)])
+    while not list(parts.glob("*.ladder")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(stop)
+    code = process.wait(timeout=60)
+    assert code == (5 if stop == signal.SIGINT else -signal.SIGKILL)
+    num_done = len(list(parts.glob("*.ladder")))
+    assert 0 < num_done < 150
+
+    assert f"{num_done:,} documents were aligned already" in run(*command, parts).err
+    run(*command, whole)
+    assert {path.name for path in whole.iterdir()} <= {path.name for path in parts.iterdir()}
+    assert all((parts / path.name).read_bytes() == path.read_bytes() for path in whole.iterdir())

@@ -1,0 +1,92 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "a").write_text("free\nequal 30\n\nrights\n")
+    (tmp_path / "b").write_text("free\nequal 31\nx\nrights and much more text\n")
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_kept_pairs_rejects_scores_and_report_agree(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    kept, rejects, scores = (tmp_path / name for name in ("k.tsv", "r.jsonl", "s.jsonl"))
+    ran = run("filter", *files, "--model", model, "--max-length-ratio", 2, "--same-numbers",
+              "--out", kept, "--rejects", rejects, "--scores", scores, "--json")  # fmt: skip
+    assert ran.code == 0
+    assert kept.read_text() == "source\ttarget\nfree\tfree\n"
+    reasons = [json.loads(line)["reasons"] for line in rejects.read_text().splitlines()]
+    assert reasons == [["same_numbers"], ["empty"], ["max_length_ratio"]]
+    assert len(scores.read_text().splitlines()) == 4
+    report = json.loads(ran.out)
+    assert (report["read"], report["kept"], report["dropped"]) == (4, 1, 3)
+
+
+def test_new_bounds_need_no_model(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "s.jsonl"
+    assert run("filter", *files, "--model", model, "--scores", scores).code == 0
+    ran = run("filter", *files, "--from-scores", scores, "--model", tmp_path / "none",
+              "--max-copy-ratio", 0.9, "--out", tmp_path / "k.jsonl")  # fmt: skip
+    assert ran.code == 0
+    lines = (tmp_path / "k.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source"] for line in lines] == ["rights"]
+
+
+def test_scores_of_another_corpus_are_refused(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "s.jsonl"
+    run("filter", *files, "--model", model, "--scores", scores)
+    for file in files:
+        file.write_text("one\n")
+    ran = run("filter", *files, "--from-scores", scores, "--out", tmp_path / "k.tsv")
+    assert ran.code == 3
+    assert "does not have one line for each line of the input" in ran.err
+    assert not (tmp_path / "k.tsv").exists()
+
+
+def test_a_table_of_pairs_is_filtered_by_its_columns(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("source\ttarget\nfree\tfree\nfree\tdignity\n")
+    ran = run("filter", tmp_path / "p.tsv", "--model", model, "--min-margin", 0.999, "--k", 1,
+              "--out", tmp_path / "k.tsv")  # fmt: skip
+    assert ran.code == 0
+    assert (tmp_path / "k.tsv").read_text() == "source\ttarget\nfree\tfree\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "give --out FILE"),
+        (("--out", "k.tmx"), "TMX needs --source-lang"),
+        (("--out", "k.tsv", "--source-lang", "de"), "give both --source-lang and --target-lang"),
+        (("--out", "k.tsv", "--min-langid", 1), "--min-langid needs"),
+    ],
+)
+def test_wrong_use_is_told(
+    run: Run, files: tuple[Path, Path], model: Path, options: tuple, message: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    ran = run("filter", *files, "--model", model, *options)
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_unequal_files_are_told_before_anything_is_written(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    files[1].write_text("free\n")
+    ran = run("filter", *files, "--model", model, "--out", tmp_path / "k.tsv")
+    assert ran.code == 3
+    assert "source has 4 lines and the target 1" in ran.err
+    assert not (tmp_path / "k.tsv").exists()

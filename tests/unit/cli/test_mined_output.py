@@ -1,0 +1,118 @@
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.cli.mined_output import choose_output, write_mined
+from labse.errors import UsageError
+from labse.mining.bitext import MinedIndices
+from labse.mining.workplace import EmbeddedSide, embed_side
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[EmbeddedSide, EmbeddedSide]:
+    rows = np.ones((3, 2), np.float32)
+    return (
+        embed_side("source", ["x\x0b 20", "a\tb\nc", "same text"], rows, tmp_path),
+        embed_side("target", ["y 30", "d", "same text"], rows, tmp_path),
+    )
+
+
+MINED = MinedIndices(
+    np.array([0, 1, 2]), np.array([0, 1, 2]), np.array([1.5, 1.25, 1.0], np.float32)
+)
+LANGS = ("de", "en")
+
+
+def write(sides: tuple[EmbeddedSide, EmbeddedSide], out: Path, **options: object) -> Counter[str]:
+    drop = options.pop("drop", frozenset())
+    settings = {"langs": LANGS, "with_ids": True, "with_flags": True} | options
+    output = choose_output(settings.pop("format", None), out, **settings)  # type: ignore[arg-type]
+    return write_mined(MINED, sides, output, drop=drop)  # type: ignore[arg-type]
+
+
+def test_rows_have_score_texts_numbers_and_flags(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    counts = write(sides, tmp_path / "o.tsv")
+    rows = (tmp_path / "o.tsv").read_text().split("\n")
+    assert rows[1] == "1.2500\ta b c\td\t2\t2\t"
+    assert rows[2] == "1.0000\tsame text\tsame text\t3\t3\tcopy"
+    assert counts == {"written": 3, "altered": 1, "number": 1, "copy": 1}
+
+
+def test_json_keeps_tabs_and_line_ends(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    assert write(sides, tmp_path / "o.jsonl")["altered"] == 0
+    row = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])
+    assert row == {
+        "margin_score": 1.25,
+        "source": "a\tb\nc",
+        "target": "d",
+        "source_line": 2,
+        "target_line": 2,
+        "flags": "",
+    }
+
+
+def test_tmx_has_the_score_as_a_property_and_no_forbidden_character(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    from xml.etree import ElementTree
+
+    assert write(sides, tmp_path / "o.tmx")["altered"] == 1
+    units = ElementTree.parse(tmp_path / "o.tmx").getroot().findall("body/tu")
+    assert units[0].find("prop[@type='margin_score']").text == "1.5"  # type: ignore[union-attr]
+    assert units[0].find("tuv/seg").text == "x\ufffd 20"  # type: ignore[union-attr]
+
+
+def test_parquet_has_typed_columns(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write(sides, tmp_path / "o.parquet", with_flags=False)
+    table = parquet.read_table(tmp_path / "o.parquet")
+    assert table.column("margin_score").to_pylist() == [1.5, 1.25, 1.0]
+    assert table.column("target_line").to_pylist() == [1, 2, 3]
+
+
+def test_moses_is_two_files_named_by_language(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    write(sides, tmp_path / "o", format="moses", with_ids=False, with_flags=False)
+    assert (tmp_path / "o.de").read_text().split("\n")[1:] == ["a\tb c", "same text", ""]
+    assert (tmp_path / "o.en").read_text().split("\n")[0] == "y 30"
+
+
+def test_pairs_of_a_dropped_flag_are_left_out_and_counted(
+    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+) -> None:
+    counts = write(sides, tmp_path / "o.tsv", drop=frozenset({"copy", "number"}))
+    assert (counts["dropped"], counts["written"]) == (2, 1)
+    assert len((tmp_path / "o.tsv").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("format", "out", "langs", "with_ids", "message"),
+    [
+        ("parquet", None, LANGS, False, "--format parquet needs --out"),
+        ("parquet", "o.tsv", LANGS, False, "name a Parquet file .parquet"),
+        ("tmx", None, (None, "en"), False, "needs --source-lang and --target-lang"),
+        ("moses", "o", LANGS, True, "holds the two texts only"),
+        ("moses", "o", ("en", "eng"), False, "name two languages"),
+    ],
+)
+def test_what_a_format_cannot_do_is_refused(
+    format: str, out: str | None, langs: tuple, with_ids: bool, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_output(
+            format,  # type: ignore[arg-type]
+            out and Path(out),  # type: ignore[arg-type]
+            langs=langs,
+            with_ids=with_ids,
+            with_flags=False,
+        )

@@ -1,0 +1,50 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "a").write_text("free\nequal\n\nrights\nfree\n")
+    (tmp_path / "b").write_text("free\ndignity\nx\nrights\nfree\n")
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_each_line_has_a_line_of_cosine_and_margin(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    ran = run("score", *files, "--model", model, "--k", 1)
+    rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert len(rows) == 5
+    assert rows[0] == rows[3] == rows[4] == ["1.0000", "1.0000"]
+    assert rows[2] == ["0.0000", "0.0000"]
+    assert float(rows[1][0]) < 0.999
+
+
+def test_json_names_the_scores_and_none_skips_the_margin(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    ran = run("score", *files, "--model", model, "--margin", "none", "--json")
+    assert [list(json.loads(line)) for line in ran.out.splitlines()] == [["cosine"]] * 5
+
+
+def test_unequal_files_give_no_scores(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    files[1].write_text("free\n")
+    ran = run("score", *files, "--model", model, "--out", tmp_path / "scores")
+    assert ran.code == 3
+    assert "source has 5 lines and the target 1" in ran.err
+    assert not (tmp_path / "scores").exists()
+
+
+def test_empty_files_give_no_lines(run: Run, files: tuple[Path, Path], model: Path) -> None:
+    for file in files:
+        file.write_text("")
+    ran = run("score", *files, "--model", model)
+    assert (ran.code, ran.out) == (0, "")

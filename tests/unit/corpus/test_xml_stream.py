@@ -1,0 +1,95 @@
+import bz2
+from pathlib import Path
+
+import pytest
+
+from labse.corpus.xml_stream import iter_xml
+from labse.errors import LabseError
+
+BILLION_LAUGHS = (
+    '<!DOCTYPE a [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;">]>'
+    "<a><b>&lol2;</b></a>"
+)
+
+
+def elements(path: Path) -> list[str]:
+    """Returns the names of the elements with the text inside each, as they end."""
+    finished: list[str] = []
+    pieces: list[str] = []
+
+    def end(name: str) -> None:
+        finished.append(f"{name}:{''.join(pieces)}")
+        pieces.clear()
+
+    return list(iter_xml(path, finished, start=lambda *_: None, end=end, text=pieces.append))
+
+
+def write(path: Path, payload: str | bytes) -> Path:
+    path.write_bytes(payload if isinstance(payload, bytes) else payload.encode())
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
+    text = "<a><b>äж你 &amp; &#x1F600;</b></a>"
+    assert elements(write(tmp_path / "a.xml", text.encode(encoding))) == ["b:äж你 & 😀", "a:"]
+    latin = '<?xml version="1.0" encoding="ISO-8859-1"?><a>ä</a>'.encode("latin-1")
+    assert elements(write(tmp_path / "b.xml", latin)) == ["a:ä"]
+
+
+def test_elements_come_out_before_the_rest_is_read(tmp_path: Path) -> None:
+    text = "<a>" + "<b>x</b>" * 300_000 + "<broken>"
+    rows = iter_xml(
+        write(tmp_path / "a.xml", text),
+        finished := [],
+        start=lambda *_: None,
+        end=finished.append,
+        text=lambda _: None,
+    )
+    assert next(rows) == "b"
+    assert len(finished) < 200_000
+    with pytest.raises(LabseError, match="line 1: not well-formed XML"):
+        list(rows)
+
+
+def test_concatenated_streams_are_one_document(tmp_path: Path) -> None:
+    payload = b"".join(bz2.compress(part) for part in (b"<a><b>1", b"2</b>", b"", b"</a>"))
+    assert elements(write(tmp_path / "a.xml.bz2", payload)) == ["b:12", "a:"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BILLION_LAUGHS, r"line 1: declares the entity 'lol'; entities are refused"),
+        ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><a>&x;</a>', "the entity 'x'"),
+        ('<!DOCTYPE a [<!ENTITY % x SYSTEM "http://a/">%x;]><a/>', "the entity 'x'"),
+        ("<a>&nbsp;</a>", "not well-formed XML .undefined entity"),
+        ("<a>\x00</a>", "not well-formed XML"),
+        (b"<a>\xff\xfe</a>", "not well-formed XML"),
+        ("<a><b></a>", "not well-formed XML .mismatched tag"),
+        ("<a>", "not well-formed XML .no element found"),
+        ("", "not well-formed XML .no element found"),
+        ('<?xml version="1.0" encoding="klingon"?><a/>', "encoding"),
+    ],
+)
+def test_what_is_broken_or_dangerous_is_one_error(
+    tmp_path: Path, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(LabseError, match=message):
+        elements(write(tmp_path / "a.xml", text))
+
+
+def test_a_document_type_without_entities_is_allowed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tmx", '<!DOCTYPE a SYSTEM "tmx14.dtd"><a>x</a>')
+    assert elements(path) == ["a:x"]
+
+
+def test_nesting_50_000_deep_is_parsed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.xml", "<b>" * 50_000 + "</b>" * 50_000)
+    assert len(elements(path)) == 50_000
+
+
+def test_an_archive_cut_short_is_one_error(tmp_path: Path) -> None:
+    payload = bz2.compress(b"<a>" + b"<b>x</b>" * 1000 + b"</a>")
+    with pytest.raises(LabseError, match="cut short"):
+        elements(write(tmp_path / "a.xml.bz2", payload[:-20]))

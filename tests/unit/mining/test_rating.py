@@ -1,0 +1,122 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labse.errors import LabseError, ResourceError, UsageError
+from labse.mining.mined_files import MinedRow
+from labse.mining.rating import RatingFile, draw_sample, sample_order
+
+ROWS = [MinedRow(n, 1 / n, f"source {n}", f"ziel ä {n}") for n in range(1, 6)]
+
+
+def write_mined(path: Path, num_rows: int) -> Path:
+    rows = [f"{2 - n / num_rows}\tsource {n}\ttarget {n}\t{n}\t{n}\n" for n in range(num_rows)]
+    path.write_text("".join(rows))
+    return path
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=60), st.integers(0, 99))
+def test_the_order_holds_each_row_once(scores: list[float], seed: int) -> None:
+    order = sample_order(np.array(scores), seed=seed)
+    assert sorted(order.tolist()) == list(range(len(scores)))
+
+
+def test_each_beginning_of_the_order_is_spread_over_the_scores() -> None:
+    scores = np.random.default_rng(1).random(1_000)
+    rank = np.argsort(np.argsort(scores))
+    for size in (10, 50, 200):
+        tenths = Counter((rank[sample_order(scores, seed=3)[:size]] // 100).tolist())
+        assert tenths == {tenth: size // 10 for tenth in range(10)}
+
+
+def test_a_larger_count_only_adds_pairs(tmp_path: Path) -> None:
+    path = write_mined(tmp_path / "mined.tsv", 100)
+    few, many = draw_sample(path, 20, seed=4), draw_sample(path, 500, seed=4)
+    assert many[:20] == few
+    assert len(many) == 100
+    assert draw_sample(path, 20, seed=5) != few
+    assert few[0].source == f"source {few[0].line - 1}"
+
+
+def test_an_empty_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mined.tsv").write_text("")
+    with pytest.raises(LabseError, match="nothing to rate"):
+        draw_sample(tmp_path / "mined.tsv", 5, seed=1)
+
+
+def test_ratings_are_appended_and_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "rated.tsv"
+    with RatingFile(out, ROWS) as file:
+        file.rate(ROWS[0], "GOOD")
+        file.rate(ROWS[2], "BAD")
+        assert out.read_text() == "1.0\tGOOD\tsource 1\tziel ä 1\t1\n" + (
+            f"{1 / 3!r}\tBAD\tsource 3\tziel ä 3\t3\n"
+        )
+    with RatingFile(out, ROWS) as file:
+        assert file.labels == {1: "GOOD", 3: "BAD"}
+        file.rate(ROWS[1], "SKIP")
+    assert len(out.read_text().splitlines()) == 3
+
+
+def test_undo_takes_the_last_row_away_even_after_a_restart(tmp_path: Path) -> None:
+    out = tmp_path / "rated.tsv"
+    with RatingFile(out, ROWS) as file:
+        file.rate(ROWS[0], "GOOD")
+        file.rate(ROWS[1], "BAD")
+    with RatingFile(out, ROWS) as file:
+        assert file.undo() == ROWS[1]
+        file.rate(ROWS[1], "GOOD")
+        assert file.undo() == ROWS[1]
+        assert file.undo() == ROWS[0]
+        assert file.undo() is None
+    assert out.read_bytes() == b""
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_row_cut_short_by_a_kill_is_taken_away(tmp_path: Path, cut: int) -> None:
+    out = tmp_path / "rated.tsv"
+    with RatingFile(out, ROWS) as file:
+        file.rate(ROWS[0], "GOOD")
+        before = out.read_bytes()
+        file.rate(ROWS[1], "GOOD")
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(before) + cut % (len(whole) - len(before))])
+    with RatingFile(out, ROWS) as file:
+        assert file.labels == {1: "GOOD"}
+        file.rate(ROWS[1], "GOOD")
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", ["a letter to a friend\n", "no line end", "1.0\tGOOD\n"])
+def test_another_file_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    out = tmp_path / "letter.txt"
+    out.write_text(text)
+    with pytest.raises(LabseError, match="line 1: not a row of labse rate"):
+        RatingFile(out, ROWS)
+    assert out.read_text() == text
+
+
+def test_ratings_of_other_pairs_are_refused(tmp_path: Path) -> None:
+    out = tmp_path / "rated.tsv"
+    with RatingFile(out, ROWS) as file:
+        file.rate(ROWS[4], "GOOD")
+    with pytest.raises(UsageError, match="not in this sample"):
+        RatingFile(out, ROWS[:3])
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "rated.tsv"
+    with (
+        RatingFile(out, ROWS),
+        pytest.raises(UsageError, match="another labse rate"),
+    ):
+        RatingFile(out, ROWS)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="cannot be written"):
+        RatingFile(tmp_path / "none" / "rated.tsv", ROWS)

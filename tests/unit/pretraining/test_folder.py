@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from labse.bert.config import BertConfig
+from labse.errors import LabseError
+from labse.pretraining.folder import (
+    BertFolder,
+    read_bert_folder,
+    vocabulary_files,
+    write_bert_folder,
+)
+from labse.pretraining.model import MaskedLm
+
+CONFIG = BertConfig(
+    vocab_size=20,
+    hidden_size=8,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=12,
+    max_position_embeddings=8,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    state = MaskedLm(CONFIG).state_dict()
+    write_bert_folder(tmp_path / "bert", BertFolder(CONFIG, state), files={})
+    return tmp_path / "bert"
+
+
+def test_a_written_folder_reads_back_bit_for_bit(folder: Path) -> None:
+    torch.manual_seed(0)
+    state = MaskedLm(CONFIG).state_dict()
+    read = read_bert_folder(folder)
+    assert read.config == CONFIG
+    assert set(read.state) == set(state)
+    for name, tensor in state.items():
+        assert torch.equal(read.state[name], tensor), name
+    (folder.parent / ".bert.123.tmp").mkdir()  # As a killed run leaves it.
+    again = BertFolder(CONFIG, {name: tensor + 1 for name, tensor in state.items()})
+    write_bert_folder(folder, again, files={})
+    assert torch.equal(read_bert_folder(folder).state["head.bias"], torch.ones(20))
+    assert [path.name for path in folder.parent.iterdir()] == ["bert"]
+
+
+def test_the_vocabulary_goes_with_the_model(run_folder: Path, folder: Path) -> None:
+    files = vocabulary_files(run_folder / "vocab")
+    assert {"vocab.txt", "tokenizer.json"} <= set(files)
+    write_bert_folder(folder, read_bert_folder(folder), files=files)
+    assert (folder / "vocab.txt").read_bytes() == files["vocab.txt"].read_bytes()
+
+
+def test_a_missing_head_nan_and_another_size_are_told(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+
+    def damage(**changes: torch.Tensor | None) -> None:
+        changed = {
+            name: changes.get(name.rpartition("predictions.")[2], t) for name, t in tensors.items()
+        }
+        save_file({n: t for n, t in changed.items() if t is not None}, path)
+
+    damage(bias=None)
+    with pytest.raises(LabseError, match="only a model of `labse pretrain`"):
+        read_bert_folder(folder)
+    damage(bias=torch.full((20,), torch.nan))
+    with pytest.raises(LabseError, match=r"'head.bias' holds NaN"):
+        read_bert_folder(folder)
+    damage()
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"vocab_size": 20', '"vocab_size": 21'))
+    with pytest.raises(LabseError, match=r"20 word pieces, config.json says 21"):
+        read_bert_folder(folder)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(LabseError, match="cannot be read as weights"):
+        read_bert_folder(folder)

@@ -1,0 +1,70 @@
+"""`MaskedLm` against transformers' `BertForMaskedLM`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labse.bert.config import BertConfig
+from labse.pretraining.batches import BatchBuilder, MicroBatch
+from labse.pretraining.config import MaskingConfig
+from labse.pretraining.examples import ExampleCollector
+from labse.pretraining.folder import BertFolder, write_bert_folder
+from labse.pretraining.model import MaskedLm
+
+CONFIG = BertConfig(
+    vocab_size=40,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=16,
+    initializer_range=0.3,
+)
+
+
+def micro_batch() -> MicroBatch:
+    collector = ExampleCollector()
+    collector.add("tlm", "eng-deu", [2, 20, 21, 3, 22, 23, 24, 3], 4)
+    collector.add("mlm", "deu", [2, 10, 11, 12, 13, 3])
+    builder = BatchBuilder(
+        collector.build(), MaskingConfig(), np.arange(5, dtype=np.int32), 4, 40, "reset", "on"
+    )
+    batch = builder.build(np.array([0, 1]), np.random.default_rng(0))
+    (micro,) = builder.iter_micro_batches(batch, 2)
+    return micro
+
+
+def test_the_loss_is_that_of_transformers_on_the_written_folder(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is the oracle")
+    torch.manual_seed(0)
+    model = MaskedLm(CONFIG).eval()
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
+    write_bert_folder(tmp_path / "bert", BertFolder(CONFIG, model.state_dict()), files={})
+    oracle = transformers.BertForMaskedLM.from_pretrained(tmp_path / "bert").eval()
+
+    batch = micro_batch()
+    labels = torch.full_like(batch.input_ids, -100).flatten()
+    labels[batch.positions] = batch.labels
+    theirs = oracle(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        token_type_ids=batch.token_type_ids,
+        position_ids=batch.position_ids,
+        labels=labels.view(batch.input_ids.shape),
+    )
+    # float32, two layers: 2^-24 relative a product.
+    torch.testing.assert_close(
+        model(batch).loss_sum / len(batch.labels), theirs.loss, rtol=1e-5, atol=0
+    )
+
+
+def test_positions_and_segments_reach_the_encoder() -> None:
+    torch.manual_seed(0)
+    model, batch = MaskedLm(CONFIG).eval(), micro_batch()
+    plain = MicroBatch(
+        batch.input_ids, batch.attention_mask, None, None, batch.positions, batch.labels
+    )
+    assert model(batch).loss_sum != model(plain).loss_sum
