@@ -18,9 +18,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labse.cleaning.overlap import HeldOutSentences, fold_text, read_held_out_sentences
 from labse.corpus.languages import canonical_tag, find_language
-from labse.errors import LabseError
-from labse.files import read_lines, sha256_file, write_atomic, write_json
+from labse.files import sha256_file, write_atomic, write_json
 
 MAX_CHARACTERS = 400
 MIN_PAIRS = 100  # of a language; 277 of the 798 have fewer, 15,000 pairs in all.
@@ -56,43 +56,29 @@ def main() -> None:
         sys.exit(f"{options.data}: no Parquet files")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    test_keys = read_test_keys(options.evaluation)
+    test_set = read_held_out_sentences(options.evaluation)
     counts: dict[str, Counter[str]] = {}
-    held_out, num_clean = find_held_out(files, test_keys)
+    held_out, num_clean = find_held_out(files, test_set)
     num_sets = write_validation(held_out, options.out / "validation")
-    held_out_keys = {key_of(text) for pairs in held_out.values() for text in pairs.values()}
+    held_out_keys = {fold_text(text) for pairs in held_out.values() for text in pairs.values()}
     (options.out / "pairs").mkdir(exist_ok=True)
     seen: set[bytes] = set()
     for file in files:
         reasons = partial(reason_to_leave_out, held_out_keys, num_clean, seen)
         out = options.out / "pairs" / file.name
-        counts[file.stem] = write_training_pairs(file, out, test_keys, reasons)
+        counts[file.stem] = write_training_pairs(file, out, test_set, reasons)
     report: dict[str, object] = {
         "sources": {file.stem: {"sha256": sha256_file(file)} | counts[file.stem] for file in files},
         "total": dict(sum(counts.values(), Counter())),
-        "test_sentences_checked": len(test_keys),
+        "test_sentences_checked": len(test_set),
         "validation_sets": num_sets,
     }
     write_json(options.out / "report.json", report)
     print(report["total"])
 
 
-def read_test_keys(folder: Path) -> set[str]:
-    """Returns the keys of all sentences of all files below a folder of test sets."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "README"]
-    if not files:
-        raise LabseError(f"{folder}: no test sets to check the training data against")
-    keys = {key_of(line) for file in files for line in read_lines(file)}
-    return keys - {""}
-
-
-def key_of(text: str) -> str:
-    """Returns the letters and digits of a text, lower-cased: near copies have equal keys."""
-    return "".join(filter(str.isalnum, text.lower()))
-
-
 def find_held_out(
-    files: list[Path], test_keys: set[str]
+    files: list[Path], test_set: HeldOutSentences
 ) -> tuple[dict[str, dict[str, str]], Counter[str]]:
     """Returns the held-out pairs (lang, english, text) and the clean rows of each language.
 
@@ -102,7 +88,7 @@ def find_held_out(
     num_clean: Counter[str] = Counter()
     for file in files:
         for row in read_rows(file):
-            if reason_to_drop(row, test_keys):
+            if reason_to_drop(row, test_set):
                 continue
             num_clean[row.lang] += 1
             if is_held_out(row.english_key):
@@ -111,14 +97,14 @@ def find_held_out(
 
 
 def write_training_pairs(
-    file: Path, out: Path, test_keys: set[str], reason_to_leave_out: Callable[[Row], str]
+    file: Path, out: Path, test_set: HeldOutSentences, reason_to_leave_out: Callable[[Row], str]
 ) -> Counter[str]:
     """Writes the rows of a source that pass all checks; returns counts by reason."""
     schema = pa.schema([(name, pa.string()) for name in ("lang", "english", "text")])
     counts: Counter[str] = Counter()
     kept: list[tuple[str, str, str]] = []
     for row in read_rows(file):
-        reason = reason_to_drop(row, test_keys) or reason_to_leave_out(row)
+        reason = reason_to_drop(row, test_set) or reason_to_leave_out(row)
         counts[reason or "kept"] += 1
         if not reason:
             kept.append((row.lang, row.english, row.text))
@@ -133,10 +119,10 @@ def read_rows(file: Path) -> Iterator[Row]:
     for batch in pq.ParquetFile(file).iter_batches(columns=["lang", "english", "text"]):
         columns = (column.to_pylist() for column in batch.columns)
         for lang, english, text in zip(*columns, strict=True):
-            yield Row(canonical_tag(lang), english, text, key_of(english), key_of(text))
+            yield Row(canonical_tag(lang), english, text, fold_text(english), fold_text(text))
 
 
-def reason_to_drop(row: Row, test_keys: set[str]) -> str:
+def reason_to_drop(row: Row, test_set: HeldOutSentences) -> str:
     """Returns why a row is no good, or an empty string."""
     if not row.english_key or not row.text_key:
         return "no letters or digits"
@@ -146,7 +132,7 @@ def reason_to_drop(row: Row, test_keys: set[str]) -> str:
         return f"over {MAX_CHARACTERS} characters"
     if row.text.isascii() and find_language(row.lang).script != "Latn":
         return "wrong script"
-    if row.english_key in test_keys or row.text_key in test_keys:
+    if row.english in test_set or row.text in test_set:
         return "test sentence"
     return ""
 

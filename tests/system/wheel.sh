@@ -26,4 +26,10 @@ print(f"modules loaded: {len(sys.modules)}")
 PYTHON
 venv/bin/labse --version
 venv/bin/labse --help >/dev/null
+venv/bin/labse doctor
+printf 'Guten Morgen.\nDas ist ein Hund.\n' >de.txt
+printf 'That is a dog.\nGood morning.\n' >en.txt
+venv/bin/labse mine de.txt en.txt --margin absolute # With the model in the wheel, which brings no torch.
+size=$(stat -c %s dist/*.whl)
+[ "$size" -le 64000000 ] || { echo "the wheel has $size bytes, more than 64 MB"; exit 1; }
 echo "wheel: $(du -h dist/*.whl | cut -f1), environment: $(du -sh venv | cut -f1)"

@@ -1,0 +1,157 @@
+"""The folder that ships: the int8 model, its card, its lineage without the maker's paths.
+
+Use: python recipes/default/package.py RUN_FOLDER TARGET_FOLDER CARD.md
+
+RUN_FOLDER is that of run.sh: int8/, report.json, reports/tatoeba and reports/tico19. The card goes
+into TARGET_FOLDER/README.md and into CARD.md. At most 64 MB are written, or nothing is.
+"""
+
+import csv
+import shutil
+import sys
+from pathlib import Path, PurePath
+from string import Template
+from typing import Any
+
+from labse.corpus.languages import canonical_tag, find_language
+from labse.files import read_json, sha256_file, write_atomic, write_json
+
+MAX_BYTES = 64_000_000
+WEAK, FAIR = 0.30, 0.60  # P@1 below which a language is called not usable, or weak.
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Parses the arguments, writes the card and the folder."""
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    run, target, card_path = map(Path, sys.argv[1:])
+    manifest: dict[str, Any] = dict(read_json(run / "int8" / "manifest.json"))
+    shorten_paths(manifest)
+    card = build_card(
+        manifest,
+        data=read_json(run / "report.json"),
+        tatoeba=read_json(run / "reports/tatoeba/report.json"),
+        tico=read_json(run / "reports/tico19/report.json"),
+    )
+
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(run / "int8", temporary)
+    (temporary / "README.md").write_text(card, encoding="utf-8")
+    manifest["files"]["README.md"] = sha256_file(temporary / "README.md")
+    write_json(temporary / "manifest.json", manifest)
+    num_bytes = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+    if num_bytes > MAX_BYTES:
+        sys.exit(f"{temporary}: {num_bytes:,} bytes, more than {MAX_BYTES:,}")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    with write_atomic(card_path) as stream:
+        stream.write(card.encode())
+    print(f"{target}: {num_bytes:,} bytes")
+
+
+def shorten_paths(manifest: dict[str, Any]) -> None:
+    """Keeps `pairs/NAME` of each input; where the maker's disk had it says nothing to others."""
+    for lineage in (manifest, manifest["vocabulary"]):
+        for file in lineage["inputs"]:
+            file["path"] = short(file["path"])
+    data = manifest["run_config"]["data"]
+    data["pairs"] = [short(path) for path in data["pairs"]]
+
+
+def short(path: str) -> str:
+    """Returns the last two parts of a path."""
+    return "/".join(PurePath(path).parts[-2:])
+
+
+def build_card(manifest: dict[str, Any], *, data: Any, tatoeba: Any, tico: Any) -> str:  # noqa: ANN401
+    """Returns the model card."""
+    bert, train = manifest["config"]["bert"], manifest["run_config"]["train"]
+    groups = {group["name"]: group for group in tatoeba["groups"]}
+    tico_by_lang = english_scores(tico)
+    values = {
+        "layers": bert["num_hidden_layers"],
+        "width": bert["hidden_size"],
+        "vocab": f"{bert['vocab_size']:,}",
+        "version": manifest["labse_version"],
+        "device": manifest["device"],
+        "seed": manifest["seed"],
+        "steps": f"{manifest['step']:,}",
+        "batch": f"{train['global_batch_size']:,}",
+        "drawn": f"{train['train_steps'] * train['global_batch_size'] / 1e6:.1f} million",
+        "pairs": f"{data['total']['kept']:,}",
+        "scale": f"{train['logit_scale']:g}",
+        "margin": f"{train['logit_margin']:g}",
+        **{f"tatoeba{name}": percent(groups[name]["p_at_1"]) for name in ("14", "36", "82", "112")},
+        "num_tico": len(tico_by_lang),
+        "tico": percent(sum(tico_by_lang.values()) / len(tico_by_lang)),
+        "signature": groups["112"]["signature"],
+        "fair": f"{100 * FAIR:.0f}",
+        "weak": f"{100 * WEAK:.0f}",
+        "languages": language_rows(tatoeba["langs"], tico_by_lang),
+        "drops": drops(data["total"]),
+        "sources": source_rows(data["sources"]),
+    }
+    return Template((HERE / "card.md").read_text("utf-8")).substitute(values)
+
+
+def english_scores(tico: Any) -> dict[str, float]:  # noqa: ANN401
+    """Returns the mean of both directions with English of each language of a retrieval report."""
+    langs, scores = tico["langs"], tico["p_at_1"]
+    english = langs.index("eng")
+    return {
+        lang: (scores[row][english] + scores[english][row]) / 2
+        for row, lang in enumerate(langs)
+        if row != english
+    }
+
+
+def language_rows(tatoeba: Any, tico: dict[str, float]) -> str:  # noqa: ANN401
+    """Returns a row a language, by name."""
+    cells: dict[str, dict[str, float]] = {}
+    for row in tatoeba:
+        cells.setdefault(row["name"], {})["tatoeba"] = row["p_at_1"]
+    for lang, score in tico.items():
+        cells.setdefault(find_language(canonical_tag(lang)).name, {})["tico"] = score
+    return "\n".join(
+        f"| {name} | {cell(scores, 'tatoeba')} | {cell(scores, 'tico')} | {verdict(scores)} |"
+        for name, scores in sorted(cells.items())
+    )
+
+
+def cell(scores: dict[str, float], key: str) -> str:
+    """Returns a percentage, or nothing where there is no such set."""
+    return percent(scores[key]) if key in scores else ""
+
+
+def verdict(scores: dict[str, float]) -> str:
+    """Says what the lower score means for a user."""
+    least = min(scores.values())
+    return "good" if least >= FAIR else "weak" if least >= WEAK else "not usable"
+
+
+def source_rows(sources: Any) -> str:  # noqa: ANN401
+    """Returns a row a source, the largest first."""
+    with (HERE / "sources.tsv").open(encoding="utf-8", newline="") as stream:
+        known = {row["source"]: row for row in csv.DictReader(stream, delimiter="\t")}
+    by_size = sorted(sources, key=lambda name: -sources[name]["kept"])
+    return "\n".join(
+        f"| {name} | {sources[name]['kept']:,} | {row['licence']} | {row['origin']} |"
+        for name in by_size
+        for row in [known[name]]
+    )
+
+
+def drops(total: dict[str, int]) -> str:
+    """Returns the reasons and counts of what was left out."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in total.items() if reason != "kept")
+
+
+def percent(share: float) -> str:
+    """Returns a share as a percentage with one decimal."""
+    return f"{100 * share:.1f}"
+
+
+if __name__ == "__main__":
+    main()
