@@ -230,6 +230,9 @@ def _check_files(source: str, target: str) -> None:
         is_same = is_same or Path(source).samefile(target)
     if is_same:
         raise UsageError(f"{source} is given as both source and target; give two files")
+    for path in map(Path, (source, target)):
+        if path.is_file() and not path.stat().st_size:  # Told before anything is embedded.
+            raise LabseError(f"{path}: empty; there is nothing to mine")
 
 
 def _parse_flags(names: str | None) -> frozenset[str]:

@@ -109,7 +109,8 @@ class Side:
         """Returns what the stages of a run depend on."""
         from labse.files import sha256_file
 
-        content = sha256_file(self.path) if self.has_text else None
+        # Standard input can be read once; a run that is resumed does not take it.
+        content = sha256_file(self.path) if self.has_text and self.path != "-" else None
         vectors = str(self.vectors.path.resolve()) if self.vectors else None
         rows = self.vectors.shape if self.vectors else ()
         return {self.name: [self.path, content, vectors, *rows]}
