@@ -37,6 +37,7 @@ __all__ = [
 
 MANIFEST_NAME = "manifest.json"
 _COMPRESSIONS = (".bz2", ".gz", ".zst")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 _CHUNK_BYTES = 1 << 20
 # EFBIG: the size that the user's limits allow. None: numpy tells a short write without a number.
@@ -66,6 +67,11 @@ def read_lines(path: str | Path) -> Iterator[str]:
         for number, raw in enumerate(_iter_raw_lines(path), start=1):
             line = raw.removesuffix(b"\r")
             if number == 1:
+                if line.startswith(_UTF16_MARKS):
+                    raise LabseError(
+                        f"{path}, line 1: not valid UTF-8 but UTF-16; convert the file first, "
+                        "for example with iconv -f UTF-16"
+                    )
                 line = line.removeprefix(b"\xef\xbb\xbf")
             yield line.decode("utf-8")
     except UnicodeDecodeError as error:
