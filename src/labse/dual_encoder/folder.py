@@ -24,11 +24,12 @@ from labse.dual_encoder.foreign import (
     read_plain_model,
 )
 from labse.dual_encoder.layout import MODULES_NAME, build_layout_files, read_layout
-from labse.dual_encoder.replacing import check_replaceable, files_in, replace_folder
+from labse.dual_encoder.replacing import check_replaceable
 from labse.dual_encoder.storage import Storage, StoredWeights, to_tensors
 from labse.dual_encoder.weights import check_weights, read_bert_weights, read_tensors
 from labse.errors import LabseError
 from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.training.replacing import files_in, replace_folder
 from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = ["ModelFolder", "read_model_folder", "write_model_folder"]

@@ -4,10 +4,8 @@ Takes: weights by our names, the files of a vocabulary. Gives: a folder and back
 Source: transformers, `BertForMaskedLM.state_dict()`.
 """
 
-import contextlib
-import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +18,9 @@ import labse
 from labse.bert.config import BertConfig
 from labse.bert.convert import from_hf_state_dict, to_hf_state_dict
 from labse.config import parse_config
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError
 from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.training.replacing import replace_folder
 
 __all__ = ["BertFolder", "read_bert_folder", "vocabulary_files", "write_bert_folder"]
 
@@ -80,7 +79,9 @@ def write_bert_folder(
     tensors |= {hf: bert.state[name] for name, hf in _HEAD.items()}
     config = {"architectures": ["BertForMaskedLM"], "model_type": "bert"}
     config |= {"position_embedding_type": "absolute", **bert.config.model_dump()}
-    with _replacing(folder) as temporary:
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):  # By a killed run.
+        shutil.rmtree(left, ignore_errors=True)
+    with replace_folder(folder) as temporary:
         for name, path in files.items():
             shutil.copyfile(path, temporary / name)
         write_json(temporary / "config.json", config)
@@ -135,31 +136,3 @@ def read_bert_folder(folder: Path) -> BertFolder:
             "belong to different models"
         )
     return BertFolder(config, state)
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Gives a temporary folder that becomes `target` when the block ends well."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    for left in target.parent.glob(f".{target.name}.*.tmp"):  # By a killed run.
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        for path in [*temporary.iterdir(), temporary]:
-            _sync(path)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.replace(target)
-        _sync(target.parent)
-    except (OSError, SafetensorError) as error:
-        raise ResourceError(f"{target}: cannot be written: {error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,29 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder.replacing import check_replaceable, files_in, replace_folder
-from labse.errors import LabseError, ResourceError
+from labse.dual_encoder.replacing import check_replaceable
+from labse.errors import LabseError
 
 
-def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:
-    with replace_folder(tmp_path / "new") as folder:
-        (folder / "inner").mkdir()
-        (folder / "inner/file").write_text("x")
-        assert not (tmp_path / "new").exists()
-    assert [path.name for path in files_in(tmp_path / "new")] == ["file"]
+def test_only_a_model_folder_or_nothing_may_be_replaced(tmp_path: Path) -> None:
     check_replaceable(tmp_path / "absent")
-
-    with pytest.raises(ValueError, match="stop"), replace_folder(tmp_path / "other") as folder:
-        raise ValueError("stop")
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
-
-
-def test_what_cannot_be_written_or_replaced_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(LabseError, match="not empty and not a model folder"):
         check_replaceable(tmp_path)
-    with (
-        pytest.raises(ResourceError, match="cannot be written"),
-        replace_folder(tmp_path / "file/x"),
-    ):
-        pass
