@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := ann,corpus,hub,onnx,train
+EXTRAS := ann,corpus,hub,onnx,track,train
 
 .PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel clean
 

@@ -16,7 +16,7 @@ COMMANDS = [
     *("corpus", *(f"corpus {name}" for name in ("extract", "split", "convert", "stats"))),
     *("corpus clean", "corpus decide", "corpus dedup"),
     *("corpus quality", "corpus quality train", "corpus quality apply"),
-    *("vocab", "pretrain", "train", "plot", "encode", "verify", "evaluate"),
+    *("vocab", "pretrain", "hard-negatives", "train", "plot", "encode", "verify", "evaluate"),
     *(f"evaluate {protocol}" for protocol in PROTOCOLS),
     *("compare", "mine", "score", "filter", "export", "prune"),
     *("rate", "calibrate", "align", "info", "doctor"),

@@ -1,9 +1,12 @@
 """On a CUDA device the search finds the neighbours that it finds on the CPU."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from labse.mining.neighbour_parts import search_in_parts
 from labse.search.knn import mutual_neighbours
 
 pytestmark = [
@@ -21,3 +24,19 @@ def test_neighbours_equal_those_of_numpy(block_rows: int) -> None:
     for ours, other in ((gpu.forward, cpu.forward), (gpu.backward, cpu.backward)):
         assert (ours.neighbours == other.neighbours).all()
         assert (ours.similarities == other.similarities).all()
+
+
+def test_mining_takes_the_gpu_by_itself_and_finds_the_same(tmp_path: Path) -> None:
+    source, target = np.random.default_rng(0).standard_normal((2, 20_000, 64), dtype=np.float32)
+    found = [
+        search_in_parts(source, target, 4, _folder(tmp_path / device), memory_bytes=1 << 28,
+                        device=device, part_rows=8192)
+        for device in ("auto", "cpu")
+    ]  # fmt: skip
+    assert (found[0].forward.neighbours == found[1].forward.neighbours).all()
+    assert (found[0].backward.neighbours == found[1].backward.neighbours).all()
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

@@ -31,25 +31,31 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds a random model without layers and lines.txt, 12,000 lines with copies."""
     folder = tmp_path_factory.mktemp("stream")
     save_vocabulary(folder / "vocab", [*SPECIAL_TOKENS, *LETTERS, *(f"##{x}" for x in LETTERS)])
-    tokenizer = load_tokenizer(folder / "vocab")
-    bert = {"vocab_size": tokenizer.get_vocab_size(), "hidden_size": 64, "num_hidden_layers": 0}
-    bert |= {"num_attention_heads": 2, "max_position_embeddings": 40}
+    write_random_model(folder / "model", folder / "vocab", num_layers=0, hidden_size=64)
+    draw = random.Random(1)
+    words = ["".join(draw.choices(LETTERS, k=draw.randint(1, 9))) for _ in range(500)]
+    lines = [" ".join(draw.choices(words, k=draw.randint(0, 9))) for _ in range(7000)]
+    lines += draw.choices(lines, k=5000)
+    (folder / "lines.txt").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "dense.txt").write_text("".join(f"{line}\n" for line in lines[:1200]))
+    return folder
+
+
+def write_random_model(folder: Path, vocab: Path, *, num_layers: int, hidden_size: int) -> None:
+    tokenizer = load_tokenizer(vocab)
+    bert = {"vocab_size": tokenizer.get_vocab_size(), "hidden_size": hidden_size}
+    bert |= {"num_hidden_layers": num_layers, "num_attention_heads": 2, "intermediate_size": 128}
     config = DualEncoderConfig.model_validate(
-        {"bert": bert, "max_seq_length": 32, "pooling": "mean"}
+        {"bert": bert | {"max_position_embeddings": 40}, "max_seq_length": 32, "pooling": "mean"}
     )
     generator = np.random.default_rng(0)
     weights = {
         name: generator.normal(float("Norm.weight" in name), 0.3, shape).astype(np.float32)
         for name, shape in expected_shapes(config).items()
     }
+    assert "dense.weight" in weights
     model = ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
-    write_model_folder(folder / "model", model, vocab_folder=folder / "vocab", manifest={})
-    draw = random.Random(1)
-    words = ["".join(draw.choices(LETTERS, k=draw.randint(1, 9))) for _ in range(500)]
-    lines = [" ".join(draw.choices(words, k=draw.randint(0, 9))) for _ in range(7000)]
-    lines += draw.choices(lines, k=5000)
-    (folder / "lines.txt").write_text("".join(f"{line}\n" for line in lines))
-    return folder
+    write_model_folder(folder, model, vocab_folder=vocab, manifest={})
 
 
 def start(work: Path, *arguments: object, **options: object) -> subprocess.Popen[bytes]:
@@ -100,6 +106,40 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bytes(work: Path)
     finish(start(work, *encode("killed")))
     assert folder_bytes(work / "killed") == folder_bytes(work / "whole")
     assert not list((work / "killed").glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "options"),
+    [
+        (0, ("--runtime", "numpy")),
+        (1, ("--runtime", "ctranslate2")),
+        (1, ("--runtime", "ctranslate2", "--precision", "int8")),
+        (1, ("--runtime", "torch", "--threads", "1")),
+    ],
+    ids=["numpy", "ctranslate2", "int8", "torch, one thread"],
+)
+def test_bytes_do_not_depend_on_jobs_though_jobs_share_the_threads(
+    work: Path, num_layers: int, options: tuple[str, ...]
+) -> None:
+    if "torch" in options:
+        pytest.importorskip("torch")
+    model = work / f"dense-{num_layers}"
+    if not model.exists():
+        write_random_model(model, work / "vocab", num_layers=num_layers, hidden_size=192)
+    environment = os.environ | {"PYTHONPATH": str(Path(labse.__file__).parents[1])}
+    environment |= {"LABSE_CACHE": str(work / "cache")}
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        environment.pop(name, None)
+    found = []
+    for jobs in ("1", "2"):
+        out = f"{options[1]}-{len(options)}-{num_layers}-{jobs}"
+        command = [sys.executable, "-c", PROGRAM, "encode", "dense.txt", "--out", out, *options]
+        command += ["--jobs", jobs, "--shard-rows", "600", "--model", str(model)]
+        process = subprocess.Popen(command, cwd=work, env=environment, stderr=subprocess.PIPE)
+        finish(process)
+        found.append(folder_bytes(work / out))
+    assert sum(name.startswith("shard-") for name in found[0]) >= 2
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

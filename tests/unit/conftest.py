@@ -1,5 +1,8 @@
 """Random model folders with a small vocabulary, and sentences in many scripts."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +34,23 @@ SENTENCES = [
 ]
 
 BuildModel = Callable[..., ModelFolder]
+RunProcesses = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def run_processes() -> RunProcesses:
+    """Gives a function: `work(folder)` of a test module in 2 processes, then in 4, and so on."""
+
+    def run(module: str, folder: Path, *sizes: int) -> None:
+        forks = Path(__file__).with_name("forks.py")
+        command = [sys.executable, str(forks), module, str(folder), *map(str, sizes)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr[-4000:]
+
+    return run
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from labse.errors import ResourceError
-from labse.runtime import require, seed_everything
+from labse.runtime import hold_interrupts, is_main_process, require, seed_everything
 
 
 def test_an_installed_module_is_returned() -> None:
@@ -36,3 +37,36 @@ def test_a_seed_fixes_every_global_generator() -> None:
         return [random.random(), float(np.random.random()), float(torch.rand(()))]  # noqa: NPY002
 
     assert draw() == draw()
+
+
+def test_the_first_process_of_torchrun_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "3")  # Left over from something else.
+    assert is_main_process()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert not is_main_process()
+    monkeypatch.setenv("RANK", "0")
+    assert is_main_process()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_held_signal_is_answered_after_the_block(number: signal.Signals) -> None:
+    done = []
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def hold() -> None:
+        with hold_interrupts():
+            signal.raise_signal(number)
+            done.append("block")
+        done.append("after")  # Not reached.
+
+    previous = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            hold()
+        assert done == ["block"]
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, previous)

@@ -1,7 +1,8 @@
 """BERT in plain PyTorch: post-layer-norm Transformer encoder, exact gelu.
 
 Dimensions: B sentences, S tokens, H hidden, A heads, L layers, V vocabulary. Suffixes name the
-dimensions of a tensor in their order (`hidden_BSH`); E is the width of one head, H / A.
+dimensions of a tensor in their order (`hidden_BSH`); E is the width of one head, H / A. T tokens
+of all sentences and P of them stand for B, S where nothing is padded.
 Source: Devlin et al., arXiv 1810.04805; names of the sizes as published.
 """
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labse.bert.config import BertConfig
+from labse.bert.dropout import Dropout
+from labse.bert.flat import FlatSentences, Run, attend
 
 __all__ = ["Bert", "BertOutput"]
 
@@ -94,6 +97,44 @@ class Bert(nn.Module):
             pooled_BH = torch.tanh(self.pooler(hidden_BSH[:, 0]))
         return BertOutput(last_hidden_state=hidden_BSH, pooled_output=pooled_BH)
 
+    def encode_flat(
+        self,
+        sentences: FlatSentences,
+        positions: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Equals `forward` without its padding, and without what no one asks for.
+
+        What follows attention in the last layer is computed for the tokens at `positions` alone,
+        which for [CLS] saves three quarters of that layer. On a GPU `forward` is faster: it has
+        one kernel where this has one a length.
+
+        Args:
+            sentences: as `lay_flat` gives them.
+            positions: (P,) integer, the tokens whose states are wanted; None wants all.
+            token_type_ids: (T,) integer; None means type 0 everywhere.
+            position_ids: (T,) integer; None means 0, 1, 2, ... in each sentence.
+
+        Returns:
+            (P, H) last hidden states.
+
+        Raises:
+            ValueError: a sentence exceeds `max_position_embeddings`.
+        """
+        self.embeddings.check_length(max(run.length for run in sentences.runs))
+        if position_ids is None:
+            position_ids = sentences.position_ids
+        hidden_TH: Tensor = self.embeddings(sentences.input_ids, token_type_ids, position_ids)
+        for layer in self.layers:
+            is_last = layer is self.layers[-1]
+            hidden_TH = layer(
+                hidden_TH, runs=sentences.runs, positions=positions if is_last else None
+            )
+        if positions is not None and not self.layers:
+            hidden_TH = hidden_TH.index_select(0, positions)
+        return hidden_TH
+
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draws all weights anew (table above); `generator` None is the global one."""
@@ -119,7 +160,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
         self,
@@ -127,14 +168,9 @@ class Embeddings(nn.Module):
         token_type_ids: Tensor | None,
         position_ids: Tensor | None = None,
     ) -> Tensor:
-        length = input_ids.shape[1]
-        if length > self.position.num_embeddings:
-            raise ValueError(
-                f"input_ids has {length} tokens a row, but max_position_embeddings "
-                f"is {self.position.num_embeddings}; truncate the sentences"
-            )
         if position_ids is None:
-            position = self.position.weight[:length]  # (S, H), the same for every row.
+            self.check_length(input_ids.shape[1])
+            position = self.position.weight[: input_ids.shape[1]]  # (S, H), for every row.
         else:
             position = self.position(position_ids)
         if token_type_ids is None:
@@ -146,6 +182,14 @@ class Embeddings(nn.Module):
         normed_BSH: Tensor = self.dropout(self.norm(hidden_BSH))
         return normed_BSH
 
+    def check_length(self, length: int) -> None:
+        """Raises ValueError if there are fewer positions than `length`."""
+        if length > self.position.num_embeddings:
+            raise ValueError(
+                f"input_ids has {length} tokens a row, but max_position_embeddings "
+                f"is {self.position.num_embeddings}; truncate the sentences"
+            )
+
 
 class Layer(nn.Module):
     """Self-attention, then feed-forward; each is dropped out, added to its input and normalised."""
@@ -156,11 +200,24 @@ class Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_BSH: Tensor, key_mask_B11S: Tensor | None) -> Tensor:
-        attended_BSH = self.dropout(self.attention(hidden_BSH, key_mask_B11S))
-        hidden_BSH = self.attention_norm(hidden_BSH + attended_BSH)
+    def forward(
+        self,
+        hidden_BSH: Tensor,
+        key_mask_B11S: Tensor | None = None,
+        *,
+        runs: tuple[Run, ...] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the states at `positions`, or all.
+
+        With `runs`, (B, S) is (T) in all shapes: the sentences lie flat. `positions` needs that.
+        """
+        attended_BSH = self.attention(hidden_BSH, key_mask_B11S, runs, positions)
+        if positions is not None:
+            hidden_BSH = hidden_BSH.index_select(0, positions)
+        hidden_BSH = self.attention_norm(hidden_BSH + self.dropout(attended_BSH))
 
         transformed_BSH = self.dropout(self.feed_forward(hidden_BSH))
         output_BSH: Tensor = self.feed_forward_norm(hidden_BSH + transformed_BSH)
@@ -177,17 +234,26 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_BSH: Tensor, key_mask_B11S: Tensor | None) -> Tensor:
-        B, S, H = hidden_BSH.shape
-        qkv_BS3AE = self.qkv(hidden_BSH).view(B, S, 3, self.num_heads, H // self.num_heads)
-        query_BASE, key_BASE, value_BASE = qkv_BS3AE.permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(
+        self,
+        hidden_BSH: Tensor,
+        key_mask_B11S: Tensor | None,
+        runs: tuple[Run, ...] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        qkv_BS3H = self.qkv(hidden_BSH)
+        if runs is not None:
+            context_TH = attend(qkv_BS3H, runs, num_heads=self.num_heads, dropout_prob=dropout_prob)
+            wanted_PH = context_TH if positions is None else context_TH.index_select(0, positions)
+            output_PH: Tensor = self.output(wanted_PH)
+            return output_PH
 
+        B, S, H = hidden_BSH.shape
+        qkv_BS3AE = qkv_BS3H.view(B, S, 3, self.num_heads, H // self.num_heads)
+        query_BASE, key_BASE, value_BASE = qkv_BS3AE.permute(2, 0, 3, 1, 4).unbind(0)
         context_BASE = F.scaled_dot_product_attention(
-            query_BASE,
-            key_BASE,
-            value_BASE,
-            attn_mask=key_mask_B11S,
-            dropout_p=self.dropout_prob if self.training else 0.0,
+            query_BASE, key_BASE, value_BASE, attn_mask=key_mask_B11S, dropout_p=dropout_prob
         )
         output_BSH: Tensor = self.output(context_BASE.transpose(1, 2).reshape(B, S, H))
         return output_BSH

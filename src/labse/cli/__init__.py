@@ -30,6 +30,7 @@ from labse.cli.encode import encode
 from labse.cli.evaluate import app as evaluate_app
 from labse.cli.export import export
 from labse.cli.filter import filter
+from labse.cli.hard_negatives import hard_negatives
 from labse.cli.info import info
 from labse.cli.mine import mine
 from labse.cli.plot import plot
@@ -53,6 +54,7 @@ _ORDER = (
     "corpus",
     "vocab",
     "pretrain",
+    "hard-negatives",
     "train",
     "plot",
     "encode",
@@ -90,6 +92,7 @@ app = typer.Typer(
 app.add_typer(corpus_app, name="corpus")
 app.command()(vocab)
 app.command()(pretrain)
+app.command(name="hard-negatives")(hard_negatives)
 app.command()(train)
 app.command()(plot)
 app.command()(encode)

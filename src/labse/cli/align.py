@@ -146,7 +146,7 @@ def align(
     totals = _Totals(AlignmentCounts())
     shown = encoder if is_batch else VisibleEncoder(encoder)
     # A single document has the bar of its encoder.
-    bar = progress("align", len(jobs)) if is_batch else nullcontext(lambda _: None)
+    bar = progress("align", len(jobs)) if is_batch else nullcontext(_ignore)
     with _told_as_interrupted(is_batch), bar as update:
         for job in jobs:
             update(totals.num_documents)
@@ -216,6 +216,10 @@ def _told_as_interrupted(is_batch: bool) -> Iterator[None]:
         if not is_batch:
             raise
         raise InterruptedRunError("stopped; the same command goes on where it was") from None
+
+
+def _ignore(num_done: int) -> None:
+    """Shows nothing of the number done."""
 
 
 def _tell(totals: _Totals, encoder: "SentenceEncoder", options: "AlignOptions") -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_out",
     "fail",
+    "mute_all_but_main",
     "print_json",
     "print_lines",
     "print_table",
@@ -30,6 +31,19 @@ _PIPED_WIDTH = 100  # Columns of a table that goes to a file or a pipe.
 def say(message: str) -> None:
     """Prints one line on standard error, above the progress bar if there is one."""
     _stderr().print(message, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def mute_all_but_main() -> bool:
+    """Silences `say` and `progress` in all processes that torchrun started, except the first.
+
+    Errors are still told. Returns whether this is the first, or the only one.
+    """
+    from labse.runtime import is_main_process
+
+    is_main = is_main_process()
+    if not is_main:
+        _stderr().quiet = True
+    return is_main
 
 
 def fail(message: str, exit_code: int) -> int:
@@ -74,14 +88,14 @@ def print_lines(lines: Iterable[str], out: Path | None) -> None:
 @contextlib.contextmanager
 def progress(
     label: str, total: int | None = None, *, unit: str = ""
-) -> Iterator[Callable[[int], None]]:
+) -> Iterator[Callable[..., None]]:
     """Gives a function to call with the number done; draws if standard error is a terminal.
 
     The first call says where the work begins: a resumed run does not count as fast. With a unit
-    (`rows`) the speed is shown, since that call.
+    (`rows`) the speed is shown, since that call; a call may give another text in its place.
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
+    if not sys.stderr.isatty() or _stderr().quiet:
+        yield lambda *_: None
         return
     from rich import progress as rich_progress
 
@@ -97,15 +111,15 @@ def progress(
     with rich_progress.Progress(*columns, console=_stderr()) as bar:
         tasks: list[rich_progress.TaskID] = []
 
-        def update(done: int) -> None:
+        def update(done: int, note: str = "") -> None:
             if tasks:
                 start, first = begun[0]
                 speed = (done - first) / max(time.monotonic() - start, 1e-3)
                 shown = f"{speed:,.0f} {unit}/s" if unit else ""
-                bar.update(tasks[0], completed=done, speed=shown)
+                bar.update(tasks[0], completed=done, speed=note or shown)
             else:
                 begun.append((time.monotonic(), done))
-                tasks.append(bar.add_task(label, total=total, completed=done, speed=""))
+                tasks.append(bar.add_task(label, total=total, completed=done, speed=note))
 
         yield update
 

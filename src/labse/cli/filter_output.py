@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labse.cli.console import print_json, print_table
-from labse.errors import LabseError
+from labse.cli.console import print_json, print_table, say
+from labse.errors import LabseError, UsageError
 
 if TYPE_CHECKING:
     from typing import IO
 
     from labse.mining.filter import Bounds, PairScores
 
-__all__ = ["FilterReport", "ScoredPair", "decide", "show_report"]
+__all__ = ["FilterReport", "ScoredPair", "decide", "show_report", "write_kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,30 @@ def _write_reject(stream: "IO[bytes]", pair: ScoredPair, reasons: tuple[str, ...
         "target": pair.target,
     }
     stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+
+def write_kept(kept: Iterator[ScoredPair], out: Path | None, langs: tuple[str, str] | None) -> None:
+    """Writes the pairs that are kept, or only counts them.
+
+    Raises:
+        UsageError: the format needs languages.
+    """
+    if out is None:
+        for _ in kept:
+            pass
+        return
+    from labse.corpus.writers import choose_layout, write_rows
+
+    columns: tuple[str, ...] = ("source", "target")
+    if choose_layout(out) == "tmx" and langs is None:
+        raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    columns += ("source_lang", "target_lang") if langs else ()
+    written = write_rows(out, columns, ((p.source, p.target, *(langs or ())) for p in kept))
+    if written.num_altered:
+        say(
+            f"{written.num_altered:,} pairs hold a character that the format cannot; another is in "
+            "its place"
+        )
 
 
 def show_report(report: FilterReport, *, as_json: bool) -> None:

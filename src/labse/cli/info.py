@@ -1,5 +1,6 @@
 """The command `labse info`."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ from labse.cli.options import JsonOption
 from labse.errors import LabseError
 
 __all__ = ["info"]
+
+_SHOWN_INPUTS = 4  # Of a kind: a model may come from hundreds of files.
 
 
 def info(
@@ -42,9 +45,12 @@ def info(
         print_json({"path": str(path), **asdict(described)})
     else:
         print(f"{path}: {described.kind}")
-        width = max(map(len, described.facts), default=0)
-        for name, value in described.facts.items():
+        facts, num_left_out = _shorten(described.facts)
+        width = max(map(len, facts), default=0)
+        for name, value in facts.items():
             print(f"  {name:<{width}}  {_format(value)}")
+        if num_left_out:
+            print(f"  and {num_left_out:,} further inputs, which --json names")
         for file in described.files:
             print(f"  {file.state:<9} {file.num_bytes:>13,} bytes  {file.name}")
 
@@ -53,6 +59,18 @@ def info(
             f"{path}: {len(broken)} files are missing or not those written, the first {broken[0]}; "
             "copy the folder again"
         )
+
+
+def _shorten(facts: dict[str, str | int | float]) -> tuple[dict[str, str | int | float], int]:
+    """Returns the facts with the first inputs of a kind, and how many it leaves out."""
+    shown: dict[str, str | int | float] = {}
+    num_inputs: Counter[str] = Counter()
+    for name, value in facts.items():
+        kind, is_input, _ = name.partition("input ")
+        num_inputs[kind] += bool(is_input)
+        if not is_input or num_inputs[kind] <= _SHOWN_INPUTS:
+            shown[name] = value
+    return shown, len(facts) - len(shown)
 
 
 def _format(value: str | int | float) -> str:

@@ -19,7 +19,9 @@ from labse.cli.options import (
 )
 from labse.cli.pair_inputs import (
     ColumnOption,
+    DeviceOption,
     Index,
+    KOption,
     MemoryOption,
     ModelChoice,
     Side,
@@ -27,6 +29,7 @@ from labse.cli.pair_inputs import (
     TargetVectorsOption,
     WorkOption,
     build_key,
+    check_device,
     embed_sides,
     load_needed_encoder,
     open_side,
@@ -61,9 +64,7 @@ def mine(
         ),
     ],
     model: ModelOption = None,
-    k: Annotated[
-        int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
-    ] = 4,
+    k: KOption = 4,
     margin: Annotated[
         Literal["ratio", "distance", "absolute"],
         typer.Option(help="Cosine over, minus or without that of the neighbourhood."),
@@ -145,6 +146,7 @@ def mine(
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
     memory: MemoryOption = "1GB",
+    device: DeviceOption = "auto",
     index: Annotated[
         Index,
         typer.Option(
@@ -170,7 +172,7 @@ def mine(
     Prints score, source and target with tabs between; --ids adds both line numbers, --flags what is
     odd. A tab or line end inside a text becomes a space, and how often is told; --json, one object
     a line, keeps the text as it is. Blank lines are left out, repeated ones taken once. Of two
-    files of vectors the row numbers are printed, which --ids does then not repeat.
+    files of vectors the row numbers are printed, from 0, which --ids does then not repeat.
 
     [bold]Examples[/bold]
 
@@ -192,6 +194,9 @@ def mine(
         with_flags=flags,
     )
     check_out(out)
+    if device == "cuda" and index not in ("auto", "exact"):
+        raise UsageError(f"--device cuda is for --index exact; {index} searches on the CPU")
+    check_device(device)
     if work is not None and "-" in (source, target):
         raise UsageError("--work needs files that can be read again, not standard input (-)")
     sides = (
@@ -216,12 +221,13 @@ def mine(
         for side, done in zip(sides, embedded, strict=True):
             _check_not_empty(side, done)
         warn_of_small_corpora(len(embedded[0].lines), len(embedded[1].lines), k)
-        found = search_sides(embedded, k, folder, memory_bytes, index)
+        found = search_sides(embedded, k, folder, memory_bytes, index, device)
         mined = select_pairs(found, margin=margin, min_score=min_score, retrieval=retrieval)
         counts = write_mined(mined, embedded, output, drop=dropped)
     _tell(counts, has_text=sides[0].has_text)
     if encoder is not None:
-        say(f"{encoder.num_truncated:,} lines cut to {encoder.max_seq_length} tokens")
+        now = " of those embedded now" if work is not None else ""
+        say(f"{encoder.num_truncated:,} lines{now} cut to {encoder.max_seq_length} tokens")
 
 
 def _check_files(source: str, target: str) -> None:

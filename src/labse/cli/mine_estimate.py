@@ -9,6 +9,7 @@ from labse.errors import UsageError
 
 if TYPE_CHECKING:
     from labse.encoder.sentence_encoder import SentenceEncoder
+    from labse.search.products import EngineName
 
 __all__ = ["print_estimate"]
 
@@ -45,7 +46,8 @@ def print_estimate(
         counts.append(num_lines)
         text_bytes += num_bytes * num_lines // num_read
 
-    search_seconds = _time_search(size, k) * counts[0] * counts[1]
+    num_products = counts[0] * counts[1]
+    search_seconds = _time_search(size, k, num_products) * num_products
     ready = min(memory_bytes, sum(counts) * size * 4)
     memory = _PROGRAM_BYTES + ready + sum(counts) * (_LINE_BYTES + 24 * k)
     disk = text_bytes + sum(counts) * (size * 4 + 24 * k)
@@ -61,16 +63,22 @@ def _time_encoding(encoder: "SentenceEncoder", sample: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def _time_search(size: int, k: int) -> float:
-    """Returns the seconds of a product; the search of many rows is as fast or faster."""
+def _time_search(size: int, k: int, num_products: int) -> float:
+    """Returns the seconds of a product; the search of many rows is as fast or faster.
+
+    The sample is multiplied by what the whole search would take, though it is small itself.
+    """
     import numpy as np
 
     from labse.search.knn import mutual_neighbours
+    from labse.search.products import build_engine
+
+    engine: EngineName = "torch" if build_engine("auto", num_products).name == "torch" else "numpy"
 
     rows = np.random.default_rng(0).standard_normal((2, _SAMPLE_ROWS, size), dtype=np.float32)
-    mutual_neighbours(rows[0][:64], rows[1][:64], k)
+    mutual_neighbours(rows[0][:64], rows[1][:64], k, engine=engine)
     started = time.perf_counter()
-    mutual_neighbours(rows[0], rows[1], k)
+    mutual_neighbours(rows[0], rows[1], k, engine=engine)
     return (time.perf_counter() - started) / _SAMPLE_ROWS**2
 
 

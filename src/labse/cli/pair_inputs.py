@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ColumnOption",
+    "DeviceOption",
     "Index",
+    "KOption",
     "MemoryOption",
     "ModelChoice",
     "Side",
@@ -29,6 +31,7 @@ __all__ = [
     "TargetVectorsOption",
     "WorkOption",
     "build_key",
+    "check_device",
     "embed_sides",
     "load_needed_encoder",
     "open_side",
@@ -39,6 +42,7 @@ __all__ = [
 Index = Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LEAST_MEMORY = 16 << 20
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
 
 WorkOption = Annotated[
@@ -58,6 +62,13 @@ MemoryOption = Annotated[
         metavar="SIZE",
         help="For vectors that are searched at a time; program and results come on top.",
     ),
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(help="Where the search multiplies; auto is a GPU if there is one."),
+]
+KOption = Annotated[
+    int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
 ]
 ColumnOption = Annotated[
     str | None,
@@ -201,26 +212,43 @@ def search_sides(
     folder: Path,
     memory_bytes: int,
     index: Index = "auto",
+    device: str = "auto",
 ) -> "MutualNeighbours":
     """Finds the neighbours of both sides among each other, with a progress bar."""
     from labse.mining.workplace import find_neighbours
 
     with progress("search", total=len(sides[0].lines)) as update:
         return find_neighbours(
-            *sides, k, folder, memory_bytes=memory_bytes, index=index, report=update
+            *sides, k, folder, memory_bytes=memory_bytes, index=index, device=device, report=update
         )
+
+
+def check_device(device: str) -> None:
+    """Refuses a device that is not there, before hours of other work.
+
+    Raises:
+        ResourceError: torch or the device is missing.
+    """
+    if device == "cuda":
+        from labse.search.products import build_engine
+
+        build_engine("torch", 0, device)
 
 
 def parse_bytes(size: str) -> int:
     """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
 
     Raises:
-        UsageError: it is none, or 0.
+        UsageError: it is none, or too little to search with.
     """
     match = _BYTES.fullmatch(size.strip())
     num_bytes = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
-    if not num_bytes:
+    if match is None:
         raise UsageError(f"--memory {size}: give a size such as 800M or 2GB")
+    if num_bytes < _LEAST_MEMORY:
+        raise UsageError(
+            f"--memory {size}: give at least 16M; with less, files are read again and again"
+        )
     return num_bytes
 
 

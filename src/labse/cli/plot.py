@@ -13,14 +13,16 @@ __all__ = ["plot"]
 def plot(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="Folder of labse train.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Folder of labse pretrain or labse train.", show_default=False
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(help="The picture, PNG; by default curves.png in RUN.", show_default=False),
     ] = None,
 ) -> None:
-    """Draw loss and P@1 of a run over its steps (needs matplotlib: the extra train).
+    """Draw loss, P@1, accuracy and perplexity over the steps (needs matplotlib: the extra train).
 
     [bold]Examples[/bold]
 

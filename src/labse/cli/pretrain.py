@@ -1,15 +1,22 @@
 """The command `labse pretrain`."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labse.cli.console import print_json, progress, say
+from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
+from labse.cli.training_runs import (
+    ConfigArgument,
+    RunOption,
+    SetOption,
+    TensorBoardOption,
+    report_lines,
+    stop_as_error,
+    tensorboard_reports,
+)
 from labse.errors import UsageError
 
 __all__ = ["pretrain"]
@@ -24,25 +31,13 @@ _COLUMNS = {
     "lr": ".3g",
     "tokens_per_second": ",.0f",
     "tflops": ".3g",
+    "flops_utilisation": ".1%",
 }
 
 
 def pretrain(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG.toml",
-            help="Sections data, masking, model and train.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the run. One that was stopped goes on where it was.",
-            show_default=False,
-        ),
-    ],
+    config: ConfigArgument,
+    out: RunOption,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -58,15 +53,8 @@ def pretrain(
             show_default=False,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change a key of the configuration; may be given often.",
-            show_default=False,
-        ),
-    ] = None,
+    set_: SetOption = None,
+    tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
     """Pre-train a BERT on text and on pairs of translations (needs torch: the extra train).
@@ -87,53 +75,39 @@ def pretrain(
     vocab_folder = vocab or grow
     if vocab_folder is None:
         raise UsageError("give --vocab, the pieces to train on, or --grow, a model to start from")
-    from labse.config import load_config
-    from labse.pretraining.config import PretrainConfig
-    from labse.runtime import require
+    with stop_as_error():
+        from labse.config import load_config
+        from labse.pretraining.config import PretrainConfig
+        from labse.runtime import require
 
-    run_config = load_config(PretrainConfig, config, set_ or ())
-    require("torch", "train")
-    from labse.pretraining.run import run_pretraining
+        run_config = load_config(PretrainConfig, config, set_ or ())
+        require("torch", "train")
+        is_main = mute_all_but_main()
+        from labse.pretraining.run import run_pretraining
 
-    with _report_lines(run_config.train.train_steps) as report:
-        summary = run_pretraining(
-            run_config,
-            out,
-            vocab_folder=vocab_folder,
-            data_folder=config.parent,
-            grow=grow,
-            report=report,
-        )
+        steps = run_config.train.train_steps
+        with (
+            report_lines(
+                "pretrain", steps, _COLUMNS, rate="tokens_per_second", is_shown=_is_of_an_objective
+            ) as lines,
+            tensorboard_reports(out, lines, is_asked=tensorboard and is_main) as report,
+        ):
+            summary = run_pretraining(
+                run_config,
+                out,
+                vocab_folder=vocab_folder,
+                data_folder=config.parent,
+                grow=grow,
+                report=report,
+            )
     say(
         f"{summary.model_folder}: {summary.num_layers} layers, {summary.num_parameters:,} "
         f"parameters, step {summary.step:,}"
     )
-    if json:
+    if json and is_main:
         print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
 
 
-@contextlib.contextmanager
-def _report_lines(train_steps: int) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """Gives a function that prints a row of metrics as a line of fixed columns."""
-    has_header = False
-    with progress("pretrain", total=train_steps) as update:
-
-        def report(row: Mapping[str, float]) -> None:
-            nonlocal has_header
-            if "loss" not in row:
-                # Those of an objective; languages are in metrics.jsonl, a hundred of them.
-                names = [name for name in row if name.count("_") == 1]
-                scores = "  ".join(f"{name} {row[name]:.4g}" for name in names)
-                say(f"step {row['step']:,}: {scores}")
-                return
-            if not has_header:
-                say(" ".join(f"{name:>{_width(name)}}" for name in _COLUMNS))
-                has_header = True
-            say(" ".join(f"{row[name]:>{_width(name)}{style}}" for name, style in _COLUMNS.items()))
-            update(int(row["step"]))
-
-        yield report
-
-
-def _width(name: str) -> int:
-    return max(10, len(name))
+def _is_of_an_objective(name: str) -> bool:
+    """Tells `mlm_accuracy` from `mlm_deu_accuracy`: there may be a hundred languages."""
+    return name.count("_") == 1

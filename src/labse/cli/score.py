@@ -17,12 +17,15 @@ from labse.cli.options import (
 )
 from labse.cli.pair_inputs import (
     ColumnOption,
+    DeviceOption,
+    KOption,
     MemoryOption,
     ModelChoice,
     SourceVectorsOption,
     TargetVectorsOption,
     WorkOption,
     build_key,
+    check_device,
     embed_sides,
     load_needed_encoder,
     open_side,
@@ -61,7 +64,7 @@ def score(
             "search for it."
         ),
     ] = "ratio",
-    k: Annotated[int, typer.Option("--k", min=1, help="Neighbours that make the margin.")] = 4,
+    k: KOption = 4,
     json: JsonOption = False,
     out: Annotated[
         Path | None,
@@ -72,6 +75,7 @@ def score(
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
     memory: MemoryOption = "1GB",
+    device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
@@ -89,6 +93,7 @@ def score(
     """
     memory_bytes = parse_bytes(memory)
     check_out(out)
+    check_device(device)
     sides = (
         open_side("source", source, source_vectors, column),
         open_side("target", target, target_vectors, column),
@@ -107,7 +112,7 @@ def score(
         columns = {"cosine": cosines}
         if margin != "none":
             warn_of_small_corpora(len(embedded[0].lines), len(embedded[1].lines), k)
-            found = search_sides(embedded, k, folder, memory_bytes)
+            found = search_sides(embedded, k, folder, memory_bytes, device=device)
             columns["margin"] = aligned_margins(cosines, *embedded, found, margin)
     print_lines(_format(columns, as_json=json), out)
     if encoder is not None and encoder.num_truncated:

@@ -1,24 +1,32 @@
 """The command `labse train`."""
 
-import contextlib
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labse.cli.console import print_json, progress, say
+from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
-from labse.errors import InterruptedRunError, UsageError
+from labse.cli.pair_inputs import parse_bytes
+from labse.cli.train_estimate import Machine, print_estimate
+from labse.cli.training_runs import (
+    SetOption,
+    TensorBoardOption,
+    report_lines,
+    stop_as_error,
+    tensorboard_reports,
+)
+from labse.errors import UsageError
 
 if TYPE_CHECKING:
+    from labse.dual_encoder.config import RunConfig
     from labse.dual_encoder.train import Evaluate
 
 __all__ = ["train"]
 
+_DRY_RUN = "Dry run"
 # The columns of a line of metrics and their formats; the names are those of metrics.jsonl.
 _COLUMNS = {
     "step": ",d",
@@ -32,18 +40,30 @@ _COLUMNS = {
 
 def train(
     config: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="CONFIG.toml", help="Sections data, model and train.", show_default=False
+            metavar="[CONFIG.toml]",
+            help="Sections of the run; relative paths in it start at its folder. With --pairs "
+            "there is none.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tune the model of --init on these pairs (.tsv, .jsonl, .parquet; may be given "
+            "often), with settings for their number.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Folder of the run. One that was stopped goes on where it was.",
             show_default=False,
         ),
-    ],
+    ] = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -60,15 +80,15 @@ def train(
             show_default=False,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change a key of the configuration; may be given often.",
-            show_default=False,
-        ),
+    source_lang: Annotated[
+        str | None,
+        typer.Option(help="Language of the sources, where no column tells.", show_default=False),
     ] = None,
+    target_lang: Annotated[
+        str | None,
+        typer.Option(help="Language of the targets, where no column tells.", show_default=False),
+    ] = None,
+    set_: SetOption = None,
     evaluate: Annotated[
         Path | None,
         typer.Option(
@@ -77,64 +97,194 @@ def train(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that tokenise, a file of pairs each.")
+    ] = 2,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="For numbering sentences before the first step; processes take their own beside.",
+        ),
+    ] = "1G",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print sizes, memory, operations and time, from the configuration alone.",
+            rich_help_panel=_DRY_RUN,
+        ),
+    ] = False,
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            help="What a device reaches, 10^12 operations a second.",
+            rich_help_panel=_DRY_RUN,
+            show_default=False,
+        ),
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="h100, a100, v100, tpu-v3, or this-cpu, which is measured.",
+            rich_help_panel=_DRY_RUN,
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(min=1, help="Devices that share a batch.", rich_help_panel=_DRY_RUN),
+    ] = 1,
+    tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train a dual encoder on pairs of translations (needs torch: the extra train).
 
-    Relative paths in the configuration start at its folder. SIGTERM or Ctrl-C writes a checkpoint
-    and exits with code 5; the same command then goes on and ends in the same bits. The trained
-    model is the folder model inside --out.
+    SIGTERM or Ctrl-C writes a checkpoint and exits with code 5; the same command then goes on and
+    ends in the same bits. The trained model is the folder model inside --out.
 
     [bold]Examples[/bold]
+
+    labse train --init default --pairs my.tsv --out tuned
 
     labse train recipes/tiny/config.toml --vocab vocab --out run --evaluate data/tatoeba/v1
 
     labse train config.toml --vocab vocab --out run --set train.lr=1e-3 --set train.seed=2
 
-    labse train pairs.toml --init default --out tuned
+    labse train recipes/paper/released.toml --dry-run --hardware v100 --devices 16
     """
+    if not dry_run and (tflops is not None or hardware is not None or devices != 1):
+        raise UsageError("--tflops, --hardware and --devices are for --dry-run")
+    choice = _Choice(config, pairs or [], init, source_lang, target_lang, tuple(set_ or ()))
+    if dry_run:
+        _print_dry_run(choice, vocab, Machine(tflops, hardware, devices), json=json)
+        return
     if vocab is None and init is None:
         raise UsageError("give --vocab, the pieces to train on, or --init, a model to start from")
-    with _termination_as_error():
-        from labse.config import load_config
-        from labse.dual_encoder.config import RunConfig
-        from labse.dual_encoder.hub import locate_model
+    if out is None:
+        raise UsageError("give --out, the folder of the run")
+    with stop_as_error():
+        from labse.dual_encoder.prepare_arrays import Resources
         from labse.runtime import require
 
-        run_config = load_config(RunConfig, config, set_ or ())
+        run_config = choice.load()
         require("torch", "train")
+        is_main = mute_all_but_main()
         from labse.dual_encoder.run import run_training
 
-        start = None if init is None else locate_model(init)
+        start = choice.start_folder()
         vocab_folder = vocab or start
         assert vocab_folder is not None
+        data_folder = Path() if config is None else config.parent
+        teacher = None
+        if run_config.distill is not None:
+            from labse.encoder.teacher import load_teacher
+
+            teacher = load_teacher(run_config.distill.teacher, data_folder)
         score = None if evaluate is None else _build_evaluate(evaluate, vocab_folder)
-        with _report_lines(run_config.train.train_steps) as report:
+        steps = run_config.train.train_steps
+        with (
+            report_lines("train", steps, _COLUMNS, rate="pairs_per_second") as lines,
+            tensorboard_reports(out, lines, is_asked=tensorboard and is_main) as report,
+        ):
             summary = run_training(
                 run_config,
                 out,
                 vocab_folder=vocab_folder,
-                data_folder=config.parent,
+                data_folder=data_folder,
                 start=start,
+                resources=Resources(workers, parse_bytes(memory)),
+                teacher=teacher,
                 evaluate=score,
                 report=report,
             )
     say(f"{summary.model_folder}: {summary.num_parameters:,} parameters, step {summary.step:,}")
-    if json:
+    if json and is_main:
         print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What says how to train: a file, or pairs and a model to start from."""
+
+    config: Path | None
+    pairs: list[str]
+    init: Path | None
+    source_lang: str | None
+    target_lang: str | None
+    overrides: tuple[str, ...]
+
+    def start_folder(self) -> Path | None:
+        from labse.dual_encoder.hub import locate_model
+
+        return None if self.init is None else locate_model(self.init)
+
+    def load(self) -> "RunConfig":
+        from labse.config import load_config
+        from labse.dual_encoder.config import RunConfig
+
+        if (self.config is None) == (not self.pairs):
+            raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
+        if self.config is not None:
+            return load_config(RunConfig, self.config, (*self._langs(), *self.overrides))
+        start = self.start_folder()
+        if start is None:
+            raise UsageError("--pairs needs --init, the model to tune, such as --init default")
+        from labse.runtime import require
+
+        require("torch", "train")
+        from labse.dual_encoder.start import read_start_config
+        from labse.dual_encoder.tuning import count_pairs, tuning_overrides
+
+        num_pairs = count_pairs(self.pairs, self.source_lang, self.target_lang)
+        settings = tuning_overrides(self.pairs, num_pairs, read_start_config(start))
+        loaded = load_config(RunConfig, None, (*settings, *self._langs(), *self.overrides))
+        say(
+            f"tuning on {num_pairs:,} pairs: {loaded.train.train_steps:,} steps of "
+            f"{loaded.train.global_batch_size}; --set train.train_steps=N changes that"
+        )
+        return loaded
+
+    def _langs(self) -> list[str]:
+        langs = {"data.source_lang": self.source_lang, "data.target_lang": self.target_lang}
+        return [f"{key}={dumps(lang)}" for key, lang in langs.items() if lang is not None]
+
+
+def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, json: bool) -> None:
+    """Estimates the run; a vocabulary or a model to start from is read for its sizes only."""
+    from labse.dual_encoder.estimate import estimate_run
+
+    run_config = choice.load()
+    if vocab is not None:
+        from labse.dual_encoder.prepare import fit_to_vocabulary
+        from labse.vocab.tokenizer import load_tokenizer
+
+        run_config = fit_to_vocabulary(run_config, load_tokenizer(vocab))
+    start = choice.start_folder()
+    if start is not None:
+        from labse.runtime import require
+
+        require("torch", "train")
+        from labse.dual_encoder.start import fit_to_start, read_start_config
+
+        run_config = fit_to_start(run_config, read_start_config(start))
+    estimate = estimate_run(run_config, devices=machine.devices)
+    print_estimate(estimate, machine, precision=run_config.train.precision, json=json)
 
 
 def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     """Returns what scores the model under training on Tatoeba."""
     from labse.dual_encoder.model import DualEncoder
+    from labse.dual_encoder.start import read_tokenizer
     from labse.encoder.runtimes.torch_runtime import TorchRuntime
     from labse.encoder.sentence_encoder import SentenceEncoder
     from labse.evaluation.datasets import read_tatoeba
     from labse.evaluation.tatoeba import evaluate_tatoeba
-    from labse.vocab.tokenizer import load_tokenizer
 
     sets = read_tatoeba(folder)
-    tokenizer = load_tokenizer(vocab)
+    tokenizer = read_tokenizer(vocab)
 
     def evaluate(model: DualEncoder) -> dict[str, float]:
         max_seq_length = model.config.max_seq_length
@@ -144,42 +294,3 @@ def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
         return {"tatoeba_p_at_1": report.mean.p_at_1, **groups}
 
     return evaluate
-
-
-@contextlib.contextmanager
-def _report_lines(train_steps: int) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """Gives a function that prints a row of metrics as a line of fixed columns."""
-    has_header = False
-    with progress("train", total=train_steps) as update:
-
-        def report(row: Mapping[str, float]) -> None:
-            nonlocal has_header
-            if "loss" not in row:
-                scores = "  ".join(f"{name} {row[name]:.4f}" for name in row if name != "step")
-                say(f"step {row['step']:,}: {scores}")
-                return
-            if not has_header:
-                say(" ".join(f"{name:>{_width(name)}}" for name in _COLUMNS))
-                has_header = True
-            say(" ".join(f"{row[name]:>{_width(name)}{style}}" for name, style in _COLUMNS.items()))
-            update(int(row["step"]))
-
-        yield report
-
-
-def _width(name: str) -> int:
-    return max(10, len(name))
-
-
-@contextlib.contextmanager
-def _termination_as_error() -> Iterator[None]:
-    """Makes SIGTERM, before and after the loop that handles it itself, end the command cleanly."""
-
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise InterruptedRunError("stopped outside of the steps; the same command goes on")
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,12 @@ from pathlib import Path
 from labse import __version__
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files import read_json, write_json
+from labse.runtime import hold_interrupts
 
 __all__ = ["Result", "Task", "remove_leftovers", "run_tasks"]
 
 Result = Mapping[str, object]
+_POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
 _MAX_FRUITLESS_POOLS = 2  # That lost a worker before a single task was done.
 
 
@@ -131,11 +133,15 @@ def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Resul
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        futures: dict[Future[Result], Task] = {
-            pool.submit(task.step, **task.arguments): task for task in tasks
-        }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        running: dict[Future[Result], Task] = {}
+        for task in tasks:
+            with hold_interrupts():
+                running[pool.submit(task.step, **task.arguments)] = task
+        while running:
+            with hold_interrupts():
+                done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future), future.result()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:

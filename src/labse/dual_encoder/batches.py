@@ -1,31 +1,53 @@
 """The batches of a run, drawn from tokenised pairs.
 
-Dimensions: P pairs, B pairs of a batch.
+Dimensions: P pairs, W batches of a window, B pairs of a batch. A cell is a side of a stored pair:
+cell 2 * i is the source of pair i and cell 2 * i + 1 its target.
 """
 
-from typing import Literal
+import logging
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.corpus.sampling import smoothed_shares
+from labse.corpus.languages import canonical_tag
+from labse.dual_encoder.config import DataConfig
+from labse.dual_encoder.pair_groups import group_pairs
 from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.pivots import PivotIndex
 from labse.errors import LabseError
 
 __all__ = ["PairSampler"]
+
+_LOGGER = logging.getLogger(__name__)
+_TRIES = (
+    8  # Of filling a window or a batch with distinct sentences, before all pairs are looked at.
+)
+_POOL_BATCHES = 4  # Of like length each, of which a batch of one language pair is one.
 
 
 class PairSampler:
     """Draws batches of pairs: languages smoothed, lengths alike, no sentence twice.
 
     Batches are drawn a window at a time and a window is a function of (seed, number of the window),
-    so batch `step` is the same however the run got there: there is no cursor to store.
+    so batch `step` is the same however the run got there: there is no cursor to store. It is the
+    batch of all devices together, so their number does not count either.
 
     In a window, languages are drawn with probability share^smoothing_exponent, then the corpus
     with probability (share within the language)^corpus_exponent, then the pair uniformly. A pair
     with a sentence already in the window, on either side, is left out, for its copy would be a
     false negative; with repeats="mask" it stays, and the loss has to leave its copies out. The
     pairs are sorted by length and cut into batches.
+
+    With batches="one-language-pair" a language pair is drawn for each batch, then its pairs. One
+    with fewer pairs than a batch, as far as they share no sentence, is never drawn (a warning
+    names it); with repeats="mask" its batches hold pairs more than once.
+
+    Args:
+        pairs: the training data.
+        config: the proportions.
+        batch_size: B, of all devices together.
+        seed: of the draws.
+        window_batches: W, at most.
 
     Raises:
         LabseError: there are fewer distinct pairs than a batch holds, and repeats are skipped.
@@ -34,100 +56,175 @@ class PairSampler:
     def __init__(
         self,
         pairs: TokenizedPairs,
+        config: DataConfig,
         *,
         batch_size: int,
-        smoothing_exponent: float,
-        corpus_exponent: float = 1.0,
-        repeats: Literal["skip", "mask"] = "skip",
         seed: int,
         window_batches: int = 16,
     ) -> None:
         self.batch_size = batch_size
         self._pairs = pairs
+        self._sentences = pairs.pairs.reshape(-1)  # By cell.
+        self._config = config
         self._seed = seed
+        self._groups = group_pairs(pairs, config, seed=seed)
+        self._pivots: PivotIndex | None = None
+        if config.pivot_share:
+            pivot_lang = canonical_tag(config.pivot_lang)
+            self._pivots = PivotIndex(pairs, self._groups.order, pivot_lang=pivot_lang)
 
-        # Pairs of one language and corpus lie together: order[starts[g]:starts[g + 1]].
-        groups = pairs.pair_langs.astype(np.int64) * len(pairs.corpora) + pairs.pair_corpora
-        self._order = np.argsort(groups, kind="stable")
-        counts = np.bincount(groups, minlength=len(pairs.lang_pairs) * len(pairs.corpora))
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
-        counts_by_lang = counts.reshape(len(pairs.lang_pairs), len(pairs.corpora))
-        self._probs = _group_probs(counts_by_lang, smoothing_exponent, corpus_exponent).ravel()
-
-        self._repeats = repeats
+        self._lang_probs = self._groups.probs.sum(axis=1)
         self._window_batches = window_batches
-        if repeats == "skip":
+        if config.batches == "one-language-pair":
+            self._window_batches = 1
+            self._lang_probs = self._probs_of_large_enough()
+        elif config.repeats == "skip":
             self._window_batches = self._fitting_window(window_batches)
         self._window_number = -1
-        self._window: NDArray[np.int32] = np.empty((0, 0, 2), dtype=np.int32)
-
-    def _fitting_window(self, window_batches: int) -> int:
-        num_distinct = len(_without_repeats(np.asarray(self._pairs.pairs)))
-        if num_distinct < self.batch_size:
-            raise LabseError(
-                f"a batch of {self.batch_size} pairs needs as many that share no sentence, and "
-                f"there are {num_distinct}; lower global_batch_size, give more data "
-                'or take repeats too (data.repeats = "mask")'
-            )
-        return max(1, min(window_batches, num_distinct // (4 * self.batch_size)))
+        self._window: NDArray[np.int64] = np.empty((0, 0, 2), dtype=np.int64)
 
     def batch(self, step: int) -> NDArray[np.int32]:
         """Returns the (B, 2) sentence numbers of update `step`, from 0."""
+        batch: NDArray[np.int32] = self._sentences[self.cells(step)]
+        return batch
+
+    def cells(self, step: int) -> NDArray[np.int64]:
+        """Returns the (B, 2) cells of update `step`: where its sentences stand in the data."""
         window_number, position = divmod(step, self._window_batches)
         if window_number != self._window_number:
             self._window = self._draw_window(window_number)
             self._window_number = window_number
-        batch: NDArray[np.int32] = self._window[position]
-        return batch
+        cells: NDArray[np.int64] = self._window[position]
+        return cells
 
-    def _draw_window(self, number: int) -> NDArray[np.int32]:
+    # ---- Windows ----
+
+    def _draw_window(self, number: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self._seed, number])
-        wanted = self._window_batches * self.batch_size
-        if self._repeats == "mask":
-            return self._cut(self._draw(generator, wanted), generator)
-        drawn = np.empty((0, 2), dtype=np.int32)
-        for _ in range(8):
-            drawn = _without_repeats(np.concatenate([drawn, self._draw(generator, wanted)]))
-            if len(drawn) >= wanted:
-                break
+        if self._config.batches == "one-language-pair":
+            cells_WB2 = self._draw_of_one_lang_pair(generator)
         else:
-            # Few pairs or very uneven languages: these are enough, as the constructor has checked.
-            drawn = generator.permutation(_without_repeats(np.asarray(self._pairs.pairs)))
-        return self._cut(drawn[:wanted], generator)
+            drawn = self._draw_distinct(generator, self._window_batches * self.batch_size)
+            cells_WB2 = self._cut(drawn, generator)
+        if self._config.direction == "random":
+            is_turned = generator.random(cells_WB2.shape[:2]) < 0.5
+            cells_WB2 = np.where(is_turned[..., None], cells_WB2[..., ::-1], cells_WB2)
+        return cells_WB2
 
-    def _draw(self, generator: np.random.Generator, size: int) -> NDArray[np.int32]:
-        groups = generator.choice(len(self._probs), size=size, p=self._probs)
-        starts, ends = self._starts[groups], self._starts[groups + 1]
-        return np.asarray(self._pairs.pairs[self._order[generator.integers(starts, ends)]])
+    def _draw_distinct(
+        self, generator: np.random.Generator, wanted: int, lang: int | None = None
+    ) -> NDArray[np.int64]:
+        """Returns (wanted, 2) cells; fewer where a language pair has no more distinct ones."""
+        if self._config.repeats == "mask":
+            return self._draw(generator, wanted, lang)
+        drawn = np.empty((0, 2), dtype=np.int64)
+        for _ in range(_TRIES):
+            drawn = self._without_repeats(
+                np.concatenate([drawn, self._draw(generator, wanted, lang)])
+            )
+            if len(drawn) >= wanted:
+                return drawn[:wanted]
+        # Few pairs or very uneven languages: these are enough, as the constructor has checked.
+        order = self._groups.order if lang is None else self._groups.of_lang(lang)
+        drawn = generator.permutation(self._without_repeats(_stored(np.sort(order))))
+        return drawn[:wanted]
 
-    def _cut(self, drawn: NDArray[np.int32], generator: np.random.Generator) -> NDArray[np.int32]:
+    def _draw(
+        self, generator: np.random.Generator, size: int, lang: int | None
+    ) -> NDArray[np.int64]:
+        indices = self._groups.draw(generator, size, lang)
+        cells = _stored(indices)
+        if self._pivots is not None:
+            is_asked = generator.random(size) < self._config.pivot_share
+            partners = self._pivots.find_partners(indices, generator)
+            is_pivoted = is_asked & (partners >= 0)
+            cells[is_pivoted] = self._pivots.cells(indices[is_pivoted], partners[is_pivoted])
+        return cells
+
+    def _cut(self, cells: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """Returns (W, B, 2): batches of like lengths in random order."""
         offsets = self._pairs.offsets
-        lengths = (offsets[drawn + 1] - offsets[drawn]).max(axis=1)
-        batches = drawn[np.argsort(lengths, kind="stable")].reshape(-1, self.batch_size, 2)
-        shuffled: NDArray[np.int32] = batches[generator.permutation(len(batches))]
+        sentences = self._sentences[cells]
+        lengths = (offsets[sentences + 1] - offsets[sentences]).max(axis=1)
+        batches = cells[np.argsort(lengths, kind="stable")].reshape(-1, self.batch_size, 2)
+        shuffled: NDArray[np.int64] = batches[generator.permutation(len(batches))]
         return shuffled
 
+    def _draw_of_one_lang_pair(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        lang = int(generator.choice(len(self._lang_probs), p=self._lang_probs))
+        pool = self._draw_distinct(generator, _POOL_BATCHES * self.batch_size, lang)
+        num_whole = len(pool) // self.batch_size * self.batch_size
+        return self._cut(pool[:num_whole], generator)[:1]
 
-def _group_probs(
-    counts: NDArray[np.int64], smoothing_exponent: float, corpus_exponent: float
-) -> NDArray[np.float64]:
-    """Returns the probability of each language (row) and corpus (column) from numbers of pairs."""
-    langs = smoothed_shares(_named(counts.sum(axis=1)), smoothing_exponent)
-    # A language without pairs has share 0, and any corpus will do.
-    rows = [
-        smoothed_shares(_named(np.maximum(row, row.max() < 1)), corpus_exponent) for row in counts
-    ]
-    return np.array(
-        [[langs[str(i)] * share for share in row.values()] for i, row in enumerate(rows)]
-    )
+    def _without_repeats(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keeps the pairs whose sentences appear there for the first time, in order.
+
+        With pivots the sentence that a pair comes from counts as one of its sentences, for all of
+        its translations are translations of each other.
+        """
+        sentences = self._sentences[cells]
+        if self._pivots is not None:
+            sources = self._pivots.pivot_sentences(cells[:, 0] // 2)
+            sentences = np.concatenate([sentences, sources[:, None]], axis=1)
+        _, first, inverse = np.unique(sentences, return_index=True, return_inverse=True)
+        width = sentences.shape[1]
+        first_rows = (first // width)[inverse].reshape(-1, width)
+        is_new = (first_rows == np.arange(len(cells))[:, None]).all(axis=1)
+        kept: NDArray[np.int64] = cells[is_new & (sentences[:, 0] != sentences[:, 1])]
+        return kept
+
+    # ---- Whether there is enough ----
+
+    def _fitting_window(self, window_batches: int) -> int:
+        needed = 4 * self.batch_size * window_batches
+        num_distinct = self._count_distinct(np.sort(self._groups.order), needed)
+        if num_distinct < self.batch_size:
+            raise LabseError(self._too_few(num_distinct, ""))
+        return max(1, min(window_batches, num_distinct // (4 * self.batch_size)))
+
+    def _count_distinct(self, order: NDArray[np.uint32], needed: int) -> int:
+        """Returns how many of the first pairs share no sentence; counts until it has `needed`."""
+        num_looked_at = 2 * needed
+        while True:
+            num_distinct = len(self._without_repeats(_stored(order[:num_looked_at])))
+            if num_distinct >= needed or num_looked_at >= len(order):
+                return num_distinct
+            num_looked_at *= 4
+
+    def _probs_of_large_enough(self) -> NDArray[np.float64]:
+        probs: NDArray[np.float64] = self._lang_probs / self._lang_probs.sum()
+        if self._config.repeats == "mask":
+            return probs
+        sizes = {
+            lang: self._count_distinct(np.sort(self._groups.of_lang(lang)), self.batch_size)
+            for lang in np.flatnonzero(probs).tolist()
+        }
+        small = [lang for lang, size in sizes.items() if size < self.batch_size]
+        if len(small) == len(sizes):
+            raise LabseError(self._too_few(max(sizes.values()), " of one language pair"))
+        if small:
+            named = ", ".join(f"{self._pairs.lang_pairs[lang]} {sizes[lang]}" for lang in small[:8])
+            _LOGGER.warning(
+                "%d of %d language pairs are never drawn, for they have fewer than %d pairs that "
+                'share no sentence: %s%s; lower global_batch_size or set data.repeats = "mask"',
+                len(small),
+                len(sizes),
+                self.batch_size,
+                named,
+                ", ..." if len(small) > 8 else "",
+            )
+        probs[small] = 0
+        probs /= probs.sum()
+        return probs
+
+    def _too_few(self, num_distinct: int, what: str) -> str:
+        return (
+            f"a batch of {self.batch_size} pairs{what} needs as many that share no sentence, and "
+            f"there are {num_distinct}; lower global_batch_size, give more data "
+            'or take repeats too (data.repeats = "mask")'
+        )
 
 
-def _named(counts: NDArray[np.int64]) -> dict[str, int]:
-    return {str(index): count for index, count in enumerate(counts.tolist())}
-
-
-def _without_repeats(pairs: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Keeps the pairs both of whose sentences appear there for the first time, in order."""
-    is_first = np.zeros(pairs.size, dtype=bool)
-    is_first[np.unique(pairs, return_index=True)[1]] = True
-    return pairs[is_first.reshape(-1, 2).all(axis=1)]
+def _stored(indices: NDArray[np.int64] | NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Returns the (n, 2) cells of pairs as they are stored."""
+    return 2 * indices.astype(np.int64)[:, None] + np.arange(2)

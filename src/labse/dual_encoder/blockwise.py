@@ -40,7 +40,8 @@ def blockwise_additive_margin_softmax(
     logit_scale: float,
     logit_margin: float,
     max_block_bytes: int,
-    false_negatives: FalseNegatives | None = None,
+    false_negatives: tuple[FalseNegatives | None, FalseNegatives | None] = (None, None),
+    negatives: tuple[Tensor, Tensor] | None = None,
 ) -> Direction:
     """Equals `additive_margin_softmax`, in value and gradient, with a block of logits at a time.
 
@@ -50,7 +51,8 @@ def blockwise_additive_margin_softmax(
         logit_scale: factor on cosines.
         logit_margin: subtracted from the cosine of each true pair.
         max_block_bytes: see `blockwise_cross_entropy`.
-        false_negatives: says what to leave out; None leaves all in.
+        false_negatives: says what each direction leaves out; None leaves all in.
+        negatives: see `additive_margin_softmax`.
 
     Raises:
         ValueError: the shapes differ.
@@ -58,6 +60,9 @@ def blockwise_additive_margin_softmax(
     if source.shape != target.shape:
         raise ValueError(f"source is {tuple(source.shape)} and target {tuple(target.shape)}")
     labels = torch.arange(len(source), device=source.device)
+    candidates = (target, source)
+    if negatives is not None:
+        candidates = (torch.cat([target, negatives[0]]), torch.cat([source, negatives[1]]))
     directions = [
         blockwise_cross_entropy(
             query,
@@ -66,9 +71,11 @@ def blockwise_additive_margin_softmax(
             logit_scale=logit_scale,
             logit_margin=logit_margin,
             max_block_bytes=max_block_bytes,
-            false_negatives=false_negatives,
+            false_negatives=left_out,
         )
-        for query, candidate in ((source, target), (target, source))
+        for query, candidate, left_out in zip(
+            (source, target), candidates, false_negatives, strict=True
+        )
     ]
     forward, backward = directions
     return Direction(

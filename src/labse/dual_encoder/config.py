@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from labse.bert.config import BertConfig
 from labse.config import Config
 
-__all__ = ["DataConfig", "DualEncoderConfig", "RunConfig", "TrainConfig"]
+__all__ = ["DataConfig", "DistillConfig", "DualEncoderConfig", "RunConfig", "TrainConfig"]
 
 
 class DualEncoderConfig(Config):
@@ -56,13 +56,44 @@ class DataConfig(Config):
             less lifts the small files, which are often the better text.
         repeats: what becomes of a pair one of whose sentences is in the batch already. `skip` draws
             another; `mask` takes it and leaves the copies out of each other's negatives.
+        source_lang, target_lang: of every row of files without a column that tells it.
+        batches: of all language pairs, or each of one, which is drawn by the exponents.
+        direction: `random` exchanges the sides of half of the pairs drawn.
+        pivot_share: of the pairs drawn, those that become xx-yy: the translations into two
+            languages of one sentence in `pivot_lang`. A pair without such a partner stays.
+        max_pairs_per_corpus: a larger file counts and is drawn as a random part of this size.
+        max_pairs_per_lang_pair: the same for a language pair, of what is left of its files.
+        hard_negatives: how many of its hard negatives a side each pair of a batch brings, at most;
+            they are read from the columns that `labse hard-negatives` adds.
     """
 
     pairs: tuple[str, ...] = Field(min_length=1)
+    source_lang: str | None = None
+    target_lang: str | None = None
     langs: tuple[str, ...] = ()
     smoothing_exponent: float = Field(0.5, ge=0, le=1)
     corpus_exponent: float = Field(1.0, ge=0, le=1)
     repeats: Literal["skip", "mask"] = "skip"
+    batches: Literal["mixed", "one-language-pair"] = "mixed"
+    direction: Literal["as-stored", "random"] = "as-stored"
+    pivot_share: float = Field(0.0, ge=0, le=1)
+    pivot_lang: str = "eng"
+    max_pairs_per_corpus: int | None = Field(None, gt=0)
+    max_pairs_per_lang_pair: int | None = Field(None, gt=0)
+    hard_negatives: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_pivot(self) -> Self:
+        if not self.pivot_share:
+            return self
+        if self.batches != "mixed":
+            raise ValueError('pivot_share makes pairs of all languages; it needs batches = "mixed"')
+        if self.repeats != "skip":
+            raise ValueError(
+                'pivot_share needs repeats = "skip": the loss cannot tell that two pairs come from '
+                "one sentence that neither of them holds"
+            )
+        return self
 
 
 class TrainConfig(Config):
@@ -83,6 +114,8 @@ class TrainConfig(Config):
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         max_grad_norm: the gradient is scaled down to this global norm.
         precision: of the layers' arithmetic; losses, norms and weights are float32.
+        shard: `full` cuts weights, gradients and moments over the processes (FSDP2), all but a
+            table with sparse gradients; `none` gives each process all of them.
         keep_best: the model of the run is that of the best evaluation, and not the last.
         best_by: the measure that says which is best, higher being better; None takes the first that
             an evaluation gives.
@@ -109,6 +142,7 @@ class TrainConfig(Config):
     adam_eps: float = Field(1e-5, gt=0)
     max_grad_norm: float = Field(100.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    shard: Literal["none", "full"] = "none"
     keep_best: bool = False
     best_by: str | None = None
     patience: int | None = Field(None, gt=0)
@@ -144,6 +178,8 @@ class TrainConfig(Config):
                 raise ValueError(f"{key} needs keep_best = true")
         if self.average_checkpoints > 1 and self.keep_best:
             raise ValueError("keep_best and average_checkpoints exclude each other; choose one")
+        if self.average_checkpoints > 1 and self.shard != "none":
+            raise ValueError("average_checkpoints sums whole weights; it needs shard none")
         due = math.ceil(self.train_steps / self.checkpoint_every)
         if self.average_checkpoints > due:
             raise ValueError(
@@ -153,9 +189,31 @@ class TrainConfig(Config):
         return self
 
 
+class DistillConfig(Config):
+    """What a student learns from a teacher, beside translation ranking or in its place.
+
+    Attributes:
+        teacher: a model folder, or `default` for the one that comes with labse; relative paths
+            start at the TOML file's folder.
+        loss: distance of the student's unit vector to the teacher's; `mse` is the squared one,
+            `cosine` half of that.
+        pull: to the teacher's vector of which sentence: its `own` (LEALLA), or both sides of a pair
+            to that of the `source` (Reimers & Gurevych 2020) or `target`.
+        weight: factor on this loss.
+        ranking_weight: factor on the loss of translation ranking; 0 leaves distillation alone.
+    """
+
+    teacher: str = Field(min_length=1)
+    loss: Literal["mse", "cosine"] = "cosine"
+    pull: Literal["own", "source", "target"] = "own"
+    weight: float = Field(10.0, gt=0)
+    ranking_weight: float = Field(1.0, ge=0)
+
+
 class RunConfig(Config):
-    """One TOML file of `labse train`: sections [data], [model] and [train]."""
+    """One TOML file of `labse train`: sections [data], [model] and [train], perhaps [distill]."""
 
     data: DataConfig
     model: DualEncoderConfig = DualEncoderConfig()
     train: TrainConfig = TrainConfig()
+    distill: DistillConfig | None = None

@@ -1,6 +1,7 @@
 """Candidates of a batch that are right answers, though no pair says so.
 
-Dimensions: R queries, M pairs of the batch, each of which gives one candidate; T tokens.
+Dimensions: R queries, M candidates: one of each pair of the batch, then H hard negatives; K
+sentences that a candidate is known to be or to translate, T tokens.
 """
 
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ class FalseNegatives:
     whose cosine with the query is above the positive's by more than that.
 
     Attributes:
-        sentences_M2: numbers of the sentences of each pair, equal numbers for equal sentences; None
+        sentences_MK: numbers of the sentences of each candidate, equal numbers for equal sentences:
+            both of its pair first, for a hard negative those that it translates; -1 is none. None
             says that no sentence stands in two pairs.
         max_excess: of a cosine; None sets no bound.
     """
 
-    sentences_M2: Tensor | None
+    sentences_MK: Tensor | None
     max_excess: float | None = None
 
     def mask(self, cosines_RM: Tensor, positives_R: Tensor) -> Tensor:
@@ -38,10 +40,10 @@ class FalseNegatives:
             positives_R: the pair of each query, whose candidate is the positive.
         """
         mask_RM = torch.zeros(cosines_RM.shape, dtype=torch.bool, device=cosines_RM.device)
-        if self.sentences_M2 is not None:
-            own_R2 = self.sentences_M2[positives_R]
+        if self.sentences_MK is not None:
+            own_R2 = self.sentences_MK[positives_R, :2]
             for own_R in own_R2.unbind(1):
-                for others_M in self.sentences_M2.unbind(1):
+                for others_M in self.sentences_MK.unbind(1):
                     mask_RM |= own_R[:, None] == others_M[None, :]
         if self.max_excess is not None:
             positive_R1 = cosines_RM.gather(1, positives_R[:, None])
@@ -70,6 +72,7 @@ def find_false_negatives(
     *,
     max_excess: float | None,
     device: torch.device,
+    known: NDArray[np.int64] | None = None,
 ) -> FalseNegatives | None:
     """Looks for sentences of a batch that stand in two of its pairs.
 
@@ -78,6 +81,8 @@ def find_false_negatives(
         lengths: tokens of each sentence.
         max_excess: see `FalseNegatives`.
         device: of the embeddings.
+        known: (H, K) which of these sentences each hard negative translates, -1 for none; None
+            where the batch has none.
 
     Returns:
         What to leave out, or None where there is nothing to look for.
@@ -88,7 +93,15 @@ def find_false_negatives(
     distinct = pairs_M2[:, 0] != pairs_M2[:, 1]
     of_pairs = np.concatenate([pairs_M2[:, 0], pairs_M2[distinct, 1]])
     has_repeats = len(np.unique(of_pairs)) < len(of_pairs)
-    if not has_repeats and max_excess is None:
+    is_known = known is not None and bool((known >= 0).any())
+    if not (has_repeats or is_known) and max_excess is None:
         return None
-    sentences_M2 = torch.from_numpy(np.ascontiguousarray(pairs_M2)).to(device)
-    return FalseNegatives(sentences_M2 if has_repeats else None, max_excess)
+    rows = pairs_M2
+    if known is not None:
+        of_negatives = np.where(known >= 0, numbers_2M.reshape(-1)[known], -1)
+        width = max(2, known.shape[1])
+        rows = np.full((len(pairs_M2) + len(known), width), -1)
+        rows[: len(pairs_M2), :2] = pairs_M2
+        rows[len(pairs_M2) :, : known.shape[1]] = of_negatives
+    sentences_MK = torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+    return FalseNegatives(sentences_MK if has_repeats or is_known else None, max_excess)

@@ -5,7 +5,7 @@ D embedding.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,12 +16,21 @@ from torch import Tensor
 from labse.dual_encoder.bag import embed_bags, is_bag
 from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax, num_rows
 from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.distillation import distillation_loss
+from labse.dual_encoder.extras import NO_EXTRAS, Extras
 from labse.dual_encoder.false_negatives import FalseNegatives, find_false_negatives
+from labse.dual_encoder.hard_negatives import Negatives
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.shares import share_loss, share_negatives
+from labse.training.distributed import SINGLE, Processes
+from labse.training.sharding import is_sharded
 
 __all__ = ["BatchLoss", "add_gradients", "cached_backward", "pad"]
+
+
+_LeftOut = tuple[FalseNegatives | None, FalseNegatives | None]  # By direction.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,58 +40,139 @@ class BatchLoss:
     Attributes:
         loss: a scalar.
         num_false_negatives: a scalar, the candidates left out, over both directions.
-        source: (B, D) unit rows, without a graph.
+        source: (B, D) unit rows, without a graph; of several processes, those of the share.
         target: (B, D) unit rows, without a graph.
+        first: the target of the first source.
     """
 
     loss: Tensor
     num_false_negatives: Tensor
     source: Tensor
     target: Tensor
+    first: int = 0
 
     def in_batch_p_at_1(self, max_block_bytes: int) -> float:
         """Returns the share of sources whose translation is the nearest target of the batch."""
         rows = num_rows(len(self.target), self.target.itemsize, max_block_bytes)
         parts = torch.split(self.source, rows)
         nearest = torch.cat([(part @ self.target.T).argmax(1) for part in parts])
-        labels = torch.arange(len(nearest), device=nearest.device)
+        labels = self.first + torch.arange(len(nearest), device=nearest.device)
         return (nearest == labels).float().mean().item()
 
 
 def add_gradients(
-    model: DualEncoder, pairs: TokenizedPairs, batch_B2: NDArray[np.int32], options: TrainConfig
+    model: DualEncoder,
+    pairs: TokenizedPairs,
+    batch_B2: NDArray[np.int32],
+    options: TrainConfig,
+    extras: Extras = NO_EXTRAS,
+    processes: Processes = SINGLE,
 ) -> BatchLoss:
     """Adds the gradients of the loss of a batch to those of the model.
 
-    With `micro_batch_size` below B the model sees that many pairs at a time (`cached_backward`).
-    The loss and its gradients are those of the whole batch either way.
+    With `micro_batch_size` below B the model sees that many pairs, or twice as many hard negatives,
+    at a time (`cached_backward`). The loss and its gradients are those of the whole batch.
+
+    Of several processes, each embeds its share of the batch, all of which are given here; the sum
+    of their gradients is that of one (`Processes.sum_gradients`).
     """
-    micro_batch_size = options.micro_batch_size or len(batch_B2)
-    chunks = [
-        batch_B2[start : start + micro_batch_size]
-        for start in range(0, len(batch_B2), micro_batch_size)
-    ]
-    gathered = [pairs.gather(chunk.T.reshape(-1)) for chunk in chunks]
+    share = processes.share(len(batch_B2))
+    share_n2 = batch_B2[share]
+    micro_batch_size = options.micro_batch_size or len(share_n2)
+    sentences = share_n2.T.reshape(-1)  # All sources, then all targets.
+    chunks = _cut(pairs, sentences, 2 * micro_batch_size)
+    gathered = [pairs.gather(sentences[chunk]) for chunk in chunks]
+    places = torch.from_numpy(np.concatenate(chunks).argsort())
     device = model.bert.embeddings.word.weight.device
     embed = partial(_embed, model, precision=options.precision)
 
-    false_negatives = find_false_negatives(
-        *pairs.gather(batch_B2.T.reshape(-1)),
-        max_excess=options.max_negative_excess,
-        device=device,
-    )
+    negatives = share_negatives(extras.negatives, processes)
+    if negatives is not None:
+        gathered += _split(negatives, 2 * micro_batch_size)
+    false_negatives = _find_false_negatives(pairs, batch_B2, extras.negatives, options, device)
 
     def compute_loss(embeddings: Sequence[Tensor]) -> BatchLoss:
-        # A chunk holds its sources, then its targets.
-        sides = zip(*(chunk.chunk(2) for chunk in embeddings), strict=True)
-        source_BD, target_BD = (torch.cat(side) for side in sides)
-        return _loss(source_BD, target_BD, false_negatives, options)
+        both = torch.cat(list(embeddings[: len(chunks)])).index_select(0, places.to(device))
+        source_BD, target_BD = both.chunk(2)
+        further = None
+        if negatives is not None and len(embeddings) > len(chunks):
+            further_HD = torch.cat(list(embeddings[len(chunks) :]))
+            further = (further_HD[: negatives.num_targets], further_HD[negatives.num_targets :])
+        if processes.size == 1:
+            result = _loss(source_BD, target_BD, further, false_negatives, options)
+        else:
+            own = (source_BD, target_BD, None if further is None else torch.cat(further))
+            ranked = share_loss(*own, extras.negatives, false_negatives, options, processes)
+            result = BatchLoss(
+                ranked.part.loss,
+                ranked.part.num_false_negatives,
+                source_BD.detach(),
+                ranked.target,
+                share.start,
+            )
+        if (lesson := extras.lesson) is None:
+            return result
+        lesson = replace(lesson, source=lesson.source[share], target=lesson.target[share])
+        pull = lesson.config.weight * distillation_loss(source_BD, target_BD, lesson)
+        # Its mean over the share, as a part of that over the batch.
+        pull = pull / processes.size
+        return replace(result, loss=lesson.config.ranking_weight * result.loss + pull)
 
-    if len(gathered) > 1:
-        return cached_backward([partial(embed, *chunk) for chunk in gathered], compute_loss)
-    result = compute_loss([embed(*gathered[0])])
+    if options.micro_batch_size is not None and len(gathered) > 1:
+        embed_chunks = [partial(embed, *chunk) for chunk in gathered]
+        return _over_all(cached_backward(embed_chunks, compute_loss), processes)
+    result = compute_loss([embed(*chunk) for chunk in gathered])
     result.loss.backward()  # type: ignore[no-untyped-call]
-    return result
+    return _over_all(result, processes)
+
+
+def _cut(
+    pairs: TokenizedPairs, sentences: NDArray[np.int32], chunk_size: int
+) -> list[NDArray[np.int64]]:
+    """Returns the places in `sentences` of each chunk; a chunk holds sentences of like lengths."""
+    lengths = pairs.offsets[sentences + 1] - pairs.offsets[sentences]
+    order = np.argsort(lengths, kind="stable")
+    return np.split(order, range(chunk_size, len(order), chunk_size))
+
+
+def _over_all(result: BatchLoss, processes: Processes) -> BatchLoss:
+    """Returns the loss of the batch from that of a share."""
+    if processes.size == 1:
+        return result
+    numbers = [result.loss.item(), result.num_false_negatives.item()]
+    loss, num_false_negatives = torch.tensor(processes.add(numbers), dtype=torch.float64)
+    return replace(result, loss=loss, num_false_negatives=num_false_negatives)
+
+
+def _split(negatives: Negatives, size: int) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Cuts hard negatives into chunks of `size` sentences at most."""
+    ends = np.concatenate([[0], np.cumsum(negatives.lengths)])
+    places = range(0, len(negatives.lengths), size)
+    return [
+        (
+            negatives.input_ids[ends[start] : ends[min(start + size, len(ends) - 1)]],
+            negatives.lengths[start : start + size],
+        )
+        for start in places
+    ]
+
+
+def _find_false_negatives(
+    pairs: TokenizedPairs,
+    batch_B2: NDArray[np.int32],
+    negatives: Negatives | None,
+    options: TrainConfig,
+    device: torch.device,
+) -> _LeftOut:
+    sentences = pairs.gather(batch_B2.T.reshape(-1))
+    find = partial(
+        find_false_negatives, *sentences, max_excess=options.max_negative_excess, device=device
+    )
+    if negatives is None:
+        found = find()
+        return found, found
+    num_targets = negatives.num_targets
+    return find(known=negatives.known[:num_targets]), find(known=negatives.known[num_targets:])
 
 
 def cached_backward(
@@ -157,6 +247,9 @@ def _embed(
     with torch.autocast(device.type, torch.bfloat16, precision == "bfloat16"):
         if is_bag(model):
             return embed_bags(model, input_ids, lengths)
+        # FSDP gathers weights when the model itself is called.
+        if device.type == "cpu" and not is_sharded(model):
+            return model.embed_flat(input_ids, lengths)
         input_ids_CS, mask_CS = pad(input_ids, lengths)
         embeddings_CD: Tensor = model(input_ids_CS.to(device), mask_CS.to(device))
         return embeddings_CD
@@ -165,12 +258,14 @@ def _embed(
 def _loss(
     source_BD: Tensor,
     target_BD: Tensor,
-    false_negatives: FalseNegatives | None,
+    negatives: tuple[Tensor, Tensor] | None,
+    false_negatives: _LeftOut,
     options: TrainConfig,
 ) -> BatchLoss:
     scale, margin = options.logit_scale, options.logit_margin
     source, target = source_BD.detach(), target_BD.detach()
-    if num_rows(len(source), source.itemsize, options.logit_block_bytes) < len(source):
+    num_candidates = len(source) + max(map(len, negatives or ((),)))
+    if num_rows(num_candidates, source.itemsize, options.logit_block_bytes) < len(source):
         both = blockwise_additive_margin_softmax(
             source_BD,
             target_BD,
@@ -178,20 +273,40 @@ def _loss(
             logit_margin=margin,
             max_block_bytes=options.logit_block_bytes,
             false_negatives=false_negatives,
+            negatives=negatives,
         )
         return BatchLoss(both.loss, both.num_false_negatives, source, target)
 
     masks = None
     num_false_negatives = torch.zeros((), dtype=torch.int64)
-    if false_negatives is not None:
+    if false_negatives != (None, None):
         cosines_BB = source @ target.T
-        labels = torch.arange(len(source), device=source.device)
         masks = (
-            false_negatives.mask(cosines_BB, labels),
-            false_negatives.mask(cosines_BB.T, labels),
+            _mask(false_negatives[0], cosines_BB, source, negatives and negatives[0]),
+            _mask(false_negatives[1], cosines_BB.T, target, negatives and negatives[1]),
         )
         num_false_negatives = masks[0].sum() + masks[1].sum()
     loss = additive_margin_softmax(
-        source_BD, target_BD, logit_scale=scale, logit_margin=margin, masks=masks
+        source_BD,
+        target_BD,
+        logit_scale=scale,
+        logit_margin=margin,
+        masks=masks,
+        negatives=negatives,
     )
     return BatchLoss(loss, num_false_negatives, source, target)
+
+
+def _mask(
+    false_negatives: FalseNegatives | None,
+    cosines_BB: Tensor,
+    query_BD: Tensor,
+    negatives_HD: Tensor | None,
+) -> Tensor:
+    """Returns (B, B + H) booleans, true for what a direction leaves out."""
+    cosines_BM = cosines_BB
+    if negatives_HD is not None:
+        cosines_BM = torch.cat([cosines_BB, query_BD @ negatives_HD.detach().T], 1)
+    if false_negatives is None:
+        return torch.zeros_like(cosines_BM, dtype=torch.bool)
+    return false_negatives.mask(cosines_BM, torch.arange(len(query_BD), device=query_BD.device))

@@ -6,6 +6,7 @@ Source: docs/design.md, promises.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from labse.vocab.tokenizer import load_tokenizer
 __all__ = ["FileState", "FolderDescription", "describe_folder"]
 
 Fact = str | int | float
+# A hundred numbers, which metrics.jsonl has: mlm_deu_accuracy, tlm_eng-deu_perplexity.
+_OF_A_LANGUAGE = re.compile("[mt]lm_.+_(accuracy|perplexity)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,11 @@ def _run_facts(folder: Path) -> dict[str, Fact]:
         facts |= {"checkpoints": len(steps), **newest}
     metrics = folder / "metrics.jsonl"
     for row in read_metrics(metrics) if metrics.is_file() else ():
-        facts |= {f"last {name}": value for name, value in row.items() if name != "step"}
-    facts["model"] = "written" if (folder / "model" / MODULES_NAME).is_file() else "not yet"
+        shown = {name: value for name, value in row.items() if not _OF_A_LANGUAGE.fullmatch(name)}
+        facts |= {f"last {name}": value for name, value in shown.items() if name != "step"}
+    if stages := sorted(path.name for path in folder.glob("stage-*-layers")):
+        facts["finished stages"] = ", ".join(stages)
+    facts["model"] = "written" if (folder / "model" / MANIFEST_NAME).is_file() else "not yet"
     return facts
 
 
@@ -147,13 +153,17 @@ def _checkpoint_facts(folder: Path) -> dict[str, Fact]:
     train_steps = _dig(state, "config", "train", "train_steps")
     if train_steps is not None:
         facts["train_steps"] = _number(train_steps)
+    stage_steps = _dig(state, "config", "train", "stage_steps")
+    if isinstance(stage_steps, list):
+        reading = str(_dig(state, "config", "train", "stage_steps_are")).replace("_", " ")
+        facts["stage_steps"] = f"{', '.join(f'{steps:,}' for steps in stage_steps)} ({reading})"
     return facts | {"tensors": num_tensors}
 
 
 def _lineage_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
     """Returns what the manifest says of the making, inputs last."""
     facts: dict[str, Fact] = {}
-    for key in ("labse_version", "storage", "seed", "step", "device", "torch_version"):
+    for key in ("stage", "labse_version", "storage", "seed", "step", "device", "torch_version"):
         value = manifest.get(key)
         if isinstance(value, str | int | float):
             facts[key] = value

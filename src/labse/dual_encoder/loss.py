@@ -1,6 +1,6 @@
 """The translation-ranking loss: bidirectional additive margin softmax over in-batch negatives.
 
-Dimensions: B pairs, D embedding.
+Dimensions: B pairs, M candidates of a direction, D embedding.
 """
 
 import torch
@@ -17,6 +17,7 @@ def additive_margin_softmax(
     logit_scale: float,
     logit_margin: float,
     masks: tuple[Tensor, Tensor] | None = None,
+    negatives: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Returns the loss of ranking each sentence's translation first among the batch, both ways.
 
@@ -35,7 +36,10 @@ def additive_margin_softmax(
         logit_scale: factor on cosines; 1 never learns, since the softmax stays almost uniform.
         logit_margin: subtracted from the cosine of each true pair.
         masks: two times (B, B) booleans, true for what the sums over j leave out: target j for
-            source i, and source j for target i. None leaves all in.
+            source i, and source j for target i. None leaves all in. With negatives they have
+            columns for these too.
+        negatives: unit rows that translate nothing of the batch: the sums over j of the first
+            direction go on over the first ones, those of the second over the second.
 
     Returns:
         A float32 scalar (float64 for float64 inputs).
@@ -54,10 +58,16 @@ def additive_margin_softmax(
     logits_BB = logit_scale * phi_BB
 
     labels = torch.arange(len(source), device=source.device)
-    forward_BB, backward_BB = logits_BB, logits_BB.T
+    forward_BM, backward_BM = logits_BB, logits_BB.T
+    if negatives is not None:
+        further = [
+            logit_scale * (s @ n.T) for s, n in zip((source, target), negatives, strict=True)
+        ]
+        forward_BM = torch.cat([forward_BM, further[0].to(logits_BB.dtype)], 1)
+        backward_BM = torch.cat([backward_BM, further[1].to(logits_BB.dtype)], 1)
     if masks is not None:
-        forward_BB = forward_BB.masked_fill(masks[0], -torch.inf)
-        backward_BB = backward_BB.masked_fill(masks[1], -torch.inf)
-    forward = F.cross_entropy(forward_BB, labels)
-    backward = F.cross_entropy(backward_BB, labels)
+        forward_BM = forward_BM.masked_fill(masks[0], -torch.inf)
+        backward_BM = backward_BM.masked_fill(masks[1], -torch.inf)
+    forward = F.cross_entropy(forward_BM, labels)
+    backward = F.cross_entropy(backward_BM, labels)
     return forward + backward

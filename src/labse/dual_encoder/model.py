@@ -1,12 +1,15 @@
 """The dual encoder: one BERT shared by both sides, pooled to a unit vector.
 
-Dimensions: B sentences, S tokens, H hidden, D embedding.
+Dimensions: B sentences, S tokens of the longest, T tokens of all, H hidden, D embedding.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from labse.bert.flat import lay_flat
 from labse.bert.model import Bert
 from labse.dual_encoder.config import DualEncoderConfig
 
@@ -57,6 +60,28 @@ class DualEncoder(nn.Module):
             pooled_BH = (hidden_BSH * weights_BS1).sum(1) / weights_BS1.sum(1)
 
         return self.project(pooled_BH)
+
+    def embed_flat(self, input_ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> Tensor:
+        """Equals `forward` without padding, faster on a CPU.
+
+        Args:
+            input_ids: (T,) ids of all sentences, one after the other.
+            lengths: (B,) tokens of each sentence.
+        """
+        sentences = lay_flat(input_ids, lengths)
+        if self.config.pooling == "cls":
+            return self.project(self.bert.encode_flat(sentences, sentences.starts))
+
+        hidden_TH = self.bert.encode_flat(sentences)
+        runs = sentences.runs
+        states = torch.split(hidden_TH, [run.num_sentences * run.length for run in runs])
+        pooled_BH = torch.cat(
+            [
+                state.view(run.num_sentences, run.length, -1).mean(1)
+                for run, state in zip(runs, states, strict=True)
+            ]
+        )
+        return self.project(pooled_BH.index_select(0, sentences.starts.argsort().argsort()))
 
     def project(self, pooled_BH: Tensor) -> Tensor:
         """Maps pooled states (B, H) to (B, D) float32 unit rows."""

@@ -1,24 +1,41 @@
-"""Tokenised pairs, in memory and on disk.
+"""Tokenised pairs on disk, mapped into memory.
 
 Dimensions: N distinct sentences, P pairs, B sentences asked for, T tokens.
 """
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from labse.corpus.records import SentencePair
 from labse.errors import LabseError
-from labse.files import read_json, write_atomic, write_json
+from labse.files import read_json, write_json
 
-__all__ = ["TokenizedPairs", "tokenize_pairs"]
+__all__ = ["SentenceOrigin", "TokenizedPairs", "tokenize_sentences", "write_summary"]
 
-_ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora")
+_ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")
+_SUMMARY = "pairs.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceOrigin:
+    """Where a sentence of the data stands.
+
+    Attributes:
+        file: as the configuration names it.
+        row: from 1; a header is none. None for pairs that are of no file.
+        side: `source` or `target` of the row.
+        lang_pair: of the row.
+    """
+
+    file: str
+    row: int | None
+    side: str
+    lang_pair: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,8 @@ class TokenizedPairs:
         pair_corpora: (P,) int16 index into `corpora`.
         corpora: what the pairs come from, such as a file each.
         num_truncated: sentences longer than max_seq_length, cut to it.
+        pair_rows: (P,) int32, the row of each pair in its file, from 1, a header not counted; None
+            for pairs that are of no file.
     """
 
     input_ids: NDArray[np.int32]
@@ -44,24 +63,16 @@ class TokenizedPairs:
     pair_corpora: NDArray[np.int16]
     corpora: tuple[str, ...]
     num_truncated: int
-
-    def save(self, folder: Path) -> None:
-        """Writes the arrays as .npy files, then the JSON file that makes them valid."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _ARRAYS:
-            with write_atomic(folder / f"{name}.npy") as stream:
-                np.save(stream, getattr(self, name))
-        names = {"lang_pairs": self.lang_pairs, "corpora": self.corpora}
-        write_json(folder / "pairs.json", names | {"num_truncated": self.num_truncated})
+    pair_rows: NDArray[np.int32] | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "TokenizedPairs":
-        """Maps a folder written by `save` into memory.
+        """Maps the arrays of a folder, `offsets.npy` and so on, and reads its summary.
 
         Raises:
             LabseError: a file is missing or not an array.
         """
-        summary = read_json(folder / "pairs.json")
+        summary = read_json(folder / _SUMMARY)
         try:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         except (OSError, ValueError, EOFError) as error:
@@ -81,66 +92,51 @@ class TokenizedPairs:
         positions = np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1])
         return self.input_ids[positions], lengths
 
+    def locate(self, cells: NDArray[np.int64]) -> list[SentenceOrigin]:
+        """Tells where sentences stand, by their cells (see `PairSampler.cells`)."""
+        origins = []
+        for cell in cells.tolist():
+            pair, side = divmod(cell, 2)
+            origins.append(
+                SentenceOrigin(
+                    file=self.corpora[self.pair_corpora[pair]],
+                    row=None if self.pair_rows is None else int(self.pair_rows[pair]),
+                    side=("source", "target")[side],
+                    lang_pair=self.lang_pairs[self.pair_langs[pair]],
+                )
+            )
+        return origins
 
-def tokenize_pairs(
-    corpora: Mapping[str, Iterable[SentencePair]],
+
+def write_summary(
+    folder: Path, *, lang_pairs: Sequence[str], corpora: Sequence[str], num_truncated: int
+) -> None:
+    """Writes what `TokenizedPairs` holds beside its arrays."""
+    names = {"lang_pairs": list(lang_pairs), "corpora": list(corpora)}
+    write_json(folder / _SUMMARY, names | {"num_truncated": num_truncated})
+
+
+def tokenize_sentences(
+    sentences: Sequence[str],
     tokenizer: Tokenizer,
     *,
     max_seq_length: int,
     chunk_sentences: int = 100_000,
-) -> TokenizedPairs:
-    """Numbers and tokenises the distinct sentences of some corpora, in order of first appearance.
-
-    A pair whose sides are equal is an untranslated copy and teaches nothing; a pair with a blank
-    side has no content. Filter them before (the caller counts them).
-
-    Raises:
-        LabseError: there are no pairs.
-    """
-    numbers: dict[str, int] = {}
-    langs: dict[str, int] = {}
-    pairs, pair_langs, pair_corpora = array("i"), array("h"), array("h")
-    for corpus, records in enumerate(corpora.values()):
-        for record in records:
-            pairs.append(numbers.setdefault(record.source, len(numbers)))
-            pairs.append(numbers.setdefault(record.target, len(numbers)))
-            lang_pair = f"{record.source_lang}-{record.target_lang}"
-            pair_langs.append(langs.setdefault(lang_pair, len(langs)))
-            pair_corpora.append(corpus)
-    if not pairs:
-        raise LabseError("there is not one sentence pair to train on; check the data files")
-
-    input_ids, offsets, num_truncated = _tokenize(
-        list(numbers), tokenizer, max_seq_length, chunk_sentences
-    )
-    return TokenizedPairs(
-        input_ids=input_ids,
-        offsets=offsets,
-        pairs=np.array(pairs, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.array(pair_langs, dtype=np.int16),
-        lang_pairs=tuple(langs),
-        pair_corpora=np.array(pair_corpora, dtype=np.int16),
-        corpora=tuple(corpora),
-        num_truncated=num_truncated,
-    )
-
-
-def _tokenize(
-    sentences: Sequence[str], tokenizer: Tokenizer, max_seq_length: int, chunk_sentences: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
-    """Returns flat ids (T,), offsets (N + 1,) and the number of sentences cut."""
-    whole = Tokenizer.from_str(tokenizer.to_str())
-    whole.no_padding()
-    whole.no_truncation()
+    """Returns flat ids (T,), offsets (N + 1,) and the number of sentences cut to the length.
+
+    The tokenizer must be one that neither pads nor truncates, as `load_tokenizer` gives it.
+    """
     lengths = np.empty(len(sentences), dtype=np.int64)
-    chunks: list[NDArray[np.int32]] = []
+    chunks: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
     num_truncated = 0
     for start in range(0, len(sentences), chunk_sentences):
-        encodings = whole.encode_batch_fast(sentences[start : start + chunk_sentences])
+        encodings = tokenizer.encode_batch_fast(sentences[start : start + chunk_sentences])
         rows = [encoding.ids for encoding in encodings]
         num_truncated += sum(len(row) > max_seq_length for row in rows)
         # The cut keeps the last token, [SEP].
         rows = [r if len(r) <= max_seq_length else r[: max_seq_length - 1] + r[-1:] for r in rows]
         lengths[start : start + len(rows)] = [len(row) for row in rows]
-        chunks.append(np.array([piece for row in rows for piece in row], dtype=np.int32))
+        num_tokens = int(lengths[start : start + len(rows)].sum())
+        chunks.append(np.fromiter(chain.from_iterable(rows), np.int32, num_tokens))
     return np.concatenate(chunks), np.concatenate([[0], np.cumsum(lengths)]), num_truncated

@@ -4,8 +4,10 @@ Takes: the [data] section, a vocabulary. Gives: `TokenizedPairs`, what was dropp
 Source: docs/design.md, promises.
 """
 
+import hashlib
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from tokenizers import Tokenizer
 import labse
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
-from labse.corpus.readers import read_pairs
-from labse.corpus.records import SentencePair
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.pairs import TokenizedPairs, tokenize_pairs
+from labse.dual_encoder.pairs import TokenizedPairs, write_summary
+from labse.dual_encoder.prepare_arrays import FileScan, PreparationPlan, Resources
+from labse.dual_encoder.prepare_steps import FileChoice
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files import MANIFEST_NAME, read_json, write_json
 
 __all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
 
@@ -83,53 +85,66 @@ def fit_to_vocabulary(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
 
 
 def prepare_pairs(
-    config: RunConfig, *, data_folder: Path, vocab_folder: Path, tokenizer: Tokenizer, cache: Path
+    config: RunConfig,
+    *,
+    data_folder: Path,
+    tokenizer: Tokenizer,
+    cache: Path,
+    resources: Resources | None = None,
 ) -> PreparedPairs:
     """Reads, filters and tokenises the pairs, or maps what an earlier call left in `cache`.
 
     The cache holds for the same bytes of data and vocabulary and the same options; else it is made
-    anew.
+    anew. Files are worked on in processes and each is done once: after a kill the same call goes
+    on. Sentences are numbered as they first appear, in the order of files and rows, whatever the
+    memory and the number of processes.
 
     Args:
-        config: `data.pairs`, `data.langs` and `model.max_seq_length` count here.
+        config: `data` and `model.max_seq_length` count here, what is about drawing does not.
         data_folder: where relative paths start.
-        vocab_folder: whose tokenizer.json the cache is tied to.
-        tokenizer: that of `vocab_folder`.
+        tokenizer: one that neither pads nor truncates, as `read_tokenizer` gives it.
         cache: a folder for this function alone.
+        resources: None takes the defaults.
 
     Raises:
         LabseError: broken data, or no pair is left.
         UsageError: an unknown language in `data.langs`.
         ResourceError: the cache cannot be written.
     """
+    resources = resources or Resources()
     langs = _canonical_langs(config)
     hashes = hash_files(config.data.pairs, folder=data_folder)
     key = {
         "labse_version": labse.__version__,
         "sha256": list(hashes.values()),
-        "tokenizer": sha256_file(vocab_folder / "tokenizer.json"),
+        "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
         "langs": sorted(langs),
+        "given_langs": [config.data.source_lang, config.data.target_lang],
         "max_seq_length": config.model.max_seq_length,
     }
     if prepared := _load_cache(cache, key):
         return prepared
 
-    reader = _Reader(config.data.pairs, data_folder, langs)
-    corpora = {file: reader.iter_kept(file) for file in config.data.pairs}
-    pairs = tokenize_pairs(corpora, tokenizer, max_seq_length=config.model.max_seq_length)
-
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
-    pairs.save(cache)
-    inputs = list_inputs(hashes, reader.num_rows)
-    counts = PairCounts(
-        num_read=reader.num_rows.total(),
-        num_other_langs=reader.dropped["other_langs"],
-        num_blank=reader.dropped["blank"],
-        num_copies=reader.dropped["copies"],
-        num_kept=len(pairs.pairs),
-    )
+    choices = [
+        FileChoice(
+            str(data_folder / name), sorted(langs), config.data.source_lang, config.data.target_lang
+        )
+        for name in config.data.pairs
+    ]
+    work = cache / ".work"
+    plan = PreparationPlan(choices, tuple(hashes.values()), work, resources)
+    scans = plan.scan()
+    counts = _count(scans)
+    _check(counts, scans, langs)
+    summary = plan.write_arrays(scans, cache, tokenizer, max_seq_length=config.model.max_seq_length)
+    write_summary(cache, corpora=config.data.pairs, **summary)
+
+    num_rows = {name: scan.num_rows for name, scan in zip(hashes, scans, strict=True)}
+    inputs = list_inputs(hashes, num_rows)
     manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
     write_json(cache / MANIFEST_NAME, manifest | {"inputs": [asdict(file) for file in inputs]})
+    shutil.rmtree(work, ignore_errors=True)
     return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=False)
 
 
@@ -152,52 +167,25 @@ def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedPairs | None:
         return None
 
 
-class _Reader:
-    """Reads the files one after the other and counts what it reads and drops, over all of them."""
+def _count(scans: Sequence[FileScan]) -> PairCounts:
+    dropped: Counter[str] = Counter()
+    for scan in scans:
+        dropped.update(scan.dropped)
+    num_read = sum(scan.num_rows for scan in scans)
+    return PairCounts(
+        num_read=num_read,
+        num_other_langs=dropped["other_langs"],
+        num_blank=dropped["blank"],
+        num_copies=dropped["copies"],
+        num_kept=num_read - dropped.total(),
+    )
 
-    def __init__(self, files: tuple[str, ...], folder: Path, langs: frozenset[str]) -> None:
-        self.num_rows: Counter[str] = Counter()  # By file, those read to the end.
-        self.dropped: Counter[str] = Counter()  # By reason.
-        self._files = files
-        self._folder = folder
-        self._langs = langs
-        self._seen_langs: set[str] = set()
-        self._is_any_kept = False
 
-    def iter_kept(self, file: str) -> Iterator[SentencePair]:
-        """Yields the pairs of a file to train on.
-
-        Raises:
-            LabseError: the file is empty, or it is the last and no pair of all is left.
-            UsageError: it is the last, and a language that is asked for was in none.
-        """
-        rows = 0
-        for pair in read_pairs(self._folder / file):
-            rows += 1
-            self._seen_langs |= {pair.source_lang, pair.target_lang}
-            if reason := self._reason_to_drop(pair):
-                self.dropped[reason] += 1
-            else:
-                self._is_any_kept = True
-                yield pair
-        if not rows:
-            raise LabseError(f"{self._folder / file}: empty, it has no rows")
-        self.num_rows[file] = rows
-        if len(self.num_rows) == len(self._files):
-            self._check()
-
-    def _reason_to_drop(self, pair: SentencePair) -> str:
-        if self._langs and self._langs.isdisjoint((pair.source_lang, pair.target_lang)):
-            return "other_langs"
-        if not pair.source.strip() or not pair.target.strip():
-            return "blank"
-        return "copies" if pair.source == pair.target else ""
-
-    def _check(self) -> None:
-        if missing := sorted(self._langs - self._seen_langs):
-            raise UsageError(f"data.langs: no pair is in {', '.join(missing)}; leave it out")
-        if not self._is_any_kept:
-            raise LabseError(
-                f"no pair is left to train on: {self.dropped['other_langs']} of other languages, "
-                f"{self.dropped['blank']} blank, {self.dropped['copies']} copies"
-            )
+def _check(counts: PairCounts, scans: Sequence[FileScan], langs: frozenset[str]) -> None:
+    if missing := sorted(langs.difference(*(scan.langs for scan in scans))):
+        raise UsageError(f"data.langs: no pair is in {', '.join(missing)}; leave it out")
+    if not counts.num_kept:
+        raise LabseError(
+            f"no pair is left to train on: {counts.num_other_langs} of other languages, "
+            f"{counts.num_blank} blank, {counts.num_copies} copies"
+        )

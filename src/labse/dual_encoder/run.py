@@ -4,6 +4,7 @@ Takes: a configuration, a vocabulary folder. Gives: `model/`, and all that is ne
 Source: docs/design.md, promises: the same command goes on where it was.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,10 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
-import labse
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.conversion import to_model_folder
+from labse.dual_encoder.distillation import Teacher
+from labse.dual_encoder.extras import ExtraSources, open_extras
 from labse.dual_encoder.folder import write_model_folder
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.prepare import (
@@ -23,11 +26,19 @@ from labse.dual_encoder.prepare import (
     fit_to_vocabulary,
     prepare_pairs,
 )
-from labse.dual_encoder.start import fit_to_start, read_start, start_lineage, start_model
-from labse.dual_encoder.train import Evaluate, Report, train
-from labse.errors import ResourceError, UsageError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
-from labse.vocab.tokenizer import load_tokenizer
+from labse.dual_encoder.prepare_arrays import Resources
+from labse.dual_encoder.start import (
+    fit_to_start,
+    read_start,
+    read_tokenizer,
+    start_lineage,
+    start_model,
+)
+from labse.dual_encoder.train import Build, Evaluate, Report, train
+from labse.errors import ResourceError
+from labse.files import MANIFEST_NAME, read_json, sha256_file
+from labse.training.distributed import check_shared, join_processes
+from labse.training.run_folder import check_run_folder, hashes_of, open_run
 
 __all__ = ["RunSummary", "run_training"]
 
@@ -51,18 +62,25 @@ def run_training(
     vocab_folder: Path,
     data_folder: Path,
     start: Path | None = None,
+    resources: Resources | None = None,
+    teacher: Teacher | None = None,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
 ) -> RunSummary:
     """Trains from files to a model folder; called again after a stop, it goes on.
 
+    Under torchrun all processes call it: each trains on its share of every batch, the main one
+    prepares the data before the others and writes everything.
+
     Args:
         config: the run; sizes that it does not state are those of the vocabulary.
         out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json` and `model/`.
-        vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads.
+        vocab_folder: made by `labse vocab`, or a model folder of any kind.
         data_folder: where relative paths of `data.pairs` start.
         start: folder of the model to start from; its sizes hold, and layers grow on a model
             without any where `model.bert.num_hidden_layers` asks for them. None starts anew.
+        resources: see `prepare_pairs`.
+        teacher: the model of `distill.teacher`; None without that section.
         evaluate: see `train`.
         report: see `train`.
 
@@ -73,50 +91,117 @@ def run_training(
         LabseError: broken data.
         ResourceError: no memory, no disk.
     """
-    _check_out(out)
-    tokenizer = load_tokenizer(vocab_folder)
+    with join_processes() as processes:
+        processes.share(config.train.global_batch_size)  # Told before the data is read.
+        with processes.main_first():
+            job = _prepare(
+                config,
+                out,
+                vocab_folder=vocab_folder,
+                data_folder=data_folder,
+                start=start,
+                resources=resources,
+                teacher=teacher,
+                is_main=processes.is_main,
+            )
+        try:
+            model = train(
+                job.config,
+                job.prepared.pairs,
+                out,
+                extra_sources=job.extra_sources,
+                build=job.build,
+                evaluate=evaluate,
+                report=report,
+                processes=processes,
+            )
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                "the device has too little memory; lower train.global_batch_size or the model's "
+                "sizes"
+            ) from None
+        step = _step_of_weights(job.config, out)
+        if processes.is_main:
+            _write_model(job, model, out, vocab_folder=vocab_folder, step=step)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return RunSummary(out / "model", step, num_parameters, job.prepared.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What training needs, read and prepared."""
+
+    config: RunConfig
+    tokenizer: Tokenizer
+    prepared: PreparedPairs
+    lineage: Mapping[str, object]
+    extra_sources: ExtraSources
+    build: Build | None
+
+
+def _prepare(
+    config: RunConfig,
+    out: Path,
+    *,
+    vocab_folder: Path,
+    data_folder: Path,
+    start: Path | None,
+    resources: Resources | None,
+    teacher: Teacher | None,
+    is_main: bool,
+) -> _Job:
+    check_run_folder(out, "dual_encoder")
+    if not is_main:
+        check_shared(out / MANIFEST_NAME)
+    tokenizer = read_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     start_folder = None if start is None else read_start(start, tokenizer)
     if start_folder is not None:
-        config = fit_to_start(config, start_folder)
+        config = fit_to_start(config, start_folder.config)
     prepared = prepare_pairs(
         config,
         data_folder=data_folder,
-        vocab_folder=vocab_folder,
         tokenizer=tokenizer,
         cache=out / "tokens",
+        resources=resources,
     )
     _log_pairs(prepared)
-    lineage = {
+    lineage: dict[str, object] = {
         "run_config": config.model_dump(mode="json"),
         "inputs": [asdict(file) for file in prepared.inputs],
         "counts": asdict(prepared.counts),
-        "vocabulary": _vocabulary_lineage(vocab_folder),
+        "vocabulary": _vocabulary_lineage(vocab_folder, tokenizer),
     }
     if start is not None:
         lineage["start"] = start_lineage(start)
-    _open_run(out, lineage)
-
-    try:
-        build = None if start_folder is None else partial(start_model, start_folder)
-        model = train(config, prepared.pairs, out, build=build, evaluate=evaluate, report=report)
-    except torch.OutOfMemoryError:
-        raise ResourceError(
-            "the device has too little memory; lower train.global_batch_size or the model's sizes"
-        ) from None
-
-    folder = out / "model"
-    where = {"device": _device_name(model), "torch_version": torch.__version__}
-    step = _step_of_weights(config, out)
-    made_by = {"kind": "model", "step": step, "seed": config.train.seed}
-    write_model_folder(
-        folder,
-        to_model_folder(model, tokenizer),
-        vocab_folder=vocab_folder,
-        manifest=made_by | where | lineage,
+    if teacher is not None:
+        lineage["teacher"] = {"sha256": teacher.sha256}
+    if is_main:
+        open_run(out, "dual_encoder", lineage)
+    extra_sources = open_extras(
+        config,
+        prepared.pairs,
+        tokenizer,
+        files=[data_folder / file for file in config.data.pairs],
+        out=out,
+        key={key: hashes_of(lineage[key]) for key in ("inputs", "vocabulary")},
+        teacher=teacher,
     )
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return RunSummary(folder, step, num_parameters, prepared.counts)
+    build = None if start_folder is None else partial(start_model, start_folder)
+    return _Job(config, tokenizer, prepared, lineage, extra_sources, build)
+
+
+def _write_model(
+    job: _Job, model: DualEncoder, out: Path, *, vocab_folder: Path, step: int
+) -> None:
+    where = {"device": _device_name(model), "torch_version": torch.__version__}
+    made_by = {"kind": "model", "step": step, "seed": job.config.train.seed}
+    write_model_folder(
+        out / "model",
+        to_model_folder(model, job.tokenizer),
+        vocab_folder=vocab_folder,
+        manifest=made_by | where | dict(job.lineage),
+    )
 
 
 def _step_of_weights(config: RunConfig, out: Path) -> int:
@@ -125,15 +210,6 @@ def _step_of_weights(config: RunConfig, out: Path) -> int:
     best = read_json(out / "best.json")
     _LOGGER.info("the best evaluation was that of step %s: %s", best["step"], best["score"])
     return int(str(best["step"]))
-
-
-def _check_out(out: Path) -> None:
-    """Refuses a folder whose manifest is of something else, as it would be overwritten."""
-    if not (out / MANIFEST_NAME).is_file():
-        return
-    kind = read_json(out / MANIFEST_NAME).get("kind")
-    if kind != "run":
-        raise UsageError(f"{out} holds a {kind or 'folder of another kind'}; give another --out")
 
 
 def _log_pairs(prepared: PreparedPairs) -> None:
@@ -151,37 +227,15 @@ def _log_pairs(prepared: PreparedPairs) -> None:
     )
 
 
-def _vocabulary_lineage(folder: Path) -> dict[str, object]:
+def _vocabulary_lineage(folder: Path, tokenizer: Tokenizer) -> dict[str, object]:
     """Returns the hash of the tokenizer and, if there is one, how the vocabulary was made."""
-    lineage: dict[str, object] = {"sha256": sha256_file(folder / "tokenizer.json")}
+    path = folder / "tokenizer.json"  # Some models have a vocab.txt alone.
+    digest = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+    lineage: dict[str, object] = {"sha256": sha256_file(path) if path.is_file() else digest}
     if (folder / MANIFEST_NAME).is_file():
         manifest = read_json(folder / MANIFEST_NAME)
         lineage |= {key: manifest[key] for key in ("config", "inputs") if key in manifest}
     return lineage
-
-
-def _open_run(out: Path, lineage: Mapping[str, object]) -> None:
-    """Writes the manifest of the run; with checkpoints there, it must be that of the same data."""
-    path = out / MANIFEST_NAME
-    checkpoints = sorted(file.parent for file in out.glob("checkpoints/*/state.json"))
-    if checkpoints:
-        _LOGGER.info("going on from %s", checkpoints[-1])
-    if checkpoints and path.is_file():
-        before = read_json(path)
-        kept = {"inputs": "on other data", "vocabulary": "on another vocabulary"}
-        for key, what in (kept | {"start": "from another model"}).items():
-            if _hashes(before.get(key)) != _hashes(lineage.get(key)):
-                raise UsageError(
-                    f"{out} holds a run {what} (other bytes than when it began); "
-                    "restore it or give another --out"
-                )
-        return
-    write_json(path, {"kind": "run", "labse_version": labse.__version__, **lineage})
-
-
-def _hashes(entries: object) -> list[object]:
-    entries = entries if isinstance(entries, list) else [entries]
-    return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
 
 
 def _device_name(model: DualEncoder) -> str:

@@ -10,16 +10,20 @@ from torch import Tensor
 
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.model import DualEncoder
-from labse.errors import UsageError
 from labse.training.best import Best
 from labse.training.checkpoint import (
     Checkpoint,
     checkpoint_of,
+    generator_tensors,
     latest_checkpoint,
     load_optimizer_tensors,
     optimizer_tensors,
+    restore_generators,
     save_checkpoint,
 )
+from labse.training.distributed import SINGLE, Processes
+from labse.training.run_folder import refuse_changes
+from labse.training.sharding import load_state, whole_state
 
 __all__ = ["RunState", "load_run_state", "load_weights", "save_run_state"]
 
@@ -35,6 +39,7 @@ _MAY_CHANGE = (
     "train.eval_every",
     _CHECKPOINT_EVERY,
     "train.patience",
+    "train.shard",
 )
 
 
@@ -63,15 +68,17 @@ def save_run_state(
     model: DualEncoder,
     optimizers: Sequence[torch.optim.Optimizer],
     state: RunState,
+    processes: Processes = SINGLE,
 ) -> None:
-    """Writes a checkpoint to `run_folder/checkpoints`.
+    """Writes a checkpoint to `run_folder/checkpoints`; of several processes, the main one does.
 
     Raises:
         ResourceError: it cannot be written; older ones are intact.
     """
-    tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in model.state_dict().items()}
+    weights = whole_state(model, processes)
+    tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()}
     for number, optimizer in enumerate(optimizers):
-        tensors |= optimizer_tensors(optimizer, f"optimizer{number}")
+        tensors |= optimizer_tensors(optimizer, f"optimizer{number}", processes)
     tensors[_LOSSES] = torch.tensor(state.losses, dtype=torch.float64)
     tensors[_FALSE_NEGATIVES] = torch.tensor(state.false_negatives, dtype=torch.int64)
     best = state.best
@@ -79,9 +86,9 @@ def save_run_state(
         values = [best.step, best.score, best.num_since]
         tensors[_BEST] = torch.tensor(values, dtype=torch.float64)
     tensors |= {f"{_SUM_PREFIX}{name}": tensor for name, tensor in state.weight_sums.items()}
-    tensors["generator.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["generator.cuda"] = torch.cuda.get_rng_state()
+    tensors |= generator_tensors(processes)
+    if not processes.is_main:
+        return
     checkpoint = Checkpoint(state.step, tensors, config.model_dump(mode="json"))
     save_checkpoint(run_folder / "checkpoints", checkpoint, keep_step=best.step)
 
@@ -91,31 +98,29 @@ def load_run_state(
     config: RunConfig,
     model: DualEncoder,
     optimizers: Sequence[torch.optim.Optimizer],
+    processes: Processes = SINGLE,
 ) -> RunState:
     """Restores the newest checkpoint, if there is one, into model, optimizers and generators.
+
+    It holds whole tensors, so it may be of another number of processes; those that it has no
+    generator for go on with their own.
 
     Raises:
         UsageError: it is of a configuration with other values, log_every and its like aside.
         LabseError: it is damaged.
     """
     checkpoint = latest_checkpoint(run_folder / "checkpoints")
+    processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
     if checkpoint is None:
         return RunState(0, [])
     before = _with_defaults(checkpoint.config)
     # Which weights are averaged depends on when checkpoints are due.
     is_averaged = config.train.average_checkpoints > 1
     may_change = [key for key in _MAY_CHANGE if not (is_averaged and key == _CHECKPOINT_EVERY)]
-    changed = _differences(before, config.model_dump(mode="json"), may_change)
-    if changed:
-        raise UsageError(
-            f"{run_folder} holds a run of another configuration ({'; '.join(changed)}); "
-            "use these values or another --out"
-        )
+    refuse_changes(run_folder, before, config.model_dump(mode="json"), may_change=may_change)
     tensors = checkpoint.tensors
     _restore(tensors, model, optimizers)
-    torch.set_rng_state(tensors["generator.cpu"])
-    if "generator.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["generator.cuda"])
+    restore_generators(tensors, processes)
     # Checkpoints before 2026-11-22 hold neither.
     losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
     masked = tensors.get(_FALSE_NEGATIVES, torch.zeros(len(losses), dtype=torch.int64))
@@ -145,7 +150,7 @@ def _restore(
     model: DualEncoder,
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
-    model.load_state_dict(_named(tensors, _MODEL_PREFIX))
+    load_state(model, _named(tensors, _MODEL_PREFIX))
     for number, optimizer in enumerate(optimizers):
         load_optimizer_tensors(optimizer, tensors, f"optimizer{number}")
 
@@ -167,18 +172,3 @@ def _with_defaults(values: dict[str, object]) -> dict[str, object]:
         return RunConfig.model_validate(values).model_dump(mode="json")
     except ValidationError:
         return values
-
-
-def _differences(
-    before: object, now: object, may_change: Sequence[str], name: str = ""
-) -> list[str]:
-    """Names the keys that differ and may not, as `train.lr: 0.1 -> 0.2`."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            difference
-            for key in sorted(before.keys() | now.keys())
-            for difference in _differences(
-                before.get(key), now.get(key), may_change, f"{name}.{key}".strip(".")
-            )
-        ]
-    return [] if before == now or name in may_change else [f"{name}: {before} -> {now}"]

@@ -13,12 +13,22 @@ from labse.config import Config
 from labse.dual_encoder.config import DualEncoderConfig, RunConfig
 from labse.dual_encoder.conversion import to_dual_encoder
 from labse.dual_encoder.folder import ModelFolder, read_model_folder
+from labse.dual_encoder.foreign import is_plain_model, load_foreign_tokenizer
 from labse.dual_encoder.grow import grow_from_bag
+from labse.dual_encoder.layout import MODULES_NAME, read_layout
 from labse.dual_encoder.model import DualEncoder
 from labse.errors import UsageError
 from labse.files import MANIFEST_NAME, read_json, sha256_file
+from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["fit_to_start", "read_start", "start_lineage", "start_model"]
+__all__ = [
+    "fit_to_start",
+    "read_start",
+    "read_start_config",
+    "read_tokenizer",
+    "start_lineage",
+    "start_model",
+]
 
 # No shape of a weight depends on these, so a run may state others than the folder's.
 _MAY_DIFFER = (
@@ -38,6 +48,30 @@ class _Key:
     found: object
 
 
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Reads the tokenizer of a vocabulary folder or of a model folder of any kind.
+
+    Raises:
+        LabseError: there is none, or it is damaged.
+    """
+    if (folder / MODULES_NAME).is_file():
+        return load_foreign_tokenizer(read_layout(folder).transformer)
+    if (folder / "tokenizer.json").is_file() or not is_plain_model(folder):
+        return load_tokenizer(folder)
+    return load_foreign_tokenizer(folder)
+
+
+def read_start_config(folder: Path) -> DualEncoderConfig:
+    """Reads the sizes of a model, without its weights where its folder allows.
+
+    Raises:
+        LabseError: the folder is none of a model, or damaged.
+    """
+    if (folder / MODULES_NAME).is_file():
+        return read_layout(folder).config
+    return read_model_folder(folder).config
+
+
 def read_start(path: Path, tokenizer: Tokenizer) -> ModelFolder:
     """Reads the model that a run starts from.
 
@@ -53,15 +87,14 @@ def read_start(path: Path, tokenizer: Tokenizer) -> ModelFolder:
     return folder
 
 
-def fit_to_start(config: RunConfig, folder: ModelFolder) -> RunConfig:
-    """Completes `model` with the sizes of the folder; lengths and dropout may be stated anew.
+def fit_to_start(config: RunConfig, found: DualEncoderConfig) -> RunConfig:
+    """Completes `model` with the sizes of the one to start from; lengths and dropout may differ.
 
-    More layers than a folder without any are grown on top of it.
+    More layers than a model without any has are grown on top of it.
 
     Raises:
-        UsageError: the configuration states another value than the folder's.
+        UsageError: the configuration states another value than the model's.
     """
-    found = folder.config
     is_bag = found.bert.num_hidden_layers == 0
     changes: dict[str, object] = {}
     for key in _stated_keys(config.model, found):

@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -11,19 +12,23 @@ import torch
 
 from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
+from labse.dual_encoder.divergence import check_finite
+from labse.dual_encoder.extras import ExtraSources
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
-from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.errors import InterruptedRunError, UsageError
 from labse.files import write_json
 from labse.runtime import seed_everything
 from labse.training.averaging import WeightSum, averaged_steps
 from labse.training.best import Best
 from labse.training.claim import claim_folder
+from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import append_metrics, truncate_metrics
 from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share, settle
 from labse.training.schedule import linear_schedule
+from labse.training.sharding import shard, whole_copy
 from labse.training.stopping import stop_requests
 
 __all__ = ["Build", "Evaluate", "Report", "train"]
@@ -45,9 +50,11 @@ def train(
     pairs: TokenizedPairs,
     run_folder: Path,
     *,
+    extra_sources: ExtraSources | None = None,
     build: Build | None = None,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
+    processes: Processes = SINGLE,
 ) -> DualEncoder:
     """Trains a dual encoder by translation ranking, from the last checkpoint if there is one.
 
@@ -60,9 +67,12 @@ def train(
             checkpoint.
         pairs: the training data, tokenised.
         run_folder: receives `checkpoints/` and `metrics.jsonl`.
+        extra_sources: hard negatives and the teacher's vectors; None where there are none.
         build: makes the model that the first step finds; None draws random weights.
         evaluate: called every `eval_every` steps; its numbers join the metrics.
         report: called with each row of metrics, for a console line or a progress bar.
+        processes: that share each batch; all call this with the same arguments, and the main one
+            alone writes, evaluates and reports.
 
     Returns:
         The trained model, in evaluation mode: the last, the best (its step is in `best.json`) or
@@ -75,6 +85,7 @@ def train(
         LabseError: the loss or a gradient is not a number, or there are too few pairs.
     """
     options = config.train
+    extra_sources = extra_sources or ExtraSources()
     _check_evaluate(options, evaluate)
 
     # ---- Model, optimizers, data ----
@@ -82,6 +93,9 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = (build or DualEncoder)(config.model, sparse_embeddings=options.sparse_embeddings)
     model.to(device)
+    processes.copy_from_main(model)
+    processes.seed_apart(options.seed)
+    _shard(config, model, processes)
     optimizers = build_optimizers(
         model,
         lr=options.lr,
@@ -91,12 +105,7 @@ def train(
         embedding_optimizer=options.embedding_optimizer,
     )
     sampler = PairSampler(
-        pairs,
-        batch_size=options.global_batch_size,
-        smoothing_exponent=config.data.smoothing_exponent,
-        corpus_exponent=config.data.corpus_exponent,
-        repeats=config.data.repeats,
-        seed=options.seed,
+        pairs, config.data, batch_size=options.global_batch_size, seed=options.seed
     )
 
     averaged = averaged_steps(
@@ -108,12 +117,12 @@ def train(
     # ---- Loop, from the last checkpoint if there is one ----
     run_folder.mkdir(parents=True, exist_ok=True)
     metrics_path = run_folder / "metrics.jsonl"
-    with claim_folder(run_folder), stop_requests() as stop_requested:
-        state = load_run_state(run_folder, config, model, optimizers)
+    with processes.main_holds(claim_folder(run_folder)), stop_requests() as stop_requested:
+        state = load_run_state(run_folder, config, model, optimizers, processes)
         best, weight_sum = state.best, WeightSum(state.weight_sums)
         first_step, losses = state.step, list(state.losses)
         false_negatives = list(state.false_negatives)
-        truncate_metrics(metrics_path, first_step)
+        record = _open_record(metrics_path, first_step, report, processes)
         seconds: list[float] = []  # Of the steps since the last logged row, as `losses`.
         model.train()
         steps = range(first_step, options.train_steps)
@@ -127,11 +136,15 @@ def train(
             )
             set_lr_share(optimizers, lr_share)
 
-            batch = add_gradients(model, pairs, sampler.batch(step), options)
-            grad_norm = clip_gradients(model.parameters(), options.max_grad_norm)
+            batch_B2 = sampler.batch(step)
+            sentences = pairs.gather(batch_B2.T.reshape(-1))
+            extras = extra_sources.of_batch(step, sentences, config, device)
+            batch = add_gradients(model, pairs, batch_B2, options, extras, processes)
+            processes.sum_gradients(model.parameters())
+            grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, processes)
             losses.append(batch.loss.item())
             false_negatives.append(int(batch.num_false_negatives))
-            _check_finite(done, losses[-1], grad_norm)
+            check_finite(run_folder, done, (losses[-1], grad_norm), pairs, sampler.cells(step))
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
@@ -140,42 +153,58 @@ def train(
             # ---- What is due after this update ----
             if done % options.log_every == 0 or is_last:
                 row = {"step": done, "lr": options.lr * lr_share, "grad_norm": grad_norm}
-                row["in_batch_p_at_1"] = batch.in_batch_p_at_1(options.logit_block_bytes)
+                p_at_1 = batch.in_batch_p_at_1(options.logit_block_bytes)
+                row["in_batch_p_at_1"] = processes.add([p_at_1])[0] / processes.size
                 row["loss"] = math.fsum(losses) / len(losses)
                 row["pairs_per_second"] = options.global_batch_size * len(seconds) / sum(seconds)
                 row["false_negatives"] = sum(false_negatives) / len(false_negatives)
-                _record(metrics_path, row, report)
+                record(row)
                 losses.clear()
                 false_negatives.clear()
                 seconds.clear()
             if evaluate and (done % options.eval_every == 0 or is_last):
-                model.eval()
-                # Whatever an evaluation draws, the dropout of the next step is the same.
-                with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                    scores = evaluate(model)
-                _record(metrics_path, {"step": done, **scores}, report)
+                scores = _scores(evaluate, model, processes)
+                record({"step": done, **scores})
                 best = _best_after(best, done, scores, options)
-                model.train()
             if done in averaged:
                 settle(optimizers)
                 weight_sum.add(model)
             is_best = done == best.step
             is_over = _is_over(best, options)
             is_due = done % options.checkpoint_every == 0 or is_last
-            if is_due or is_best or is_over or stop_requested.is_set():
+            must_stop = processes.any(stop_requested.is_set())
+            if is_due or is_best or is_over or must_stop:
                 state = RunState(done, losses, false_negatives, best, weight_sum.tensors)
-                save_run_state(run_folder, config, model, optimizers, state)
-            if stop_requested.is_set() and not (is_last or is_over):
+                save_run_state(run_folder, config, model, optimizers, state, processes)
+            if must_stop and not (is_last or is_over):
                 raise InterruptedRunError(
                     f"stopped at step {done} of {options.train_steps}; the same command goes on"
                 )
         if best.step:
+            processes.wait()  # Until the main one has written it.
             load_weights(run_folder, best.step, model, optimizers)
             write_json(run_folder / "best.json", {"step": best.step, "score": best.score})
     settle(optimizers)
+    model = _whole(model, processes)
     if averaged:
         model.load_state_dict(weight_sum.mean(len(averaged)))
     return model.eval()
+
+
+def _shard(config: RunConfig, model: DualEncoder, processes: Processes) -> None:
+    if config.train.shard == "none":
+        return
+    if processes.size == 1:
+        raise UsageError("train.shard full needs several processes; start them by torchrun")
+    if not len(model.bert.layers):
+        raise UsageError("train.shard full cuts layers, and the model has none; leave it out")
+    if config.data.hard_negatives:
+        raise UsageError("train.shard full needs data.hard_negatives = 0; their shares differ")
+    shard(model, model.bert.layers, processes)
+
+
+def _whole(model: DualEncoder, processes: Processes) -> DualEncoder:
+    return whole_copy(model, partial(DualEncoder, model.config), processes)
 
 
 def _check_evaluate(options: TrainConfig, evaluate: Evaluate | None) -> None:
@@ -183,13 +212,20 @@ def _check_evaluate(options: TrainConfig, evaluate: Evaluate | None) -> None:
         raise UsageError("train.keep_best needs evaluations: give --evaluate, or leave it out")
 
 
-def _check_finite(step: int, loss: float, grad_norm: float) -> None:
-    """Stops a run before numbers that are none reach its weights and checkpoints."""
-    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-        raise LabseError(
-            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; "
-            "start anew in another --out with a lower train.lr or train.embedding_lr"
-        )
+def _scores(evaluate: Evaluate, model: DualEncoder, processes: Processes) -> dict[str, float]:
+    """Evaluates on the main process; whatever that draws, the dropout of the next step is the same.
+
+    Returns the scores on all.
+    """
+    model = _whole(model, processes)
+    if not processes.is_main:
+        return processes.from_main(None)
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        scores = dict(evaluate(model))
+    model.train()
+    return processes.from_main(scores)
 
 
 def _best_after(best: Best, step: int, scores: Mapping[str, float], options: TrainConfig) -> Best:
@@ -208,7 +244,15 @@ def _is_over(best: Best, options: TrainConfig) -> bool:
     return options.patience is not None and best.num_since >= options.patience
 
 
-def _record(path: Path, row: Mapping[str, float], report: Report | None) -> None:
-    append_metrics(path, row)
-    if report:
-        report(row)
+def _open_record(path: Path, step: int, report: Report | None, processes: Processes) -> Report:
+    """Returns what takes the rows of metrics after `step`; those of the main process are kept."""
+    if not processes.is_main:
+        return lambda row: None
+    truncate_metrics(path, step)
+
+    def record(row: Mapping[str, float]) -> None:
+        append_metrics(path, row)
+        if report:
+            report(row)
+
+    return record

@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.sentence_encoder import Precision, SentenceEncoder
+from labse.encoder.runtime_choice import Precision
+from labse.encoder.sentence_encoder import SentenceEncoder
 
 __all__ = ["SentenceTransformerStep", "TextEmbeddings"]
 

@@ -3,6 +3,7 @@
 Takes: a path. Gives: rows as float32, and the model that they come from.
 """
 
+import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -80,6 +81,16 @@ class Embeddings:
         """Yields all rows in order, so many at a time."""
         for start in range(0, len(self), block_rows):
             yield self[start : start + block_rows]
+
+    def release(self) -> None:
+        """Lets go of what was read of the mapped files; it stays in the system's cache."""
+        for part in self._parts:
+            base: object = part.values
+            while isinstance(base, np.ndarray):
+                base = base.base
+            is_read_only = not part.values.flags.writeable
+            if isinstance(base, mmap.mmap) and is_read_only and hasattr(mmap, "MADV_DONTNEED"):
+                base.madvise(mmap.MADV_DONTNEED)
 
     def _take(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         if rows.dtype == bool or rows.ndim != 1:

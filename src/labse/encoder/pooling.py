@@ -15,6 +15,9 @@ from labse.dual_encoder.config import DualEncoderConfig
 
 __all__ = ["average_windows", "normalize_rows", "pool_tokens", "project_and_normalize"]
 
+_MAX_BLOCK_ROWS = 16
+_ONE_THREAD_PRODUCT = 1 << 18  # Rows x columns x depth.
+
 
 def pool_tokens(
     hidden_states: NDArray[np.float32],
@@ -43,12 +46,37 @@ def project_and_normalize(
     config: DualEncoderConfig,
     weights: Mapping[str, NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Returns (B, D) unit rows: tanh(W x + b), W x + b or x, divided by its L2 norm."""
+    """Returns (B, D) unit rows: tanh(W x + b), W x + b or x, divided by its L2 norm.
+
+    The bytes do not depend on the threads of OpenBLAS.
+    """
     if config.projection != "none":
-        pooled = pooled @ weights["dense.weight"].T + weights["dense.bias"]
+        pooled = _multiply(pooled, weights["dense.weight"]) + weights["dense.bias"]
     if config.projection == "tanh":
         pooled = np.tanh(pooled)
     return normalize_rows(pooled)
+
+
+def _multiply(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns (B, D), `rows` (B, H) times `matrix` (D, H) transposed, on one thread.
+
+    OpenBLAS cuts a product for its threads, and sums next to the cuts are rounded otherwise. A
+    small one has one thread (GEMM_MULTITHREAD_THRESHOLD), so this is a grid of small products.
+    """
+    num_rows, depth = rows.shape
+    # At least 2: one row alone would be a product with a vector, which has other bounds.
+    height = min(max(1 << (num_rows - 1).bit_length(), 2), _MAX_BLOCK_ROWS)
+    width = 1 << max((_ONE_THREAD_PRODUCT // (height * depth)).bit_length() - 1, 0)
+    above = _fill_up(rows, height).reshape(-1, 1, height, depth)
+    beside = _fill_up(matrix, width).reshape(1, -1, width, depth)
+    grid = np.matmul(above, beside.swapaxes(2, 3)).swapaxes(1, 2)
+    product: NDArray[np.float32] = grid.reshape(len(grid) * height, beside.shape[1] * width)
+    return product[:num_rows, : len(matrix)]
+
+
+def _fill_up(rows: NDArray[np.float32], multiple: int) -> NDArray[np.float32]:
+    missing = -len(rows) % multiple
+    return np.pad(rows, ((0, missing), (0, 0))) if missing else np.ascontiguousarray(rows)
 
 
 def normalize_rows(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -42,15 +42,22 @@ class RunRecord:
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, shards: Sequence[Shard], stream: IO[bytes]
+        self, folder: Path, settings: Settings, shards: Sequence[Shard], *, is_whole: bool
     ) -> None:
-        """Goes on from `shards`; `stream` receives a line for each further one."""
+        """Goes on from `shards`.
+
+        While the manifest of a whole folder holds, nothing is written, so that a kill leaves it so.
+        """
         self.folder = folder
         self.shards = {shard.number: shard for shard in shards}
         self.new: set[int] = set()
         self.num_rows = sum(shard.num_rows for shard in shards)
         self._settings = settings
-        self._stream = stream
+        self._stream: IO[bytes] | None = None
+        if is_whole:
+            check_writable(folder / PROGRESS_NAME)
+        else:
+            self._begin()
 
     def add(self, shard: Shard) -> None:
         """Writes a line for a shard whose files are on the disk.
@@ -58,7 +65,9 @@ class RunRecord:
         Raises:
             ResourceError: it cannot be written.
         """
-        _append(self._stream, asdict(shard))
+        stream = self._stream or self._begin()
+        stream.write(_line(asdict(shard)))
+        stream.flush()
         self.shards[shard.number] = shard
         self.new.add(shard.number)
         self.num_rows += shard.num_rows
@@ -93,8 +102,25 @@ class RunRecord:
             ],
         }
         write_json(self.folder / MANIFEST_NAME, manifest)
-        (self.folder / PROGRESS_NAME).unlink()
+        self.close()
+        (self.folder / PROGRESS_NAME).unlink(missing_ok=True)
         return shards
+
+    def close(self) -> None:
+        """Closes the file of lines."""
+        if self._stream:
+            self._stream.close()
+        self._stream = None
+
+    def _begin(self) -> IO[bytes]:
+        """Writes the lines so far, and opens the file for those to come."""
+        path = self.folder / PROGRESS_NAME
+        check_writable(path)
+        with write_atomic(path) as stream:
+            for row in (self._settings, *map(asdict, self.shards.values())):
+                stream.write(_line(row))
+        self._stream = path.open("ab")
+        return self._stream
 
 
 @contextmanager
@@ -116,20 +142,16 @@ def open_record(folder: Path, settings: Settings, embedding_size: int) -> Iterat
         _check_same(folder, before[0], settings)
         shards = [shard for shard in before[1] if _is_there(folder, shard)]
 
-    path = folder / PROGRESS_NAME
-    was_whole = before is not None and not path.is_file() and len(shards) == len(before[1])
-    check_writable(path)
-    with write_atomic(path) as stream:
-        for row in (settings, *map(asdict, shards)):
-            stream.write(_line(row))
-    with path.open("ab") as stream:
-        record = RunRecord(folder, settings, shards, stream)
-        try:
-            yield record
-        except BaseException:
-            if was_whole and not record.new:  # Its manifest still holds.
-                path.unlink(missing_ok=True)
-            raise
+    is_whole = (
+        before is not None
+        and not (folder / PROGRESS_NAME).is_file()
+        and len(shards) == len(before[1])
+    )
+    record = RunRecord(folder, settings, shards, is_whole=is_whole)
+    try:
+        yield record
+    finally:
+        record.close()
 
 
 def read_shards(folder: Path) -> tuple[dict[str, object], list[Shard]] | None:
@@ -183,11 +205,6 @@ def _check_same(folder: Path, before: Mapping[str, object], now: Settings) -> No
                 f"{folder}: holds vectors made with {key} {before.get(key)}, not {now.get(key)}; "
                 "give another --out, or the same model and options"
             )
-
-
-def _append(stream: IO[bytes], row: Mapping[str, object]) -> None:
-    stream.write(_line(row))
-    stream.flush()
 
 
 def _line(row: Mapping[str, object]) -> bytes:

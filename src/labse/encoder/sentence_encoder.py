@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,41 +22,17 @@ from labse.dual_encoder.hub import DEFAULT_NAME, locate_model
 from labse.encoder.golden import check_golden
 from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.pooling import normalize_rows
-from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
+from labse.encoder.runtime_choice import (
+    Precision,
+    Runtime,
+    RuntimeName,
+    build_runtime,
+    check_options,
+)
 from labse.encoder.streaming import BatchLimits, EncodedSentences, Report, encode_stream
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions
-from labse.errors import UsageError
-from labse.runtime import require
 
-__all__ = ["Precision", "Runtime", "RuntimeName", "SentenceEncoder"]
-
-Precision = Literal["float32", "int8", "bfloat16"]
-RuntimeName = Literal["auto", "ctranslate2", "numpy", "torch"]
-
-_PRECISIONS = ("float32", "int8", "bfloat16")
-_RUNTIMES: dict[str, tuple[Precision, ...]] = {
-    "ctranslate2": ("float32", "int8"),
-    "numpy": ("float32", "int8"),
-    "torch": ("float32", "bfloat16"),
-}
-
-
-class Runtime(Protocol):
-    """What computes vectors of token ids; safe to call from several threads."""
-
-    @property
-    def batch_tokens(self) -> int:
-        """Tokens of a batch that suits it, padding included."""
-        ...
-
-    @property
-    def embedding_size(self) -> int:
-        """D, the width of a vector."""
-        ...
-
-    def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Returns (B, D) float32 unit rows for B sentences of any lengths."""
-        ...
+__all__ = ["SentenceEncoder"]
 
 
 class SentenceEncoder:
@@ -92,6 +68,7 @@ class SentenceEncoder:
         self._model_sha256 = model_sha256
         self._num_long = 0
         self._lock = threading.Lock()
+        self._load: partial[Self] | None = None  # Makes another one like it, in another process.
 
     @classmethod
     def from_pretrained(
@@ -122,19 +99,22 @@ class SentenceEncoder:
             ResourceError: torch is asked for and not installed.
         """
         folder = locate_model(DEFAULT_NAME if path is None else path)
-        _check_options(runtime, precision, threads)
+        check_options(runtime, precision, threads)
         model = read_model_folder(folder)
         # Of its own, so that the check's sentences are not counted in `num_truncated`.
         checked = cls.from_model(model, precision=precision, runtime=runtime, threads=threads)
         num_golden = 8 if model.config.bert.num_hidden_layers else 50
         check_golden(checked, folder, precision=precision, max_sentences=num_golden)
-        return cls(
+        encoder = cls(
             checked._runtime,
             model.tokenizer,
             max_seq_length=model.config.max_seq_length,
             text=text,
             model_sha256=partial(hash_model_folder, folder),
         )
+        options = {"precision": precision, "runtime": runtime, "threads": threads, "text": text}
+        encoder._load = partial(cls.from_pretrained, folder, **options)  # type: ignore[arg-type]
+        return encoder
 
     @classmethod
     def from_model(
@@ -147,12 +127,32 @@ class SentenceEncoder:
         text: TextOptions | None = None,
     ) -> Self:
         """Builds the encoder of a model in memory; see `from_pretrained`."""
-        _check_options(runtime, precision, threads)
+        check_options(runtime, precision, threads)
         return cls(
-            _build_runtime(model, runtime, precision, threads),
+            build_runtime(model, runtime, precision, threads),
             model.tokenizer,
             max_seq_length=model.config.max_seq_length,
             text=text,
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles the folder and the options, and not the weights.
+
+        Raises:
+            TypeError: the encoder was not loaded from a folder.
+        """
+        if self._load is None:
+            raise TypeError(
+                "this SentenceEncoder was not loaded from a folder, so it cannot be pickled; "
+                "write a model folder and use SentenceEncoder.from_pretrained"
+            )
+        return self._load, ()
+
+    def __repr__(self) -> str:
+        """Tells what it computes with."""
+        return (
+            f"SentenceEncoder(runtime={self.runtime_name!r}, embedding_size={self.embedding_size}, "
+            f"max_seq_length={self.max_seq_length}, text={self.text})"
         )
 
     @property
@@ -211,7 +211,7 @@ class SentenceEncoder:
 
         Raises:
             ValueError: `sentences` is one string, or a row is no text or not valid Unicode, or
-                `normalize` is False.
+                `normalize` is False, or a limit of a batch is no whole number of at least 1.
             LabseError: the model gave NaN, infinity or zero for a row.
         """
         if not normalize:
@@ -222,7 +222,9 @@ class SentenceEncoder:
 
         embeddings = np.empty((len(numbers), self.embedding_size), np.float32)
         is_long = np.empty(len(numbers), bool)
-        limits = BatchLimits(batch_tokens or self._runtime.batch_tokens, batch_size)
+        limits = BatchLimits(
+            self._runtime.batch_tokens if batch_tokens is None else batch_tokens, batch_size
+        )
         start = 0
         with _progress(len(numbers), is_shown=show_progress) as report:
             for part in self.encode_stream(numbers, limits=limits, report=report):
@@ -258,51 +260,6 @@ class SentenceEncoder:
         if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
             raise ValueError(f"expected (N, D) and (M, D), found {source.shape} and {target.shape}")
         return normalize_rows(source) @ normalize_rows(target).T
-
-
-def _check_options(runtime: RuntimeName, precision: Precision, threads: int | None) -> None:
-    if precision not in _PRECISIONS:
-        raise UsageError(f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
-    if runtime != "auto" and runtime not in _RUNTIMES:
-        raise UsageError(f"runtime {runtime!r}: choose one of auto, {', '.join(_RUNTIMES)}")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads is {threads}; it must be at least 1")
-    if runtime != "auto":
-        _check_precision(runtime, precision)
-
-
-def _check_precision(runtime: str, precision: Precision) -> None:
-    if precision not in _RUNTIMES[runtime]:
-        others = [name for name, precisions in _RUNTIMES.items() if precision in precisions]
-        raise UsageError(
-            f"the runtime {runtime} has no {precision}; it has "
-            f"{' and '.join(_RUNTIMES[runtime])}, and {precision} is in {' and '.join(others)}"
-        )
-
-
-def _build_runtime(
-    model: ModelFolder, runtime: RuntimeName, precision: Precision, threads: int | None
-) -> Runtime:
-    """Chooses for "auto" and builds; only the runtime that is used is imported."""
-    if runtime == "auto" and precision == "bfloat16":
-        runtime = "torch"
-    elif runtime == "auto":
-        runtime = "ctranslate2" if model.config.bert.num_hidden_layers else "numpy"
-
-    if runtime == "torch":
-        torch = require("torch", "train")
-        module = importlib.import_module("labse.encoder.runtimes.torch_runtime")
-        if threads is not None:
-            torch.set_num_threads(threads)
-        built: Runtime = module.TorchRuntime.from_folder(model, precision=precision)
-    elif runtime == "ctranslate2":
-        module = importlib.import_module("labse.encoder.runtimes.ctranslate2_runtime")
-        built = module.CTranslate2Runtime(model, precision=precision, threads=threads)
-    else:
-        if threads is not None:
-            raise UsageError("threads: the numpy runtime works in one; leave the option out")
-        built = NumpyRuntime(model, precision="int8" if precision == "int8" else "float32")
-    return built
 
 
 def _check_sentences(sentences: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from labse.encoder.shard import Shard, hash_text
 from labse.encoder.vector_files import Storage
 from labse.encoder.workers import Workers
 from labse.errors import InterruptedRunError, LabseError, ResourceError
+from labse.runtime import hold_interrupts
 from labse.training.claim import claim_folder
 
 __all__ = ["MAX_JOBS", "EncodedFolder", "encode_folder"]
@@ -73,7 +74,8 @@ def encode_folder(
 
     Called again on the folder of a run that was stopped, it reads the sentences from the start,
     compares them with the shards that are there, and computes the rest. The bytes are those of a
-    run that was never stopped, whatever the number of workers.
+    run that was never stopped, whatever the number of workers: for numpy and ctranslate2 as they
+    come, for torch if each worker has the same number of threads.
 
     Args:
         workers: compute shards.
@@ -161,7 +163,8 @@ def _first_rows(sentences: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.in
 
 def _collect(state: _State, workers: Workers, report: Callable[[int], None] | None) -> None:
     """Waits a little and writes down what is done."""
-    done, _ = wait(state.running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+    with hold_interrupts():
+        done, _ = wait(state.running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
     for future in sorted(done, key=state.running.__getitem__):
         try:
             shard = future.result()

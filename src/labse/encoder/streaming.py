@@ -7,6 +7,7 @@ Dimensions: N sentences, W windows of text, D embedding.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,18 @@ class BatchLimits:
 
     max_tokens: int
     max_sentences: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks what a type checker would.
+
+        Raises:
+            ValueError: a limit is no whole number of at least 1.
+        """
+        limits = {"batch_tokens": self.max_tokens, "batch_size": self.max_sentences}
+        for name, limit in limits.items():
+            is_left_out = limit is None and name == "batch_size"
+            if not is_left_out and not (isinstance(limit, Integral) and limit >= 1):
+                raise ValueError(f"{name} is {limit!r}; give a whole number of at least 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.shard import Shard, encode_shard
 from labse.encoder.vector_files import Storage
 from labse.errors import InterruptedRunError
+from labse.runtime import hold_interrupts
 
 __all__ = ["LoadEncoder", "Workers"]
 
@@ -74,12 +75,14 @@ class Workers:
         places: NDArray[np.int64],
     ) -> Future[Shard]:
         """Gives them a shard; see `encode_shard`."""
-        return self._pool.submit(self._encode, sentences, folder, number, storage, places)
+        with hold_interrupts():
+            return self._pool.submit(self._encode, sentences, folder, number, storage, places)
 
     def stop(self) -> None:
         """Makes them give up what they are at, and waits until they have: a batch each."""
-        self._shared.is_stopped.set()
-        self._pool.shutdown(cancel_futures=True)
+        with hold_interrupts():
+            self._shared.is_stopped.set()
+            self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self

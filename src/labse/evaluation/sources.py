@@ -16,7 +16,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.sentence_encoder import Precision, RuntimeName, SentenceEncoder
+from labse.encoder.runtime_choice import Precision, RuntimeName
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 from labse.evaluation.protocol import Encoder
 from labse.files import read_lines

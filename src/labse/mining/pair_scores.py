@@ -14,6 +14,7 @@ from labse.mining.bitext import neighbourhood_means
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.workplace import EmbeddedSide
 from labse.search.knn import MutualNeighbours
+from labse.search.sides import release
 
 __all__ = ["aligned_cosines", "aligned_margins", "check_aligned"]
 
@@ -48,6 +49,8 @@ def aligned_cosines(source: EmbeddedSide, target: EmbeddedSide) -> NDArray[np.fl
         right = np.asarray(target.vectors[target.lines.distinct[lines]], np.float64)
         norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
         cosines[lines] = np.einsum("nd,nd->n", left, right) / norms
+        for side in (source, target):
+            release(side.vectors)
     return cosines
 
 

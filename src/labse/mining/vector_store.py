@@ -18,7 +18,7 @@ from labse.files import read_json, write_json
 from labse.mining.line_store import LineStore
 from labse.mining.protocol import Encoder, encode_sentences
 
-__all__ = ["Rows", "VectorSource", "encoded_lines", "given_rows", "write_vectors"]
+__all__ = ["Releasable", "Rows", "VectorSource", "encoded_lines", "given_rows", "write_vectors"]
 
 _CHUNK_ROWS = 16_384  # 48 MiB of 768 dimensions.
 _NAME, _PARTIAL, _STATE = "vectors.npy", "vectors.partial", "vectors.json"
@@ -38,6 +38,15 @@ class Rows(Protocol):
 
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.floating]:
         """Returns some rows."""
+        ...
+
+
+@runtime_checkable
+class Releasable(Protocol):
+    """Rows of a mapped file, of which a million that were read would fill the memory."""
+
+    def release(self) -> None:
+        """Lets go of what was read."""
         ...
 
 
@@ -67,6 +76,8 @@ def given_rows(rows: Rows, numbers: NDArray[np.int64], name: str) -> VectorSourc
             for bad in np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))[:1]:
                 fault = "all zeros" if squares[bad] == 0 else "holds NaN or infinity"
                 raise LabseError(f"{name}, row {wanted[bad]} (from 0): {fault}; embed it again")
+            if isinstance(rows, Releasable):
+                rows.release()
             yield vectors
 
     return chunks

@@ -142,13 +142,15 @@ def find_neighbours(
     *,
     memory_bytes: int,
     index: IndexChoice = "auto",
+    device: str = "auto",
     report: Report | None = None,
 ) -> MutualNeighbours:
     """Finds the neighbours of the distinct lines of both sides among each other.
 
     Raises:
         LabseError: the sides have vectors of different widths.
-        ResourceError: an index is wanted and faiss is not installed.
+        UsageError: an index is wanted on a device.
+        ResourceError: an index is wanted and faiss is not installed, or the device is not there.
     """
     sizes = len(source.lines), len(target.lines)
     if 0 in sizes:
@@ -162,8 +164,16 @@ def find_neighbours(
     kind = choose_index(index, *sizes)
     if kind == "exact":
         return search_in_parts(
-            source.vectors, target.vectors, k, folder, memory_bytes=memory_bytes, report=report
+            source.vectors,
+            target.vectors,
+            k,
+            folder,
+            memory_bytes=memory_bytes,
+            device=device,
+            report=report,
         )
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"{kind} searches on the CPU, not on {device}; take --index exact")
     found = []
     for name, queries, corpus in (
         ("source", source.vectors, target.vectors),

@@ -33,6 +33,19 @@ class Batch:
     lengths: NDArray[np.int64]
     source_lengths: NDArray[np.int64]
 
+    def every(self, step: int, first: int) -> "Batch":
+        """Returns example `first` and every `step`-th after it: a share of like lengths."""
+        is_kept_B = np.arange(len(self.lengths)) % step == first
+        is_kept_T = np.repeat(is_kept_B, self.lengths)
+        inside = is_kept_T[self.masked.positions]
+        places_T = np.cumsum(is_kept_T) - 1
+        kept = MaskedTokens(
+            self.masked.input_ids[is_kept_T],
+            places_T[self.masked.positions[inside]],
+            self.masked.labels[inside],
+        )
+        return Batch(kept, self.lengths[is_kept_B], self.source_lengths[is_kept_B])
+
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:

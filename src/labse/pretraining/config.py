@@ -100,6 +100,8 @@ class PretrainTrainConfig(Config):
             depends on it.
         max_logits_bytes: of the logits that exist at once (float32).
         precision: of the layers' arithmetic; losses, norms and weights are float32.
+        shard: `full` cuts weights, gradients and moments over the processes (FSDP2); `none` gives
+            each process all of them.
         peak_tflops: of the device, at this precision; the record then has the share reached.
         eval_every, checkpoint_every, log_every: in steps; the last step does all three.
     """
@@ -118,6 +120,7 @@ class PretrainTrainConfig(Config):
     adam_eps: float = Field(1e-6, gt=0)
     max_grad_norm: float = Field(1.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    shard: Literal["none", "full"] = "none"
     peak_tflops: float | None = Field(None, gt=0)
     log_every: int = Field(100, gt=0)
     eval_every: int = Field(5000, gt=0)

@@ -1,9 +1,10 @@
 """A BERT with the head of masked language modelling."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from labse.bert.config import BertConfig
+from labse.bert.flat import lay_rows
 from labse.bert.heads import MlmHead, MlmLoss
 from labse.bert.model import Bert
 from labse.pretraining.batches import MicroBatch
@@ -27,12 +28,28 @@ class MaskedLm(nn.Module):
 
     def forward(self, batch: MicroBatch) -> MlmLoss:
         """Returns the sum of the losses at the masked tokens, and how many are right."""
-        hidden_BSH = self.bert(
-            batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.position_ids
-        ).last_hidden_state
-        hidden_MH = hidden_BSH.flatten(0, 1).index_select(0, batch.positions)
+        if self.device.type == "cpu":
+            hidden_MH = self._encode_masked(batch)
+        else:
+            hidden_BSH = self.bert(
+                batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.position_ids
+            ).last_hidden_state
+            hidden_MH = hidden_BSH.flatten(0, 1).index_select(0, batch.positions)
         loss: MlmLoss = self.head(hidden_MH, self.bert.embeddings.word.weight, batch.labels)
         return loss
+
+    def _encode_masked(self, batch: MicroBatch) -> Tensor:
+        """Returns the last states of masked tokens, (M, H), without padding on the way."""
+        sentences = lay_rows(batch.input_ids, batch.attention_mask)
+        places_BS = torch.empty(batch.input_ids.numel(), dtype=torch.int64)
+        places_BS[sentences.tokens] = torch.arange(len(sentences.tokens))
+        types, positions = batch.token_type_ids, batch.position_ids
+        return self.bert.encode_flat(
+            sentences,
+            places_BS[batch.positions],
+            None if types is None else types.flatten()[sentences.tokens],
+            None if positions is None else positions.flatten()[sentences.tokens],
+        )
 
     @property
     def device(self) -> torch.device:

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-import labse
-from labse.errors import ResourceError, UsageError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.errors import ResourceError
+from labse.files import MANIFEST_NAME, sha256_file
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import (
@@ -36,6 +35,8 @@ from labse.pretraining.start import (
 )
 from labse.pretraining.train import Report, TrainingData, train
 from labse.pretraining.validation import ValidationSet
+from labse.training.distributed import check_shared, join_processes
+from labse.training.run_folder import check_run_folder, open_run
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 __all__ = ["PretrainSummary", "run_pretraining"]
@@ -65,6 +66,9 @@ def run_pretraining(
 ) -> PretrainSummary:
     """Pre-trains from files to a BERT folder; called again after a stop, it goes on.
 
+    Under torchrun all processes call it: each trains on its share of every batch, the main one
+    prepares the data before the others and writes everything.
+
     Args:
         config: the run; sizes that it does not state are those of the vocabulary.
         out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json`, a folder
@@ -82,7 +86,62 @@ def run_pretraining(
         LabseError: broken data, or a loss that is not a number.
         ResourceError: no memory, no disk.
     """
-    _check_out(out)
+    with join_processes() as processes:
+        processes.share(config.train.global_batch_size)  # Told before the data is read.
+        with processes.main_first():
+            job = _prepare(
+                config,
+                out,
+                vocab_folder=vocab_folder,
+                data_folder=data_folder,
+                grow=grow,
+                is_main=processes.is_main,
+            )
+        config = job.config
+        try:
+            model = train(
+                config,
+                job.data,
+                out,
+                build=None if job.start is None else partial(build_grown, config, job.start),
+                finish_stage=partial(_write_stage, config, out, vocab_folder, job.lineage),
+                report=report,
+                processes=processes,
+            )
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                "the device has too little memory; lower train.micro_batch_size or "
+                "train.max_logits_bytes"
+            ) from None
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_layers = config.model.bert.num_hidden_layers
+    step = config.train.train_steps
+    return PretrainSummary(out / "model", step, num_layers, num_parameters, job.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What training needs, read and prepared."""
+
+    config: PretrainConfig
+    data: TrainingData
+    counts: ExampleCounts
+    lineage: Mapping[str, object]
+    start: BertFolder | None
+
+
+def _prepare(
+    config: PretrainConfig,
+    out: Path,
+    *,
+    vocab_folder: Path,
+    data_folder: Path,
+    grow: Path | None,
+    is_main: bool,
+) -> _Job:
+    check_run_folder(out, "pretraining")
+    if not is_main:
+        check_shared(out / MANIFEST_NAME)
     tokenizer = load_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     start = None if grow is None else read_start(grow, vocab_folder)
@@ -104,28 +163,10 @@ def run_pretraining(
     }
     if grow is not None:
         lineage["start"] = {"sha256": sha256_file(grow / "model.safetensors")}
-    _open_run(out, lineage)
-
-    write = partial(_write_stage, config, out, vocab_folder, lineage)
-    build = None if start is None else partial(build_grown, config, start)
-    try:
-        model = train(
-            config,
-            _build_data(config, prepared, tokenizer),
-            out,
-            build=build,
-            finish_stage=write,
-            report=report,
-        )
-    except torch.OutOfMemoryError:
-        raise ResourceError(
-            "the device has too little memory; lower train.micro_batch_size or "
-            "train.max_logits_bytes"
-        ) from None
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    num_layers = config.model.bert.num_hidden_layers
-    step = config.train.train_steps
-    return PretrainSummary(out / "model", step, num_layers, num_parameters, prepared.counts)
+    if is_main:
+        open_run(out, "pretraining", lineage)
+    data = _build_data(config, prepared, tokenizer)
+    return _Job(config, data, prepared.counts, lineage, start)
 
 
 def _build_data(
@@ -175,41 +216,6 @@ def _write_stage(
         files=vocabulary_files(vocab_folder),
         manifest={"step": stage.last_step, "seed": config.train.seed, **lineage},
     )
-
-
-def _check_out(out: Path) -> None:
-    """Refuses a folder whose manifest is of something else, as it would be overwritten."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder")
-    if not (out / MANIFEST_NAME).is_file():
-        return
-    manifest = read_json(out / MANIFEST_NAME)
-    if manifest.get("stage") != "pretraining":
-        kind = manifest.get("kind") or "folder"
-        raise UsageError(f"{out} holds another {kind}; give another --out")
-
-
-def _open_run(out: Path, lineage: Mapping[str, object]) -> None:
-    """Writes the manifest of the run; with checkpoints there, it must be that of the same data."""
-    path = out / MANIFEST_NAME
-    if path.is_file() and any(out.glob("checkpoints/*/state.json")):
-        _LOGGER.info("going on from the checkpoint in %s", out / "checkpoints")
-        before = read_json(path)
-        kept = {"inputs": "on other data", "vocabulary": "on another vocabulary"}
-        for key, what in (kept | {"start": "from another model"}).items():
-            if _hashes(before.get(key)) != _hashes(lineage.get(key)):
-                raise UsageError(
-                    f"{out} holds a run {what} (other bytes than when it began); restore it or "
-                    "give another --out"
-                )
-        return
-    manifest = {"kind": "run", "stage": "pretraining", "labse_version": labse.__version__}
-    write_json(path, manifest | dict(lineage))
-
-
-def _hashes(entries: object) -> list[object]:
-    entries = entries if isinstance(entries, list) else [entries]
-    return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
 
 
 def _log_examples(prepared: PreparedExamples) -> None:

@@ -1,30 +1,42 @@
 """The state of a pre-training run between two updates, to a checkpoint and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from labse.errors import UsageError
+from labse.errors import LabseError
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
 from labse.training.checkpoint import (
     Checkpoint,
+    generator_tensors,
     latest_checkpoint,
     load_optimizer_tensors,
     optimizer_tensors,
+    restore_generators,
     save_checkpoint,
 )
+from labse.training.distributed import SINGLE, Processes
+from labse.training.run_folder import refuse_changes
+from labse.training.sharding import load_state, whole_state
 
 __all__ = ["load_checkpoint", "restore_state", "save_state"]
 
 _MODEL_PREFIX = "model."
 _HISTORY = "metrics.history"
 # They say what is written when, or how much is computed at once.
-_MAY_CHANGE = frozenset(
+_MAY_CHANGE = tuple(
     f"train.{name}"
-    for name in ("log_every", "eval_every", "checkpoint_every", "max_logits_bytes", "peak_tflops")
+    for name in (
+        "log_every",
+        "eval_every",
+        "checkpoint_every",
+        "max_logits_bytes",
+        "peak_tflops",
+        "shard",
+    )
 )
 
 
@@ -35,8 +47,9 @@ def save_state(
     model: MaskedLm,
     optimizer: torch.optim.Optimizer,
     history: Sequence[Sequence[float]],
+    processes: Processes = SINGLE,
 ) -> None:
-    """Writes a checkpoint to `run_folder/checkpoints`.
+    """Writes a checkpoint to `run_folder/checkpoints`; of several processes, the main one does.
 
     Args:
         run_folder: of the run.
@@ -45,16 +58,24 @@ def save_state(
         model: of the stage at hand.
         optimizer: with the moments of this stage.
         history: loss and accuracy of the updates since the last logged row.
+        processes: of the run.
 
     Raises:
+        LabseError: a number is not finite; nothing is written.
         ResourceError: it cannot be written; older ones are intact.
     """
-    tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= optimizer_tensors(optimizer, "optimizer")
+    weights = whole_state(model, processes)
+    tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()}
+    tensors |= optimizer_tensors(optimizer, "optimizer", processes)
     tensors[_HISTORY] = torch.tensor(list(history), dtype=torch.float64).reshape(-1, 2)
-    tensors["generator.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["generator.cuda"] = torch.cuda.get_rng_state()
+    tensors |= generator_tensors(processes)
+    if not processes.is_main:
+        return
+    if name := _find_not_finite(tensors):
+        raise LabseError(
+            f"step {step}: {name!r} holds NaN or infinite values; the last checkpoint is intact; "
+            "start anew in another --out with a lower train.lr"
+        )
     checkpoint = Checkpoint(step, tensors, config.model_dump(mode="json"))
     save_checkpoint(run_folder / "checkpoints", checkpoint)
 
@@ -64,48 +85,46 @@ def load_checkpoint(run_folder: Path, config: PretrainConfig) -> Checkpoint | No
 
     Raises:
         UsageError: it is of a configuration with other values; the message lists them.
-        LabseError: it is damaged.
+        LabseError: it is damaged, or a number in it is not finite.
     """
     checkpoint = latest_checkpoint(run_folder / "checkpoints")
     if checkpoint is None:
         return None
-    before, now = _flatten(checkpoint.config), _flatten(config.model_dump(mode="json"))
-    changed = [
-        f"{name}: {before.get(name)} -> {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name) and name not in _MAY_CHANGE
-    ]
-    if changed:
-        raise UsageError(
-            f"{run_folder} holds a run of another configuration ({'; '.join(changed)}); "
-            "use these values or another --out"
+    if name := _find_not_finite(checkpoint.tensors):
+        raise LabseError(
+            f"{run_folder / 'checkpoints'}: damaged checkpoint of step {checkpoint.step} ({name!r} "
+            "holds NaN or infinite values); delete its folder to resume from an older"
         )
+    now = config.model_dump(mode="json")
+    refuse_changes(run_folder, checkpoint.config, now, may_change=_MAY_CHANGE)
     return checkpoint
 
 
 def restore_state(
-    checkpoint: Checkpoint, model: MaskedLm, optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint,
+    model: MaskedLm,
+    optimizer: torch.optim.Optimizer,
+    processes: Processes = SINGLE,
 ) -> list[list[float]]:
-    """Puts a checkpoint into model, optimizer and generators; returns the history."""
+    """Puts a checkpoint into model, optimizer and generators; returns the history.
+
+    It holds whole tensors, so it may be of another number of processes; those that it has no
+    generator for go on with their own.
+    """
     tensors = checkpoint.tensors
     weights: dict[str, Tensor] = {
         name.removeprefix(_MODEL_PREFIX): tensor
         for name, tensor in tensors.items()
         if name.startswith(_MODEL_PREFIX)
     }
-    model.load_state_dict(weights)
+    load_state(model, weights)
     load_optimizer_tensors(optimizer, tensors, "optimizer")
-    torch.set_rng_state(tensors["generator.cpu"])
-    if "generator.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["generator.cuda"])
+    restore_generators(tensors, processes)
     history: list[list[float]] = tensors[_HISTORY].tolist()
     return history
 
 
-def _flatten(values: object, name: str = "") -> dict[str, object]:
-    if not isinstance(values, dict):
-        return {name: values}
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{name}.{key}".strip("."))
-    return flat
+def _find_not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the name of a tensor with NaN or infinite values, or an empty string."""
+    numbers = ((name, t) for name, t in tensors.items() if t.is_floating_point())
+    return next((name for name, t in numbers if not torch.isfinite(t).all()), "")

@@ -16,7 +16,8 @@ def estimate_flops(config: BertConfig, lengths: NDArray[np.int64], num_masked: i
 
     Six for each weight of a matrix and token (two forward, four backward), 12 * hidden_size for
     each pair of tokens and layer in attention; the head counts at masked tokens alone. Padding,
-    norms and the optimizer do not count, so that waste lowers the share.
+    norms and the optimizer do not count, so that waste lowers the share; what a CPU leaves out of
+    the last layer counts, as in all figures of this kind.
 
     Args:
         config: sizes.

@@ -3,18 +3,21 @@
 Source: Feng et al., arXiv 2007.01852, section 4.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 import torch
+from torch.utils._pytree import register_dataclass
 
-from labse.errors import InterruptedRunError, LabseError
+from labse.bert.heads import MlmLoss
+from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
@@ -25,10 +28,12 @@ from labse.pretraining.stacking import Stage, plan_stages, stack_layers
 from labse.pretraining.validation import ValidationSet, validate
 from labse.runtime import seed_everything
 from labse.training.claim import claim_folder
+from labse.training.distributed import SINGLE, Processes
 from labse.training.lamb import Lamb
 from labse.training.metrics import append_metrics, truncate_metrics
 from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share
 from labse.training.schedule import linear_schedule
+from labse.training.sharding import is_sharded, shard, whole_copy
 from labse.training.stopping import stop_requests
 
 __all__ = ["FinishStage", "Report", "TrainingData", "train", "update_gradients"]
@@ -56,6 +61,7 @@ class _Run:
     folder: Path
     stop_requested: Event
     report: Report | None
+    processes: Processes
     history: list[list[float]] = field(default_factory=list)  # Loss and accuracy, to be logged.
     spent: list[tuple[float, int, float]] = field(default_factory=list)  # Seconds, tokens, FLOPs.
 
@@ -78,6 +84,7 @@ def train(
     build: Build | None = None,
     finish_stage: FinishStage | None = None,
     report: Report | None = None,
+    processes: Processes = SINGLE,
 ) -> MaskedLm:
     """Trains stage by stage, from the last checkpoint if there is one.
 
@@ -93,6 +100,8 @@ def train(
         build: makes the model of the first stage; None draws random weights.
         finish_stage: called with each finished stage and its model, once more after a stop there.
         report: called with each row of metrics.
+        processes: that share each batch; all call this with the same arguments, and the main one
+            alone writes, validates, reports and finishes stages.
 
     Returns:
         The model of the last stage, in evaluation mode.
@@ -103,26 +112,34 @@ def train(
         LabseError: the loss or a gradient is not a number.
         ResourceError: a checkpoint cannot be written; the last good one is intact.
     """
+    _check_sharding(config, processes)
     seed_everything(config.train.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stages = plan_stages(config)
     run_folder.mkdir(parents=True, exist_ok=True)
-    with claim_folder(run_folder), stop_requests() as stop_requested:
+    with processes.main_holds(claim_folder(run_folder)), stop_requests() as stop_requested:
         checkpoint = load_checkpoint(run_folder, config)
-        truncate_metrics(run_folder / "metrics.jsonl", checkpoint.step if checkpoint else 0)
-        run = _Run(config, data, run_folder, stop_requested, report)
+        processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
+        if processes.is_main:
+            truncate_metrics(run_folder / "metrics.jsonl", checkpoint.step if checkpoint else 0)
+        run = _Run(config, data, run_folder, stop_requested, report, processes)
         model = (build or _build_random(config))(stages[0]).to(device)
+        processes.seed_apart(config.train.seed)
         for stage in stages:
             if stage.number > 1:
-                model = stack_layers(model)
+                model = _grow(model)
             if checkpoint and stage.last_step < checkpoint.step:
                 continue
+            processes.copy_from_main(model)
+            if config.train.shard == "full":
+                _shard(model, processes)
             optimizer, step = _build_optimizer(config, model), stage.first_step
             if checkpoint:
-                run.history = restore_state(checkpoint, model, optimizer)
+                run.history = restore_state(checkpoint, model, optimizer, processes)
                 step, checkpoint = checkpoint.step, None
             _train_stage(run, stage, step, model.train(), optimizer)
-            if finish_stage:
+            model = _whole(model, processes)
+            if finish_stage and processes.is_main:
                 finish_stage(stage, model)
     return model.eval()
 
@@ -138,8 +155,9 @@ def _train_stage(
         lr_share = _lr_share(run.config, stage, step)
         set_lr_share([optimizer], lr_share)
 
-        update = update_gradients(run.config, run.data, model, step)
-        grad_norm = clip_gradients(model.parameters(), options.max_grad_norm)
+        update = update_gradients(run.config, run.data, model, step, run.processes)
+        run.processes.sum_gradients(model.parameters())
+        grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, run.processes)
         _check_finite(done, update.loss, grad_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -151,27 +169,29 @@ def _train_stage(
             row = {"step": done, "num_layers": stage.num_layers, "lr": options.lr * lr_share}
             _record(run, row | {"grad_norm": grad_norm} | _summarise(run))
         if done % options.eval_every == 0 or is_last:
-            with _autocast(run.config, model):
-                scores = validate(
-                    model, run.data.held_out, micro_batch_size=options.micro_batch_size
-                )
-            if scores:
-                _record(run, {"step": done, **scores})
-        if done % options.checkpoint_every == 0 or is_last or run.stop_requested.is_set():
-            save_state(run.folder, run.config, done, model, optimizer, run.history)
-        if run.stop_requested.is_set() and done < options.train_steps:
+            _validate(run, done, _whole(model, run.processes))
+        must_stop = run.processes.any(run.stop_requested.is_set())
+        if done % options.checkpoint_every == 0 or is_last or must_stop:
+            history = run.history
+            save_state(run.folder, run.config, done, model, optimizer, history, run.processes)
+        if must_stop and done < options.train_steps:
             raise InterruptedRunError(
                 f"stopped at step {done} of {options.train_steps}; the same command goes on"
             )
 
 
 def update_gradients(
-    config: PretrainConfig, data: TrainingData, model: MaskedLm, step: int
+    config: PretrainConfig,
+    data: TrainingData,
+    model: MaskedLm,
+    step: int,
+    processes: Processes = SINGLE,
 ) -> _Update:
     """Adds up the gradient of the mean loss over all masked tokens of the global batch.
 
     Each micro-batch adds its sum divided by the masked tokens of them all, so that the gradient is
-    the same however the batch is cut.
+    the same however the batch is cut. Of several processes, each adds up that of its share; the
+    numbers returned are those of the whole batch.
     """
     options = config.train
     generator = np.random.default_rng([options.seed, step, 0])
@@ -179,19 +199,63 @@ def update_gradients(
     num_masked = max(1, len(batch.masked.positions))
     loss = torch.zeros((), device=model.device)
     num_correct = torch.zeros((), device=model.device, dtype=torch.int64)
-    for micro in data.builder.iter_micro_batches(batch, options.micro_batch_size):
+    share = batch if processes.size == 1 else batch.every(processes.size, processes.rank)
+    for micro in data.builder.iter_micro_batches(share, options.micro_batch_size):
         with _autocast(config, model):
             result = model(micro.to(model.device))
         mean = result.loss_sum / num_masked
         mean.backward()
         loss += mean.detach()
         num_correct += result.num_correct
+    total_loss, total_correct = processes.add([loss.item(), num_correct.item()])
     return _Update(
-        loss=loss.item(),
-        accuracy=num_correct.item() / num_masked,
+        loss=total_loss,
+        accuracy=total_correct / num_masked,
         num_tokens=int(batch.lengths.sum()),
         flops=estimate_flops(model.config, batch.lengths, len(batch.masked.positions)),
     )
+
+
+def _validate(run: _Run, step: int, model: MaskedLm) -> None:
+    if not run.processes.is_main:
+        return
+    with _autocast(run.config, model):
+        size = run.config.train.micro_batch_size
+        scores = validate(model, run.data.held_out, micro_batch_size=size)
+    if scores:
+        _record(run, {"step": step, **scores})
+
+
+def _check_sharding(config: PretrainConfig, processes: Processes) -> None:
+    if config.train.shard == "full" and processes.size == 1:
+        raise UsageError("train.shard full needs several processes; start them by torchrun")
+
+
+def _shard(model: MaskedLm, processes: Processes) -> None:
+    _show_loss_to_fsdp()
+    shard(model, model.bert.layers, processes)
+
+
+@cache
+def _show_loss_to_fsdp() -> None:
+    """Registers `MlmLoss`: FSDP looks for where backward begins in what torch can look into."""
+    register_dataclass(MlmLoss)
+
+
+def _whole(model: MaskedLm, processes: Processes) -> MaskedLm:
+    return whole_copy(model, partial(_build_like, model), processes)
+
+
+def _grow(model: MaskedLm) -> MaskedLm:
+    """Stacks the layers; where they are cut, the main process has them whole and copies them."""
+    if is_sharded(model):
+        with torch.random.fork_rng([]):
+            model = _build_like(model).to(model.device)
+    return stack_layers(model)
+
+
+def _build_like(model: MaskedLm) -> MaskedLm:
+    return MaskedLm(model.config, max_logits_bytes=model.head.max_logits_bytes)
 
 
 def _build_random(config: PretrainConfig) -> Build:
@@ -228,7 +292,7 @@ def _lr_share(config: PretrainConfig, stage: Stage, step: int) -> float:
     return share
 
 
-@contextmanager
+@contextlib.contextmanager
 def _autocast(config: PretrainConfig, model: MaskedLm) -> Iterator[None]:
     with torch.autocast(
         model.device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"
@@ -260,6 +324,8 @@ def _summarise(run: _Run) -> dict[str, float]:
 
 
 def _record(run: _Run, row: Mapping[str, float]) -> None:
+    if not run.processes.is_main:
+        return
     append_metrics(run.folder / "metrics.jsonl", row)
     if run.report:
         run.report(row)

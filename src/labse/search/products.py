@@ -10,6 +10,8 @@ Dimensions: B, C rows of the two blocks, T tiles of 64 products, P opened tiles.
 
 import importlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, cast
 
@@ -86,22 +88,38 @@ class Engine(Protocol):
 
     name: str
     value_bytes: int
+    block_rows: int
+    """Rows that suit it, of each of two blocks."""
+
+    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """Starts as many threads as should multiply blocks at once."""
+        ...
 
     def load(self, units: NDArray[np.float32]) -> Operand:
         """Takes unit rows (B, D) as they will be multiplied."""
         ...
 
     def multiply(self, left: Operand, right: Operand) -> Products:
-        """Multiplies all rows of two operands; valid until the next call."""
+        """Multiplies all rows of two operands; valid until the thread's next call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Rows and rows of the other side, (P,) each, and whether they are too many to be useful."""
+    """Rows, ascending, and rows of the other side, (P,) each.
+
+    Attributes:
+        rows: of the side whose neighbours are sought.
+        columns: of the other.
+        lower: their cosine is not below it.
+        upper: nor above it.
+        is_crowded: they are too many to be useful.
+    """
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
     is_crowded: bool
 
 
@@ -111,19 +129,22 @@ def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> En
     Args:
         name: "numpy" multiplies in float32, "torch" in bfloat16.
         num_products: of the whole search.
-        device: for torch, such as "cuda".
+        device: for torch, such as "cuda"; "auto" is that if there is one, else the CPU.
 
     Raises:
         ResourceError: torch is asked for and not installed, or the device is not there.
     """
-    if name == "numpy" or (name == "auto" and device == "cpu" and num_products < _TORCH_PRODUCTS):
+    may_be_numpy = name == "auto" and device in ("auto", "cpu")
+    if name == "numpy" or (may_be_numpy and num_products < _TORCH_PRODUCTS):
         return NumpyEngine()
     if importlib.util.find_spec("torch") is None:
-        if name == "auto" and device == "cpu":
+        if may_be_numpy:
             return NumpyEngine()
         require("torch", "train")
     module = importlib.import_module("labse.search.torch_products")
-    if name == "auto" and device == "cpu" and not module.has_fast_bfloat16():
+    if device == "auto":
+        device = module.choose_device()
+    if may_be_numpy and device == "cpu" and not module.has_fast_bfloat16():
         return NumpyEngine()
     engine: Engine = module.TorchEngine(device)
     return engine
@@ -153,12 +174,20 @@ def select_pairs(
     rows, tiles = np.nonzero(is_open)
 
     values = products.open_tiles(axis, rows, tiles)
-    tile_numbers, offsets = np.divmod(np.flatnonzero(values >= floor[rows][:, None]), TILE)
+    places = np.flatnonzero(values >= floor[rows][:, None])
+    tile_numbers, offsets = np.divmod(places, TILE)
     columns = offsets * num_tiles + tiles[tile_numbers]
     is_real = columns < num_columns
     rows, columns = rows[tile_numbers][is_real], columns[is_real]
+    found = values.ravel()[places[is_real]]
     is_crowded = len(rows) > 16 * k * len(reached) and num_columns > k
-    return Pairs(rows, columns, is_crowded)
+    return Pairs(
+        rows,
+        columns,
+        _certain_cosine(found, products),
+        _possible_cosine(found, products),
+        is_crowded,
+    )
 
 
 def _floor(reached: NDArray[np.float32], products: Products) -> NDArray[np.float32]:
@@ -177,6 +206,11 @@ def _certain_cosine(values: NDArray[np.float32], products: Products) -> NDArray[
     return np.nextafter((exact - products.error).astype(np.float32), np.float32(-np.inf))
 
 
+def _possible_cosine(values: NDArray[np.float32], products: Products) -> NDArray[np.float32]:
+    """Returns a number that the cosine of a product of `values` is not above."""
+    return -_certain_cosine(-values, products)
+
+
 def _may_reach(maxima: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.bool_]:
     # A maximum that is negative may be too low: such a tile is opened.
     return (maxima >= floor[:, None]) | (floor <= 0)[:, None]
@@ -187,6 +221,11 @@ class NumpyEngine:
 
     name = "numpy"
     value_bytes = 4
+    block_rows = 1024
+
+    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """One looks at its products while the other multiplies; see `Engine`."""
+        return ThreadPoolExecutor(2, thread_name_prefix="labse-knn")
 
     def load(self, units: NDArray[np.float32]) -> Operand:
         """Pads the rows; see `Engine`."""

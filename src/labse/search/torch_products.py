@@ -6,7 +6,9 @@ of the two rows from their rounded selves, which are measured, not assumed.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from labse.errors import ResourceError
 from labse.search.products import TILE, Axis, Operand, Products
 
-__all__ = ["TorchEngine", "has_fast_bfloat16"]
+__all__ = ["TorchEngine", "choose_device", "has_fast_bfloat16"]
 
 # bfloat16 keeps 8 bits: rounding to nearest moves a number by at most this share of it.
 _BFLOAT16_UNIT = 2.0**-8
@@ -28,6 +30,11 @@ def has_fast_bfloat16() -> bool:
     """Tells whether this CPU multiplies bfloat16 by itself; else float32 is faster."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def choose_device() -> str:
+    """Returns "cuda" if there is one, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class TorchEngine:
@@ -43,9 +50,35 @@ class TorchEngine:
             ResourceError: there is no such device.
         """
         try:
-            self._out = torch.empty(0, dtype=torch.bfloat16, device=device)
+            self._device = torch.empty(0, dtype=torch.bfloat16, device=device).device
         except (RuntimeError, AssertionError) as error:
             raise ResourceError(f"device {device!r}: {str(error).splitlines()[0]}") from None
+        # 1024: 2 MiB of products stay in the cache, where a second look at them costs little.
+        self.block_rows = 1024 if self._device.type == "cpu" else 8192
+        self._own = threading.local()
+
+    @contextlib.contextmanager
+    def workers(self) -> Iterator[ThreadPoolExecutor]:
+        """On a CPU each core multiplies blocks of its own, alone; see `Engine`.
+
+        Two cores that multiply one block wait for each other, and for who looks at the products.
+        """
+        num_threads = torch.get_num_threads()
+        if self._device.type != "cpu":
+            with ThreadPoolExecutor(1, thread_name_prefix="labse-knn") as pool:
+                yield pool
+            return
+        try:
+            with ThreadPoolExecutor(
+                num_threads,
+                thread_name_prefix="labse-knn",
+                initializer=torch.set_num_threads,
+                initargs=(1,),
+            ) as pool:
+                yield pool
+        finally:
+            # A thread's number is also that of threads to come.
+            torch.set_num_threads(num_threads)
 
     def load(self, units: NDArray[np.float32]) -> Operand:
         """Rounds the rows and measures how far that moves them; see `Engine`."""
@@ -54,25 +87,32 @@ class TorchEngine:
         rows[: len(units)] = exact
         moved = rows[: len(units)].float().sub_(exact)
         residual = float(torch.linalg.vector_norm(moved, dim=1).max()) if len(units) else 0.0
-        return Operand(rows.to(self._out.device), len(units), residual * (1 + 1e-5))
+        return Operand(rows.to(self._device), len(units), residual * (1 + 1e-5))
 
     def multiply(self, left: Operand, right: Operand) -> Products:
         """See `Engine`."""
         left_rows, right_rows = (cast("torch.Tensor", side.rows) for side in (left, right))
         shape = (len(left_rows), len(right_rows))
-        if self._out.shape != shape:
-            self._out = self._out.new_empty(shape)
-        with _sums_in_float32(self._out.device.type):
-            torch.matmul(left_rows, right_rows.T, out=self._out)
+        out = self._values(shape)
+        with _sums_in_float32(self._device.type):
+            torch.matmul(left_rows, right_rows.T, out=out)
         if left.num_rows < shape[0]:
-            self._out[left.num_rows :] = -torch.inf
+            out[left.num_rows :] = -torch.inf
         if right.num_rows < shape[1]:
-            self._out[:, right.num_rows :] = -torch.inf
+            out[:, right.num_rows :] = -torch.inf
         # Twice the float32 bound: bfloat16 instructions sum pairs, and some flush tiny numbers.
         summing = 2 * (left_rows.shape[1] + 4) * _FLOAT32_UNIT
         residual = left.residual + right.residual + left.residual * right.residual
-        build = _HostProducts if self._out.device.type == "cpu" else _DeviceProducts
-        return build(self._out, residual + summing)
+        build = _HostProducts if self._device.type == "cpu" else _DeviceProducts
+        return build(out, residual + summing)
+
+    def _values(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Returns the thread's memory for products, made anew only for another shape."""
+        out: torch.Tensor | None = getattr(self._own, "values", None)
+        if out is None or out.shape != shape:
+            out = torch.empty(shape, dtype=torch.bfloat16, device=self._device)
+            self._own.values = out
+        return out
 
 
 @contextlib.contextmanager

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from labse.errors import LabseError, ResourceError
 from labse.files import read_json, write_json
+from labse.training.distributed import SINGLE, Processes
+from labse.training.sharding import gather_tensor, part_like
 
 __all__ = [
     "Checkpoint",
     "checkpoint_of",
+    "generator_tensors",
     "latest_checkpoint",
     "load_optimizer_tensors",
     "optimizer_tensors",
+    "restore_generators",
     "save_checkpoint",
 ]
 
@@ -116,11 +120,16 @@ def _load(path: Path) -> Checkpoint:
     return Checkpoint(step, tensors, config)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """Flattens the state of an optimizer to named tensors, numbers included."""
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, prefix: str, processes: Processes = SINGLE
+) -> dict[str, Tensor]:
+    """Flattens the state of an optimizer to named tensors, numbers included.
+
+    What is sharded is gathered (`gather_tensor`).
+    """
     states: Mapping[int, Mapping[str, Tensor | float]] = optimizer.state_dict()["state"]
     return {
-        f"{prefix}.{index}.{key}": torch.as_tensor(value)
+        f"{prefix}.{index}.{key}": gather_tensor(torch.as_tensor(value), processes)
         for index, state in states.items()
         for key, value in state.items()
     }
@@ -129,15 +138,47 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
 def load_optimizer_tensors(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str
 ) -> None:
-    """Restores what `optimizer_tensors` gave, into an optimizer built the same way."""
+    """Restores what `optimizer_tensors` gave, into an optimizer built the same way.
+
+    Its weights may be sharded in another way, or not at all.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(prefix + "."):
             index, key = name.removeprefix(prefix + ".").split(".")
-            state.setdefault(int(index), {})[key] = tensor
+            weight = weights[int(index)]
+            is_moment = tensor.shape == weight.shape
+            part = part_like(tensor, weight.detach()) if is_moment else tensor
+            state.setdefault(int(index), {})[key] = part
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+
+
+def generator_tensors(processes: Processes = SINGLE) -> dict[str, Tensor]:
+    """Returns the states of torch's global generators of all processes; all call it together."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return {
+        _generator_name(device, rank): row.clone()
+        for device, state in states.items()
+        for rank, row in enumerate(processes.gather_rows(state[None]))
+    }
+
+
+def restore_generators(tensors: Mapping[str, Tensor], processes: Processes = SINGLE) -> None:
+    """Sets the generators to the states of this process, if there are any."""
+    cpu, cuda = (_generator_name(device, processes.rank) for device in ("cpu", "cuda"))
+    if cpu in tensors:
+        torch.set_rng_state(tensors[cpu])
+    if cuda in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[cuda])
+
+
+def _generator_name(device: str, rank: int) -> str:
+    return f"generator.{device}" + (f".{rank}" if rank else "")
 
 
 def _folder_of(folder: Path, step: int) -> Path:

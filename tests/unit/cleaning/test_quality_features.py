@@ -21,7 +21,7 @@ def grams(text: str, order: int) -> list[str]:
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_equal_grams_share_a_bucket_and_others_do_not(texts: list[str]) -> None:
+def test_equal_grams_share_a_bucket_and_others_hardly_ever(texts: list[str]) -> None:
     digits = [text.replace("1", "0") for text in texts]
     orders = list(iter_buckets(texts))
     named = [[grams(text, order) for text in digits] for order in (1, 2, 3, 4, 5)]
@@ -30,9 +30,10 @@ def test_equal_grams_share_a_bucket_and_others_do_not(texts: list[str]) -> None:
         names = [[name for name in row if name] for row in names]
         found = cut(order)
         assert [c.total() for c in found] == [len(row) for row in names]
-        # As many different buckets as different grams: no collision among these few.
-        assert [len(c) for c in found] == [len(set(row)) for row in names]
-        assert len(set().union(*found)) == len({name for row in names for name in row})
+        assert all(len(c) <= len(set(row)) for c, row in zip(found, names, strict=True))
+        num_grams = len({name for row in names for name in row})
+        # Two of a few grams in one bucket are chance, three are a fault.
+        assert num_grams - 1 <= len(set().union(*found)) <= num_grams
 
 
 @settings(deadline=None)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from labse.cli import console
 from labse.cli.console import (
     fail,
+    mute_all_but_main,
     print_json,
     print_lines,
     print_table,
@@ -94,3 +96,17 @@ def test_what_the_library_logs_is_said_once(capsys: pytest.CaptureFixture[str]) 
     logging.getLogger("labse.mining.bitext").info("%d lines", 3)
     logging.getLogger("labse.mining.bitext").debug("not this")
     assert capsys.readouterr().err == "3 lines\n"
+
+
+def test_all_processes_but_the_main_one_tell_errors_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mute_all_but_main()
+    say("heard")
+    monkeypatch.setattr(console._stderr(), "quiet", False)  # What it is again after this test.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert not mute_all_but_main()
+    say("not heard")
+    fail("an error", 3)
+    assert capsys.readouterr().err == "heard\nlabse: error: an error\n"

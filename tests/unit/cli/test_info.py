@@ -17,6 +17,20 @@ def test_a_model_is_described_and_its_files_compared(run: Run, model: Path) -> N
     assert any(line.strip().startswith("ok") and "model.safetensors" in line for line in rest)
 
 
+def test_of_many_inputs_the_first_are_named_and_all_in_json(run: Run, model: Path) -> None:
+    path = model / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["inputs"] = [
+        {"path": f"pairs-{n}.tsv", "num_rows": 5, "sha256": "0" * 64} for n in range(30)
+    ]
+    path.write_text(json.dumps(manifest), "utf-8")
+    shown = run("info", model).out
+    facts = json.loads(run("info", model, "--json").out)["facts"]
+    assert shown.count("pairs-") == 4
+    assert "  and 26 further inputs, which --json names\n" in shown
+    assert sum("pairs-" in name for name in facts) == 30
+
+
 def test_json_holds_facts_and_files(run: Run, model: Path) -> None:
     described = json.loads(run("info", model, "--json").out)
     assert (described["kind"], described["facts"]["layers"]) == ("model", 0)

@@ -164,3 +164,32 @@ def test_two_texts_or_two_sets_of_vectors(
     assert (ran.code, "give two texts or two sets" in ran.err) == (2, True)
     ran = run("mine", "-", files[1], "--model", model, "--work", tmp_path / "work")
     assert (ran.code, "read again" in ran.err) == (2, True)
+
+
+def test_a_device_that_cannot_be_used_is_refused_before_the_work(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    indexed = run("mine", *files, "--model", model, "--device", "cuda", "--index", "ivf")
+    assert indexed.code == 2
+    assert "--device cuda is for --index exact" in indexed.err
+    if not torch.cuda.is_available():
+        missing = run("mine", *files, "--model", model, "--device", "cuda")
+        assert missing.code == 4
+        assert "device 'cuda'" in missing.err
+        assert "source:" not in missing.err
+
+
+def test_truncation_after_a_stop_is_told_of_what_was_embedded_now(
+    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    command = ("mine", *files, "--model", model, "--work", tmp_path / "work")
+    assert "0 lines of those embedded now cut to 24 tokens" in run(*command).err
+
+
+def test_memory_that_is_too_little_is_refused(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    ran = run("mine", *files, "--model", model, "--memory", "1")
+    assert ran.code == 2
+    assert "give at least 16M" in ran.err

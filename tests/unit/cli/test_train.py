@@ -1,15 +1,10 @@
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from labse.cli.train import _report_lines, _termination_as_error
-from labse.errors import InterruptedRunError
 
 Run = Callable[..., Any]
 
@@ -100,30 +95,6 @@ def test_what_is_wrong_is_one_last_line(
     assert message in ran.err.splitlines()[-1]
 
 
-def test_a_stop_outside_of_the_steps_is_an_interrupted_run() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InterruptedRunError, match="same command goes on"), _termination_as_error():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_the_header_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {
-        "step": 1_000,
-        "loss": 1.0,
-        "in_batch_p_at_1": 0.5,
-        "grad_norm": 2.0,
-        "lr": 1e-3,
-        "pairs_per_second": 12_345.6,
-    }
-    with _report_lines(2_000) as report:
-        report(row)
-        report(row)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
-    assert lines[1].split() == ["1,000", "1.0000", "0.5000", "2", "0.001", "12,346"]
-
-
 def test_a_run_can_start_from_the_model_of_another(run: Run, folder: Path) -> None:
     train(run, folder)
     options = ("--init", folder / "run" / "model", "--out", folder / "tuned")
@@ -139,3 +110,69 @@ def test_without_a_vocabulary_or_a_model_nothing_is_trained(run: Run, folder: Pa
     assert done.code == 2
     assert "--vocab" in done.err
     assert not (folder / "run").exists()
+
+
+def write_pairs(path: Path, num_pairs: int) -> None:
+    generator = np.random.default_rng(1)
+    rows = ["source\ttarget"]
+    for _ in range(num_pairs):
+        words = " ".join(generator.choice(list("abcdefghij"), 5))
+        rows.append(f"{words}\t{words.upper()}")
+    path.write_text("\n".join(rows) + "\n")
+
+
+def test_one_command_tunes_a_model_on_a_file_of_pairs(run: Run, folder: Path) -> None:
+    train(run, folder)
+    write_pairs(folder / "my.tsv", 50)
+    langs = ("--source-lang", "en", "--target-lang", "de")
+    command = ("train", "--init", folder / "run" / "model", "--pairs", folder / "my.tsv")
+    done = run(*command, *langs, "--out", folder / "tuned")
+    assert done.code == 0, done.err
+    assert "tuning on 50 pairs: 6 steps of 25;" in done.err
+    manifest = json.loads((folder / "tuned" / "model" / "manifest.json").read_text())
+    assert manifest["run_config"]["data"]["repeats"] == "mask"
+    again = run(*command, *langs, "--out", folder / "tuned")
+    assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize("num_pairs", [1, 2])
+def test_one_pair_is_told_to_be_too_few_or_trains(run: Run, folder: Path, num_pairs: int) -> None:
+    train(run, folder)
+    write_pairs(folder / "my.tsv", num_pairs)
+    langs = ("--source-lang", "en", "--target-lang", "de")
+    command = ("train", "--init", folder / "run" / "model", "--pairs", folder / "my.tsv")
+    done = run(*command, *langs, "--out", folder / "tuned")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pairs", "my.tsv"], "--pairs needs --init"),
+        ([], "give CONFIG.toml, or --pairs"),
+        (["config.toml", "--pairs", "my.tsv"], "give CONFIG.toml, or --pairs"),
+    ],
+)
+def test_tuning_needs_pairs_and_a_model(
+    run: Run, folder: Path, options: list[str], message: str
+) -> None:
+    done = run("train", *options, "--vocab", folder / "vocab", "--out", folder / "run")
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_a_folder_in_the_shape_of_googles_labse_is_tuned(run: Run, folder: Path) -> None:
+    options = ("--set", "model.bert.num_hidden_layers=2", "--set", "model.pooling=cls")
+    train(run, folder, *options, "--set", "model.projection=tanh")
+    model = folder / "run" / "model"
+    # As it lies on the hub: no manifest of ours, and a vocab.txt alone is enough.
+    (model / "manifest.json").unlink()
+    (model / "tokenizer.json").unlink()
+    write_pairs(folder / "my.tsv", 50)
+    langs = ("--source-lang", "en", "--target-lang", "de")
+    done = run("train", "--init", model, "--pairs", folder / "my.tsv", *langs,
+               "--out", folder / "tuned")  # fmt: skip
+    assert done.code == 0, done.err
+    manifest = json.loads((folder / "tuned" / "model" / "manifest.json").read_text())
+    assert manifest["config"]["pooling"] == "cls"
+    assert manifest["run_config"]["train"]["embedding_optimizer"] == "adamw"

@@ -4,8 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.dual_encoder.batches import PairSampler
+from labse.dual_encoder.config import DataConfig
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import LabseError
+
+
+def build_sampler(
+    pairs: TokenizedPairs, *, batch_size: int, seed: int = 0, **options: object
+) -> PairSampler:
+    config = DataConfig.model_validate({"pairs": ("x",)} | options)
+    return PairSampler(pairs, config, batch_size=batch_size, seed=seed)
 
 
 def random_pairs(
@@ -29,7 +37,7 @@ def random_pairs(
 @given(seed=st.integers(0, 2**16), step=st.integers(0, 100), batch_size=st.integers(2, 12))
 def test_no_sentence_stands_twice_in_a_batch(seed: int, step: int, batch_size: int) -> None:
     pairs = random_pairs(seed, 200, 150)
-    sampler = PairSampler(pairs, batch_size=batch_size, smoothing_exponent=0.5, seed=seed)
+    sampler = build_sampler(pairs, batch_size=batch_size, smoothing_exponent=0.5, seed=seed)
     batch = sampler.batch(step)
     assert batch.shape == (batch_size, 2)
     assert len(np.unique(batch)) == 2 * batch_size
@@ -43,7 +51,7 @@ def test_a_batch_depends_on_seed_and_step_alone(seed: int, steps: list[int]) -> 
     pairs = random_pairs(1, 300, 400)
 
     def build() -> PairSampler:
-        return PairSampler(pairs, batch_size=4, smoothing_exponent=0.5, seed=seed)
+        return build_sampler(pairs, batch_size=4, smoothing_exponent=0.5, seed=seed)
 
     in_order = build()
     by_step = {step: in_order.batch(step).copy() for step in range(61)}
@@ -55,7 +63,7 @@ def test_a_batch_depends_on_seed_and_step_alone(seed: int, steps: list[int]) -> 
 def test_other_seeds_give_other_batches() -> None:
     pairs = random_pairs(1, 300, 400)
     first, second = (
-        PairSampler(pairs, batch_size=8, smoothing_exponent=0.5, seed=seed).batch(0)
+        build_sampler(pairs, batch_size=8, smoothing_exponent=0.5, seed=seed).batch(0)
         for seed in (0, 1)
     )
     assert not np.array_equal(first, second)
@@ -75,7 +83,7 @@ def test_smoothing_draws_small_languages_more_often() -> None:
     )
 
     def small_share(exponent: float) -> float:
-        sampler = PairSampler(pairs, batch_size=8, smoothing_exponent=exponent, seed=0)
+        sampler = build_sampler(pairs, batch_size=8, smoothing_exponent=exponent, seed=0)
         drawn = np.concatenate([sampler.batch(step) for step in range(1000)])
         return float((drawn[:, 0] // 2 % 10 == 9).mean())
 
@@ -87,7 +95,7 @@ def test_smoothing_draws_small_languages_more_often() -> None:
 
 def test_sentences_of_a_batch_have_like_lengths() -> None:
     pairs = random_pairs(3, 4000, 9000)
-    sampler = PairSampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=0)
+    sampler = build_sampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=0)
     lengths = np.diff(pairs.offsets)
     spread = [np.ptp(lengths[sampler.batch(step)].max(axis=1)) for step in range(32)]
     # Lengths run from 2 to 8; a window of 16 batches sorted by length leaves about 1 a batch.
@@ -96,7 +104,7 @@ def test_sentences_of_a_batch_have_like_lengths() -> None:
 
 def test_long_and_short_batches_take_turns() -> None:
     pairs = random_pairs(3, 4000, 9000)
-    sampler = PairSampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=0)
+    sampler = build_sampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=0)
     lengths = np.diff(pairs.offsets)
     longest = [lengths[sampler.batch(step)].max() for step in range(16)]
     assert longest != sorted(longest)
@@ -107,7 +115,7 @@ def test_pairs_that_repeat_one_sentence_do_not_crowd_out_the_others() -> None:
     numbers = np.arange(4080, dtype=np.int32).reshape(-1, 2) % 4000
     numbers[40:] = [[80, 81]]  # 40 distinct pairs, then 2,000 copies of another.
     pairs.pairs[:] = numbers
-    sampler = PairSampler(pairs, batch_size=10, smoothing_exponent=1.0, seed=0)
+    sampler = build_sampler(pairs, batch_size=10, smoothing_exponent=1.0, seed=0)
     drawn = np.concatenate([sampler.batch(step) for step in range(40)])
     # Forty draws of 10 out of 41 miss a given pair with probability (31/41)^40 = 1.4e-5.
     assert len(np.unique(drawn[:, 0])) == 41
@@ -125,7 +133,9 @@ def test_a_corpus_exponent_lifts_the_small_corpora_of_a_language() -> None:
         corpora=("web", "news"),
         num_truncated=0,
     )
-    sampler = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, corpus_exponent=0.5, seed=0)
+    sampler = build_sampler(
+        pairs, batch_size=8, smoothing_exponent=1.0, corpus_exponent=0.5, seed=0
+    )
     drawn = np.concatenate([sampler.batch(step) for step in range(1000)])
     assert float((drawn[:, 0] >= 1800).mean()) == pytest.approx(0.25, abs=0.04)
 
@@ -134,19 +144,188 @@ def test_a_batch_larger_than_the_corpus_says_how_many_there_are() -> None:
     pairs = random_pairs(0, 3, 6)
     pairs.pairs[:] = [[0, 1], [2, 3], [0, 4]]
     with pytest.raises(LabseError, match=r"a batch of 3 pairs .* there are 2"):
-        PairSampler(pairs, batch_size=3, smoothing_exponent=1.0, seed=0)
-    assert len(PairSampler(pairs, batch_size=2, smoothing_exponent=1.0, seed=0).batch(7)) == 2
+        build_sampler(pairs, batch_size=3, smoothing_exponent=1.0, seed=0)
+    assert len(build_sampler(pairs, batch_size=2, smoothing_exponent=1.0, seed=0).batch(7)) == 2
 
 
 def test_repeats_are_taken_where_the_loss_masks_them() -> None:
     pairs = random_pairs(1, 12, 5)
     with pytest.raises(LabseError, match=r'data\.repeats = "mask"'):
-        PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, seed=0)
-    sampler = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
+        build_sampler(pairs, batch_size=8, smoothing_exponent=1.0, seed=0)
+    sampler = build_sampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
     rows = {tuple(pair) for pair in pairs.pairs.tolist()}
     for step in (40, 3):
         batch = sampler.batch(step)
         assert batch.shape == (8, 2)
         assert all(tuple(pair) in rows for pair in batch.tolist())
-    other = PairSampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
+    other = build_sampler(pairs, batch_size=8, smoothing_exponent=1.0, repeats="mask", seed=0)
     assert np.array_equal(other.batch(3), sampler.batch(3))
+
+
+# ---- Directions, pivots, one language pair, caps ----
+
+
+def stored_rows(pairs: TokenizedPairs) -> set[tuple[int, int]]:
+    return {(source, target) for source, target in pairs.pairs.tolist()}
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**16),
+    step=st.integers(0, 40),
+    options=st.fixed_dictionaries(
+        {
+            "direction": st.sampled_from(["as-stored", "random"]),
+            "batches": st.sampled_from(["mixed", "one-language-pair"]),
+            "repeats": st.sampled_from(["skip", "mask"]),
+            "max_pairs_per_corpus": st.sampled_from([None, 60]),
+            "max_pairs_per_lang_pair": st.sampled_from([None, 40]),
+        }
+    ),
+)
+def test_whatever_is_asked_for_a_batch_holds_stored_pairs_and_depends_on_seed_and_step(
+    seed: int, step: int, options: dict[str, object]
+) -> None:
+    pairs = random_pairs(seed, 240, 500)
+    sampler = build_sampler(pairs, batch_size=6, seed=seed, **options)
+    cells, batch = sampler.cells(step), sampler.batch(step)
+    assert batch.shape == (6, 2)
+    assert np.array_equal(pairs.pairs.reshape(-1)[cells], batch)
+    # The two cells of a row are the two sides of one pair.
+    assert np.array_equal(cells[:, 0] // 2, cells[:, 1] // 2)
+    assert (cells[:, 0] != cells[:, 1]).all()
+    if options["direction"] == "as-stored":
+        assert set(map(tuple, batch.tolist())) <= stored_rows(pairs)
+    if options["repeats"] == "skip":
+        assert len(np.unique(batch)) == batch.size
+    if options["batches"] == "one-language-pair":
+        assert len(set(pairs.pair_langs[cells[:, 0] // 2].tolist())) == 1
+    other = build_sampler(pairs, batch_size=6, seed=seed, **options)
+    other.batch(step + 17)
+    assert np.array_equal(other.cells(step), cells)
+
+
+def test_half_of_the_pairs_are_turned_round() -> None:
+    pairs = random_pairs(0, 2000, 20_000)
+    sampler = build_sampler(pairs, batch_size=100, direction="random")
+    cells = np.concatenate([sampler.cells(step) for step in range(20)])
+    # 2,000 draws of one half: a standard deviation is 0.011.
+    assert np.mean(cells[:, 0] % 2) == pytest.approx(0.5, abs=0.05)
+
+
+def distinct_pairs(counts: list[int]) -> TokenizedPairs:
+    """Pairs of which no two share a sentence, so many of each language."""
+    pairs = random_pairs(0, sum(counts), 2 * sum(counts), len(counts))
+    pairs.pairs[:] = np.arange(2 * sum(counts)).reshape(-1, 2)
+    pairs.pair_langs[:] = np.repeat(np.arange(len(counts)), counts)
+    return pairs
+
+
+def test_batches_of_one_language_pair_follow_the_smoothed_shares() -> None:
+    pairs = distinct_pairs([900, 100])
+    sampler = build_sampler(
+        pairs, batch_size=8, batches="one-language-pair", smoothing_exponent=0.5
+    )
+    langs = [pairs.pair_langs[sampler.cells(step)[0, 0] // 2] for step in range(1000)]
+    assert np.mean(langs) == pytest.approx(0.25, abs=0.04)  # 1 / (1 + 3); deviation 0.014.
+
+
+def test_batches_of_one_language_pair_hold_like_lengths_and_all_pairs() -> None:
+    pairs = distinct_pairs([64])
+    sampler = build_sampler(pairs, batch_size=16, batches="one-language-pair")
+    lengths = np.diff(pairs.offsets)
+    drawn = [sampler.batch(step) for step in range(60)]
+    assert np.mean([np.ptp(lengths[batch].max(axis=1)) for batch in drawn]) < 3
+    assert len(np.unique(np.concatenate(drawn))) == 128
+
+
+def test_a_language_pair_with_too_few_pairs_for_a_batch_is_named_and_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pairs = distinct_pairs([50, 7, 60])
+    options = {"batch_size": 8, "batches": "one-language-pair"}
+    sampler = build_sampler(pairs, **options)
+    assert "1 of 3 language pairs are never drawn" in caplog.text
+    assert "eng-1 7;" in caplog.text
+    langs = {int(pairs.pair_langs[sampler.cells(step)[0, 0] // 2]) for step in range(50)}
+    assert langs == {0, 2}
+    sampler = build_sampler(pairs, repeats="mask", **options)
+    langs = {int(pairs.pair_langs[sampler.cells(step)[0, 0] // 2]) for step in range(50)}
+    assert langs == {0, 1, 2}
+
+
+def test_no_language_pair_with_enough_pairs_is_an_error() -> None:
+    with pytest.raises(LabseError, match=r"8 pairs of one language pair needs .* there are 7"):
+        build_sampler(distinct_pairs([7, 5]), batch_size=8, batches="one-language-pair")
+
+
+def test_mixed_batches_take_a_language_with_fewer_pairs_than_a_batch() -> None:
+    pairs = distinct_pairs([300, 3])
+    sampler = build_sampler(pairs, batch_size=16, smoothing_exponent=0.0)
+    langs = np.concatenate([pairs.pair_langs[sampler.cells(s)[:, 0] // 2] for s in range(64)])
+    # A window of 4 batches has each of the three at most once.
+    assert 0 < (langs == 1).sum() <= 3 * 16
+
+
+def shared_english(num_sentences: int, num_langs: int) -> TokenizedPairs:
+    """Each English sentence (even thousands apart) in every language; half stored as targets."""
+    pairs = random_pairs(0, num_sentences * num_langs, num_sentences * (1 + num_langs), num_langs)
+    english = np.repeat(np.arange(num_sentences), num_langs)
+    pairs.pairs[:, 0] = english
+    pairs.pairs[:, 1] = np.arange(num_sentences, num_sentences * (1 + num_langs))
+    pairs.pair_langs[:] = np.tile(np.arange(num_langs), num_sentences)
+    return TokenizedPairs(
+        **{
+            name: getattr(pairs, name)
+            for name in pairs.__slots__
+            if name not in ("lang_pairs", "pair_rows")
+        },
+        lang_pairs=tuple(f"eng-{code}" for code in ("deu", "fra", "zho-Hant", "rus")[:num_langs]),
+    )
+
+
+def test_pivot_pairs_are_translations_of_one_sentence_into_two_languages() -> None:
+    pairs = shared_english(100, 4)
+    sampler = build_sampler(pairs, batch_size=10, pivot_share=1.0)
+    for step in range(20):
+        cells = sampler.cells(step)
+        # Eight tries of finding another language among four fail with probability 2e-5.
+        cells = cells[cells[:, 0] // 2 != cells[:, 1] // 2]
+        assert len(cells) >= 9
+        rows = cells // 2
+        assert (cells % 2 == 1).all()  # Both sides are the translations.
+        assert np.array_equal(pairs.pairs[rows[:, 0], 0], pairs.pairs[rows[:, 1], 0])
+        langs = pairs.pair_langs[rows]
+        assert (langs[:, 0] != langs[:, 1]).all()
+        # No two pairs come from one English sentence: they would be each other's translations.
+        assert len(np.unique(pairs.pairs[rows[:, 0], 0])) == len(cells)
+
+
+def test_the_pivot_share_is_that_of_the_pairs_drawn() -> None:
+    pairs = shared_english(400, 3)
+    sampler = build_sampler(pairs, batch_size=20, pivot_share=0.3)
+    cells = np.concatenate([sampler.cells(step) for step in range(100)])
+    is_pivot = cells[:, 0] // 2 != cells[:, 1] // 2
+    assert np.mean(is_pivot) == pytest.approx(0.3, abs=0.04)
+
+
+def test_pairs_without_a_partner_stay_and_no_pivot_at_all_is_an_error() -> None:
+    pairs = shared_english(40, 1)
+    sampler = build_sampler(pairs, batch_size=4, pivot_share=1.0)
+    assert set(map(tuple, sampler.batch(3).tolist())) <= stored_rows(pairs)
+    with pytest.raises(LabseError, match=r"no pair has a side in rus; set data\.pivot_lang"):
+        build_sampler(pairs, batch_size=4, pivot_share=0.5, pivot_lang="rus")
+
+
+@pytest.mark.parametrize("repeats", ["skip", "mask"])
+def test_one_pair_and_all_pairs_identical(repeats: str) -> None:
+    one = distinct_pairs([1])
+    same = distinct_pairs([9])
+    same.pairs[:] = [[0, 1]]
+    for pairs in (one, same):
+        if repeats == "skip":
+            with pytest.raises(LabseError, match=r"a batch of 2 pairs .* there are 1"):
+                build_sampler(pairs, batch_size=2)
+            continue
+        batch = build_sampler(pairs, batch_size=2, repeats=repeats).batch(5)
+        assert batch.tolist() == [[0, 1], [0, 1]]

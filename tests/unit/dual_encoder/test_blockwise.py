@@ -62,7 +62,7 @@ def test_value_and_gradient_equal_those_of_the_plain_loss(
         *sides,
         **settings_,
         max_block_bytes=bytes_of_rows(rows, pairs, dtype),
-        false_negatives=filter_,
+        false_negatives=(filter_, filter_),
     )
     (3 * result.loss).backward()
 
@@ -136,7 +136,7 @@ def test_no_tensor_larger_than_a_block_is_made_on_either_way() -> None:
             logit_scale=20.0,
             logit_margin=0.3,
             max_block_bytes=bytes_of_rows(7, 60),
-            false_negatives=FalseNegatives(torch.arange(120).reshape(60, 2), 0.5),
+            false_negatives=(FalseNegatives(torch.arange(120).reshape(60, 2), 0.5),) * 2,
         ).loss.backward()
     assert seen.largest == 7 * 60
 

@@ -67,3 +67,8 @@ def test_a_seed_that_the_generators_cannot_take_is_refused() -> None:
     assert TrainConfig(seed=2**32 - 1).seed == 2**32 - 1  # The largest that NumPy's takes.
     with pytest.raises(ValidationError, match="seed"):
         TrainConfig(seed=2**32)
+
+
+def test_an_average_of_cut_weights_is_refused() -> None:
+    with pytest.raises(ValidationError, match="average_checkpoints sums whole weights"):
+        TrainConfig(average_checkpoints=2, shard="full")

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from labse.bert.config import BertConfig
 from labse.dual_encoder.config import DualEncoderConfig
+from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.model import DualEncoder
 
 BERT = BertConfig(
@@ -62,3 +64,25 @@ def test_without_layers_positions_stay_at_zero() -> None:
 def test_vectors_are_float32_under_bfloat16_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert build()(IDS, MASK).dtype == torch.float32
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("num_hidden_layers", [0, 1, 2])
+def test_without_padding_vectors_and_gradients_are_the_same(
+    pooling: str, num_hidden_layers: int
+) -> None:
+    bert = BERT.model_copy(update={"num_hidden_layers": num_hidden_layers})
+    ours, theirs = (build(bert=bert, pooling=pooling).double() for _ in range(2))
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 17, 12)
+    ids = generator.integers(5, 50, lengths.sum()).astype(np.int32)
+    found = ours.embed_flat(ids, lengths)
+    expected = theirs(*pad(ids, lengths))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+    weights = torch.randn(found.shape, dtype=torch.float64)
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if other.grad is not None:
+            torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)

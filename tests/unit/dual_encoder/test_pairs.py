@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from labse.corpus.records import SentencePair
-from labse.dual_encoder.pairs import TokenizedPairs, tokenize_pairs
+from labse.dual_encoder.pairs import (
+    SentenceOrigin,
+    TokenizedPairs,
+    tokenize_sentences,
+    write_summary,
+)
 from labse.errors import LabseError
 
 
@@ -20,45 +24,48 @@ def word_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def numbered(pairs: list[tuple[str, str, str]], max_seq_length: int = 16) -> TokenizedPairs:
-    records = [SentencePair(source, target, "eng", lang) for source, target, lang in pairs]
-    return tokenize_pairs(
-        {"words": records}, word_tokenizer(), max_seq_length=max_seq_length, chunk_sentences=2
-    )
+def write_pairs(folder: Path) -> None:
+    """Two pairs: w1 w2 - w3 and w1 w2 - w4."""
+    arrays = {
+        "input_ids": np.array([2, 6, 7, 3, 2, 8, 3, 2, 9, 3], dtype=np.int32),
+        "offsets": np.array([0, 4, 7, 10]),
+        "pairs": np.array([[0, 1], [0, 2]], dtype=np.int32),
+        "pair_langs": np.array([0, 1], dtype=np.int16),
+        "pair_corpora": np.array([0, 1], dtype=np.int16),
+        "pair_rows": np.array([3, 1], dtype=np.int32),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    names = {"lang_pairs": ["eng-deu", "eng-fra"], "corpora": ["a.tsv", "b.tsv"]}
+    write_summary(folder, **names, num_truncated=0)
 
 
-def test_each_distinct_sentence_is_stored_once() -> None:
-    pairs = numbered([("w1 w2", "w3", "deu"), ("w1 w2", "w4", "fra"), ("w9", "w3", "deu")])
-    assert pairs.pairs.tolist() == [[0, 1], [0, 2], [3, 1]]
-    assert pairs.lang_pairs == ("eng-deu", "eng-fra")
-    assert pairs.pair_langs.tolist() == [0, 1, 0]
-    input_ids, lengths = pairs.gather(np.array([2, 0], dtype=np.int32))
+def test_sentences_are_gathered_in_the_order_asked_for(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    input_ids, lengths = TokenizedPairs.load(tmp_path).gather(np.array([2, 0], dtype=np.int32))
     assert input_ids.tolist() == [2, 9, 3, 2, 6, 7, 3]
     assert lengths.tolist() == [3, 4]
 
 
+def test_a_cell_tells_file_row_and_side(tmp_path: Path) -> None:
+    write_pairs(tmp_path)
+    assert TokenizedPairs.load(tmp_path).locate(np.array([1, 2])) == [
+        SentenceOrigin("a.tsv", 3, "target", "eng-deu"),
+        SentenceOrigin("b.tsv", 1, "source", "eng-fra"),
+    ]
+
+
 def test_a_long_sentence_is_cut_keeps_its_end_token_and_is_counted() -> None:
-    pairs = numbered([("w1 w2 w3 w4 w5", "w6", "deu")], max_seq_length=4)
-    assert pairs.gather(np.array([0], dtype=np.int32))[0].tolist() == [2, 6, 7, 3]
-    assert pairs.num_truncated == 1
-
-
-def test_no_pairs_is_an_error() -> None:
-    with pytest.raises(LabseError, match="not one sentence pair"):
-        numbered([])
-
-
-def test_saved_pairs_come_back(tmp_path: Path) -> None:
-    saved = numbered([("w1 w2", "w3", "deu"), ("w4", "w5", "fra")])
-    saved.save(tmp_path)
-    loaded = TokenizedPairs.load(tmp_path)
-    for name in ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora"):
-        assert np.array_equal(getattr(loaded, name), getattr(saved, name))
-    assert (loaded.lang_pairs, loaded.corpora) == (saved.lang_pairs, saved.corpora)
+    input_ids, offsets, num_truncated = tokenize_sentences(
+        ["w1 w2 w3 w4 w5", "w6", "w7"], word_tokenizer(), max_seq_length=4, chunk_sentences=2
+    )
+    assert input_ids.tolist() == [2, 6, 7, 3, 2, 11, 3, 2, 12, 3]
+    assert offsets.tolist() == [0, 4, 7, 10]
+    assert num_truncated == 1
 
 
 def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
-    numbered([("w1 w2", "w3", "deu"), ("w4", "w5", "fra")]).save(tmp_path)
+    write_pairs(tmp_path)
     (tmp_path / "pairs.npy").write_bytes(b"nonsense")
     with pytest.raises(LabseError, match="damaged"):
         TokenizedPairs.load(tmp_path)

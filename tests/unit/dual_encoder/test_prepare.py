@@ -6,6 +6,7 @@ import pytest
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.prepare import PreparedPairs, fit_to_vocabulary, prepare_pairs
 from labse.errors import LabseError, UsageError
+from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer
 
 
@@ -13,7 +14,6 @@ def prepare(config: RunConfig, folder: Path) -> PreparedPairs:
     return prepare_pairs(
         config,
         data_folder=folder,
-        vocab_folder=folder / "vocab",
         tokenizer=load_tokenizer(folder / "vocab"),
         cache=folder / "tokens",
     )
@@ -66,8 +66,7 @@ def test_other_bytes_options_or_vocabulary_do_it_again(
         stream.write("deu\tone more\tnoch eins\n")
     assert prepare(run_config, run_folder).counts.num_kept == 61
 
-    tokenizer = run_folder / "vocab" / "tokenizer.json"
-    tokenizer.write_text(tokenizer.read_text("utf-8") + "\n", "utf-8")
+    learn_vocabulary([run_folder / "pairs.tsv"], run_folder / "vocab", vocab_size=70, min_count=1)
     assert not prepare(run_config, run_folder).is_cached
 
 

@@ -60,30 +60,32 @@ def bag(bag_folder: Path) -> ModelFolder:
 
 
 def test_sizes_left_out_are_those_of_the_model(bag: ModelFolder) -> None:
-    assert fit_to_start(config(), bag).model == bag.config
+    assert fit_to_start(config(), bag.config).model == bag.config
 
 
 def test_lengths_and_dropout_may_be_stated_anew(bag: ModelFolder) -> None:
-    fitted = fit_to_start(config(max_seq_length=8, bert={"hidden_dropout_prob": 0.2}), bag).model
+    fitted = fit_to_start(
+        config(max_seq_length=8, bert={"hidden_dropout_prob": 0.2}), bag.config
+    ).model
     assert (fitted.max_seq_length, fitted.bert.hidden_dropout_prob) == (8, 0.2)
     assert fitted.bert.hidden_size == 16
 
 
 def test_another_width_is_refused_by_name(bag: ModelFolder) -> None:
     with pytest.raises(UsageError, match=r"model\.bert\.hidden_size is 24, .* has 16"):
-        fit_to_start(config(bert={"hidden_size": 24}), bag)
+        fit_to_start(config(bert={"hidden_size": 24}), bag.config)
 
 
 def test_a_model_with_layers_takes_no_others(run_folder: Path, run_config: RunConfig) -> None:
     layered = read_model_folder(train(run_folder, "layered", run_config))
     with pytest.raises(UsageError, match=r"num_hidden_layers is 2, .* has 1"):
-        fit_to_start(config(bert={"num_hidden_layers": 2}), layered)
+        fit_to_start(config(bert={"num_hidden_layers": 2}), layered.config)
 
 
 @pytest.mark.parametrize("layers", [0, 2])
 def test_a_run_begins_with_the_vectors_of_the_model(bag: ModelFolder, layers: int) -> None:
     shape = config(bert={"num_hidden_layers": layers, "num_attention_heads": 4})
-    started = start_model(bag, fit_to_start(shape, bag).model, sparse_embeddings=True).eval()
+    started = start_model(bag, fit_to_start(shape, bag.config).model, sparse_embeddings=True).eval()
     assert len(started.bert.layers) == layers
     assert started.bert.embeddings.word.sparse
     expected = to_dual_encoder(bag).eval()(IDS, MASK)

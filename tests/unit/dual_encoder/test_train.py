@@ -112,7 +112,7 @@ def test_updates_equal_those_written_out_with_torch_alone(tmp_path: Path) -> Non
     torch.manual_seed(1)
     model = DualEncoder(config.model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, eps=0.1, weight_decay=0.0)
-    sampler = PairSampler(pairs, batch_size=16, smoothing_exponent=0.5, seed=1)
+    sampler = PairSampler(pairs, config.data, batch_size=16, seed=1)
     # 0.01 * min(1, (s + 1) / 2) * (1 - s / 3) for s = 0, 1, 2.
     for step, lr in enumerate([0.005, 0.02 / 3, 0.01 / 3]):
         optimizer.param_groups[0]["lr"] = lr
@@ -410,3 +410,8 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights_or_a_checkpoint(
 def test_a_finished_run_returns_its_model_again(tmp_path: Path) -> None:
     first = train(run_config(BAG), cipher_pairs(), tmp_path)
     assert_bitwise_equal(train(run_config(BAG), cipher_pairs(), tmp_path), first)
+
+
+def test_weights_of_one_process_are_not_cut(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="shard full needs several processes"):
+        train(run_config(BAG, shard="full"), cipher_pairs(), tmp_path)

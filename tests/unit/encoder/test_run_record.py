@@ -54,6 +54,18 @@ def test_the_manifest_takes_the_place_of_the_lines(tmp_path: Path) -> None:
     assert found[1] == [shard(0), shard(1)]
 
 
+def test_a_whole_folder_stays_whole_until_something_new_is_written(tmp_path: Path) -> None:
+    with open_record(tmp_path, SETTINGS, 3) as record:
+        record.add(add(tmp_path, 0))
+        record.finish(1, [])
+    with open_record(tmp_path, SETTINGS, 3) as record:
+        assert not (tmp_path / PROGRESS_NAME).exists()  # A kill here changes nothing.
+        record.add(add(tmp_path, 1))
+        assert (tmp_path / PROGRESS_NAME).read_text("utf-8").count("\n") == 3
+        record.finish(2, [])
+    assert not (tmp_path / PROGRESS_NAME).exists()
+
+
 def test_a_start_that_fails_on_a_whole_folder_leaves_it_whole(tmp_path: Path) -> None:
     with open_record(tmp_path, SETTINGS, 3) as record:
         record.add(add(tmp_path, 0))

@@ -1,5 +1,6 @@
 import asyncio
 import io
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError
 
 BuildModel = Callable[..., ModelFolder]
 
@@ -215,8 +216,40 @@ def test_a_batch_holds_no_more_sentences_than_asked_for(build_model: BuildModel)
     encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
     encoder.encode(["free", "equal", "rights"], batch_size=2)
     assert sorted(len(batch) for batch in runtime.batches) == [1, 2]
-    with pytest.raises(ValueError, match="max_sentences is 0"):
+    with pytest.raises(ValueError, match="batch_size is 0"):
         encoder.encode(["free"], batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"batch_tokens": 0}, {"batch_size": 0}, {"batch_size": 1.5}, {"batch_tokens": "9"}]
+)
+def test_a_batch_of_no_sentences_or_half_a_one_is_refused(
+    encoder: SentenceEncoder, limits: dict[str, int]
+) -> None:
+    (name,) = limits
+    with pytest.raises(ValueError, match=f"{name} is .*at least 1"):
+        encoder.encode(["free"], **limits)
+
+
+def test_an_encoder_of_a_folder_is_pickled_as_its_arguments(
+    folders: dict[int, Path], encoder: SentenceEncoder
+) -> None:
+    original = SentenceEncoder.from_pretrained(folders[0], text=TextOptions(nfc=True))
+
+    content = pickle.dumps(original)
+    copy = pickle.loads(content)
+
+    assert len(content) < 1000
+    assert copy.text == original.text
+    np.testing.assert_array_equal(copy.encode(["born free"]), original.encode(["born free"]))
+    with pytest.raises(TypeError, match="was not loaded from a folder"):
+        pickle.dumps(encoder)
+
+
+def test_an_encoder_tells_what_it_computes_with(encoder: SentenceEncoder) -> None:
+    assert repr(encoder).startswith(
+        "SentenceEncoder(runtime='numpy', embedding_size=32, max_seq_length=24, text=TextOptions("
+    )
 
 
 def test_vectors_without_their_norm_are_refused(encoder: SentenceEncoder) -> None:
@@ -294,66 +327,6 @@ def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict
         path = tmp_path / f"layers-{layers}"
         write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
     return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
-
-
-@pytest.mark.parametrize(
-    ("layers", "precision", "expected"),
-    [
-        (0, "float32", "NumpyRuntime"),
-        (0, "int8", "NumpyRuntime"),
-        (0, "bfloat16", "TorchRuntime"),
-        (2, "float32", "CTranslate2Runtime"),
-        (2, "int8", "CTranslate2Runtime"),
-        (2, "bfloat16", "TorchRuntime"),
-    ],
-)
-def test_auto_takes_a_runtime_that_can(
-    folders: dict[int, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    layers: int,
-    precision: str,
-    expected: str,
-) -> None:
-    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
-
-    encoder = SentenceEncoder.from_pretrained(folders[layers], precision=precision)
-
-    assert type(encoder._runtime).__name__ == expected
-    assert encoder.max_seq_length == 17
-    assert encoder.encode(["free"]).shape == (1, 32)
-
-
-@pytest.mark.parametrize(
-    ("layers", "options", "message"),
-    [
-        (2, {"runtime": "torch", "precision": "int8"}, "torch has no int8.*ctranslate2 and numpy"),
-        (2, {"runtime": "ctranslate2", "precision": "bfloat16"}, "no bfloat16.*is in torch"),
-        (2, {"runtime": "numpy"}, "without layers only, this one has 2"),
-        (0, {"runtime": "ctranslate2"}, "at least one layer"),
-        (0, {"runtime": "numpy", "precision": "bfloat16"}, "numpy has no bfloat16"),
-        (0, {"threads": 2}, "the numpy runtime works in one"),
-        (2, {"threads": 0}, "threads is 0"),
-        (2, {"runtime": "onnx"}, "choose one of auto, ctranslate2, numpy, torch"),
-        (2, {"precision": "float64"}, "choose one of float32, int8, bfloat16"),
-    ],
-)
-def test_what_cannot_be_had_is_a_usage_error_that_says_why(
-    folders: dict[int, Path], layers: int, options: dict[str, object], message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        SentenceEncoder.from_pretrained(folders[layers], **options)
-
-
-def test_threads_of_torch_hold_for_the_process(folders: dict[int, Path]) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        SentenceEncoder.from_pretrained(folders[2], runtime="torch", threads=before + 1)
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_no_path_is_the_packaged_model_and_without_one_an_error_that_says_so(

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labse.encoder.embeddings import open_embeddings
 from labse.errors import LabseError
 from labse.mining.line_store import LineStore, write_line_store
 from labse.mining.vector_store import encoded_lines, given_rows, write_vectors
@@ -76,3 +78,18 @@ def test_a_broken_vector_is_named_by_its_row(value: float, fault: str, tmp_path:
 def test_vectors_that_are_too_few_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(LabseError, match="10 vectors for 12 lines"):
         write_vectors(chunks_of(np.ones((10, 2), np.float32), 4), 12, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_rows_of_a_mapped_file_do_not_stay_in_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.ones((40_000, 256), np.float32))  # 39 MiB.
+    rows = open_embeddings(tmp_path / "rows.npy")
+
+    def mapped_kilobytes() -> int:
+        status = Path("/proc/self/status").read_text("utf-8")
+        return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("RssFile"))
+
+    before = mapped_kilobytes()
+    chunks = given_rows(rows, np.arange(40_000), "source")(0)
+    assert sum(len(chunk) for chunk in chunks) == 40_000
+    assert mapped_kilobytes() - before < 10_000

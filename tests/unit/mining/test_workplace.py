@@ -92,3 +92,12 @@ def test_an_index_tells_its_recall(tmp_path: Path, caplog: pytest.LogCaptureFixt
         found = find_neighbours(*sides, 2, tmp_path, memory_bytes=1 << 20, index="hnsw")
     assert (found.forward.neighbours[:, 0] == np.arange(300)).mean() > 0.95
     assert "index hnsw, source side: recall" in caplog.text
+
+
+def test_an_index_is_not_searched_on_a_device(tmp_path: Path) -> None:
+    sides = [
+        embed_side(name, ["a", "b"], np.eye(2, dtype=np.float32), tmp_path)
+        for name in ("source", "target")
+    ]
+    with pytest.raises(UsageError, match="hnsw searches on the CPU, not on cuda"):
+        find_neighbours(*sides, 1, tmp_path, memory_bytes=1 << 20, index="hnsw", device="cuda")

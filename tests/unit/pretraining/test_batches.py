@@ -78,3 +78,23 @@ def test_masks_do_not_depend_on_the_size_of_a_micro_batch() -> None:
         for size in (1, 2, 3)
     ]
     assert labels[0] == labels[1] == labels[2]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_shares_of_processes_hold_each_masked_token_once(size: int) -> None:
+    made = builder()
+    batch = made.build(np.array([0, 1, 2]), np.random.default_rng(3))
+    shares = [batch.every(size, first) for first in range(size)]
+    (whole,) = made.iter_micro_batches(batch, 3)
+    for first, share in enumerate(shares):
+        assert share.lengths.tolist() == batch.lengths[first::size].tolist()
+        assert share.source_lengths.tolist() == batch.source_lengths[first::size].tolist()
+        (part,) = made.iter_micro_batches(share, 3)
+        rows, width = whole.input_ids[first::size], part.input_ids.shape[1]
+        assert torch.equal(part.input_ids, rows[:, :width])
+        row, column = part.positions // width, part.positions % width
+        places = (first + size * row) * whole.input_ids.shape[1] + column
+        expected = dict(zip(whole.positions.tolist(), whole.labels.tolist(), strict=True))
+        found = dict(zip(places.tolist(), part.labels.tolist(), strict=True))
+        assert found.items() <= expected.items()
+    assert sum(len(s.masked.labels) for s in shares) == len(batch.masked.labels)

@@ -68,3 +68,25 @@ def test_positions_and_segments_reach_the_encoder() -> None:
         batch.input_ids, batch.attention_mask, None, None, batch.positions, batch.labels
     )
     assert model(batch).loss_sum != model(plain).loss_sum
+
+
+@pytest.mark.parametrize("num_hidden_layers", [0, 1, 3])
+def test_loss_and_gradients_are_those_of_padded_rows_and_all_states(num_hidden_layers: int) -> None:
+    config = CONFIG.model_copy(update={"num_hidden_layers": num_hidden_layers})
+    torch.manual_seed(0)
+    ours, theirs = MaskedLm(config).double().eval(), MaskedLm(config).double().eval()
+    theirs.load_state_dict(ours.state_dict())
+    batch = micro_batch()
+    assert batch.attention_mask is not None
+
+    found = ours(batch).loss_sum
+    found.backward()
+    states = theirs.bert(
+        batch.input_ids, batch.attention_mask, batch.token_type_ids, batch.position_ids
+    ).last_hidden_state
+    masked = states.flatten(0, 1)[batch.positions]
+    expected = theirs.head(masked, theirs.bert.embeddings.word.weight, batch.labels).loss_sum
+    expected.backward()
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
+    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)

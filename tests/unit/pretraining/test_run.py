@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,14 @@ import torch
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.folder import read_model_folder
+from labse.dual_encoder.lineage import describe_folder
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder
 from labse.pretraining.run import PretrainSummary, run_pretraining
 from labse.pretraining.train import Report
+from labse.vocab.folder import learn_vocabulary
 
 from .conftest import build_config
 
@@ -135,7 +138,7 @@ def test_changed_data_another_vocabulary_and_another_folder_are_refused(
         stream.write("a b c\n")
     with pytest.raises(UsageError, match="on other data"):
         run(config, run_folder)
-    with pytest.raises(UsageError, match="holds another vocabulary"):
+    with pytest.raises(UsageError, match="holds a vocabulary"):
         run(config, run_folder, "vocab")
     bert = config.model.bert.model_dump(exclude_unset=True) | {"vocab_size": 7}
     with pytest.raises(UsageError, match="vocab_size is 7, the vocabulary says"):
@@ -147,3 +150,45 @@ def test_one_sentence_of_a_language_and_one_token_rows_are_trained_on(run_folder
     (run_folder / "one.deu").write_text("A\n")
     config = build_config(data={"text": ["tiny.fra", "one.deu"], "pairs": []})
     assert run(config, run_folder).counts.num_examples == 3
+
+
+def test_a_run_its_stages_and_its_model_are_described(
+    run_folder: Path, config: PretrainConfig
+) -> None:
+    run(config, run_folder)
+    described = describe_folder(run_folder / "run")
+    facts = described.facts
+    assert (described.kind, facts["stage"], facts["step"]) == ("run", "pretraining", 12)
+    assert facts["stage_steps"] == "6, 6 (per stage)"
+    assert (facts["finished stages"], facts["model"]) == ("stage-1-layers", "written")
+    # Numbers of single languages are in metrics.jsonl.
+    assert {name for name in facts if "perplexity" in name} == {
+        "last mlm_perplexity",
+        "last tlm_perplexity",
+    }
+    for name, layers in (("stage-1-layers", 1), ("model", 2)):
+        inner = describe_folder(run_folder / "run" / name)
+        assert (inner.kind, inner.facts["layers"], inner.facts["step"]) == (
+            "model",
+            layers,
+            6 * layers,
+        )
+        assert {file.state for file in inner.files} == {"ok"}
+
+
+def test_another_vocabulary_than_that_of_the_checkpoint_is_refused(
+    run_folder: Path, config: PretrainConfig
+) -> None:
+    run(config, run_folder)
+    shutil.rmtree(run_folder / "vocab")
+    learn_vocabulary([run_folder / "pairs.tsv"], run_folder / "vocab", vocab_size=99, min_count=10)
+    with pytest.raises(UsageError, match="on another vocabulary"):
+        run(config, run_folder)
+
+
+def test_rows_of_pairs_without_text_or_with_one_piece_are_trained_on(run_folder: Path) -> None:
+    header = "source\ttarget\tsource_lang\ttarget_lang\n"
+    (run_folder / "odd.tsv").write_text(header + "a\tA\teng\tdeu\n\tB\teng\tdeu\na\tB\teng\tfra\n")
+    config = build_config(data={"text": [], "pairs": ["odd.tsv"]}, train={"stage_steps": [2]})
+    counts = run(config, run_folder).counts
+    assert (counts.num_pairs, counts.num_blank_pairs, counts.num_examples) == (3, 1, 2)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from labse.bert.config import BertConfig
 from labse.config import parse_config
@@ -58,4 +59,23 @@ def test_no_checkpoint_other_values_and_damage(tmp_path: Path) -> None:
     state = next(tmp_path.glob("checkpoints/*/state.safetensors"))
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(LabseError, match="damaged checkpoint"):
+        load_checkpoint(tmp_path, config())
+
+
+def test_numbers_that_are_none_are_neither_written_nor_read(tmp_path: Path) -> None:
+    model = MaskedLm(BERT)
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_state(tmp_path, config(), 5, model, optimizer, [])
+    model.head.bias.data[3] = torch.inf
+    with pytest.raises(LabseError, match=r"step 6: 'model.head.bias' holds NaN or infinite"):
+        save_state(tmp_path, config(), 6, model, optimizer, [])
+    checkpoint = load_checkpoint(tmp_path, config())
+    assert checkpoint is not None
+    assert checkpoint.step == 5
+
+    path = tmp_path / "checkpoints" / "step-000000005" / "state.safetensors"
+    tensors = load_file(path)
+    tensors["model.bert.embeddings.word.weight"][2, 1] = torch.nan
+    save_file(tensors, path)
+    with pytest.raises(LabseError, match=r"step 5 \('model.bert.embeddings.word.weight' holds NaN"):
         load_checkpoint(tmp_path, config())

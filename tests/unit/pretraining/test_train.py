@@ -189,3 +189,8 @@ def test_a_changed_configuration_is_refused_with_its_differences(tmp_path: Path)
     run(build_config(), tmp_path)
     with pytest.raises(UsageError, match=r"train.lr: 0.01 -> 0.5; train.seed: 1 -> 2"):
         run(build_config(lr=0.5, seed=2, log_every=1), tmp_path)
+
+
+def test_weights_of_one_process_are_not_cut(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="shard full needs several processes"):
+        train(build_config(shard="full"), None, tmp_path)  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -80,3 +82,18 @@ def test_a_gpus_way_of_looking_gives_what_the_cpus_gives() -> None:
     for axis in (0, 1):
         assert (host.tile_maxima(axis) == device.tile_maxima(axis)).all()
         assert (host.open_tiles(axis, rows, tiles) == device.open_tiles(axis, rows, tiles)).all()
+
+
+def test_searches_leave_the_number_of_threads_as_it_was() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    nearest_neighbours(rows_of(70, 8, 0), rows_of(70, 8, 1), 1, engine="torch")
+    assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as pool:  # A thread of later.
+        assert pool.submit(torch.get_num_threads).result() == before
+
+
+def test_any_device_will_do_with_auto() -> None:
+    assert torch_products.choose_device() in ("cpu", "cuda")
+    found = nearest_neighbours(rows_of(9, 4, 0), rows_of(9, 4, 0), 1, engine="torch", device="auto")
+    assert (found.neighbours[:, 0] == np.arange(9)).all()

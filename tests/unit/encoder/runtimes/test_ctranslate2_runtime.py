@@ -36,6 +36,37 @@ def test_ragged_rows_are_unit_and_do_not_depend_on_their_batch(
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_bytes_do_not_depend_on_the_number_of_threads(
+    build_model: BuildModel, cache: Path, precision: str
+) -> None:
+    model = build_model(pooling="mean")
+    generator = np.random.default_rng(0)
+    input_ids = [
+        generator.integers(5, model.config.bert.vocab_size, length)
+        for length in generator.integers(1, 24, 200)
+    ]
+    runtimes = [
+        CTranslate2Runtime(model, precision=precision, threads=threads)  # type: ignore[arg-type]
+        for threads in (1, 2, 3)
+    ]
+
+    first, *others = [runtime.embed(input_ids) for runtime in runtimes]
+
+    assert len(ctranslate2_runtime._split(np.array([len(ids) for ids in input_ids]), 512)) > 4
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    for row in (0, 17, 199):  # In its place, whatever part it was in.
+        np.testing.assert_allclose(runtimes[0].embed([input_ids[row]])[0], first[row], atol=1e-6)
+
+
+def test_threads_follow_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_cpus = ctranslate2_runtime._count_cpus()
+    for stated, expected in {"3": 3, "": num_cpus, "0": num_cpus, "2,1": num_cpus}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", stated)
+        assert ctranslate2_runtime._count_threads() == expected
+
+
 def test_no_sentences_give_no_rows(build_model: BuildModel, cache: Path) -> None:
     runtime = CTranslate2Runtime(build_model(embedding_size=12), threads=1)
 

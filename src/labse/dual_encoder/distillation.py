@@ -1,0 +1,293 @@
+"""Distillation: a teacher's vectors of the training sentences, and the pull towards them.
+
+Takes: a teacher that embeds text, sentences. Gives: its vectors on disk, each computed once, and a
+loss. Source: Reimers & Gurevych 2020, arXiv 2004.09813, section 2; Mao & Nakagawa 2023, LEALLA.
+
+Dimensions: U distinct sentences, B pairs, D of the student, E of the teacher.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from labse.dual_encoder.config import DistillConfig
+from labse.dual_encoder.pairs import TokenizedPairs, tokenize_sentences
+from labse.dual_encoder.sentence_keys import KeyIndex, sentence_keys, stored_keys
+from labse.errors import LabseError, UsageError
+from labse.files import MANIFEST_NAME, read_json, write_atomic, write_json
+
+__all__ = ["Lesson", "Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
+
+_LOGGER = logging.getLogger(__name__)
+_CHUNK_ROWS = 16_384
+_ROWS, _PROJECTION = "rows.npy", "projection.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model that is not trained.
+
+    Attributes:
+        encode: gives (N, E) unit rows for N sentences.
+        sha256: of the model, which its vectors are kept for.
+    """
+
+    encode: Callable[[Sequence[str]], NDArray[np.float32]]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Where a batch is to be pulled: (B, D) unit rows for its sources and for its targets."""
+
+    source: Tensor
+    target: Tensor
+    config: DistillConfig
+
+
+def distillation_loss(source: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
+    """Returns how far the vectors of a batch are from the teacher's, with s and t unit rows:
+
+        mse:     1/B sum_i (|s_i - teacher(s_i)|^2 + |t_i - teacher(t_i)|^2)
+        cosine:  1/B sum_i (1 - cos(s_i, teacher(s_i)) + 1 - cos(t_i, teacher(t_i)))
+
+    Reimers & Gurevych 2020, equation 1, with teacher(t_i) = teacher(s_i) for `pull = "source"`. Of
+    unit vectors the first is twice the second.
+    """  # noqa: D415
+    sides = ((source, lesson.source), (target, lesson.target))
+    if lesson.config.loss == "mse":
+        parts = [(student - teacher).square().sum(1).mean() for student, teacher in sides]
+    else:
+        parts = [(1 - (student * teacher).sum(1)).mean() for student, teacher in sides]
+    return parts[0] + parts[1]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherVectors:
+    """The teacher's vectors of all sentences of a run, mapped from disk; found by the pieces.
+
+    Attributes:
+        index: from the key of a sentence to its row.
+        chunks: (U, E) float16 rows in files of 16,384.
+        projection: (E, D), the principal directions of all vectors, or None where E is D.
+    """
+
+    index: KeyIndex
+    chunks: Sequence[NDArray[np.float16]]
+    projection: NDArray[np.float32] | None
+
+    def lesson(
+        self,
+        input_ids: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        config: DistillConfig,
+        device: torch.device,
+    ) -> Lesson:
+        """Returns the vectors to pull a batch to.
+
+        Args:
+            input_ids: ids of the B sources and then of the B targets, one after the other.
+            lengths: (2 * B,) tokens of each.
+            config: says whose vector each side is pulled to.
+            device: of the student.
+        """
+        rows = self.index.find(sentence_keys(input_ids, lengths))
+        if (rows < 0).any():
+            raise LabseError("the teacher's vectors are of other sentences; delete RUN/teacher")
+        source, target = np.split(rows, 2)
+        source, target = {
+            "own": (source, target),
+            "source": (source, source),
+            "target": (target, target),
+        }[config.pull]
+        vectors = torch.from_numpy(self._read(np.concatenate([source, target]))).to(device)
+        return Lesson(vectors[: len(source)], vectors[len(source) :], config)
+
+    def _read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors = np.empty((len(rows), self.chunks[0].shape[1]), np.float32)
+        of_chunk, within = np.divmod(rows, _CHUNK_ROWS)
+        for chunk in np.unique(of_chunk):
+            places = of_chunk == chunk
+            vectors[places] = self.chunks[chunk][within[places]]
+        if self.projection is not None:
+            vectors = vectors @ self.projection
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / np.maximum(norms, 1e-12)
+        return unit
+
+
+def prepare_teacher(
+    teacher: Teacher,
+    sentences: Iterable[str],
+    pairs: TokenizedPairs,
+    tokenizer: Tokenizer,
+    *,
+    max_seq_length: int,
+    embedding_size: int,
+    cache: Path,
+) -> TeacherVectors:
+    """Embeds each distinct sentence of the run once, or maps what an earlier call left.
+
+    A killed call goes on behind the last whole file of 16,384 vectors. Sentences that the
+    student's pieces cannot tell apart share the vector of the first.
+
+    Args:
+        teacher: embeds.
+        sentences: the text of the data, in an order that is the same each time.
+        pairs: says which sentences are needed.
+        tokenizer: of the student.
+        max_seq_length: of the student.
+        embedding_size: D.
+        cache: a folder for this function alone.
+
+    Raises:
+        LabseError: a vector is not finite, or the text is not that of `pairs`.
+        UsageError: D is above E.
+        ResourceError: they cannot be written.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    wanted = KeyIndex.of(stored_keys(pairs.input_ids, pairs.offsets))
+    key = {
+        "teacher": teacher.sha256,
+        "sentences": int(np.bitwise_xor.reduce(wanted.keys) >> np.uint64(1)),
+        "num_sentences": len(wanted.keys),
+    }
+    if not _is_of(cache, key):
+        _empty(cache)
+        write_json(cache / MANIFEST_NAME, {"kind": "teacher", "key": key})
+    if not (cache / _ROWS).is_file():
+        new = _new_sentences(sentences, wanted, tokenizer, max_seq_length)
+        _LOGGER.info("teacher: %s distinct sentences", f"{len(wanted.keys):,}")
+        _write_vectors(teacher, new, len(wanted.keys), embedding_size, cache)
+
+    index = KeyIndex(wanted.keys, np.load(cache / _ROWS, mmap_mode="r"))
+    chunks = [np.load(file, mmap_mode="r") for file in sorted(cache.glob("vectors-*.npy"))]
+    size = chunks[0].shape[1]
+    _check_size(embedding_size, size)
+    projection = None if embedding_size == size else _projection(chunks, embedding_size, cache)
+    return TeacherVectors(index, chunks, projection)
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """Sentences that appear for the first time, and where their keys stand among all."""
+
+    texts: list[str]
+    places: NDArray[np.int64]
+
+
+def _is_of(cache: Path, key: Mapping[str, object]) -> bool:
+    path = cache / MANIFEST_NAME
+    return path.is_file() and read_json(path).get("key") == key
+
+
+def _check_size(student: int, teacher: int) -> None:
+    if student > teacher:
+        raise UsageError(
+            f"the student's vectors have {student} dimensions and the teacher's {teacher}; set "
+            f"model.embedding_size to {teacher} at most"
+        )
+
+
+def _empty(cache: Path) -> None:
+    (cache / MANIFEST_NAME).unlink(missing_ok=True)
+    for file in cache.glob("*.npy"):
+        file.unlink()
+
+
+def _new_sentences(
+    sentences: Iterable[str], wanted: KeyIndex, tokenizer: Tokenizer, max_seq_length: int
+) -> Iterator[_New]:
+    """Yields the wanted sentences, each key once, in parts of as many as are read at a time."""
+    is_done = np.zeros(len(wanted.keys), bool)
+    ranks = KeyIndex(wanted.keys)
+    for texts in _parts(sentences, _CHUNK_ROWS):
+        ids, offsets, _ = tokenize_sentences(texts, tokenizer, max_seq_length=max_seq_length)
+        places = ranks.find(sentence_keys(ids, np.diff(offsets)))
+        first = np.zeros(len(places), bool)
+        first[np.unique(places, return_index=True)[1]] = True
+        is_new = first & (places >= 0)
+        is_new[is_new] = ~is_done[places[is_new]]
+        is_done[places[is_new]] = True
+        yield _New([texts[i] for i in np.flatnonzero(is_new)], places[is_new])
+
+
+def _parts(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
+    part: list[str] = []
+    for sentence in sentences:
+        part.append(sentence)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _write_vectors(
+    teacher: Teacher, new: Iterator[_New], total: int, embedding_size: int, cache: Path
+) -> None:
+    texts: list[str] = []
+    places: list[NDArray[np.int64]] = []
+    done = 0
+
+    def write(chunk: list[str]) -> None:
+        nonlocal done
+        path = cache / f"vectors-{done // _CHUNK_ROWS:06d}.npy"
+        if not path.is_file():
+            vectors = np.asarray(teacher.encode(chunk), np.float32)
+            if vectors.shape[0] != len(chunk) or not np.isfinite(vectors).all():
+                raise LabseError("the teacher gives vectors that are not finite, or too few")
+            _check_size(embedding_size, vectors.shape[1])  # Before hours of embedding.
+            with write_atomic(path) as stream:
+                np.save(stream, vectors.astype(np.float16))
+        before, done = done, done + len(chunk)
+        if 10 * before // total < 10 * done // total:
+            _LOGGER.info("teacher: %s embedded", f"{done:,}")
+
+    for part in new:
+        texts += part.texts
+        places.append(part.places)
+        while len(texts) >= _CHUNK_ROWS:
+            write(texts[:_CHUNK_ROWS])
+            texts = texts[_CHUNK_ROWS:]
+    if texts:
+        write(texts)
+    order = np.concatenate([np.zeros(0, np.int64), *places])
+    if len(order) != total:
+        raise LabseError(
+            f"the text holds {len(order)} of the {total} sentences of the run; it has changed"
+        )
+    rows = np.empty(total, np.int64)
+    rows[order] = np.arange(total)
+    with write_atomic(cache / _ROWS) as stream:
+        np.save(stream, rows)
+
+
+def _projection(
+    chunks: Sequence[NDArray[np.float16]], size: int, cache: Path
+) -> NDArray[np.float32]:
+    """Returns the (E, size) directions that keep most of the cosines of all vectors.
+
+    These are the first eigenvectors of their second moments, which is PCA without centring.
+    """
+    path = cache / f"{size}-{_PROJECTION}"
+    if not path.is_file():
+        moments = np.zeros((chunks[0].shape[1],) * 2)
+        for chunk in chunks:
+            rows = chunk.astype(np.float64)
+            moments += rows.T @ rows
+        values, vectors = np.linalg.eigh(moments)
+        kept = vectors[:, np.argsort(-values, kind="stable")[:size]]
+        share = np.sort(values)[::-1][:size].sum() / values.sum()
+        _LOGGER.info("teacher: %d dimensions keep %.3f of its vectors' length", size, share)
+        with write_atomic(path) as stream:
+            np.save(stream, kept.astype(np.float32))
+    projection: NDArray[np.float32] = np.load(path)
+    return projection

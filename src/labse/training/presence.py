@@ -1,0 +1,173 @@
+"""Notices that another process of a run is gone, whatever this one waits for.
+
+Takes: a process group. Gives: within seconds, the rank that died or failed. Source: TCP, which
+closes the connections of a dead process, and whose keepalive finds a dead host.
+
+The collectives of torch.distributed do not say which rank is missing, and NCCL waits for it until a
+timeout that must be longer than the slowest step. So each process holds a connection to rank 0, and
+rank 0 tells the others.
+"""
+
+import contextlib
+import os
+import secrets
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from labse.errors import InterruptedRunError, ResourceError
+
+__all__ = ["Presence"]
+
+FromMain = Callable[[list[Any] | None], list[Any]]
+_Names = dict[int, str]
+
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # Gone after 25 seconds.
+_GRACE_SECONDS = 5.0  # In which a process may end with an error of its own.
+_JOIN_SECONDS = 60.0
+_LEFT = "left"
+_HINT = "it was killed, or its machine was; the same command goes on from the last checkpoint"
+
+
+class Presence:
+    """The connections of one process.
+
+    A process that is left without another prints one line and ends with the exit code of an
+    interrupted run, if it has not ended by itself after a grace of 5 seconds: it may be inside a
+    collective that never returns. What it has on the disk is whole at any time.
+    """
+
+    def __init__(self, connections: Mapping[int, socket.socket], names: Mapping[int, str]) -> None:
+        """Watches `connections`, by rank: of rank 0 to all others, of another one to rank 0."""
+        self._connections, self._names = connections, names
+        self._loss = ""
+        self._is_leaving = threading.Event()
+        self._has_loss = threading.Event()
+        for connection in connections.values():
+            _keep_alive(connection)
+        threading.Thread(target=self._watch, daemon=True, name="presence").start()
+
+    @classmethod
+    @contextlib.contextmanager
+    def join(cls, rank: int, size: int, from_main: FromMain) -> Iterator[Self]:
+        """Connects the processes of a run for the block, whose errors are told to the others.
+
+        Args:
+            rank: of this process.
+            size: how many there are.
+            from_main: returns what rank 0 gives it on all, of which all call it.
+
+        Raises:
+            ResourceError: rank 0 cannot be reached.
+        """
+        name = f"rank {rank} of {size} (process {os.getpid()} on {socket.gethostname()})"
+        met = _accept(name, size, from_main) if rank == 0 else _connect(name, rank, from_main)
+        presence = cls(*met)
+        farewell = _LEFT
+        try:
+            yield presence
+        except BaseException as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            farewell = f"{name} stopped: {text}"
+            raise
+        finally:
+            presence._leave(farewell)
+
+    def wait_for_loss(self) -> str:
+        """Returns what befell another process, or nothing if none is missed in some seconds."""
+        self._has_loss.wait(_GRACE_SECONDS)
+        return self._loss
+
+    def _watch(self) -> None:
+        """Reads lines: `left`, or what has happened; the end without one is a death."""
+        with selectors.DefaultSelector() as selector:
+            buffers = dict.fromkeys(self._connections, "")
+            for rank, connection in self._connections.items():
+                selector.register(connection, selectors.EVENT_READ, rank)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    rank = key.data
+                    try:
+                        received = self._connections[rank].recv(4096)
+                    except OSError:
+                        received = b""
+                    buffers[rank] += received.decode(errors="replace")
+                    line, has_end, _ = buffers[rank].partition("\n")
+                    if received and not has_end:
+                        continue
+                    selector.unregister(self._connections[rank])
+                    if self._is_leaving.is_set():
+                        return
+                    if line != _LEFT:
+                        self._mourn(line or f"{self._names[rank]} is gone; {_HINT}")
+                        return
+
+    def _mourn(self, loss: str) -> None:
+        self._loss = loss
+        self._has_loss.set()
+        self._tell(loss)
+        time.sleep(_GRACE_SECONDS)
+        if not self._is_leaving.is_set():
+            sys.stderr.write(f"labse: error: {self._loss}\n")
+            sys.stderr.flush()
+            os._exit(InterruptedRunError.exit_code)
+
+    def _tell(self, line: str) -> None:
+        for connection in self._connections.values():
+            with contextlib.suppress(OSError):
+                connection.sendall(f"{line}\n".encode())
+
+    def _leave(self, farewell: str) -> None:
+        self._is_leaving.set()
+        if not self._loss:
+            self._tell(farewell)
+        for connection in self._connections.values():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+
+
+def _accept(name: str, size: int, from_main: FromMain) -> tuple[dict[int, socket.socket], _Names]:
+    """Listens, tells the others where, and waits for all of them."""
+    token = secrets.token_hex(16)
+    connections: dict[int, socket.socket] = {}
+    names: _Names = {}
+    with socket.create_server(("", 0)) as server:
+        from_main([server.getsockname()[1], token, name])
+        server.settimeout(_JOIN_SECONDS)
+        while len(connections) < size - 1:
+            connection, _ = server.accept()
+            connection.settimeout(_JOIN_SECONDS)
+            # Unbuffered: what comes after the line is for the one who watches.
+            line = connection.makefile("rb", buffering=0).readline()
+            said = line.decode(errors="replace").strip().split(" ", 2)
+            if said[0] != token:  # A stranger.
+                connection.close()
+                continue
+            connection.settimeout(None)
+            connections[int(said[1])], names[int(said[1])] = connection, said[2]
+    return connections, names
+
+
+def _connect(name: str, rank: int, from_main: FromMain) -> tuple[dict[int, socket.socket], _Names]:
+    port, token, main = from_main(None)
+    host = os.environ["MASTER_ADDR"]
+    try:
+        connection = socket.create_connection((host, port), timeout=_JOIN_SECONDS)
+    except OSError as error:
+        raise ResourceError(
+            f"rank {rank} cannot reach rank 0 on port {port} of {host}: {error}"
+        ) from None
+    connection.sendall(f"{token} {rank} {name}\n".encode())
+    connection.settimeout(None)
+    return {0: connection}, {0: main}
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if option := getattr(socket, name, None):  # Linux.
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,106 @@
+"""The folder of a run: whose it is, and whether the same command goes on there.
+
+Takes: a folder, the lineage of the run. Gives: its manifest, or what differs from it.
+Source: docs/design.md, promises: the same command goes on where it was.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import labse
+from labse.errors import UsageError
+from labse.files import MANIFEST_NAME, read_json, write_json
+
+__all__ = ["RunStage", "check_run_folder", "hashes_of", "open_run", "refuse_changes"]
+
+RunStage = Literal["pretraining", "dual_encoder"]
+
+_LOGGER = logging.getLogger(__name__)
+_LINEAGE = {
+    "inputs": "on other data",
+    "vocabulary": "on another vocabulary",
+    "start": "from another model",
+    "teacher": "with another teacher",
+}
+
+
+def check_run_folder(out: Path, stage: RunStage) -> None:
+    """Refuses a folder that is of something else, as it would be overwritten.
+
+    Raises:
+        UsageError: a file, or a folder whose manifest is not that of a run of this stage.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; give a folder")
+    if not (out / MANIFEST_NAME).is_file():
+        return
+    manifest = read_json(out / MANIFEST_NAME)
+    kind = manifest.get("kind")
+    if kind != "run":
+        raise UsageError(f"{out} holds a {kind or 'folder of another kind'}; give another --out")
+    # Runs of the dual encoder had no stage before 0.2.
+    if (found := manifest.get("stage", "dual_encoder")) != stage:
+        raise UsageError(f"{out} holds a run of another stage ({found}); give another --out")
+
+
+def open_run(out: Path, stage: RunStage, lineage: Mapping[str, object]) -> None:
+    """Writes the manifest of the run; with checkpoints there, it must be that of the same data.
+
+    Raises:
+        UsageError: inputs, vocabulary, teacher or the model at the start have other bytes than
+            in the manifest.
+        ResourceError: it cannot be written.
+    """
+    path = out / MANIFEST_NAME
+    checkpoints = sorted(file.parent for file in out.glob("checkpoints/*/state.json"))
+    if checkpoints:
+        _LOGGER.info("going on from %s", checkpoints[-1])
+    if not (checkpoints and path.is_file()):
+        manifest = {"kind": "run", "stage": stage, "labse_version": labse.__version__}
+        write_json(path, manifest | dict(lineage))
+        return
+    before = read_json(path)
+    for key, what in _LINEAGE.items():
+        if hashes_of(before.get(key)) != hashes_of(lineage.get(key)):
+            raise UsageError(
+                f"{out} holds a run {what} (other bytes than when it began); "
+                "restore it or give another --out"
+            )
+
+
+def refuse_changes(
+    out: Path, before: object, now: object, *, may_change: Sequence[str] = ()
+) -> None:
+    """Compares the configuration of a checkpoint with that of the command.
+
+    Raises:
+        UsageError: a key that may not change has another value; the message lists them all.
+    """
+    if changed := _differences(before, now, may_change):
+        raise UsageError(
+            f"{out} holds a run of another configuration ({'; '.join(changed)}); "
+            "use these values or another --out"
+        )
+
+
+def hashes_of(entries: object) -> list[object]:
+    """Returns the hashes of files in a lineage: of one entry or of a list of them."""
+    entries = entries if isinstance(entries, list) else [entries]
+    return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
+
+
+def _differences(
+    before: object, now: object, may_change: Sequence[str], name: str = ""
+) -> list[str]:
+    """Names the keys that differ and may not, as `train.lr: 0.1 -> 0.2`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            difference
+            for key in sorted(before.keys() | now.keys())
+            for difference in _differences(
+                before.get(key), now.get(key), may_change, f"{name}.{key}".strip(".")
+            )
+        ]
+    return [] if before == now or name in may_change else [f"{name}: {before} -> {now}"]

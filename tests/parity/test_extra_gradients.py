@@ -1,0 +1,178 @@
+"""Hard negatives and distillation against the same algebra written out in plain torch.
+
+Every row of the loss is summed on its own here, with no mask, no matrix and no chunk.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DistillConfig, DualEncoderConfig, TrainConfig
+from labse.dual_encoder.distillation import Lesson
+from labse.dual_encoder.extras import Extras
+from labse.dual_encoder.gradients import add_gradients, pad
+from labse.dual_encoder.hard_negatives import Negatives
+from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.pairs import TokenizedPairs
+
+B, SCALE, MARGIN = 7, 20.0, 0.1
+# Sentences 14 to 18 are hard negatives: three for sources, two for targets.
+NUM_TARGETS, NUM_NEGATIVES = 3, 5
+# Number 15, the second, translates source 2 of the batch; 17 translates targets 0 and 5.
+KNOWN = np.array([[-1, -1], [2, -1], [-1, -1], [B + 0, B + 5], [-1, -1]])
+
+
+def build(layers: int) -> DualEncoder:
+    torch.manual_seed(0)
+    bert = BertConfig(
+        vocab_size=50,
+        hidden_size=8,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=12,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=16,
+        initializer_range=0.5,
+    )
+    config = DualEncoderConfig(bert=bert, pooling="mean", projection="linear", max_seq_length=16)
+    return DualEncoder(config, sparse_embeddings=True).to(torch.float64).train()
+
+
+def sentences() -> TokenizedPairs:
+    generator = np.random.default_rng(1)
+    lengths = generator.integers(2, 9, 2 * B + NUM_NEGATIVES)
+    return TokenizedPairs(
+        input_ids=generator.integers(5, 50, lengths.sum()).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        pairs=np.arange(2 * B, dtype=np.int32).reshape(2, B).T.copy(),
+        pair_langs=np.zeros(B, np.int16),
+        lang_pairs=("eng-zzz",),
+        pair_corpora=np.zeros(B, np.int16),
+        corpora=("random",),
+        num_truncated=0,
+    )
+
+
+def negatives(pairs: TokenizedPairs) -> Negatives:
+    numbers = np.arange(2 * B, 2 * B + NUM_NEGATIVES, dtype=np.int32)
+    return Negatives(*pairs.gather(numbers), NUM_TARGETS, KNOWN)
+
+
+def written_out(
+    model: DualEncoder, pairs: TokenizedPairs, max_excess: float | None = None
+) -> tuple[Tensor, Tensor, int]:
+    """Returns the ranking loss, all vectors, and how many candidates were left out."""
+    rows = model(*pad(*pairs.gather(np.arange(2 * B + NUM_NEGATIVES, dtype=np.int32))))
+    source, target, extra = rows[:B], rows[B : 2 * B], rows[2 * B :]
+    total, left_out = rows.sum() * 0, 0
+    directions = (
+        (source, target, range(NUM_TARGETS)),
+        (target, source, range(NUM_TARGETS, NUM_NEGATIVES)),
+    )
+    for queries, candidates, further in directions:
+        for i in range(B):
+            positive = queries[i] @ candidates[i]
+            cosines = [queries[i] @ candidates[j] for j in range(B) if j != i]
+            known = [h for h in further if {i, B + i} & set(KNOWN[h].tolist())]
+            cosines += [queries[i] @ extra[h] for h in further if h not in known]
+            left_out += len(known)
+            if max_excess is not None:
+                kept = [c for c in cosines if c.item() <= positive.item() + max_excess]
+                left_out += len(cosines) - len(kept)
+                cosines = kept
+            logits = torch.stack([positive - MARGIN, *cosines]) * SCALE
+            total = total + (logits.logsumexp(0) - logits[0]) / B
+    return total, rows, left_out
+
+
+def assert_equal_gradients(ours: DualEncoder, theirs: DualEncoder) -> None:
+    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert (own.grad is None) == (other.grad is None), name
+        if own.grad is not None and other.grad is not None:
+            found, expected = own.grad.to_dense(), other.grad.to_dense()
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+
+
+def options(**changes: object) -> TrainConfig:
+    values = {"global_batch_size": B, "logit_scale": SCALE, "logit_margin": MARGIN}
+    return TrainConfig.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("max_excess", [None, 0.05])
+@pytest.mark.parametrize("block_bytes", [2**20, 2 * (B + NUM_TARGETS) * 8], ids=["plain", "blocks"])
+@pytest.mark.parametrize("micro_batch_size", [None, 1, 3, B])
+@pytest.mark.parametrize("layers", [0, 1], ids=["bag", "layers"])
+def test_hard_negatives_join_the_denominator_of_their_direction(
+    layers: int, micro_batch_size: int | None, block_bytes: int, max_excess: float | None
+) -> None:
+    pairs, ours, theirs = sentences(), build(layers), build(layers)
+    expected, _, left_out = written_out(theirs, pairs, max_excess)
+    expected.backward()
+    result = add_gradients(
+        ours,
+        pairs,
+        pairs.pairs,
+        options(
+            micro_batch_size=micro_batch_size,
+            logit_block_bytes=block_bytes,
+            max_negative_excess=max_excess,
+        ),
+        Extras(negatives=negatives(pairs)),
+    )
+    assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
+    assert result.num_false_negatives.item() == left_out
+    assert_equal_gradients(ours, theirs)
+
+
+def test_negatives_of_one_direction_alone_leave_the_other_as_it_is() -> None:
+    pairs, with_some, without = sentences(), build(1), build(1)
+    only = Negatives(*pairs.gather(np.array([14, 16], np.int32)), 2, np.full((2, 0), -1))
+    more = add_gradients(with_some, pairs, pairs.pairs, options(), Extras(negatives=only))
+    less = add_gradients(without, pairs, pairs.pairs, options())
+    assert more.loss.item() > less.loss.item()
+    torch.testing.assert_close(more.source, less.source)
+
+
+def test_a_batch_that_draws_no_negative_is_a_plain_one() -> None:
+    pairs, ours, theirs = sentences(), build(0), build(0)
+    none = Negatives(np.zeros(0, np.int32), np.zeros(0, np.int64), 0, np.zeros((0, 0), np.int64))
+    found = add_gradients(ours, pairs, pairs.pairs, options(), Extras(negatives=none))
+    plain = add_gradients(theirs, pairs, pairs.pairs, options())
+    assert found.loss.item() == plain.loss.item()
+    assert_equal_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+@pytest.mark.parametrize("ranking_weight", [0.0, 0.7])
+@pytest.mark.parametrize("micro_batch_size", [None, 3])
+def test_distillation_adds_the_distance_to_the_teacher(
+    micro_batch_size: int | None, ranking_weight: float, loss: str
+) -> None:
+    pairs, ours, theirs = sentences(), build(1), build(1)
+    teacher = torch.nn.functional.normalize(
+        torch.randn(2 * B, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    )
+    ranking, rows, _ = written_out(theirs, pairs)
+    pull = rows.sum() * 0
+    for i in range(2 * B):
+        difference, cosine = rows[i] - teacher[i], torch.cosine_similarity(rows[i], teacher[i], 0)
+        pull = pull + ((difference @ difference) if loss == "mse" else 1 - cosine) / B
+    expected = ranking_weight * ranking + 3.0 * pull
+    expected.backward()
+
+    config = DistillConfig.model_validate(
+        {"teacher": "t", "loss": loss, "weight": 3.0, "ranking_weight": ranking_weight}
+    )
+    lesson = Lesson(teacher[:B], teacher[B:], config)
+    result = add_gradients(
+        ours,
+        pairs,
+        pairs.pairs,
+        options(micro_batch_size=micro_batch_size),
+        Extras(negatives(pairs), lesson),
+    )
+    assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
+    assert_equal_gradients(ours, theirs)

@@ -1,0 +1,171 @@
+"""The estimates against models that are built and run."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.estimate import estimate_run
+from labse.dual_encoder.gradients import add_gradients
+from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.pairs import TokenizedPairs
+from labse.training.optimizer import build_optimizers
+
+NUM_PAIRS, LENGTH = 24, 16
+
+
+def some_pairs() -> TokenizedPairs:
+    """Every sentence is as long as the longest allowed."""
+    generator = np.random.default_rng(0)
+    return TokenizedPairs(
+        input_ids=generator.integers(5, 90, 2 * NUM_PAIRS * LENGTH).astype(np.int32),
+        offsets=np.arange(0, 2 * NUM_PAIRS * LENGTH + 1, LENGTH),
+        pairs=np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2),
+        pair_langs=np.zeros(NUM_PAIRS, dtype=np.int16),
+        lang_pairs=("eng-zzz",),
+        pair_corpora=np.zeros(NUM_PAIRS, dtype=np.int16),
+        corpora=("random",),
+        num_truncated=0,
+    )
+
+
+def build_config(
+    layers: int = 2,
+    dropout: float = 0.0,
+    projection: str = "tanh",
+    pooling: str = "cls",
+    **train: object,
+) -> RunConfig:
+    bert = {
+        "vocab_size": 90,
+        "hidden_size": 32,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 80,
+        "max_position_embeddings": LENGTH,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+    }
+    model = {
+        "bert": bert,
+        "max_seq_length": LENGTH,
+        "pooling": pooling,
+        "projection": projection,
+    }
+    options = {"global_batch_size": NUM_PAIRS, "train_steps": 10} | train
+    return RunConfig.model_validate({"data": {"pairs": ["x"]}, "model": model, "train": options})
+
+
+def take_step(config: RunConfig) -> DualEncoder:
+    torch.manual_seed(0)
+    model = DualEncoder(config.model, sparse_embeddings=config.train.sparse_embeddings)
+    pairs = some_pairs()
+    add_gradients(model, pairs, pairs.pairs, config.train)
+    return model
+
+
+@pytest.mark.parametrize("projection", ["tanh", "none"])
+@pytest.mark.parametrize("layers", [0, 3])
+def test_parameters_are_those_of_the_built_model(layers: int, projection: str) -> None:
+    config = build_config(layers, projection=projection)
+    model = DualEncoder(config.model)
+    estimate = estimate_run(config)
+    assert estimate.num_parameters == sum(weight.numel() for weight in model.parameters())
+    assert estimate.parameters["word pieces"] == model.bert.embeddings.word.weight.numel()
+    layers_of_model = sum(weight.numel() for weight in model.bert.layers.parameters())
+    assert estimate.parameters["layers"] == layers_of_model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"projection": "none"},
+        {"micro_batch_size": 8},
+        {"logit_block_bytes": 500},
+        {"micro_batch_size": 6, "logit_block_bytes": 500},
+    ],
+)
+def test_operations_of_a_step_are_those_that_torch_counts(options: dict[str, object]) -> None:
+    # Mean pooling asks the last layer for all tokens.
+    config = build_config(pooling="mean", **options)  # type: ignore[arg-type]
+    # Of the other kernels torch counts some not at all and some with what they compute again.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        take_step(config)
+    expected = counter.get_total_flops()
+    assert estimate_run(config).step_flops == pytest.approx(expected, rel=0.005)
+
+
+def kept_bytes(step: Callable[[], object]) -> int:
+    """Returns the bytes that autograd keeps for the way back, each buffer once."""
+    buffers: dict[int, int] = {}
+    held: list[torch.Tensor] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            held.append(tensor)
+            buffers[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(buffers.values())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_memory_for_activations_is_about_what_autograd_keeps(
+    dropout: float, precision: str
+) -> None:
+    config = build_config(4, dropout, precision=precision)
+    memory = estimate_run(config).memory
+    found = kept_bytes(lambda: take_step(config))
+    assert memory.activations + memory.logits == pytest.approx(found, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sparse_embeddings": True},
+        {"sparse_embeddings": True, "embedding_optimizer": "adamw", "embedding_lr": 1e-3},
+    ],
+)
+def test_memory_of_gradients_and_optimizer(options: dict[str, object]) -> None:
+    config = build_config(**options)  # type: ignore[arg-type]
+    model = take_step(config)
+    train = config.train
+    optimizers = build_optimizers(
+        model,
+        lr=train.lr,
+        embedding_lr=train.embedding_lr,
+        weight_decay=0.0,
+        eps=train.adam_eps,
+        embedding_optimizer=train.embedding_optimizer,
+    )
+    for optimizer in optimizers:
+        optimizer.step()
+    state = sum(
+        value.numel() * 4
+        for optimizer in optimizers
+        for values in optimizer.state.values()
+        for value in values.values()
+        if isinstance(value, torch.Tensor) and value.numel() > 1
+    )
+    memory = estimate_run(config).memory
+    assert memory.optimizer == pytest.approx(state, rel=0.02)
+    assert memory.weights == 4 * sum(weight.numel() for weight in model.parameters())
+    if not train.sparse_embeddings:
+        dense = sum(w.grad.numel() * 4 for w in model.parameters() if w.grad is not None)
+        assert memory.gradients == dense
+
+
+def test_more_devices_share_activations_and_not_weights() -> None:
+    one, two = (estimate_run(build_config(), devices=devices) for devices in (1, 2))
+    assert two.memory.weights == one.memory.weights
+    assert two.memory.activations * 2 == one.memory.activations
+    assert two.step_flops == one.step_flops

@@ -1,0 +1,224 @@
+"""Each process with its share: loss and gradients are those of one process with the whole batch.
+
+Each process computes every case in turn (`work`); the tests compare what they wrote.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from labse.bert.config import BertConfig
+from labse.dual_encoder.config import DistillConfig, DualEncoderConfig, TrainConfig
+from labse.dual_encoder.distillation import Lesson
+from labse.dual_encoder.extras import Extras
+from labse.dual_encoder.gradients import add_gradients
+from labse.dual_encoder.hard_negatives import Negatives
+from labse.dual_encoder.loss import additive_margin_softmax
+from labse.dual_encoder.model import DualEncoder
+from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.shares import share_negatives
+from labse.training.distributed import SINGLE, Processes, join_processes
+
+NUM_PAIRS = 12
+SIZES = (2, 4)
+TYPES = {"float64": torch.float64, "float32": torch.float32}
+TOLERANCES = {"float64": 1e-10, "float32": 1e-5}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to compute the same gradients."""
+
+    layers: int = 2
+    micro_batch_size: int | None = None
+    block_bytes: int = 2**20
+    kind: str = "plain"  # Or with repeated sentences, hard negatives, or a teacher.
+    is_sparse: bool = True
+    dtype: str = "float64"
+    dropout: float = 0.0
+
+    def options(self) -> TrainConfig:
+        return TrainConfig(
+            global_batch_size=NUM_PAIRS,
+            micro_batch_size=self.micro_batch_size,
+            logit_block_bytes=self.block_bytes,
+            logit_scale=20.0,
+            logit_margin=0.1,
+            max_negative_excess=0.01 if self.kind == "bound" else None,
+        )
+
+    def build(self) -> DualEncoder:
+        torch.manual_seed(0)
+        bert = BertConfig(
+            vocab_size=50,
+            hidden_size=8,
+            num_hidden_layers=self.layers,
+            num_attention_heads=2,
+            intermediate_size=12,
+            hidden_dropout_prob=self.dropout,
+            attention_probs_dropout_prob=self.dropout,
+            max_position_embeddings=16,
+            initializer_range=0.5,
+        )
+        config = DualEncoderConfig(
+            bert=bert, pooling="mean", projection="linear", max_seq_length=16
+        )
+        model = DualEncoder(config, sparse_embeddings=self.is_sparse)
+        return model.to(TYPES[self.dtype]).train()
+
+    def extras(self) -> Extras:
+        generator = np.random.default_rng(1)
+        negatives = lesson = None
+        if self.kind == "negatives":
+            lengths = generator.integers(2, 9, 7)
+            known = np.full((7, 1), -1)
+            known[2], known[5] = 4, NUM_PAIRS + 6
+            ids = generator.integers(5, 50, lengths.sum()).astype(np.int32)
+            negatives = Negatives(ids, lengths, 3, known)
+        if self.kind == "teacher":
+            sides = torch.from_numpy(generator.normal(size=(2, NUM_PAIRS, 8)))
+            source, target = torch.nn.functional.normalize(sides.to(TYPES[self.dtype]), dim=-1)
+            lesson = Lesson(source, target, DistillConfig(teacher="any", weight=3.0))
+        return Extras(negatives, lesson)
+
+    def pairs(self) -> TokenizedPairs:
+        generator = np.random.default_rng(0)
+        lengths = generator.integers(2, 9, 2 * NUM_PAIRS)
+        numbers = np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2)
+        if self.kind == "repeats":  # In different shares, on either side.
+            numbers[4, 0] = numbers[0, 0]
+            numbers[11, 1] = numbers[2, 0]
+        return TokenizedPairs(
+            input_ids=generator.integers(5, 50, lengths.sum()).astype(np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            pairs=numbers,
+            pair_langs=np.zeros(NUM_PAIRS, dtype=np.int16),
+            lang_pairs=("eng-zzz",),
+            pair_corpora=np.zeros(NUM_PAIRS, dtype=np.int16),
+            corpora=("random",),
+            num_truncated=0,
+        )
+
+    def compute(self, processes: Processes) -> dict[str, Tensor]:
+        """Returns the loss and all gradients."""
+        model, pairs = self.build(), self.pairs()
+        torch.manual_seed(100 + processes.rank)
+        result = add_gradients(model, pairs, pairs.pairs, self.options(), self.extras(), processes)
+        processes.sum_gradients(model.parameters())
+        p_at_1 = result.in_batch_p_at_1(self.block_bytes)
+        return gradients(model) | {
+            "loss": result.loss.double().reshape(()).detach(),
+            "false_negatives": result.num_false_negatives.double().reshape(()),
+            "p_at_1": torch.tensor(processes.add([p_at_1])[0] / processes.size),
+        }
+
+
+def gradients(model: DualEncoder) -> dict[str, Tensor]:
+    return {
+        name: parameter.grad.to_dense()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+CASES = [
+    *itertools.starmap(Case, itertools.product((0, 2), (None, 1, 2), (2**20, 600))),
+    *(Case(kind=kind, micro_batch_size=2) for kind in ("repeats", "bound", "negatives", "teacher")),
+    Case(kind="negatives", block_bytes=300, is_sparse=False),
+    Case(kind="repeats", block_bytes=300, micro_batch_size=5),
+    Case(dtype="float32"),
+    Case(dtype="float32", micro_batch_size=2, block_bytes=300),
+]
+WITH_DROPOUT = [Case(dropout=0.3, micro_batch_size=size) for size in (None, 1, 2)]
+
+
+def work(out: Path) -> None:
+    """Computes every case in this process and writes what it found."""
+    with join_processes() as processes:
+        for number, case in enumerate(CASES + WITH_DROPOUT):
+            found = case.compute(processes)
+            save_file(found, out / f"{number}-of-rank-{processes.rank}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def worlds(run_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives the folder where the processes have written what they found, by their number."""
+    folder = tmp_path_factory.mktemp("processes")
+    run_processes(__file__, folder, *SIZES)
+    return folder
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[str(case) for case in CASES])
+def test_every_process_has_the_gradients_of_one_big_batch(
+    worlds: Path, size: int, number: int
+) -> None:
+    folder = worlds / str(size)
+    case = CASES[number]
+    expected = case.compute(SINGLE)
+    for rank in range(size):
+        found = load_file(folder / f"{number}-of-rank-{rank}.safetensors")
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            tolerance = TOLERANCES[case.dtype]
+            torch.testing.assert_close(
+                found[name], tensor, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m
+            )
+    if case.kind in ("repeats", "bound"):
+        assert expected["false_negatives"] > 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("number", range(len(WITH_DROPOUT)))
+def test_with_dropout_each_share_has_the_masks_of_its_process(
+    worlds: Path, size: int, number: int
+) -> None:
+    folder = worlds / str(size)
+    case = WITH_DROPOUT[number]
+    model, pairs = case.build(), case.pairs()
+    sides: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for rank, share_n2 in enumerate(np.split(pairs.pairs, size)):
+        torch.manual_seed(100 + rank)
+        sentences = share_n2.T.reshape(-1)
+        order = np.argsort(pairs.gather(sentences)[1], kind="stable")
+        width = 2 * (case.micro_batch_size or len(share_n2))
+        chunks = np.split(sentences[order], range(width, len(order), width))
+        vectors = torch.cat([model.embed_flat(*pairs.gather(chunk)) for chunk in chunks])
+        vectors = vectors.index_select(0, torch.from_numpy(order.argsort()))
+        for side, part in zip(sides, vectors.chunk(2), strict=True):
+            side.append(part)
+    source, target = map(torch.cat, sides)
+    loss = additive_margin_softmax(source, target, logit_scale=20.0, logit_margin=0.1)
+    loss.backward()
+    expected = gradients(model)
+    for rank in range(size):
+        found = load_file(folder / f"{len(CASES) + number}-of-rank-{rank}.safetensors")
+        torch.testing.assert_close(found["loss"], loss.detach(), rtol=1e-10, atol=0)
+        for name, gradient in expected.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_the_hard_negatives_of_all_processes_are_those_of_the_batch(size: int) -> None:
+    negatives = Case(kind="negatives").extras().negatives
+    assert negatives is not None
+    shares = [share_negatives(negatives, Processes(rank, size)) for rank in range(size)]
+    for first, last in ((0, 3), (3, 7)):
+        lengths = [
+            (
+                share.lengths[: share.num_targets]
+                if first == 0
+                else share.lengths[share.num_targets :]
+            )
+            for share in shares
+            if share is not None
+        ]
+        assert np.concatenate(lengths).tolist() == negatives.lengths[first:last].tolist()
+    assert sum(len(share.input_ids) for share in shares if share) == len(negatives.input_ids)

@@ -1,0 +1,80 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import UsageError
+
+BuildModel = Callable[..., ModelFolder]
+
+
+@pytest.fixture
+def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict[int, Path]:
+    """A model folder by its number of layers."""
+    for layers in (0, 2):
+        model = build_model(layers, pooling="mean", max_seq_length=17)
+        path = tmp_path / f"layers-{layers}"
+        write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
+    return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "precision", "expected"),
+    [
+        (0, "float32", "NumpyRuntime"),
+        (0, "int8", "NumpyRuntime"),
+        (0, "bfloat16", "TorchRuntime"),
+        (2, "float32", "CTranslate2Runtime"),
+        (2, "int8", "CTranslate2Runtime"),
+        (2, "bfloat16", "TorchRuntime"),
+    ],
+)
+def test_auto_takes_a_runtime_that_can(
+    folders: dict[int, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layers: int,
+    precision: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+
+    encoder = SentenceEncoder.from_pretrained(folders[layers], precision=precision)
+
+    assert type(encoder._runtime).__name__ == expected
+    assert encoder.max_seq_length == 17
+    assert encoder.encode(["free"]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "message"),
+    [
+        (2, {"runtime": "torch", "precision": "int8"}, "torch has no int8.*ctranslate2 and numpy"),
+        (2, {"runtime": "ctranslate2", "precision": "bfloat16"}, "no bfloat16.*is in torch"),
+        (2, {"runtime": "numpy"}, "without layers only, this one has 2"),
+        (0, {"runtime": "ctranslate2"}, "at least one layer"),
+        (0, {"runtime": "numpy", "precision": "bfloat16"}, "numpy has no bfloat16"),
+        (0, {"threads": 2}, "the numpy runtime works in one"),
+        (2, {"threads": 0}, "threads is 0"),
+        (2, {"runtime": "onnx"}, "choose one of auto, ctranslate2, numpy, torch"),
+        (2, {"precision": "float64"}, "choose one of float32, int8, bfloat16"),
+    ],
+)
+def test_what_cannot_be_had_is_a_usage_error_that_says_why(
+    folders: dict[int, Path], layers: int, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        SentenceEncoder.from_pretrained(folders[layers], **options)
+
+
+def test_threads_of_torch_hold_for_the_process(folders: dict[int, Path]) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        SentenceEncoder.from_pretrained(folders[2], runtime="torch", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,39 @@
+import pytest
+
+from labse.bert.config import BertConfig
+from labse.training.cost import (
+    MemoryEstimate,
+    RunEstimate,
+    forward_flops,
+    layer_activation_bytes,
+)
+
+SIZES = {"vocab_size": 10, "hidden_size": 4, "num_attention_heads": 2, "intermediate_size": 6}
+
+
+def test_operations_are_those_counted_by_hand() -> None:
+    bert = BertConfig(**SIZES, num_hidden_layers=3)
+    # A layer and token: 4 maps of 4 x 4 and 2 of 4 x 6, and 2 products of 5 x 4 in attention.
+    per_token = 2 * (4 * 16 + 2 * 24) + 2 * 2 * 5 * 4
+    assert forward_flops(bert, num_sentences=7, num_tokens=5) == 3 * 7 * 5 * per_token
+
+
+def test_without_dropout_and_in_bfloat16_less_is_kept() -> None:
+    dropped = BertConfig(**SIZES, num_hidden_layers=1)
+    plain = BertConfig(
+        **SIZES, num_hidden_layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+    sizes = [
+        layer_activation_bytes(bert, 2, 3, precision=precision)
+        for bert, precision in [(dropped, "float32"), (plain, "float32"), (plain, "bfloat16")]
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] == 4 * (8 * 4 + 2 * 6) * 2 * 3
+
+
+def test_time_is_work_over_speed() -> None:
+    memory = MemoryEstimate(1, 2, 3, 4, 5)
+    estimate = RunEstimate({"a": 1, "b": 2}, memory, 10, 3e12, 1000)
+    assert memory.total == 15
+    assert estimate.num_parameters == 3
+    assert estimate.seconds(1.5, devices=2) == pytest.approx(1000)
