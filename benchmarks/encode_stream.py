@@ -31,7 +31,7 @@ def write_lines(path: Path, texts: list[str], num_lines: int) -> None:
             if kept and draw.random() < COPIES:
                 line = draw.choice(kept)
             else:
-                line = f"{draw.choice(texts)} {draw.choice(texts).split(' ')[0]} {number}"
+                line = f"{draw.choice(texts)} {draw.choice(texts).split(' ')[0]} {number:010}"
                 if len(kept) < KEPT_LINES:
                     kept.append(line)
                 else:

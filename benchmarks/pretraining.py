@@ -34,10 +34,11 @@ from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import MaskingConfig, PretrainConfig
 from labse.pretraining.examples import ExampleCollector, TextPacker, TokenizedExamples
 from labse.pretraining.folder import BertFolder, write_bert_folder
+from labse.pretraining.gradients import TrainingData
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.order import ExampleOrder
 from labse.pretraining.speed import estimate_flops
-from labse.pretraining.train import TrainingData, train
+from labse.pretraining.train import train
 from labse.pretraining.validation import ValidationSet
 
 SIDES: dict[str, dict[str, object]] = {

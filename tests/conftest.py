@@ -1,12 +1,17 @@
 """Small things that many tests build on; no network, no clock, no home directory."""
 
 import os
+import signal
 
 import pytest
 
 from labse.corpus.records import SentencePair
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a shell starts in the background ignores Ctrl-C, and programs that the tests start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

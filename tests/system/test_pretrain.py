@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 import labse
+from labse.training.metrics import read_metrics
 
 pytestmark = pytest.mark.system
 
@@ -41,12 +42,17 @@ COMMAND = ("pretrain", "config.toml", "--vocab", "vocab", "--out")
 SMALL_FILE = 16_384  # Bytes: less than a checkpoint has, more than the other files of a run.
 
 
-def start(folder: Path, *arguments: object, max_file_bytes: int = 0) -> "subprocess.Popen[str]":
+def start(
+    folder: Path,
+    *arguments: object,
+    launcher: Sequence[object] = (),
+    max_file_bytes: int = 0,
+) -> "subprocess.Popen[str]":
     environment = os.environ | {
         "PYTHONPATH": str(Path(labse.__file__).parents[1]),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "labse.cli", *map(str, arguments)]
+    command = [sys.executable, *map(str, (*launcher, "-m", "labse.cli", *arguments))]
     if max_file_bytes:  # A write beyond fails, as on a full disk.
         blocks = max_file_bytes // 1024
         shell = shutil.which("bash") or "bash"
@@ -91,6 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(120 + 20 * NUM_KILLS)
 def test_a_run_that_is_killed_ends_in_the_bytes_of_one_that_is_not(folder: Path) -> None:
     moments = random.Random(1)
     metrics = folder / "killed" / "metrics.jsonl"
@@ -144,3 +151,29 @@ def test_a_stop_while_data_is_read_says_that_the_command_goes_on(
             5,
             "labse: error: stopped outside of the steps; the same command goes on",
         )
+
+
+def test_of_two_processes_one_writes_for_tensorboard_and_both_count_as_devices(
+    folder: Path,
+) -> None:
+    event_files = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+    process = start(
+        folder,
+        *COMMAND,
+        "two",
+        "--tensorboard",
+        *("--set", "train.peak_tflops=0.5"),
+        launcher=torchrun,
+    )
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    # The table of metrics, too, is printed once.
+    assert errors.count("tokens_per_second") == 1
+    assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
+    events = event_files.EventAccumulator(str(folder / "two" / "tensorboard")).Reload()
+    rows = [row for row in read_metrics(folder / "two" / "metrics.jsonl") if "loss" in row]
+    assert [event.step for event in events.Scalars("loss")] == [row["step"] for row in rows]
+    for event, row in zip(events.Scalars("loss"), rows, strict=True):
+        assert event.value == pytest.approx(row["loss"], rel=1e-6)
+        assert row["flops_utilisation"] == pytest.approx(row["tflops"] / (2 * 0.5))

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from labse.bert.config import BertConfig
 from labse.bert.dropout import Dropout
 from labse.bert.flat import FlatSentences, Run, attend
+from labse.bert.row_gradients import RowMerger
 
 __all__ = ["Bert", "BertOutput"]
 
@@ -157,6 +158,8 @@ class Embeddings(nn.Module):
         self.word = nn.Embedding(
             config.vocab_size, width, padding_idx=config.pad_token_id, sparse=sparse
         )
+        if sparse:
+            RowMerger().watch(self.word.weight)
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)

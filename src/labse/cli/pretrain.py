@@ -2,12 +2,22 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
+from labse.cli.train_estimate import (
+    DevicesOption,
+    DryRunOption,
+    HardwareOption,
+    Machine,
+    TflopsOption,
+    choose_machine,
+    print_stages,
+    tell_assumed_vocabulary,
+)
 from labse.cli.training_runs import (
     ConfigArgument,
     RunOption,
@@ -18,6 +28,9 @@ from labse.cli.training_runs import (
     tensorboard_reports,
 )
 from labse.errors import UsageError
+
+if TYPE_CHECKING:
+    from labse.pretraining.config import PretrainConfig
 
 __all__ = ["pretrain"]
 
@@ -37,7 +50,7 @@ _COLUMNS = {
 
 def pretrain(
     config: ConfigArgument,
-    out: RunOption,
+    out: RunOption = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +67,10 @@ def pretrain(
         ),
     ] = None,
     set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    tflops: TflopsOption = None,
+    hardware: HardwareOption = None,
+    devices: DevicesOption = 1,
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -71,16 +88,25 @@ def pretrain(
     labse train config.toml --init run/model --out dual
 
     labse pretrain pretrain.toml --grow run/stage-3-layers --out grown --set train.stage_steps=[800]
+
+    labse pretrain recipes/paper/pretraining.toml --dry-run --hardware v100 --devices 64
     """
+    from labse.config import load_config
+    from labse.pretraining.config import PretrainConfig
+
+    machine = choose_machine(dry_run, tflops, hardware, devices)
+    run_config = load_config(PretrainConfig, config, set_ or ())
+    if machine is not None:
+        _print_dry_run(run_config, vocab, grow, machine, json=json)
+        return
     vocab_folder = vocab or grow
     if vocab_folder is None:
         raise UsageError("give --vocab, the pieces to train on, or --grow, a model to start from")
+    if out is None:
+        raise UsageError("give --out, the folder of the run")
     with stop_as_error():
-        from labse.config import load_config
-        from labse.pretraining.config import PretrainConfig
         from labse.runtime import require
 
-        run_config = load_config(PretrainConfig, config, set_ or ())
         require("torch", "train")
         is_main = mute_all_but_main()
         from labse.pretraining.run import run_pretraining
@@ -106,6 +132,30 @@ def pretrain(
     )
     if json and is_main:
         print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
+
+
+def _print_dry_run(
+    config: "PretrainConfig", vocab: Path | None, grow: Path | None, machine: Machine, *, json: bool
+) -> None:
+    """Estimates the stages; a vocabulary and a model to grow are read for their sizes only."""
+    from labse.pretraining.estimate import estimate_stages
+    from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
+
+    vocab_folder = vocab or grow
+    if vocab_folder is not None:
+        from labse.vocab.tokenizer import load_tokenizer
+
+        config = fit_to_vocabulary(config, load_tokenizer(vocab_folder))
+        if grow is not None:
+            from labse.runtime import require
+
+            require("torch", "train")
+            from labse.pretraining.start import read_start
+
+            config = fit_to_start(config, read_start(grow, vocab_folder).config)
+    tell_assumed_vocabulary(config.model.bert)
+    stages = estimate_stages(config, devices=machine.devices)
+    print_stages(stages, machine, precision=config.train.precision, json=json)
 
 
 def _is_of_an_objective(name: str) -> bool:

@@ -10,8 +10,18 @@ import typer
 from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
 from labse.cli.pair_inputs import parse_bytes
-from labse.cli.train_estimate import Machine, print_estimate
+from labse.cli.train_estimate import (
+    DevicesOption,
+    DryRunOption,
+    HardwareOption,
+    Machine,
+    TflopsOption,
+    choose_machine,
+    print_estimate,
+    tell_assumed_vocabulary,
+)
 from labse.cli.training_runs import (
+    RunOption,
     SetOption,
     TensorBoardOption,
     report_lines,
@@ -26,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_DRY_RUN = "Dry run"
 # The columns of a line of metrics and their formats; the names are those of metrics.jsonl.
 _COLUMNS = {
     "step": ",d",
@@ -57,13 +66,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the run. One that was stopped goes on where it was.",
-            show_default=False,
-        ),
-    ] = None,
+    out: RunOption = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -107,36 +110,10 @@ def train(
             help="For numbering sentences before the first step; processes take their own beside.",
         ),
     ] = "1G",
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Print sizes, memory, operations and time, from the configuration alone.",
-            rich_help_panel=_DRY_RUN,
-        ),
-    ] = False,
-    tflops: Annotated[
-        float | None,
-        typer.Option(
-            min=1e-6,
-            help="What a device reaches, 10^12 operations a second.",
-            rich_help_panel=_DRY_RUN,
-            show_default=False,
-        ),
-    ] = None,
-    hardware: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="h100, a100, v100, tpu-v3, or this-cpu, which is measured.",
-            rich_help_panel=_DRY_RUN,
-            show_default=False,
-        ),
-    ] = None,
-    devices: Annotated[
-        int,
-        typer.Option(min=1, help="Devices that share a batch.", rich_help_panel=_DRY_RUN),
-    ] = 1,
+    dry_run: DryRunOption = False,
+    tflops: TflopsOption = None,
+    hardware: HardwareOption = None,
+    devices: DevicesOption = 1,
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -155,11 +132,10 @@ def train(
 
     labse train recipes/paper/released.toml --dry-run --hardware v100 --devices 16
     """
-    if not dry_run and (tflops is not None or hardware is not None or devices != 1):
-        raise UsageError("--tflops, --hardware and --devices are for --dry-run")
+    machine = choose_machine(dry_run, tflops, hardware, devices)
     choice = _Choice(config, pairs or [], init, source_lang, target_lang, tuple(set_ or ()))
-    if dry_run:
-        _print_dry_run(choice, vocab, Machine(tflops, hardware, devices), json=json)
+    if machine is not None:
+        _print_dry_run(choice, vocab, machine, json=json)
         return
     if vocab is None and init is None:
         raise UsageError("give --vocab, the pieces to train on, or --init, a model to start from")
@@ -173,6 +149,7 @@ def train(
         require("torch", "train")
         is_main = mute_all_but_main()
         from labse.dual_encoder.run import run_training
+        from labse.encoder.trained import golden_files
 
         start = choice.start_folder()
         vocab_folder = vocab or start
@@ -199,6 +176,7 @@ def train(
                 teacher=teacher,
                 evaluate=score,
                 report=report,
+                extra_files=golden_files,
             )
     say(f"{summary.model_folder}: {summary.num_parameters:,} parameters, step {summary.step:,}")
     if json and is_main:
@@ -270,6 +248,7 @@ def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, jso
         from labse.dual_encoder.start import fit_to_start, read_start_config
 
         run_config = fit_to_start(run_config, read_start_config(start))
+    tell_assumed_vocabulary(run_config.model.bert)
     estimate = estimate_run(run_config, devices=machine.devices)
     print_estimate(estimate, machine, precision=run_config.train.precision, json=json)
 
@@ -278,8 +257,7 @@ def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     """Returns what scores the model under training on Tatoeba."""
     from labse.dual_encoder.model import DualEncoder
     from labse.dual_encoder.start import read_tokenizer
-    from labse.encoder.runtimes.torch_runtime import TorchRuntime
-    from labse.encoder.sentence_encoder import SentenceEncoder
+    from labse.encoder.trained import build_encoder
     from labse.evaluation.datasets import read_tatoeba
     from labse.evaluation.tatoeba import evaluate_tatoeba
 
@@ -287,9 +265,8 @@ def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     tokenizer = read_tokenizer(vocab)
 
     def evaluate(model: DualEncoder) -> dict[str, float]:
-        max_seq_length = model.config.max_seq_length
-        encoder = SentenceEncoder(TorchRuntime(model), tokenizer, max_seq_length=max_seq_length)
-        report = evaluate_tatoeba(encoder, sets, max_seq_length=max_seq_length)
+        encoder = build_encoder(model, tokenizer)
+        report = evaluate_tatoeba(encoder, sets, max_seq_length=encoder.max_seq_length)
         groups = {f"tatoeba_{group.name}_p_at_1": group.p_at_1 for group in report.groups}
         return {"tatoeba_p_at_1": report.mean.p_at_1, **groups}
 

@@ -33,7 +33,7 @@ ConfigArgument = Annotated[
     ),
 ]
 RunOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--out",
         help="Folder of the run. One that was stopped goes on where it was.",

@@ -170,8 +170,8 @@ def _resolve_lang(table: Table, name: str, lang: str | None) -> str | None:
         return None
     if lang is None:
         raise UsageError(
-            f"{table.path} has no column {name}; add one with the language of each row (from "
-            f"Python, the argument {name} gives that of all)"
+            f"{table.path} has no column {name}; add one with the language of each row, or, where "
+            f"the command has it, give --{name.replace('_', '-')}, the language of all"
         )
     return canonical_tag(lang)
 

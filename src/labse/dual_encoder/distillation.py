@@ -1,13 +1,13 @@
 """Distillation: a teacher's vectors of the training sentences, and the pull towards them.
 
 Takes: a teacher that embeds text, sentences. Gives: its vectors on disk, each computed once, and a
-loss. Source: Reimers & Gurevych 2020, arXiv 2004.09813, section 2; Mao & Nakagawa 2023, LEALLA.
+loss. Source: Reimers & Gurevych 2020, arXiv 2004.09813; Mao & Nakagawa 2023, LEALLA.
 
 Dimensions: U distinct sentences, B pairs, D of the student, E of the teacher.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from labse.dual_encoder.config import DistillConfig
 from labse.dual_encoder.pairs import TokenizedPairs, tokenize_sentences
 from labse.dual_encoder.sentence_keys import KeyIndex, sentence_keys, stored_keys
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.files import MANIFEST_NAME, write_atomic, write_json
+from labse.training.caches import is_cache_of
 
 __all__ = ["Lesson", "Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
 
@@ -58,8 +59,8 @@ def distillation_loss(source: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
         mse:     1/B sum_i (|s_i - teacher(s_i)|^2 + |t_i - teacher(t_i)|^2)
         cosine:  1/B sum_i (1 - cos(s_i, teacher(s_i)) + 1 - cos(t_i, teacher(t_i)))
 
-    Reimers & Gurevych 2020, equation 1, with teacher(t_i) = teacher(s_i) for `pull = "source"`. Of
-    unit vectors the first is twice the second.
+    The first is that of Reimers & Gurevych 2020 where teacher(t_i) is teacher(s_i), with
+    `pull = "source"`. Of unit vectors it is twice the second.
     """  # noqa: D415
     sides = ((source, lesson.source), (target, lesson.target))
     if lesson.config.loss == "mse":
@@ -159,7 +160,7 @@ def prepare_teacher(
         "sentences": int(np.bitwise_xor.reduce(wanted.keys) >> np.uint64(1)),
         "num_sentences": len(wanted.keys),
     }
-    if not _is_of(cache, key):
+    if not is_cache_of(cache, key):
         _empty(cache)
         write_json(cache / MANIFEST_NAME, {"kind": "teacher", "key": key})
     if not (cache / _ROWS).is_file():
@@ -181,11 +182,6 @@ class _New:
 
     texts: list[str]
     places: NDArray[np.int64]
-
-
-def _is_of(cache: Path, key: Mapping[str, object]) -> bool:
-    path = cache / MANIFEST_NAME
-    return path.is_file() and read_json(path).get("key") == key
 
 
 def _check_size(student: int, teacher: int) -> None:

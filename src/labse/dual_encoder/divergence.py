@@ -1,21 +1,31 @@
-"""The end of a run whose numbers are none: which batch it was, and what is left.
+"""Runs that go wrong: numbers that are none end one, vectors that are all alike give a warning.
 
-Takes: the loss and gradient of a step. Gives: an error, and a file with the rows of the batch.
+Takes: the loss, gradient and vectors of a step, or the weights after it. Gives: an error that says
+what is left and, in a file, which rows were in the batch; or a warning.
 """
 
 import json
+import logging
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import LabseError
 from labse.files import write_atomic
+from labse.training.checkpoint import find_not_finite
+from labse.training.distributed import SINGLE, Processes
 
-__all__ = ["check_finite"]
+__all__ = ["check_finite", "check_state", "warn_of_collapse"]
+
+_LOGGER = logging.getLogger(__name__)
+_COLLAPSED_COSINE = 0.998  # Mean of a batch. Random weights start at 0.95 or below.
+_ADVICE = "start anew in another --out with a lower train.lr or train.embedding_lr"
 
 
 def check_finite(
@@ -48,10 +58,53 @@ def check_finite(
         for source, target in zip(*sides, strict=True):
             line = json.dumps({"source": source, "target": target}, ensure_ascii=False)
             stream.write(line.encode() + b"\n")
-    kept = sorted((run_folder / "checkpoints").glob("step-[0-9]*"))
-    left = f"; the last checkpoint is {kept[-1]}" if kept else ""
     raise LabseError(
         f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; "
-        f"{path} tells the rows of its batch{left}; "
-        "start anew in another --out with a lower train.lr or train.embedding_lr"
+        f"{path} tells the rows of its batch{_what_is_left(run_folder)}; {_ADVICE}"
     )
+
+
+def check_state(
+    run_folder: Path, step: int, tensors: Mapping[str, Tensor], processes: Processes = SINGLE
+) -> None:
+    """Stops a run before weights or moments that are none reach a checkpoint.
+
+    A finite gradient does not keep an update finite: the rate may be too high for float32, and so
+    may the square of a gradient.
+
+    Raises:
+        LabseError: a number is NaN or infinite, on any process.
+    """
+    broken = find_not_finite(tensors)
+    if processes.any(bool(broken)):
+        raise LabseError(
+            f"step {step}: the update left NaN or infinite values in "
+            f"{broken or 'what another process holds'}; no checkpoint was written"
+            f"{_what_is_left(run_folder)}; {_ADVICE}"
+        )
+
+
+def warn_of_collapse(row: Mapping[str, float]) -> bool:
+    """Says that all vectors of a batch are nearly alike, if so; returns whether it did.
+
+    Such a model cannot tell one sentence from another, its gradient is small, and its loss stays
+    at that of guessing.
+
+    Args:
+        row: of the metrics; one of an evaluation tells nothing of that.
+    """
+    if row.get("mean_cosine", 0.0) < _COLLAPSED_COSINE:
+        return False
+    _LOGGER.warning(
+        "step %d: the vectors of the batch are alike (mean cosine %.4f), so nothing is learnt and "
+        "the loss stays that of guessing; unless the sentences are the same, start from a trained "
+        'model, or try model.pooling = "mean" or a lower train.lr',
+        row["step"],
+        row["mean_cosine"],
+    )
+    return True
+
+
+def _what_is_left(run_folder: Path) -> str:
+    kept = sorted((run_folder / "checkpoints").glob("step-[0-9]*"))
+    return f"; the last checkpoint is {kept[-1]}" if kept else ""

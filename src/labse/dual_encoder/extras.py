@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 from labse.corpus.readers import read_pairs
 from labse.dual_encoder.config import DataConfig, RunConfig
 from labse.dual_encoder.distillation import Lesson, Teacher, TeacherVectors, prepare_teacher
-from labse.dual_encoder.hard_negatives import HardNegatives, Negatives, prepare_hard_negatives
+from labse.dual_encoder.hard_negatives import HardNegatives, Negatives
+from labse.dual_encoder.negatives_on_disk import prepare_hard_negatives
 from labse.dual_encoder.pairs import TokenizedPairs
 
 __all__ = ["NO_EXTRAS", "ExtraSources", "Extras", "open_extras"]

@@ -4,9 +4,11 @@ Takes: a configuration, NumPy weights, a vocabulary folder. Gives: one folder an
 Source: sentence-transformers' layout; `sentence-transformers/LaBSE` has this shape.
 """
 
+import contextlib
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,16 +25,23 @@ from labse.dual_encoder.foreign import (
     load_foreign_tokenizer,
     read_plain_model,
 )
+from labse.dual_encoder.integrity import check_hashes, checked_beside, listed_hashes
 from labse.dual_encoder.layout import MODULES_NAME, build_layout_files, read_layout
 from labse.dual_encoder.replacing import check_replaceable
 from labse.dual_encoder.storage import Storage, StoredWeights, to_tensors
-from labse.dual_encoder.weights import check_weights, read_bert_weights, read_tensors
+from labse.dual_encoder.weights import (
+    check_finite,
+    check_shapes,
+    check_weights,
+    read_bert_weights,
+    read_tensors,
+)
 from labse.errors import LabseError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files import MANIFEST_NAME, sha256_file, write_json
 from labse.training.replacing import files_in, replace_folder
 from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["ModelFolder", "read_model_folder", "write_model_folder"]
+__all__ = ["ModelFolder", "open_model_folder", "read_model_folder", "write_model_folder"]
 
 _WEIGHTS_NAME = "model.safetensors"
 # Another name: transformers would read int8 rows as they stand, without their scales.
@@ -43,6 +52,10 @@ _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 _OWN_MANIFEST_KEYS = ("labse_version", "config", "storage", "files")
 
 
+def _nothing() -> None:
+    """Waits for no check."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """What a model folder holds.
@@ -50,13 +63,16 @@ class ModelFolder:
     Attributes:
         config: sizes, pooling and projection.
         weights: float32; the names of `BertModel`, and `dense.weight` (D, H) and `dense.bias` (D,)
-            where there is a projection. Those of an int8 folder are `StoredWeights`.
+            where there is a projection. Those of a folder are `StoredWeights`, and views of its
+            files where these hold float32 or int8; copy what is kept for long.
         tokenizer: neither truncates nor pads.
+        wait_for_checks: raises what is wrong with the weights; see `open_model_folder`.
     """
 
     config: DualEncoderConfig
     weights: Mapping[str, NDArray[np.float32]]
     tokenizer: Tokenizer
+    wait_for_checks: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
 
 def read_model_folder(path: str | Path) -> ModelFolder:
@@ -70,21 +86,34 @@ def read_model_folder(path: str | Path) -> ModelFolder:
         LabseError: something is missing, unsupported, damaged (SHA-256 against the manifest),
             not finite, or does not fit the rest.
     """
+    with open_model_folder(path) as model:
+        return model
+
+
+@contextlib.contextmanager
+def open_model_folder(path: str | Path) -> Iterator[ModelFolder]:
+    """Gives what `read_model_folder` returns, while hashes and values are still being checked.
+
+    The checks read every byte, so a block that builds something large runs beside them. What it
+    made is good once the block has ended: that waits for the checks, and raises what they found.
+    What outlives an error, such as a file, is made after `wait_for_checks` of the model.
+
+    Raises:
+        LabseError: see `read_model_folder`.
+    """
     folder = Path(path)
-    if not (folder / MODULES_NAME).is_file() and is_plain_model(folder):
-        plain = read_plain_model(folder)
-        return _join(folder, plain.config, plain.weights, load_foreign_tokenizer(folder))
-    layout = read_layout(folder)
-    checked = _check_hashes(folder)
+    is_plain = not (folder / MODULES_NAME).is_file() and is_plain_model(folder)
+    listed = None if is_plain else listed_hashes(folder)
+    with checked_beside(partial(check_hashes, folder, listed or {})) as wait_for_hashes:
+        model = _read_plain(folder) if is_plain else _read_modules(folder, listed)
+        finite = partial(check_finite, model.weights, where=str(folder))
+        with checked_beside(finite) as wait_for_values:
 
-    weights = read_bert_weights(find_weights(layout.transformer))
-    if layout.dense is not None:
-        weights = _join_dense(weights, read_tensors(find_weights(layout.dense)))
+            def wait() -> None:
+                wait_for_hashes()
+                wait_for_values()
 
-    # Where the hashes are those written, `write_model_folder` has compared the vocabulary's files.
-    is_alone = checked is None or {_VOCAB_NAME, _TOKENIZER_NAME} <= checked
-    tokenizer = (load_foreign_tokenizer if is_alone else load_tokenizer)(layout.transformer)
-    return _join(folder, layout.config, weights, tokenizer)
+            yield replace(model, wait_for_checks=wait)
 
 
 def write_model_folder(
@@ -137,11 +166,28 @@ def write_model_folder(
         write_json(folder / MANIFEST_NAME, {**own, **manifest})
 
 
+def _read_plain(folder: Path) -> ModelFolder:
+    plain = read_plain_model(folder)
+    return _join(folder, plain.config, plain.weights, load_foreign_tokenizer(folder))
+
+
+def _read_modules(folder: Path, listed: Mapping[str, str] | None) -> ModelFolder:
+    layout = read_layout(folder)
+    weights = read_bert_weights(find_weights(layout.transformer))
+    if layout.dense is not None:
+        weights = _join_dense(weights, read_tensors(find_weights(layout.dense)))
+
+    # Where the hashes are those written, `write_model_folder` has compared the vocabulary's files.
+    is_alone = listed is None or {_VOCAB_NAME, _TOKENIZER_NAME} <= set(listed)
+    tokenizer = (load_foreign_tokenizer if is_alone else load_tokenizer)(layout.transformer)
+    return _join(folder, layout.config, weights, tokenizer)
+
+
 def _join(
     folder: Path, config: DualEncoderConfig, weights: StoredWeights, tokenizer: Tokenizer
 ) -> ModelFolder:
     """Checks that the parts fit each other."""
-    check_weights(config, weights, where=str(folder))
+    check_shapes(config, weights, where=str(folder))
     _check_vocab_size(tokenizer, config, where=f"{folder}/{_TOKENIZER_NAME}")
     return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
 
@@ -200,19 +246,3 @@ def _check_vocab_size(tokenizer: Tokenizer, config: DualEncoderConfig, *, where:
             f"{where}: the tokenizer has {num_entries} entries, the configuration says "
             f"{vocab_size}; take the vocabulary that the model was trained with"
         )
-
-
-def _check_hashes(folder: Path) -> set[str] | None:
-    """Returns the names of the files that are as written; None for a folder of others."""
-    if not (folder / MANIFEST_NAME).is_file():
-        return None
-    files = read_json(folder / MANIFEST_NAME).get("files", {})
-    if not isinstance(files, dict):
-        raise LabseError(f"{folder / MANIFEST_NAME}: 'files' is not an object")
-    for name, expected in files.items():
-        if sha256_file(folder / name) != expected:
-            raise LabseError(
-                f"{folder / name}: its SHA-256 is not the one in {MANIFEST_NAME}; "
-                "the file was changed or damaged, copy the folder again"
-            )
-    return set(files)

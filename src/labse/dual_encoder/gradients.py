@@ -14,50 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labse.dual_encoder.bag import embed_bags, is_bag
-from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax, num_rows
+from labse.dual_encoder.batch_loss import BatchLoss, batch_loss, find_left_out
 from labse.dual_encoder.config import TrainConfig
 from labse.dual_encoder.distillation import distillation_loss
 from labse.dual_encoder.extras import NO_EXTRAS, Extras
-from labse.dual_encoder.false_negatives import FalseNegatives, find_false_negatives
 from labse.dual_encoder.hard_negatives import Negatives
-from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.shares import share_loss, share_negatives
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import is_sharded
 
-__all__ = ["BatchLoss", "add_gradients", "cached_backward", "pad"]
-
-
-_LeftOut = tuple[FalseNegatives | None, FalseNegatives | None]  # By direction.
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLoss:
-    """The loss of a batch, and the vectors it was computed from.
-
-    Attributes:
-        loss: a scalar.
-        num_false_negatives: a scalar, the candidates left out, over both directions.
-        source: (B, D) unit rows, without a graph; of several processes, those of the share.
-        target: (B, D) unit rows, without a graph.
-        first: the target of the first source.
-    """
-
-    loss: Tensor
-    num_false_negatives: Tensor
-    source: Tensor
-    target: Tensor
-    first: int = 0
-
-    def in_batch_p_at_1(self, max_block_bytes: int) -> float:
-        """Returns the share of sources whose translation is the nearest target of the batch."""
-        rows = num_rows(len(self.target), self.target.itemsize, max_block_bytes)
-        parts = torch.split(self.source, rows)
-        nearest = torch.cat([(part @ self.target.T).argmax(1) for part in parts])
-        labels = self.first + torch.arange(len(nearest), device=nearest.device)
-        return (nearest == labels).float().mean().item()
+__all__ = ["add_gradients", "cached_backward", "pad"]
 
 
 def add_gradients(
@@ -89,7 +57,7 @@ def add_gradients(
     negatives = share_negatives(extras.negatives, processes)
     if negatives is not None:
         gathered += _split(negatives, 2 * micro_batch_size)
-    false_negatives = _find_false_negatives(pairs, batch_B2, extras.negatives, options, device)
+    false_negatives = find_left_out(pairs, batch_B2, extras.negatives, options, device)
 
     def compute_loss(embeddings: Sequence[Tensor]) -> BatchLoss:
         both = torch.cat(list(embeddings[: len(chunks)])).index_select(0, places.to(device))
@@ -99,7 +67,7 @@ def add_gradients(
             further_HD = torch.cat(list(embeddings[len(chunks) :]))
             further = (further_HD[: negatives.num_targets], further_HD[negatives.num_targets :])
         if processes.size == 1:
-            result = _loss(source_BD, target_BD, further, false_negatives, options)
+            result = batch_loss(source_BD, target_BD, further, false_negatives, options)
         else:
             own = (source_BD, target_BD, None if further is None else torch.cat(further))
             ranked = share_loss(*own, extras.negatives, false_negatives, options, processes)
@@ -129,9 +97,12 @@ def add_gradients(
 def _cut(
     pairs: TokenizedPairs, sentences: NDArray[np.int32], chunk_size: int
 ) -> list[NDArray[np.int64]]:
-    """Returns the places in `sentences` of each chunk; a chunk holds sentences of like lengths."""
+    """Returns the places in `sentences` of each chunk; a chunk holds sentences of like lengths.
+
+    The longest come first: what they leave free is large enough for all that follow.
+    """
     lengths = pairs.offsets[sentences + 1] - pairs.offsets[sentences]
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(-lengths, kind="stable")
     return np.split(order, range(chunk_size, len(order), chunk_size))
 
 
@@ -157,24 +128,6 @@ def _split(negatives: Negatives, size: int) -> list[tuple[NDArray[np.int32], NDA
     ]
 
 
-def _find_false_negatives(
-    pairs: TokenizedPairs,
-    batch_B2: NDArray[np.int32],
-    negatives: Negatives | None,
-    options: TrainConfig,
-    device: torch.device,
-) -> _LeftOut:
-    sentences = pairs.gather(batch_B2.T.reshape(-1))
-    find = partial(
-        find_false_negatives, *sentences, max_excess=options.max_negative_excess, device=device
-    )
-    if negatives is None:
-        found = find()
-        return found, found
-    num_targets = negatives.num_targets
-    return find(known=negatives.known[:num_targets]), find(known=negatives.known[num_targets:])
-
-
 def cached_backward(
     embed_chunks: Sequence[Callable[[], Tensor]],
     compute_loss: Callable[[Sequence[Tensor]], BatchLoss],
@@ -184,7 +137,7 @@ def cached_backward(
     The first pass keeps the vectors of each chunk and the state of the generators before it. The
     loss over all vectors gives their gradients. The second pass makes each chunk's vectors again,
     with the same dropout, and sends their gradients back through it. Source: gradient caching, Gao
-    et al. 2021, arXiv 2101.06983, section 3.2.
+    et al. 2021, arXiv 2101.06983.
 
     Args:
         embed_chunks: each gives the (C, D) vectors of a chunk and draws from the global generators
@@ -253,60 +206,3 @@ def _embed(
         input_ids_CS, mask_CS = pad(input_ids, lengths)
         embeddings_CD: Tensor = model(input_ids_CS.to(device), mask_CS.to(device))
         return embeddings_CD
-
-
-def _loss(
-    source_BD: Tensor,
-    target_BD: Tensor,
-    negatives: tuple[Tensor, Tensor] | None,
-    false_negatives: _LeftOut,
-    options: TrainConfig,
-) -> BatchLoss:
-    scale, margin = options.logit_scale, options.logit_margin
-    source, target = source_BD.detach(), target_BD.detach()
-    num_candidates = len(source) + max(map(len, negatives or ((),)))
-    if num_rows(num_candidates, source.itemsize, options.logit_block_bytes) < len(source):
-        both = blockwise_additive_margin_softmax(
-            source_BD,
-            target_BD,
-            logit_scale=scale,
-            logit_margin=margin,
-            max_block_bytes=options.logit_block_bytes,
-            false_negatives=false_negatives,
-            negatives=negatives,
-        )
-        return BatchLoss(both.loss, both.num_false_negatives, source, target)
-
-    masks = None
-    num_false_negatives = torch.zeros((), dtype=torch.int64)
-    if false_negatives != (None, None):
-        cosines_BB = source @ target.T
-        masks = (
-            _mask(false_negatives[0], cosines_BB, source, negatives and negatives[0]),
-            _mask(false_negatives[1], cosines_BB.T, target, negatives and negatives[1]),
-        )
-        num_false_negatives = masks[0].sum() + masks[1].sum()
-    loss = additive_margin_softmax(
-        source_BD,
-        target_BD,
-        logit_scale=scale,
-        logit_margin=margin,
-        masks=masks,
-        negatives=negatives,
-    )
-    return BatchLoss(loss, num_false_negatives, source, target)
-
-
-def _mask(
-    false_negatives: FalseNegatives | None,
-    cosines_BB: Tensor,
-    query_BD: Tensor,
-    negatives_HD: Tensor | None,
-) -> Tensor:
-    """Returns (B, B + H) booleans, true for what a direction leaves out."""
-    cosines_BM = cosines_BB
-    if negatives_HD is not None:
-        cosines_BM = torch.cat([cosines_BB, query_BD @ negatives_HD.detach().T], 1)
-    if false_negatives is None:
-        return torch.zeros_like(cosines_BM, dtype=torch.bool)
-    return false_negatives.mask(cosines_BM, torch.arange(len(query_BD), device=query_BD.device))

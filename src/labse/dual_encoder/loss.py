@@ -21,7 +21,7 @@ def additive_margin_softmax(
 ) -> Tensor:
     """Returns the loss of ranking each sentence's translation first among the batch, both ways.
 
-    With phi(i, j) = cos(source_i, target_j) - margin * [i = j] (paper, section 2.2, equations 2-4):
+    With phi(i, j) = cos(source_i, target_j) - margin * [i = j] (paper, section 2):
 
         L  = -1/B sum_i log exp(scale * phi(i, i)) / sum_j exp(scale * phi(i, j))   source to target
         L' = the same with source and target exchanged                              target to source

@@ -1,7 +1,7 @@
 """Which pairs may be drawn and how often: groups of one language pair and one corpus.
 
 Dimensions: P pairs, L language pairs, C corpora, G = L * C groups.
-Source: smoothing of Devlin et al., multilingual BERT; caps as in LaBSE (paper, section 3.2).
+Source: smoothing of Devlin et al., multilingual BERT; caps as in LaBSE.
 """
 
 from collections.abc import Iterator

@@ -5,6 +5,7 @@ Source: docs/design.md, promises.
 """
 
 import hashlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ from labse.dual_encoder.pairs import TokenizedPairs, write_summary
 from labse.dual_encoder.prepare_arrays import FileScan, PreparationPlan, Resources
 from labse.dual_encoder.prepare_steps import FileChoice
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, read_json, write_json
+from labse.files import MANIFEST_NAME, write_json
+from labse.training.caches import cached_manifest
+from labse.training.vocabulary import fit_bert
 
 __all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
 
@@ -63,25 +66,13 @@ class PreparedPairs:
 
 
 def fit_to_vocabulary(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
-    """Sets `model.bert.vocab_size` and `pad_token_id` to those of the tokenizer.
+    """Completes `model.bert` with what the tokenizer says.
 
     Raises:
         UsageError: the configuration states another value.
     """
-    actual = {
-        "vocab_size": tokenizer.get_vocab_size(),
-        "pad_token_id": tokenizer.token_to_id("[PAD]"),
-    }
-    bert = config.model.bert
-    for name, value in actual.items():
-        stated = getattr(bert, name)
-        if name in bert.model_fields_set and stated != value:
-            raise UsageError(
-                f"model.bert.{name} is {stated}, the vocabulary says {value}; "
-                "leave the key out or take the other vocabulary"
-            )
-    model = config.model.model_copy(update={"bert": bert.model_copy(update=actual)})
-    return config.model_copy(update={"model": model})
+    bert = fit_bert(config.model.bert, tokenizer)
+    return config.model_copy(update={"model": config.model.model_copy(update={"bert": bert})})
 
 
 def prepare_pairs(
@@ -91,6 +82,7 @@ def prepare_pairs(
     tokenizer: Tokenizer,
     cache: Path,
     resources: Resources | None = None,
+    is_main: bool = True,
 ) -> PreparedPairs:
     """Reads, filters and tokenises the pairs, or maps what an earlier call left in `cache`.
 
@@ -105,9 +97,10 @@ def prepare_pairs(
         tokenizer: one that neither pads nor truncates, as `read_tokenizer` gives it.
         cache: a folder for this function alone.
         resources: None takes the defaults.
+        is_main: of several processes, whether this one makes the cache; the others find it made.
 
     Raises:
-        LabseError: broken data, or no pair is left.
+        LabseError: broken data, or no pair is left; or the main process has read other bytes.
         UsageError: an unknown language in `data.langs`.
         ResourceError: the cache cannot be written.
     """
@@ -124,6 +117,11 @@ def prepare_pairs(
     }
     if prepared := _load_cache(cache, key):
         return prepared
+    if not is_main:
+        raise LabseError(
+            f"{cache} was made by the first process of other data or by another version of labse; "
+            f"process {os.environ.get('RANK')} must see the same files"
+        )
 
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
     choices = [
@@ -156,10 +154,10 @@ def _canonical_langs(config: RunConfig) -> frozenset[str]:
 
 
 def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedPairs | None:
+    manifest = cached_manifest(cache, key)
+    if manifest is None:
+        return None
     try:
-        manifest = read_json(cache / MANIFEST_NAME)
-        if manifest["key"] != key:
-            return None
         counts = PairCounts(**manifest["counts"])  # type: ignore[arg-type]
         inputs = tuple(InputFile(**file) for file in manifest["inputs"])  # type: ignore[attr-defined]
         return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=True)

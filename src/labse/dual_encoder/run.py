@@ -6,7 +6,7 @@ Source: docs/design.md, promises: the same command goes on where it was.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from labse.dual_encoder.prepare import (
     prepare_pairs,
 )
 from labse.dual_encoder.prepare_arrays import Resources
+from labse.dual_encoder.run_state import check_unchanged
 from labse.dual_encoder.start import (
     fit_to_start,
     read_start,
@@ -35,14 +36,20 @@ from labse.dual_encoder.start import (
     start_model,
 )
 from labse.dual_encoder.train import Build, Evaluate, Report, train
-from labse.errors import ResourceError
 from labse.files import MANIFEST_NAME, read_json, sha256_file
 from labse.training.distributed import check_shared, join_processes
-from labse.training.run_folder import check_run_folder, hashes_of, open_run
+from labse.training.memory import memory_errors
+from labse.training.run_folder import check_run_folder, claim_run, hashes_of, open_run
 
-__all__ = ["RunSummary", "run_training"]
+__all__ = ["ExtraFiles", "RunSummary", "run_training"]
 
 _LOGGER = logging.getLogger(__name__)
+_MEMORY_ADVICE = (
+    "set or lower train.micro_batch_size, which changes no loss, and the same command goes on; or "
+    "lower the model's sizes"
+)
+
+ExtraFiles = Callable[[DualEncoder, Tokenizer], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ def run_training(
     teacher: Teacher | None = None,
     evaluate: Evaluate | None = None,
     report: Report | None = None,
+    extra_files: ExtraFiles | None = None,
 ) -> RunSummary:
     """Trains from files to a model folder; called again after a stop, it goes on.
 
@@ -83,46 +91,47 @@ def run_training(
         teacher: the model of `distill.teacher`; None without that section.
         evaluate: see `train`.
         report: see `train`.
+        extra_files: makes what else lies in `model/`, by name, from the trained model.
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
         UsageError: `out` holds a run of another configuration, data or vocabulary, or something
-            else than a run, or the vocabulary is not the stated one.
+            else than a run, or another process is at work there, or the vocabulary is not the
+            stated one.
         LabseError: broken data.
         ResourceError: no memory, no disk.
     """
     with join_processes() as processes:
         processes.share(config.train.global_batch_size)  # Told before the data is read.
-        with processes.main_first():
-            job = _prepare(
-                config,
-                out,
-                vocab_folder=vocab_folder,
-                data_folder=data_folder,
-                start=start,
-                resources=resources,
-                teacher=teacher,
-                is_main=processes.is_main,
-            )
-        try:
-            model = train(
-                job.config,
-                job.prepared.pairs,
-                out,
-                extra_sources=job.extra_sources,
-                build=job.build,
-                evaluate=evaluate,
-                report=report,
-                processes=processes,
-            )
-        except torch.OutOfMemoryError:
-            raise ResourceError(
-                "the device has too little memory; lower train.global_batch_size or the model's "
-                "sizes"
-            ) from None
-        step = _step_of_weights(job.config, out)
-        if processes.is_main:
-            _write_model(job, model, out, vocab_folder=vocab_folder, step=step)
+        with processes.main_holds(claim_run(out, "dual_encoder")):
+            with processes.main_first():
+                job = _prepare(
+                    config,
+                    out,
+                    vocab_folder=vocab_folder,
+                    data_folder=data_folder,
+                    start=start,
+                    resources=resources,
+                    teacher=teacher,
+                    is_main=processes.is_main,
+                )
+            with memory_errors(_MEMORY_ADVICE):
+                model = train(
+                    job.config,
+                    job.prepared.pairs,
+                    out,
+                    extra_sources=job.extra_sources,
+                    build=job.build,
+                    evaluate=evaluate,
+                    report=report,
+                    processes=processes,
+                )
+            step = _step_of_weights(job.config, out)
+            if processes.is_main:
+                made = extra_files(model, job.tokenizer) if extra_files else {}
+                _write_model(
+                    job, model, out, vocab_folder=vocab_folder, step=step, extra_files=made
+                )
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     return RunSummary(out / "model", step, num_parameters, job.prepared.counts)
 
@@ -150,20 +159,22 @@ def _prepare(
     teacher: Teacher | None,
     is_main: bool,
 ) -> _Job:
-    check_run_folder(out, "dual_encoder")
     if not is_main:
+        check_run_folder(out, "dual_encoder")
         check_shared(out / MANIFEST_NAME)
     tokenizer = read_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     start_folder = None if start is None else read_start(start, tokenizer)
     if start_folder is not None:
         config = fit_to_start(config, start_folder.config)
+    check_unchanged(out, config)  # Before tokens of another configuration replace those of the run.
     prepared = prepare_pairs(
         config,
         data_folder=data_folder,
         tokenizer=tokenizer,
         cache=out / "tokens",
         resources=resources,
+        is_main=is_main,
     )
     _log_pairs(prepared)
     lineage: dict[str, object] = {
@@ -192,7 +203,13 @@ def _prepare(
 
 
 def _write_model(
-    job: _Job, model: DualEncoder, out: Path, *, vocab_folder: Path, step: int
+    job: _Job,
+    model: DualEncoder,
+    out: Path,
+    *,
+    vocab_folder: Path,
+    step: int,
+    extra_files: Mapping[str, bytes],
 ) -> None:
     where = {"device": _device_name(model), "torch_version": torch.__version__}
     made_by = {"kind": "model", "step": step, "seed": job.config.train.seed}
@@ -201,6 +218,7 @@ def _write_model(
         to_model_folder(model, job.tokenizer),
         vocab_folder=vocab_folder,
         manifest=made_by | where | dict(job.lineage),
+        extra_files=extra_files,
     )
 
 

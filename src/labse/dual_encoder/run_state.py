@@ -9,13 +9,17 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.divergence import check_state
 from labse.dual_encoder.model import DualEncoder
+from labse.errors import LabseError
 from labse.training.best import Best
 from labse.training.checkpoint import (
     Checkpoint,
     checkpoint_of,
+    find_not_finite,
     generator_tensors,
     latest_checkpoint,
+    latest_config,
     load_optimizer_tensors,
     optimizer_tensors,
     restore_generators,
@@ -25,7 +29,7 @@ from labse.training.distributed import SINGLE, Processes
 from labse.training.run_folder import refuse_changes
 from labse.training.sharding import load_state, whole_state
 
-__all__ = ["RunState", "load_run_state", "load_weights", "save_run_state"]
+__all__ = ["RunState", "check_unchanged", "load_run_state", "load_weights", "save_run_state"]
 
 _MODEL_PREFIX = "model."
 _LOSSES = "metrics.losses"
@@ -33,13 +37,16 @@ _FALSE_NEGATIVES = "metrics.false_negatives"
 _BEST = "evaluation.best"  # Step, score, evaluations since.
 _SUM_PREFIX = "sum."
 _CHECKPOINT_EVERY = "train.checkpoint_every"
-# They say what is written when and when to stop, and no update depends on them.
+# They say what is written when, when to stop and how much is computed at once; the loss depends on
+# none. With another micro-batch dropout draws other masks, as with another number of processes.
 _MAY_CHANGE = (
     "train.log_every",
     "train.eval_every",
     _CHECKPOINT_EVERY,
     "train.patience",
     "train.shard",
+    "train.micro_batch_size",
+    "train.logit_block_bytes",
 )
 
 
@@ -73,12 +80,14 @@ def save_run_state(
     """Writes a checkpoint to `run_folder/checkpoints`; of several processes, the main one does.
 
     Raises:
+        LabseError: a weight or a moment is NaN or infinite; older ones are intact.
         ResourceError: it cannot be written; older ones are intact.
     """
     weights = whole_state(model, processes)
     tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()}
     for number, optimizer in enumerate(optimizers):
         tensors |= optimizer_tensors(optimizer, f"optimizer{number}", processes)
+    check_state(run_folder, state.step, tensors, processes)
     tensors[_LOSSES] = torch.tensor(state.losses, dtype=torch.float64)
     tensors[_FALSE_NEGATIVES] = torch.tensor(state.false_negatives, dtype=torch.int64)
     best = state.best
@@ -91,6 +100,18 @@ def save_run_state(
         return
     checkpoint = Checkpoint(state.step, tensors, config.model_dump(mode="json"))
     save_checkpoint(run_folder / "checkpoints", checkpoint, keep_step=best.step)
+
+
+def check_unchanged(run_folder: Path, config: RunConfig) -> None:
+    """Compares a configuration with that of the newest checkpoint, without reading its tensors.
+
+    Raises:
+        UsageError: see `load_run_state`.
+        LabseError: the checkpoint is damaged.
+    """
+    before = latest_config(run_folder / "checkpoints")
+    if before is not None:
+        _refuse_changes(run_folder, before, config)
 
 
 def load_run_state(
@@ -107,18 +128,19 @@ def load_run_state(
 
     Raises:
         UsageError: it is of a configuration with other values, log_every and its like aside.
-        LabseError: it is damaged.
+        LabseError: it is damaged, or a number in it is NaN or infinite.
     """
     checkpoint = latest_checkpoint(run_folder / "checkpoints")
     processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
     if checkpoint is None:
         return RunState(0, [])
-    before = _with_defaults(checkpoint.config)
-    # Which weights are averaged depends on when checkpoints are due.
-    is_averaged = config.train.average_checkpoints > 1
-    may_change = [key for key in _MAY_CHANGE if not (is_averaged and key == _CHECKPOINT_EVERY)]
-    refuse_changes(run_folder, before, config.model_dump(mode="json"), may_change=may_change)
+    _refuse_changes(run_folder, checkpoint.config, config)
     tensors = checkpoint.tensors
+    if broken := find_not_finite({name: t for name, t in tensors.items() if name != _BEST}):
+        raise LabseError(
+            f"{run_folder / 'checkpoints'}: damaged checkpoint of step {checkpoint.step} ({broken} "
+            "holds NaN or infinite values); delete its folder to resume from an older"
+        )
     _restore(tensors, model, optimizers)
     restore_generators(tensors, processes)
     # Checkpoints before 2026-11-22 hold neither.
@@ -143,6 +165,14 @@ def load_weights(
         LabseError: it is damaged or not there.
     """
     _restore(checkpoint_of(run_folder / "checkpoints", step).tensors, model, optimizers)
+
+
+def _refuse_changes(run_folder: Path, before: dict[str, object], config: RunConfig) -> None:
+    # Which weights are averaged depends on when checkpoints are due.
+    is_averaged = config.train.average_checkpoints > 1
+    may_change = [key for key in _MAY_CHANGE if not (is_averaged and key == _CHECKPOINT_EVERY)]
+    now = config.model_dump(mode="json")
+    refuse_changes(run_folder, _with_defaults(before), now, may_change=may_change)
 
 
 def _restore(

@@ -1,7 +1,7 @@
 """One batch over several processes: each embeds its share and ranks it among the vectors of all.
 
-Takes: the vectors of a share. Gives: this process's part of the loss. Source: the paper, section
-3.3: negatives are shared by all accelerators.
+Takes: the vectors of a share. Gives: this process's part of the loss. Source: the paper:
+negatives are shared by all accelerators.
 
 Dimensions: B pairs and H hard negatives of a batch, n pairs of a share, D embedding.
 """

@@ -12,7 +12,7 @@ import torch
 
 from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
-from labse.dual_encoder.divergence import check_finite
+from labse.dual_encoder.divergence import check_finite, warn_of_collapse
 from labse.dual_encoder.extras import ExtraSources
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.model import DualEncoder
@@ -23,7 +23,6 @@ from labse.files import write_json
 from labse.runtime import seed_everything
 from labse.training.averaging import WeightSum, averaged_steps
 from labse.training.best import Best
-from labse.training.claim import claim_folder
 from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import append_metrics, truncate_metrics
 from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share, settle
@@ -63,10 +62,9 @@ def train(
     dropout generator are in the checkpoint.
 
     Args:
-        config: the run; all but `log_every`, `eval_every` and `checkpoint_every` must be as in the
-            checkpoint.
+        config: the run; all that an update depends on must be as in the checkpoint.
         pairs: the training data, tokenised.
-        run_folder: receives `checkpoints/` and `metrics.jsonl`.
+        run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
         extra_sources: hard negatives and the teacher's vectors; None where there are none.
         build: makes the model that the first step finds; None draws random weights.
         evaluate: called every `eval_every` steps; its numbers join the metrics.
@@ -80,9 +78,9 @@ def train(
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
-        UsageError: `run_folder` holds a run of another configuration, or another process uses it,
-            or the best is asked for and nothing, or not that measure, is evaluated.
-        LabseError: the loss or a gradient is not a number, or there are too few pairs.
+        UsageError: `run_folder` holds a run of another configuration, or the best is asked for and
+            nothing, or not that measure, is evaluated.
+        LabseError: the loss, a gradient or a weight is not a number, or there are too few pairs.
     """
     options = config.train
     extra_sources = extra_sources or ExtraSources()
@@ -117,7 +115,7 @@ def train(
     # ---- Loop, from the last checkpoint if there is one ----
     run_folder.mkdir(parents=True, exist_ok=True)
     metrics_path = run_folder / "metrics.jsonl"
-    with processes.main_holds(claim_folder(run_folder)), stop_requests() as stop_requested:
+    with stop_requests() as stop_requested:
         state = load_run_state(run_folder, config, model, optimizers, processes)
         best, weight_sum = state.best, WeightSum(state.weight_sums)
         first_step, losses = state.step, list(state.losses)
@@ -155,6 +153,7 @@ def train(
                 row = {"step": done, "lr": options.lr * lr_share, "grad_norm": grad_norm}
                 p_at_1 = batch.in_batch_p_at_1(options.logit_block_bytes)
                 row["in_batch_p_at_1"] = processes.add([p_at_1])[0] / processes.size
+                row["mean_cosine"] = batch.mean_cosine
                 row["loss"] = math.fsum(losses) / len(losses)
                 row["pairs_per_second"] = options.global_batch_size * len(seconds) / sum(seconds)
                 row["false_negatives"] = sum(false_negatives) / len(false_negatives)
@@ -249,8 +248,11 @@ def _open_record(path: Path, step: int, report: Report | None, processes: Proces
     if not processes.is_main:
         return lambda row: None
     truncate_metrics(path, step)
+    is_warned = False
 
     def record(row: Mapping[str, float]) -> None:
+        nonlocal is_warned
+        is_warned = is_warned or warn_of_collapse(row)
         append_metrics(path, row)
         if report:
             report(row)

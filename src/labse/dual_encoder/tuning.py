@@ -10,6 +10,7 @@ from pathlib import Path
 
 from labse.corpus.readers import read_pairs
 from labse.dual_encoder.config import DualEncoderConfig
+from labse.errors import LabseError
 
 __all__ = ["count_pairs", "tuning_overrides"]
 
@@ -22,13 +23,16 @@ def count_pairs(files: Sequence[str], source_lang: str | None, target_lang: str 
     """Reads files of pairs once and returns their rows.
 
     Raises:
-        LabseError, UsageError: see `read_pairs`.
+        LabseError, UsageError: see `read_pairs`; or there are no rows.
     """
-    return sum(
+    num_pairs = sum(
         1
         for file in files
         for _ in read_pairs(Path(file), source_lang=source_lang, target_lang=target_lang)
     )
+    if not num_pairs:
+        raise LabseError(f"{', '.join(files)}: empty, there are no rows")
+    return num_pairs
 
 
 def tuning_overrides(files: Sequence[str], num_pairs: int, model: DualEncoderConfig) -> list[str]:

@@ -1,10 +1,13 @@
 """Weights as NumPy arrays: read, named as `BertModel` names them, and checked.
 
 Takes: safetensors (float32, float16, bfloat16, int8 rows with scales), or a pickle of tensors.
-Gives: float32 arrays of the right shape; int8 rows become so where they are asked for.
+Gives: float32 arrays of the right shape, views of the file where that holds float32 or int8 rows;
+    these become float32 where they are asked for.
 Source: transformers `BertModel.state_dict()`; https://github.com/huggingface/safetensors, format.
 """
 
+import json
+import mmap
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -12,15 +15,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize, safe_open
+from safetensors import SafetensorError, safe_open
 
 from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.storage import SCALE_SUFFIX, QuantizedRows, StoredWeights
 from labse.errors import LabseError
 from labse.runtime import require
 
-__all__ = ["check_weights", "expected_shapes", "read_bert_weights", "read_tensors"]
+__all__ = [
+    "check_finite",
+    "check_shapes",
+    "check_weights",
+    "expected_shapes",
+    "read_bert_weights",
+    "read_tensors",
+]
 
+# NumPy has no bfloat16.
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
 _LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
 
@@ -28,6 +39,7 @@ _LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
 def read_tensors(path: Path) -> StoredWeights:
     """Reads every tensor of a file; floats are cast to float32, int8 rows are kept.
 
+    What needs no cast is a view of the file, read when it is used; a change of it changes no file.
     A `.bin` file is a pickle; torch reads it with `weights_only`, which runs no code of the file.
 
     Raises:
@@ -38,13 +50,9 @@ def read_tensors(path: Path) -> StoredWeights:
     try:
         if path.suffix == ".bin":
             return StoredWeights(_read_pickle(path))
-        with safe_open(path, framework="numpy") as handle:
-            dtypes = {name: str(handle.get_slice(name).get_dtype()) for name in handle.keys()}  # noqa: SIM118
-            if "BF16" not in dtypes.values():
-                arrays = {name: handle.get_tensor(name) for name in dtypes}
-                return StoredWeights(_cast_tensors(path, arrays, dtypes))
-        # NumPy has no bfloat16, and safetensors gives none; so take the bytes.
-        return StoredWeights(_cast_tensors(path, _read_raw(path, dtypes), dtypes))
+        with safe_open(path, framework="numpy"):  # Checks the header against the file's length.
+            pass
+        return StoredWeights(_map_tensors(path))
     except SafetensorError as error:
         raise LabseError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
     except OSError as error:
@@ -113,27 +121,77 @@ def check_weights(
     Raises:
         LabseError: the first that is not; `where` names the folder in the message.
     """
+    check_shapes(config, weights, where=where)
+    check_finite(weights, where=where)
+
+
+def check_shapes(
+    config: DualEncoderConfig, weights: Mapping[str, NDArray[np.float32]], *, where: str
+) -> None:
+    """Checks that every weight is there and of its shape, and that there is no other.
+
+    Raises:
+        LabseError: the first that is not; `where` names the folder in the message.
+    """
     shapes = expected_shapes(config)
-    kept = weights.stored if isinstance(weights, StoredWeights) else weights.__getitem__
     for name, shape in shapes.items():
         if name not in weights:
             raise LabseError(
                 f"{where}: the weight {name!r} is missing; the file belongs to another "
                 "architecture or was cut"
             )
-        weight = kept(name)
-        if weight.shape != shape:
+        found = _stored(weights, name).shape
+        if found != shape:
             raise LabseError(
-                f"{where}: the weight {name!r} has shape {weight.shape}, the "
+                f"{where}: the weight {name!r} has shape {found}, the "
                 f"configuration says {shape}; the files belong to different models"
             )
-        if not np.isfinite(weight.scales if isinstance(weight, QuantizedRows) else weight).all():
+    if unknown := sorted(set(weights) - set(shapes)):
+        raise LabseError(f"{where}: {unknown[0]!r} is not a weight of this architecture")
+
+
+def check_finite(weights: Mapping[str, NDArray[np.float32]], *, where: str) -> None:
+    """Checks that no weight holds NaN or infinity; reads all of them.
+
+    Raises:
+        LabseError: the first that does; `where` names the folder in the message.
+    """
+    for name in weights:
+        weight = _stored(weights, name)
+        if not _is_finite(weight.scales if isinstance(weight, QuantizedRows) else weight):
             raise LabseError(
                 f"{where}: the weight {name!r} holds NaN or infinite values; "
                 "its training diverged, take an earlier checkpoint"
             )
-    if unknown := sorted(set(weights) - set(shapes)):
-        raise LabseError(f"{where}: {unknown[0]!r} is not a weight of this architecture")
+
+
+def _stored(
+    weights: Mapping[str, NDArray[np.float32]], name: str
+) -> NDArray[np.float32] | QuantizedRows:
+    return weights.stored(name) if isinstance(weights, StoredWeights) else weights[name]
+
+
+def _is_finite(array: NDArray[np.float32]) -> bool:
+    """Asks the sum first, which is not finite if a value is not: no array of answers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def _map_tensors(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
+    """Returns the tensors of a whole file of safetensors; the pages stay as long as a view does."""
+    with path.open("rb") as stream:
+        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for name, entry in entries.items():
+        first, end = entry["data_offsets"]
+        dtype = _DTYPES.get(dtypes[name], np.uint8)
+        shape = entry["shape"] if dtypes[name] in _DTYPES else [end - first]
+        arrays[name] = np.ndarray(shape, dtype, buffer=content, offset=start + first)
+    return _cast_tensors(path, arrays, dtypes)
 
 
 def _cast_tensors(
@@ -157,7 +215,7 @@ def _cast_tensors(
             continue
         if dtypes[name] == "BF16":  # The upper half of a float32.
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        tensors[name] = np.ascontiguousarray(array, dtype=np.float32)
+        tensors[name] = np.require(array, np.float32, ["C", "ALIGNED"])
     return tensors
 
 
@@ -188,15 +246,6 @@ def _read_pickle(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
             f"{path}: not a pickle of tensors alone, so it is not loaded "
             f"({type(error).__name__}); save the model as safetensors"
         ) from None
-
-
-def _read_raw(path: Path, dtypes: Mapping[str, str]) -> dict[str, NDArray[np.generic]]:
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
-        dtype = _DTYPES.get(dtypes[name], np.uint8)
-        array = np.frombuffer(tensor["data"], dtype=dtype)
-        arrays[name] = array if dtype is np.uint8 else array.reshape(tensor["shape"])
-    return arrays
 
 
 def _modern_name(name: str) -> str:

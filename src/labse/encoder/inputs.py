@@ -39,6 +39,7 @@ _NO_TEXT = frozenset(
     }
 )
 _SAMPLE_BYTES = 1 << 20
+_DAMAGES = (OSError, EOFError, ValueError, zlib.error)  # Errors of pyarrow are among them.
 
 
 class InputTexts:
@@ -121,17 +122,17 @@ class InputTexts:
 def _estimate(path: Path) -> int | None:
     if not path.is_file():
         return None
-    if format_suffix(path) == ".parquet":
-        return int(require("pyarrow.parquet", "parquet").read_metadata(path).num_rows)
-    if path.suffix.lower() in (".bz2", ".zst"):
-        return None
-    with path.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if path.suffix.lower() != ".gz":
-            sample = stream.read(_SAMPLE_BYTES)
-            return round(sample.count(b"\n") * size / len(sample)) if sample else None
-        try:
-            sample = gzip.GzipFile(fileobj=stream).read(_SAMPLE_BYTES)
-        except (OSError, EOFError, zlib.error):  # Reading it in earnest tells what is wrong.
+    try:
+        if format_suffix(path) == ".parquet":
+            return int(require("pyarrow.parquet", "parquet").read_metadata(path).num_rows)
+        if path.suffix.lower() in (".bz2", ".zst"):
             return None
-        return round(sample.count(b"\n") * size / stream.tell())
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if path.suffix.lower() != ".gz":
+                sample = stream.read(_SAMPLE_BYTES)
+                return round(sample.count(b"\n") * size / len(sample)) if sample else None
+            sample = gzip.GzipFile(fileobj=stream).read(_SAMPLE_BYTES)
+            return round(sample.count(b"\n") * size / stream.tell())
+    except _DAMAGES:  # Reading it in earnest tells what is wrong.
+        return None

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from labse.dual_encoder.config import DualEncoderConfig
 
-__all__ = ["average_windows", "normalize_rows", "pool_tokens", "project_and_normalize"]
+__all__ = [
+    "average_windows",
+    "copy_dense",
+    "normalize_rows",
+    "pool_tokens",
+    "project_and_normalize",
+]
 
 _MAX_BLOCK_ROWS = 16
 _ONE_THREAD_PRODUCT = 1 << 18  # Rows x columns x depth.
@@ -39,6 +45,12 @@ def pool_tokens(
     states = np.where(is_real[:, :, None], hidden_states, np.float32(0))
     pooled: NDArray[np.float32] = np.matmul(weights[:, None, :], states)[:, 0]
     return pooled
+
+
+def copy_dense(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Returns what `project_and_normalize` needs of a model, apart from the file it lies in."""
+    names = [name for name in weights if name.startswith("dense.")]
+    return {name: np.require(weights[name], requirements=["OWNDATA"]) for name in names}
 
 
 def project_and_normalize(

@@ -4,7 +4,7 @@ Takes: a `ModelFolder` and the names a user gave. Gives: a `Runtime`.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -64,9 +64,16 @@ def check_options(runtime: RuntimeName, precision: Precision, threads: int | Non
 
 
 def build_runtime(
-    model: ModelFolder, runtime: RuntimeName, precision: Precision, threads: int | None
+    model: ModelFolder,
+    runtime: RuntimeName,
+    precision: Precision,
+    threads: int | None,
+    *,
+    model_sha256: Callable[[], str] | None = None,
 ) -> Runtime:
     """Chooses for "auto" and builds; only the runtime that is used is imported.
+
+    `model_sha256` computes the hash of the model's folder, by which a converted model is kept.
 
     Raises:
         UsageError: the runtime cannot compute this model, or takes no threads.
@@ -85,7 +92,9 @@ def build_runtime(
         built: Runtime = module.TorchRuntime.from_folder(model, precision=precision)
     elif runtime == "ctranslate2":
         module = importlib.import_module("labse.encoder.runtimes.ctranslate2_runtime")
-        built = module.CTranslate2Runtime(model, precision=precision, threads=threads)
+        built = module.CTranslate2Runtime(
+            model, precision=precision, threads=threads, model_sha256=model_sha256
+        )
     else:
         if threads is not None:
             raise UsageError("threads: the numpy runtime works in one; leave the option out")

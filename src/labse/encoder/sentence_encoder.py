@@ -9,7 +9,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
-from labse.dual_encoder.folder import ModelFolder, read_model_folder
+from labse.dual_encoder.folder import ModelFolder, open_model_folder
 from labse.dual_encoder.hub import DEFAULT_NAME, locate_model
 from labse.encoder.golden import check_golden
 from labse.encoder.model_hash import hash_model_folder
@@ -100,18 +100,17 @@ class SentenceEncoder:
         """
         folder = locate_model(DEFAULT_NAME if path is None else path)
         check_options(runtime, precision, threads)
-        model = read_model_folder(folder)
-        # Of its own, so that the check's sentences are not counted in `num_truncated`.
-        checked = cls.from_model(model, precision=precision, runtime=runtime, threads=threads)
-        num_golden = 8 if model.config.bert.num_hidden_layers else 50
-        check_golden(checked, folder, precision=precision, max_sentences=num_golden)
-        encoder = cls(
-            checked._runtime,
-            model.tokenizer,
-            max_seq_length=model.config.max_seq_length,
-            text=text,
-            model_sha256=partial(hash_model_folder, folder),
-        )
+        model_sha256 = cache(partial(hash_model_folder, folder))
+        # Its files are checked while the runtime is built; the block ends when both are done.
+        with open_model_folder(folder) as model:
+            built = build_runtime(model, runtime, precision, threads, model_sha256=model_sha256)
+            encode_with = partial(
+                cls, built, model.tokenizer, max_seq_length=model.config.max_seq_length
+            )
+            encoder = encode_with(text=text, model_sha256=model_sha256)
+            checked = encode_with()  # Its sentences are not counted in `num_truncated`.
+            num_golden = 8 if model.config.bert.num_hidden_layers else 50
+            check_golden(checked, folder, precision=precision, max_sentences=num_golden)
         options = {"precision": precision, "runtime": runtime, "threads": threads, "text": text}
         encoder._load = partial(cls.from_pretrained, folder, **options)  # type: ignore[arg-type]
         return encoder

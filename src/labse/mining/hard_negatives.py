@@ -1,8 +1,8 @@
 """Hard negatives of pairs: the nearest sentences of a side's language that translate nothing.
 
 Takes: pairs sorted by language pair, an encoder. Gives: rows of a pair and its negatives, one
-language pair after the other. Source: Guo et al. 2018, section 3.3; the margins are those of
-NV-Retriever (Moreira et al. 2024, arXiv 2407.15831), section 4.
+language pair after the other. Source: Guo et al. 2018, arXiv 1807.11906; the margins follow
+NV-Retriever (Moreira et al. 2024, arXiv 2407.15831).
 
 Dimensions: N pairs, K neighbours.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.hard_negatives import negative_columns
+from labse.dual_encoder.negatives_on_disk import negative_columns
 from labse.mining.line_store import LineStore
 from labse.mining.pair_scores import aligned_cosines
 from labse.mining.pair_spool import SpooledPairs

@@ -15,6 +15,8 @@ __all__ = [
     "PretrainTrainConfig",
 ]
 
+_SHORTEST_PAIR = 5  # [CLS], a piece, [SEP], a piece, [SEP].
+
 
 class PretrainDataConfig(Config):
     """What is read and in what proportion.
@@ -36,7 +38,7 @@ class PretrainDataConfig(Config):
 
     text: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
-    max_seq_length: int = Field(512, ge=4)
+    max_seq_length: int = Field(512, ge=3)
     cross_documents: bool = False
     positions: Literal["continue", "reset"] = "continue"
     segments: Literal["on", "off"] = "off"
@@ -48,6 +50,8 @@ class PretrainDataConfig(Config):
     def _check_sources(self) -> Self:
         if not self.text and not self.pairs:
             raise ValueError("give text, pairs, or both")
+        if self.pairs and self.max_seq_length < _SHORTEST_PAIR:
+            raise ValueError(f"max_seq_length of pairs is {_SHORTEST_PAIR} at least")
         if self.tlm_share is not None and not (self.text and self.pairs):
             raise ValueError("tlm_share needs text and pairs; leave it out")
         if not self.pairs and {"positions", "segments"} & self.model_fields_set:
@@ -97,12 +101,12 @@ class PretrainTrainConfig(Config):
         stage_steps_are: `per_stage`, or `cumulative`: the step at which a stage ends.
         stage_warmup_steps: after a growth, for the optimizer starts without moments.
         micro_batch_size: examples that are on the device at once; without dropout, no number
-            depends on it.
+            depends on it. It may change when a run goes on: a deeper stage needs more memory.
         max_logits_bytes: of the logits that exist at once (float32).
         precision: of the layers' arithmetic; losses, norms and weights are float32.
         shard: `full` cuts weights, gradients and moments over the processes (FSDP2); `none` gives
             each process all of them.
-        peak_tflops: of the device, at this precision; the record then has the share reached.
+        peak_tflops: of one device, at this precision; the record then has the share reached.
         eval_every, checkpoint_every, log_every: in steps; the last step does all three.
     """
 

@@ -188,12 +188,12 @@ class ExampleCollector:
         self._groups.append(self._names.setdefault(f"{objective} {lang}", len(self._names)))
 
     def build(self) -> TokenizedExamples:
-        """Returns what was added, in its order."""
-        lengths = np.array(self._lengths, np.int64)
+        """Returns what was added, in its order; nothing is copied, and no more can be added."""
+        lengths = np.asarray(self._lengths)
         return TokenizedExamples(
-            input_ids=np.array(self._input_ids, np.int32),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]),
-            source_lengths=np.array(self._source_lengths, np.int32),
-            groups=np.array(self._groups, np.int32),
+            input_ids=np.asarray(self._input_ids),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            source_lengths=np.asarray(self._source_lengths),
+            groups=np.asarray(self._groups),
             group_names=tuple(self._names),
         )

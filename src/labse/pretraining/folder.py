@@ -20,6 +20,7 @@ from labse.bert.convert import from_hf_state_dict, to_hf_state_dict
 from labse.config import parse_config
 from labse.errors import LabseError
 from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.pretraining.model import MaskedLm
 from labse.training.replacing import replace_folder
 
 __all__ = ["BertFolder", "read_bert_folder", "vocabulary_files", "write_bert_folder"]
@@ -129,10 +130,17 @@ def read_bert_folder(folder: Path) -> BertFolder:
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise LabseError(f"{path}: the weight {name!r} holds NaN or infinite values")
-    rows = len(state["bert.embeddings.word.weight"])
-    if rows != config.vocab_size:
-        raise LabseError(
-            f"{path} has {rows} word pieces, config.json says {config.vocab_size}; the files "
-            "belong to different models"
-        )
+    _check_shapes(config, state, path)
     return BertFolder(config, state)
+
+
+def _check_shapes(config: BertConfig, state: Mapping[str, Tensor], path: Path) -> None:
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in MaskedLm(config).state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise LabseError(
+                f"{path}: the weight {name!r} is {found.get(name, 'missing')}, by config.json "
+                f"{expected.get(name, 'not there')}; the files belong to different models"
+            )

@@ -51,7 +51,7 @@ def mask_tokens(
         input_ids: (T,) tokens; not changed.
         lengths: (B,) tokens of each example.
         source_lengths: (B,) tokens of the first side of a pair; 0 for text.
-        special_ids: pieces that are never masked and never put in place of another.
+        special_ids: pieces that are never masked and never put in place of another, ascending.
         mask_id: of [MASK].
         vocab_size: V.
         config: shares and cap.
@@ -73,8 +73,9 @@ def mask_tokens(
     fates = generator.random(len(positions))
     is_random = fates >= 1 - config.random_token_share
     is_mask = (fates < config.mask_token_share) & ~is_random
-    ordinary = np.setdiff1d(np.arange(vocab_size, dtype=np.int32), special_ids)
-    drawn = ordinary[generator.integers(len(ordinary), size=len(positions))]
+    drawn = generator.integers(vocab_size - len(special_ids), size=len(positions))
+    for special in special_ids:  # Ascending: each moves the numbers from it on up by one.
+        drawn += drawn >= special
     hidden[positions[is_mask]] = mask_id
     hidden[positions[is_random]] = drawn[is_random]
     return MaskedTokens(hidden, positions, input_ids[positions])
@@ -87,9 +88,12 @@ def _draw(
     generator: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Keeps `limits[g]` items of each group g, drawn uniformly; all, where there are no more."""
-    order = np.lexsort((generator.random(len(items)), groups))
+    # One key of group and chance sorts twenty times as fast as two.
+    num_chance_bits = min(53, 64 - len(limits).bit_length())
+    chances = (generator.random(len(items)) * 2**num_chance_bits).astype(np.uint64)
+    order = np.argsort((groups.astype(np.uint64) << np.uint64(num_chance_bits)) | chances)
     sorted_groups = groups[order]
-    first = np.searchsorted(sorted_groups, sorted_groups)
-    ranks = np.arange(len(items)) - first
+    sizes = np.bincount(groups, minlength=len(limits))
+    ranks = np.arange(len(items)) - (np.cumsum(sizes) - sizes)[sorted_groups]
     kept: NDArray[np.int64] = items[order[ranks < limits[sorted_groups]]]
     return kept

@@ -4,6 +4,7 @@ Takes: the [data] section, a vocabulary. Gives: `TokenizedExamples`, what was dr
 Source: docs/design.md, promises.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from labse.corpus.pair_files import iter_rows
 from labse.corpus.readers import is_text, read_pairs
 from labse.corpus.records import UNKNOWN_LANG, SentencePair
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files import MANIFEST_NAME, sha256_file, write_json
 from labse.pretraining.config import PretrainDataConfig
 from labse.pretraining.examples import (
     ExampleCollector,
@@ -27,6 +28,8 @@ from labse.pretraining.examples import (
     TokenizedExamples,
     join_pair,
 )
+from labse.training.caches import cached_manifest
+from labse.vocab.tokenizer import SPECIAL_TOKENS
 
 __all__ = ["ExampleCounts", "PreparedExamples", "prepare_examples"]
 
@@ -40,10 +43,11 @@ class ExampleCounts:
 
     Attributes:
         num_texts: rows of text, both sides of each pair that is read as text.
-        num_blank_texts: of these, without a piece; in a text file such a line ends a document.
+        num_blank_texts: of these, without a piece that the vocabulary knows, so that there would
+            be nothing to hide; in a text file a line without text ends a document.
         num_repeated_texts: of these, a side of a pair that its file has had before.
         num_pairs: rows of pairs.
-        num_blank_pairs: of these, a side is without a piece.
+        num_blank_pairs: of these, a side is without a known piece.
         num_copies: of these, both sides are the same text.
         num_cut_pairs: of these, cut to max_seq_length.
         num_examples: what was made of them.
@@ -76,6 +80,7 @@ def prepare_examples(
     vocab_folder: Path,
     tokenizer: Tokenizer,
     cache: Path,
+    is_main: bool = True,
 ) -> PreparedExamples:
     """Reads, packs and tokenises the files, or maps what an earlier call left in `cache`.
 
@@ -87,9 +92,11 @@ def prepare_examples(
         vocab_folder: whose tokenizer.json the cache is tied to.
         tokenizer: that of `vocab_folder`.
         cache: a folder for this function alone.
+        is_main: of several processes, whether this one makes the cache; the others find it made.
 
     Raises:
-        LabseError: broken data, an empty file, or nothing is left.
+        LabseError: broken data, an empty file, nothing is left, or the main process has read other
+            bytes.
         UsageError: a text file whose name does not end in a language.
         ResourceError: the cache cannot be written.
     """
@@ -107,6 +114,11 @@ def prepare_examples(
     }
     if prepared := _load_cache(cache, key):
         return prepared
+    if not is_main:
+        raise LabseError(
+            f"{cache} was made by the first process of other data or by another version of labse; "
+            f"process {os.environ.get('RANK')} must see the same files"
+        )
 
     maker = _Maker(config, tokenizer)
     num_texts = {file: maker.add_text(data_folder / file) for file in config.text}
@@ -114,9 +126,13 @@ def prepare_examples(
     num_pairs = {file: maker.add_pairs(data_folder / file) for file in config.pairs}
     examples = maker.collector.build()
     if not len(examples.groups):
-        raise LabseError("nothing is left to train on: every row is blank or a copy")
+        raise LabseError(
+            "nothing is left to train on: every row is a copy, or without a piece of the vocabulary"
+        )
 
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
+    for left in cache.glob(".*.tmp"):  # By a killed run, as large as the tokens.
+        left.unlink()
     examples.save(cache)
     inputs = list_inputs(text_hashes, num_texts) + list_inputs(pair_hashes, num_pairs)
     counts = ExampleCounts(
@@ -135,14 +151,14 @@ def prepare_examples(
 
 
 def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedExamples | None:
+    manifest = cached_manifest(cache, key)
+    if manifest is None:
+        return None
     try:
-        manifest = read_json(cache / MANIFEST_NAME)
-        if manifest["key"] != key:
-            return None
         counts = ExampleCounts(**manifest["counts"])  # type: ignore[arg-type]
         inputs = tuple(InputFile(**file) for file in manifest["inputs"])  # type: ignore[attr-defined]
         return PreparedExamples(TokenizedExamples.load(cache), counts, inputs, is_cached=True)
-    except (LabseError, KeyError, TypeError):  # Not there, damaged, or of another version.
+    except (LabseError, KeyError, TypeError):  # Damaged, or of another version.
         return None
 
 
@@ -179,6 +195,7 @@ class _Maker:
         self._max_seq_length = config.max_seq_length
         ids = tokenizer.get_vocab()
         self._cls_id, self._sep_id = ids["[CLS]"], ids["[SEP]"]
+        self._special_ids = {ids[token] for token in SPECIAL_TOKENS}
         self._packer = TextPacker(
             max_seq_length=config.max_seq_length,
             cls_id=self._cls_id,
@@ -192,7 +209,7 @@ class _Maker:
         texts = self._iter_texts(path)
         while chunk := list(islice(texts, _CHUNK_ROWS)):
             for text, pieces in zip(chunk, self._tokenize(t.text for t in chunk), strict=True):
-                if not pieces:
+                if self._special_ids.issuperset(pieces):
                     self.counts["blank_texts"] += 1
                     continue
                 for example in self._packer.add(text.lang, text.document, pieces):
@@ -217,7 +234,7 @@ class _Maker:
         return self._num_rows(path, before)
 
     def _add_pair(self, pair: SentencePair, source: list[int], target: list[int]) -> None:
-        if not source or not target:
+        if self._special_ids.issuperset(source) or self._special_ids.issuperset(target):
             self.counts["blank_pairs"] += 1
             return
         if pair.source == pair.target:

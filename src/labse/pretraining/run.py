@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from labse.errors import ResourceError
 from labse.files import MANIFEST_NAME, sha256_file
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
@@ -23,25 +22,27 @@ from labse.pretraining.folder import (
     vocabulary_files,
     write_bert_folder,
 )
+from labse.pretraining.gradients import TrainingData
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.order import ExampleOrder, group_probs, split_examples
 from labse.pretraining.prepare import ExampleCounts, PreparedExamples, prepare_examples
-from labse.pretraining.stacking import Stage
-from labse.pretraining.start import (
-    build_grown,
-    fit_to_start,
-    fit_to_vocabulary,
-    read_start,
-)
-from labse.pretraining.train import Report, TrainingData, train
+from labse.pretraining.run_state import check_unchanged
+from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
+from labse.pretraining.stages import Stage
+from labse.pretraining.start import build_grown, read_start
+from labse.pretraining.train import Report, check_sharding, train
 from labse.pretraining.validation import ValidationSet
 from labse.training.distributed import check_shared, join_processes
-from labse.training.run_folder import check_run_folder, open_run
+from labse.training.memory import memory_errors
+from labse.training.run_folder import check_run_folder, claim_run, open_run
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 __all__ = ["PretrainSummary", "run_pretraining"]
 
 _LOGGER = logging.getLogger(__name__)
+_MEMORY_ADVICE = (
+    "lower train.micro_batch_size or train.max_logits_bytes, and the same command goes on"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +82,36 @@ def run_pretraining(
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
-        UsageError: `out` holds a run of another configuration, data or vocabulary, or the model to
-            grow has other sizes or another vocabulary.
+        UsageError: `out` holds a run of another configuration, data or vocabulary, another process
+            is at work there, or the model to grow has other sizes or another vocabulary.
         LabseError: broken data, or a loss that is not a number.
         ResourceError: no memory, no disk.
     """
     with join_processes() as processes:
-        processes.share(config.train.global_batch_size)  # Told before the data is read.
-        with processes.main_first():
-            job = _prepare(
-                config,
-                out,
-                vocab_folder=vocab_folder,
-                data_folder=data_folder,
-                grow=grow,
-                is_main=processes.is_main,
-            )
-        config = job.config
-        try:
-            model = train(
-                config,
-                job.data,
-                out,
-                build=None if job.start is None else partial(build_grown, config, job.start),
-                finish_stage=partial(_write_stage, config, out, vocab_folder, job.lineage),
-                report=report,
-                processes=processes,
-            )
-        except torch.OutOfMemoryError:
-            raise ResourceError(
-                "the device has too little memory; lower train.micro_batch_size or "
-                "train.max_logits_bytes"
-            ) from None
+        # Told before the data is read.
+        processes.share(config.train.global_batch_size)
+        check_sharding(config, processes)
+        with processes.main_holds(claim_run(out, "pretraining")):
+            with processes.main_first():
+                job = _prepare(
+                    config,
+                    out,
+                    vocab_folder=vocab_folder,
+                    data_folder=data_folder,
+                    grow=grow,
+                    is_main=processes.is_main,
+                )
+            config = job.config
+            with memory_errors(_MEMORY_ADVICE):
+                model = train(
+                    config,
+                    job.data,
+                    out,
+                    build=None if job.start is None else partial(build_grown, config, job.start),
+                    finish_stage=partial(_write_stage, config, out, vocab_folder, job.lineage),
+                    report=report,
+                    processes=processes,
+                )
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_layers = config.model.bert.num_hidden_layers
     step = config.train.train_steps
@@ -139,20 +138,22 @@ def _prepare(
     grow: Path | None,
     is_main: bool,
 ) -> _Job:
-    check_run_folder(out, "pretraining")
     if not is_main:
+        check_run_folder(out, "pretraining")
         check_shared(out / MANIFEST_NAME)
     tokenizer = load_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     start = None if grow is None else read_start(grow, vocab_folder)
     if start is not None:
-        config = fit_to_start(config, start)
+        config = fit_to_start(config, start.config)
+    check_unchanged(out, config)
     prepared = prepare_examples(
         config.data,
         data_folder=data_folder,
         vocab_folder=vocab_folder,
         tokenizer=tokenizer,
         cache=out / "tokens",
+        is_main=is_main,
     )
     _log_examples(prepared)
     lineage: dict[str, object] = {
@@ -221,7 +222,8 @@ def _write_stage(
 def _log_examples(prepared: PreparedExamples) -> None:
     counts, examples = prepared.counts, prepared.examples
     _LOGGER.info(
-        "text: %s rows, %s blank, %s repeated; pairs: %s, %s blank, %s copies, %s cut%s",
+        "text: %s rows, %s blank or unknown, %s repeated; "
+        "pairs: %s, %s blank or unknown, %s copies, %s cut%s",
         *(
             f"{n:,}"
             for n in (

@@ -1,6 +1,6 @@
 """The state of a pre-training run between two updates, to a checkpoint and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,8 +11,10 @@ from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
 from labse.training.checkpoint import (
     Checkpoint,
+    find_not_finite,
     generator_tensors,
     latest_checkpoint,
+    latest_config,
     load_optimizer_tensors,
     optimizer_tensors,
     restore_generators,
@@ -22,17 +24,20 @@ from labse.training.distributed import SINGLE, Processes
 from labse.training.run_folder import refuse_changes
 from labse.training.sharding import load_state, whole_state
 
-__all__ = ["load_checkpoint", "restore_state", "save_state"]
+__all__ = ["check_unchanged", "load_checkpoint", "restore_state", "save_state"]
 
 _MODEL_PREFIX = "model."
+_OPTIMIZER = "optimizer"
 _HISTORY = "metrics.history"
-# They say what is written when, or how much is computed at once.
+# They say what is written when, or how much is computed at once. With another micro-batch dropout
+# draws other masks, as with another number of processes; all else stays the same.
 _MAY_CHANGE = tuple(
     f"train.{name}"
     for name in (
         "log_every",
         "eval_every",
         "checkpoint_every",
+        "micro_batch_size",
         "max_logits_bytes",
         "peak_tflops",
         "shard",
@@ -66,18 +71,30 @@ def save_state(
     """
     weights = whole_state(model, processes)
     tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()}
-    tensors |= optimizer_tensors(optimizer, "optimizer", processes)
+    tensors |= optimizer_tensors(optimizer, _OPTIMIZER, processes)
     tensors[_HISTORY] = torch.tensor(list(history), dtype=torch.float64).reshape(-1, 2)
     tensors |= generator_tensors(processes)
     if not processes.is_main:
         return
-    if name := _find_not_finite(tensors):
+    if name := find_not_finite(tensors):
         raise LabseError(
-            f"step {step}: {name!r} holds NaN or infinite values; the last checkpoint is intact; "
-            "start anew in another --out with a lower train.lr"
+            f"step {step}: {name!r} holds NaN or infinite values; checkpoints before it are "
+            "intact; start anew in another --out with a lower train.lr"
         )
     checkpoint = Checkpoint(step, tensors, config.model_dump(mode="json"))
     save_checkpoint(run_folder / "checkpoints", checkpoint)
+
+
+def check_unchanged(run_folder: Path, config: PretrainConfig) -> None:
+    """Tells of a changed configuration as `load_checkpoint` does, before any work.
+
+    Raises:
+        UsageError: there is a checkpoint of a configuration with other values.
+        LabseError: it is damaged.
+    """
+    before = latest_config(run_folder / "checkpoints")
+    if before is not None:
+        refuse_changes(run_folder, before, config.model_dump(mode="json"), may_change=_MAY_CHANGE)
 
 
 def load_checkpoint(run_folder: Path, config: PretrainConfig) -> Checkpoint | None:
@@ -90,7 +107,7 @@ def load_checkpoint(run_folder: Path, config: PretrainConfig) -> Checkpoint | No
     checkpoint = latest_checkpoint(run_folder / "checkpoints")
     if checkpoint is None:
         return None
-    if name := _find_not_finite(checkpoint.tensors):
+    if name := find_not_finite(checkpoint.tensors):
         raise LabseError(
             f"{run_folder / 'checkpoints'}: damaged checkpoint of step {checkpoint.step} ({name!r} "
             "holds NaN or infinite values); delete its folder to resume from an older"
@@ -110,7 +127,11 @@ def restore_state(
 
     It holds whole tensors, so it may be of another number of processes; those that it has no
     generator for go on with their own.
+
+    Raises:
+        LabseError: a tensor is missing or has another shape.
     """
+    _check_complete(checkpoint, model, optimizer)
     tensors = checkpoint.tensors
     weights: dict[str, Tensor] = {
         name.removeprefix(_MODEL_PREFIX): tensor
@@ -118,13 +139,25 @@ def restore_state(
         if name.startswith(_MODEL_PREFIX)
     }
     load_state(model, weights)
-    load_optimizer_tensors(optimizer, tensors, "optimizer")
+    load_optimizer_tensors(optimizer, tensors, _OPTIMIZER)
     restore_generators(tensors, processes)
     history: list[list[float]] = tensors[_HISTORY].tolist()
     return history
 
 
-def _find_not_finite(tensors: Mapping[str, Tensor]) -> str:
-    """Returns the name of a tensor with NaN or infinite values, or an empty string."""
-    numbers = ((name, t) for name, t in tensors.items() if t.is_floating_point())
-    return next((name for name, t in numbers if not torch.isfinite(t).all()), "")
+def _check_complete(
+    checkpoint: Checkpoint, model: MaskedLm, optimizer: torch.optim.Optimizer
+) -> None:
+    expected = {f"{_MODEL_PREFIX}{name}": t.shape for name, t in model.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    wrong = [name for name, shape in expected.items() if found.get(name) != shape]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, weight in enumerate(weights):
+        moments = (f"{_OPTIMIZER}.{number}.exp_avg", f"{_OPTIMIZER}.{number}.exp_avg_sq")
+        wrong += [name for name in moments if found.get(name) != weight.shape]
+    wrong += [name for name in (_HISTORY,) if name not in found]
+    if wrong:
+        raise LabseError(
+            f"damaged checkpoint of step {checkpoint.step} ({wrong[0]!r} is missing or has another "
+            "shape); delete its folder in checkpoints to resume from an older"
+        )

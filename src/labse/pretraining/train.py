@@ -3,31 +3,34 @@
 Source: Feng et al., arXiv 2007.01852, section 4.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from threading import Event
 
-import numpy as np
 import torch
 from torch.utils._pytree import register_dataclass
 
 from labse.bert.heads import MlmLoss
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
+from labse.pretraining.gradients import (
+    Share,
+    TrainingData,
+    autocast,
+    iter_shares,
+    update_gradients,
+)
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder
 from labse.pretraining.run_state import load_checkpoint, restore_state, save_state
-from labse.pretraining.speed import estimate_flops
-from labse.pretraining.stacking import Stage, plan_stages, stack_layers
-from labse.pretraining.validation import ValidationSet, validate
+from labse.pretraining.stacking import stack_layers
+from labse.pretraining.stages import Stage, plan_stages
+from labse.pretraining.validation import validate
 from labse.runtime import seed_everything
-from labse.training.claim import claim_folder
 from labse.training.distributed import SINGLE, Processes
 from labse.training.lamb import Lamb
 from labse.training.metrics import append_metrics, truncate_metrics
@@ -36,20 +39,11 @@ from labse.training.schedule import linear_schedule
 from labse.training.sharding import is_sharded, shard, whole_copy
 from labse.training.stopping import stop_requests
 
-__all__ = ["FinishStage", "Report", "TrainingData", "train", "update_gradients"]
+__all__ = ["FinishStage", "Report", "check_sharding", "train"]
 
 Report = Callable[[Mapping[str, float]], None]
 FinishStage = Callable[[Stage, MaskedLm], None]
 Build = Callable[[Stage], MaskedLm]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """What is drawn, how it is masked, and what is held out."""
-
-    order: ExampleOrder
-    builder: BatchBuilder
-    held_out: ValidationSet
 
 
 @dataclass(slots=True)
@@ -64,16 +58,6 @@ class _Run:
     processes: Processes
     history: list[list[float]] = field(default_factory=list)  # Loss and accuracy, to be logged.
     spent: list[tuple[float, int, float]] = field(default_factory=list)  # Seconds, tokens, FLOPs.
-
-
-@dataclass(frozen=True, slots=True)
-class _Update:
-    """One step: mean loss and accuracy over masked tokens, tokens read, arithmetic done."""
-
-    loss: float
-    accuracy: float
-    num_tokens: int
-    flops: float
 
 
 def train(
@@ -96,7 +80,7 @@ def train(
     Args:
         config: the run.
         data: examples.
-        run_folder: receives `checkpoints/` and `metrics.jsonl`.
+        run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
         build: makes the model of the first stage; None draws random weights.
         finish_stage: called with each finished stage and its model, once more after a stop there.
         report: called with each row of metrics.
@@ -108,16 +92,16 @@ def train(
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
-        UsageError: `run_folder` holds a run of another configuration, or another process uses it.
+        UsageError: `run_folder` holds a run of another configuration.
         LabseError: the loss or a gradient is not a number.
         ResourceError: a checkpoint cannot be written; the last good one is intact.
     """
-    _check_sharding(config, processes)
+    check_sharding(config, processes)
     seed_everything(config.train.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stages = plan_stages(config)
     run_folder.mkdir(parents=True, exist_ok=True)
-    with processes.main_holds(claim_folder(run_folder)), stop_requests() as stop_requested:
+    with stop_requests() as stop_requested:
         checkpoint = load_checkpoint(run_folder, config)
         processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
         if processes.is_main:
@@ -137,96 +121,74 @@ def train(
             if checkpoint:
                 run.history = restore_state(checkpoint, model, optimizer, processes)
                 step, checkpoint = checkpoint.step, None
-            _train_stage(run, stage, step, model.train(), optimizer)
+            steps = range(step, stage.last_step)
+            # Closed at once when the steps end early: a thread is at work in it.
+            with closing(iter_shares(config, data, steps, processes)) as shares:
+                for step in steps:
+                    _take_step(run, stage, step, shares, model.train(), optimizer)
             model = _whole(model, processes)
             if finish_stage and processes.is_main:
                 finish_stage(stage, model)
     return model.eval()
 
 
-def _train_stage(
-    run: _Run, stage: Stage, step: int, model: MaskedLm, optimizer: torch.optim.Optimizer
-) -> None:
-    """Makes the updates of a stage from `step` on."""
-    options = run.config.train
-    for step in range(step, stage.last_step):  # noqa: B020
-        started = time.perf_counter()
-        done, is_last = step + 1, step + 1 == stage.last_step
-        lr_share = _lr_share(run.config, stage, step)
-        set_lr_share([optimizer], lr_share)
-
-        update = update_gradients(run.config, run.data, model, step, run.processes)
-        run.processes.sum_gradients(model.parameters())
-        grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, run.processes)
-        _check_finite(done, update.loss, grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        run.history.append([update.loss, update.accuracy])
-        run.spent.append((time.perf_counter() - started, update.num_tokens, update.flops))
-
-        # ---- What is due after this update ----
-        if done % options.log_every == 0 or is_last:
-            row = {"step": done, "num_layers": stage.num_layers, "lr": options.lr * lr_share}
-            _record(run, row | {"grad_norm": grad_norm} | _summarise(run))
-        if done % options.eval_every == 0 or is_last:
-            _validate(run, done, _whole(model, run.processes))
-        must_stop = run.processes.any(run.stop_requested.is_set())
-        if done % options.checkpoint_every == 0 or is_last or must_stop:
-            history = run.history
-            save_state(run.folder, run.config, done, model, optimizer, history, run.processes)
-        if must_stop and done < options.train_steps:
-            raise InterruptedRunError(
-                f"stopped at step {done} of {options.train_steps}; the same command goes on"
-            )
-
-
-def update_gradients(
-    config: PretrainConfig,
-    data: TrainingData,
-    model: MaskedLm,
+def _take_step(
+    run: _Run,
+    stage: Stage,
     step: int,
-    processes: Processes = SINGLE,
-) -> _Update:
-    """Adds up the gradient of the mean loss over all masked tokens of the global batch.
+    shares: Iterator[Share],
+    model: MaskedLm,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Makes one update of a stage, and what is due after it."""
+    options = run.config.train
+    started = time.perf_counter()
+    done, is_last = step + 1, step + 1 == stage.last_step
+    lr_share = _lr_share(run.config, stage, step)
+    set_lr_share([optimizer], lr_share)
 
-    Each micro-batch adds its sum divided by the masked tokens of them all, so that the gradient is
-    the same however the batch is cut. Of several processes, each adds up that of its share; the
-    numbers returned are those of the whole batch.
-    """
-    options = config.train
-    generator = np.random.default_rng([options.seed, step, 0])
-    batch = data.builder.build(data.order.batch(step), generator)
-    num_masked = max(1, len(batch.masked.positions))
-    loss = torch.zeros((), device=model.device)
-    num_correct = torch.zeros((), device=model.device, dtype=torch.int64)
-    share = batch if processes.size == 1 else batch.every(processes.size, processes.rank)
-    for micro in data.builder.iter_micro_batches(share, options.micro_batch_size):
-        with _autocast(config, model):
-            result = model(micro.to(model.device))
-        mean = result.loss_sum / num_masked
-        mean.backward()
-        loss += mean.detach()
-        num_correct += result.num_correct
-    total_loss, total_correct = processes.add([loss.item(), num_correct.item()])
-    return _Update(
-        loss=total_loss,
-        accuracy=total_correct / num_masked,
-        num_tokens=int(batch.lengths.sum()),
-        flops=estimate_flops(model.config, batch.lengths, len(batch.masked.positions)),
-    )
+    share = next(shares)
+    update = update_gradients(run.config, run.data.builder, model, share, run.processes)
+    run.processes.sum_gradients(model.parameters())
+    grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, run.processes)
+    _check_finite(done, update.loss, grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    run.history.append([update.loss, update.accuracy])
+    run.spent.append((time.perf_counter() - started, update.num_tokens, update.flops))
+
+    # ---- What is due after this update ----
+    if done % options.log_every == 0 or is_last:
+        row = {"step": done, "num_layers": stage.num_layers, "lr": options.lr * lr_share}
+        _record(run, row | {"grad_norm": grad_norm} | _summarise(run))
+    if done % options.eval_every == 0 or is_last:
+        _validate(run, done, _whole(model, run.processes))
+    must_stop = run.processes.any(run.stop_requested.is_set())
+    if done % options.checkpoint_every == 0 or is_last or must_stop:
+        history = run.history
+        save_state(run.folder, run.config, done, model, optimizer, history, run.processes)
+    if must_stop and done < options.train_steps:
+        raise InterruptedRunError(
+            f"stopped at step {done} of {options.train_steps}; the same command goes on"
+        )
 
 
 def _validate(run: _Run, step: int, model: MaskedLm) -> None:
     if not run.processes.is_main:
         return
-    with _autocast(run.config, model):
+    with autocast(run.config, model):
         size = run.config.train.micro_batch_size
         scores = validate(model, run.data.held_out, micro_batch_size=size)
     if scores:
         _record(run, {"step": step, **scores})
 
 
-def _check_sharding(config: PretrainConfig, processes: Processes) -> None:
+def check_sharding(config: PretrainConfig, processes: Processes) -> None:
+    """Tells that the weights of one process cannot be cut.
+
+    Raises:
+        UsageError: they should be.
+    """
     if config.train.shard == "full" and processes.size == 1:
         raise UsageError("train.shard full needs several processes; start them by torchrun")
 
@@ -292,20 +254,12 @@ def _lr_share(config: PretrainConfig, stage: Stage, step: int) -> float:
     return share
 
 
-@contextlib.contextmanager
-def _autocast(config: PretrainConfig, model: MaskedLm) -> Iterator[None]:
-    with torch.autocast(
-        model.device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"
-    ):
-        yield
-
-
 def _check_finite(step: int, loss: float, grad_norm: float) -> None:
     """Stops a run before numbers that are none reach its weights and checkpoints."""
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise LabseError(
-            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; the "
-            "last checkpoint is intact; start anew in another --out with a lower train.lr"
+            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; "
+            "checkpoints before it are intact; start anew in another --out with a lower train.lr"
         )
 
 
@@ -317,7 +271,8 @@ def _summarise(run: _Run) -> dict[str, float]:
     row["tokens_per_second"] = tokens / seconds
     row["tflops"] = flops / seconds / 1e12
     if run.config.train.peak_tflops:
-        row["flops_utilisation"] = row["tflops"] / run.config.train.peak_tflops
+        peak = run.config.train.peak_tflops * run.processes.size
+        row["flops_utilisation"] = row["tflops"] / peak
     run.history.clear()
     run.spent.clear()
     return row

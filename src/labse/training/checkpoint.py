@@ -19,8 +19,10 @@ from labse.training.sharding import gather_tensor, part_like
 __all__ = [
     "Checkpoint",
     "checkpoint_of",
+    "find_not_finite",
     "generator_tensors",
     "latest_checkpoint",
+    "latest_config",
     "load_optimizer_tensors",
     "optimizer_tensors",
     "restore_generators",
@@ -67,6 +69,8 @@ def save_checkpoint(
             {k: v.contiguous() for k, v in checkpoint.tensors.items()},
             temporary / "state.safetensors",
         )
+        # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
+        (temporary / "state.safetensors").chmod(temporary.stat().st_mode & 0o666)
         _fsync(temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
         _fsync(temporary)
@@ -97,6 +101,16 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     return _load(folders[-1])
 
 
+def latest_config(folder: Path) -> dict[str, object] | None:
+    """Returns the configuration in the newest checkpoint, or None if there is none.
+
+    Raises:
+        LabseError: see `latest_checkpoint`.
+    """
+    folders = _folders(folder)
+    return _read_state(folders[-1])[1] if folders else None
+
+
 def checkpoint_of(folder: Path, step: int) -> Checkpoint:
     """Returns the checkpoint of a step.
 
@@ -107,17 +121,35 @@ def checkpoint_of(folder: Path, step: int) -> Checkpoint:
 
 
 def _load(path: Path) -> Checkpoint:
+    step, config = _read_state(path)
+    try:
+        tensors = load_file(path / "state.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from None
+    return Checkpoint(step, tensors, config)
+
+
+def _read_state(path: Path) -> tuple[int, dict[str, object]]:
     try:
         state = read_json(path / "state.json")
-        tensors = load_file(path / "state.safetensors")
         step, config = state["step"], state["config"]
         if not isinstance(step, int) or not isinstance(config, dict):
             raise LabseError("state.json holds no step and configuration")
-    except (OSError, KeyError, SafetensorError, LabseError) as error:
-        raise LabseError(
-            f"{path}: damaged checkpoint ({error}); delete this folder to resume from an older"
-        ) from None
-    return Checkpoint(step, tensors, config)
+    except (KeyError, LabseError) as error:
+        raise _damaged(path, error) from None
+    return step, config
+
+
+def _damaged(path: Path, error: Exception) -> LabseError:
+    return LabseError(
+        f"{path}: damaged checkpoint ({error}); delete this folder to resume from an older"
+    )
+
+
+def find_not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the name of a tensor with NaN or infinite values, or an empty string."""
+    numbers = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
+    return next((name for name, tensor in numbers if not tensor.isfinite().all()), "")
 
 
 def optimizer_tensors(

@@ -1,16 +1,13 @@
 """Several processes as one run: their shares of a batch, what they gather and what they add up.
 
-Takes: torchrun's environment. Gives: `Processes`. Source: torch.distributed, gloo on the CPU and
-NCCL on GPUs.
+Takes: torchrun's environment. Gives: `Processes`. Source: torch.distributed, by gloo and NCCL.
 
-A step is that of one process with the whole batch. Each process computes on its share; vectors that
-every loss needs are gathered with their gradients (`gather_rows`), and the gradients of the weights
-are added up once a step (`sum_gradients`). This is not DistributedDataParallel, for three reasons:
-a step runs many backward passes (chunks, micro-batches) and only their sum need travel; a word
-table's gradient is row-sparse, which NCCL does not reduce; and DDP divides by the number of
-processes, while the losses here are sums of shares. What is given up is sending a gradient while
-the next is computed: for LaBSE's 1.9 GB that costs a few hundredths of a second a step where GPUs
-are well connected.
+A step is that of one process with the whole batch. Each computes on its share; vectors that every
+loss needs are gathered with their gradients (`gather_rows`), and the gradients of the weights are
+added up once a step (`sum_gradients`). This is not DistributedDataParallel, for three reasons: a
+step runs many backward passes, and only their sum need travel; a word table's gradient is
+row-sparse, which NCCL does not reduce; and DDP divides by the number of processes, while the losses
+here are sums of shares. What is given up is sending a gradient while the next is computed.
 
 Dimensions: N rows of a process, M rows of all, D columns, U rows of a sparse gradient.
 """

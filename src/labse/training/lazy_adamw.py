@@ -75,7 +75,8 @@ class LazyAdamW(torch.optim.Optimizer):
         state = self._state(table)
         state["step"] += 1
         step = state["step"].item()
-        state["log_decay"] += math.log1p(-group["lr"] * group["weight_decay"])
+        log_decay = math.log1p(-group["lr"] * group["weight_decay"])
+        _add(state["log_decay"], state["log_decay_rest"], log_decay)
 
         (beta1, beta2), lr = group["betas"], group["lr"]
         missed_U1 = (step - state["last_V"][rows_U]).unsqueeze(1)
@@ -112,7 +113,16 @@ class LazyAdamW(torch.optim.Optimizer):
             state["last_V"] = table.new_zeros(len(table))  # Step of a row's last touch.
             state["exp_avg_VH"] = torch.zeros_like(table)
             state["exp_avg_sq_VH"] = torch.zeros_like(table)
+        # What of the sum its type cannot hold; checkpoints before 2026-11-23 are without.
+        state.setdefault("log_decay_rest", table.new_zeros(()))
         return state
+
+
+def _add(total: Tensor, rest: Tensor, number: float) -> None:
+    """Adds a small number to a large sum: in float32 alone, a millionth of it would be lost."""
+    wide = total.double() + rest.double() + number
+    total.copy_(wide)
+    rest.copy_(wide - total.double())
 
 
 def _decay(state: dict[str, Tensor], rows: Tensor | slice) -> Tensor:

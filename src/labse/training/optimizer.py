@@ -24,7 +24,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
 
     A step reads and writes the U rows of its batch, not the V of the table, and the state is V
     numbers. Rare pieces keep a high rate. Source: Duchi et al. 2011, with the row-wise accumulator
-    of recommender systems (Mudigere et al., arXiv 2104.05158, section 4.3). On a bag of pieces it
+    of recommender systems (Mudigere et al., arXiv 2104.05158). On a bag of pieces it
     reached a lower loss than lazy Adam at equal steps (docs/experiments.md, 2026-11-22).
 
     Args:

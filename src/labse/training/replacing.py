@@ -29,11 +29,14 @@ def replace_folder(target: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         for file in files_in(temporary):
+            # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
+            file.chmod(temporary.stat().st_mode & 0o666)
             _sync(file)
         _move_into_place(temporary, target)
         _sync(target.parent)
     except (OSError, SafetensorError) as error:
-        raise ResourceError(f"{target}: cannot be written: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ResourceError(f"{target}: cannot be written: {reason}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

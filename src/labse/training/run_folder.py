@@ -5,15 +5,24 @@ Source: docs/design.md, promises: the same command goes on where it was.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import labse
-from labse.errors import UsageError
+from labse.errors import ResourceError, UsageError
 from labse.files import MANIFEST_NAME, read_json, write_json
+from labse.training.claim import claim_folder
 
-__all__ = ["RunStage", "check_run_folder", "hashes_of", "open_run", "refuse_changes"]
+__all__ = [
+    "RunStage",
+    "check_run_folder",
+    "claim_run",
+    "hashes_of",
+    "open_run",
+    "refuse_changes",
+]
 
 RunStage = Literal["pretraining", "dual_encoder"]
 
@@ -43,6 +52,23 @@ def check_run_folder(out: Path, stage: RunStage) -> None:
     # Runs of the dual encoder had no stage before 0.2.
     if (found := manifest.get("stage", "dual_encoder")) != stage:
         raise UsageError(f"{out} holds a run of another stage ({found}); give another --out")
+
+
+@contextmanager
+def claim_run(out: Path, stage: RunStage) -> Iterator[None]:
+    """Holds the folder of a run for the block, before anything in it is read or written.
+
+    Raises:
+        UsageError: see `check_run_folder`; or another process is at work there.
+        ResourceError: it cannot be made.
+    """
+    check_run_folder(out, stage)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{out}: cannot be made: {error.strerror}") from None
+    with claim_folder(out):
+        yield
 
 
 def open_run(out: Path, stage: RunStage, lineage: Mapping[str, object]) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,8 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
+
+PAPER = Path(__file__).parents[3] / "recipes" / "paper" / "pretraining.toml"
 
 CONFIG = """
 [data]
@@ -74,3 +77,55 @@ def test_wrong_use_is_one_line_and_code_2(run: Run, folder: Path) -> None:
     ran = run("pretrain", folder / "config.toml", *options, "--set", "masking.mask_share=0.1")
     assert ran.code == 2
     assert "did you mean 'masked_share'" in ran.err
+    ran = run("pretrain", folder / "config.toml", "--vocab", folder / "vocab")
+    assert (ran.code, "give --out" in ran.err) == (2, True)
+    ran = run("pretrain", folder / "config.toml", *options, "--hardware", "h100")
+    assert (ran.code, "are for --dry-run" in ran.err) == (2, True)
+    assert not (folder / "run").exists()
+
+
+def test_the_stages_of_the_paper_are_told_without_data(run: Run) -> None:
+    ran = run("pretrain", PAPER, "--dry-run", "--hardware", "v100", "--devices", 64)
+    assert ran.code == 0, ran.err
+    blocks = ran.out.split("\n\n")
+    for number, (layers, steps) in enumerate(((3, "400,000"), (6, "800,000"), (12, "1,800,000"))):
+        assert blocks[number].startswith(f"stage {number + 1} of 3, layers: {layers}\n")
+        assert re.search(rf"all steps +{steps}\n", blocks[number])
+        assert "at the peak of v100, 15.7 TFLOP/s in float32" in blocks[number]
+    # Hugging Face's BertForMaskedLM of these sizes has as many parameters, its pooler left out.
+    assert "471,429,537" in blocks[2]
+    assert re.match(r"the run\nall steps +3,000,000\n", blocks[3])
+
+
+@pytest.mark.parametrize("name", ["tiny/pretrain.toml", "pretrain-helps/pretrain.toml"])
+def test_every_recipe_loads_and_an_assumed_vocabulary_is_told(run: Run, name: str) -> None:
+    ran = run("pretrain", PAPER.parents[1] / name, "--dry-run", "--tflops", 0.5)
+    assert ran.code == 0, ran.err
+    assert "assumed: 501,153 pieces" in ran.err
+
+
+def test_json_has_each_stage_and_their_sum(run: Run) -> None:
+    ran = run("pretrain", PAPER, "--dry-run", "--tflops", 100, "--json")
+    found = json.loads(ran.out)
+    stages = found["stages"]
+    assert [stage["num_layers"] for stage in stages] == [3, 6, 12]
+    assert stages[0]["step_tokens"] == 8192 * 512
+    assert found["run_flops"] == sum(stage["run_flops"] for stage in stages)
+    assert found["seconds"] == {"at 100 TFLOP/s": pytest.approx(found["run_flops"] / 1e14)}
+
+
+def test_a_dry_run_takes_the_sizes_of_a_vocabulary_and_of_a_model_to_grow(
+    run: Run, folder: Path
+) -> None:
+    config = folder / "config.toml"
+    ran = run("pretrain", config, "--vocab", folder / "vocab", "--dry-run", "--json")
+    num_pieces = len((folder / "vocab" / "vocab.txt").read_text().splitlines())
+    assert json.loads(ran.out)["stages"][0]["parameters"]["word pieces"] == 8 * num_pieces
+    done = run("pretrain", config, "--vocab", folder / "vocab", "--out", folder / "run", "--json")
+    summary = json.loads(done.out)
+    assert json.loads(ran.out)["stages"][1]["num_parameters"] == summary["num_parameters"]
+
+    config.write_text(CONFIG.partition("[model.bert]")[0] + "[train]\nstage_steps = [5]\n")
+    grow = ("--grow", folder / "run" / "model", "--dry-run", "--json")
+    (stage,) = json.loads(run("pretrain", config, *grow).out)["stages"]
+    assert (stage["num_layers"], stage["train_steps"]) == (4, 5)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labse.encoder.sentence_encoder import SentenceEncoder
+
 Run = Callable[..., Any]
 
 CONFIG = """
@@ -66,6 +68,8 @@ def test_a_run_prints_columns_scores_and_where_the_model_is(run: Run, folder: Pa
     assert lines[header + 2].startswith("step 2: tatoeba_p_at_1 ")
     assert lines[-1].startswith(f"{folder / 'run' / 'model'}: ")
     assert "40 read, 40 kept" in ran.err
+    assert (folder / "run/model/golden.safetensors").is_file()
+    SentenceEncoder.from_pretrained(folder / "run" / "model")
 
 
 def test_json_is_the_summary(run: Run, folder: Path) -> None:

@@ -44,6 +44,24 @@ def test_json_has_the_numbers_of_the_table(run: Run) -> None:
     )
 
 
+def test_an_assumed_vocabulary_is_told_and_a_stated_one_is_not(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[data]\npairs = ["x"]\n')
+    assert "assumed: 501,153 pieces" in run("train", config, "--dry-run").err
+    stated = run("train", config, "--dry-run", "--set", "model.bert.vocab_size=1000")
+    assert "assumed" not in stated.err
+    assert "assumed" not in run("train", RELEASED, "--dry-run").err
+
+
+def test_a_model_without_layers_has_no_time_from_its_operations(run: Run) -> None:
+    options = ("--dry-run", "--tflops", 100, "--set", "model.bert.num_hidden_layers=0")
+    ran = run("train", RELEASED, *options)
+    assert ran.code == 0
+    assert "no time is told" in ran.err
+    assert "TFLOP/s" not in ran.out
+    assert json.loads(run("train", RELEASED, *options, "--json").out)["seconds"] == {}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

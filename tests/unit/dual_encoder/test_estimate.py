@@ -168,4 +168,29 @@ def test_more_devices_share_activations_and_not_weights() -> None:
     one, two = (estimate_run(build_config(), devices=devices) for devices in (1, 2))
     assert two.memory.weights == one.memory.weights
     assert two.memory.activations * 2 == one.memory.activations
-    assert two.step_flops == one.step_flops
+    # Several make their logits in blocks: eight products of the two sides in place of three.
+    product = 2 * NUM_PAIRS**2 * 32
+    assert two.step_flops - one.step_flops == 5 * product
+
+
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_devices_that_cut_the_weights_hold_less_of_them(is_sparse: bool) -> None:
+    whole, cut = (
+        estimate_run(build_config(12, sparse_embeddings=is_sparse, shard=shard), devices=8)
+        for shard in ("none", "full")
+    )
+    # A table with sparse gradients stays whole, with its optimizer's state of one number a row.
+    table = 90 * 32 * 4 if is_sparse else 0
+    rows = 90 * 4 if is_sparse else 0
+    assert cut.memory.optimizer - rows == pytest.approx((whole.memory.optimizer - rows) / 8, abs=8)
+    assert cut.memory.weights - table < (whole.memory.weights - table) * 0.5
+    assert cut.memory.gradients < whole.memory.gradients
+
+
+def test_hard_negatives_are_counted_as_sentences_of_the_batch() -> None:
+    plain = build_config()
+    more = plain.model_copy(update={"data": plain.data.model_copy(update={"hard_negatives": 3})})
+    found, few = estimate_run(more), estimate_run(plain)
+    assert found.step_tokens == 4 * few.step_tokens
+    assert found.memory.activations == 4 * few.memory.activations
+    assert found.step_flops > 4 * few.step_flops

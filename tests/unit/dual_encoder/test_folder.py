@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.dual_encoder.folder import (
+    ModelFolder,
+    open_model_folder,
+    read_model_folder,
+    write_model_folder,
+)
 from labse.errors import LabseError, ResourceError
 
 BuildModel = Callable[..., ModelFolder]
@@ -181,6 +186,32 @@ def test_a_changed_byte_is_found_by_its_hash(folder: Path) -> None:
 
     with pytest.raises(LabseError, match=r"2_Dense/model.safetensors: its SHA-256"):
         read_model_folder(folder)
+
+
+def test_a_block_may_wait_for_what_the_checks_find(
+    tmp_path: Path, build_model: BuildModel, vocab_folder: Path, folder: Path
+) -> None:
+    with open_model_folder(folder) as model:
+        model.wait_for_checks()
+    values = load_file(folder / "model.safetensors")
+    values["encoder.layer.1.output.dense.weight"][0, 0] += 1  # As valid as before, to look at.
+    save_file(values, folder / "model.safetensors")
+
+    with (
+        pytest.raises(LabseError, match=r"model.safetensors: its SHA-256"),
+        open_model_folder(folder) as model,
+    ):
+        model.wait_for_checks()
+
+
+def test_an_error_of_a_damaged_file_is_told_by_its_hash(folder: Path) -> None:
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(LabseError, match=f"{name}: its SHA-256"):
+            read_model_folder(folder)
+        (folder / name).write_bytes(content)
+    read_model_folder(folder)
 
 
 def test_a_missing_file_is_found_by_the_manifest(folder: Path) -> None:

@@ -10,12 +10,13 @@ from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer
 
 
-def prepare(config: RunConfig, folder: Path) -> PreparedPairs:
+def prepare(config: RunConfig, folder: Path, *, is_main: bool = True) -> PreparedPairs:
     return prepare_pairs(
         config,
         data_folder=folder,
         tokenizer=load_tokenizer(folder / "vocab"),
         cache=folder / "tokens",
+        is_main=is_main,
     )
 
 
@@ -53,6 +54,19 @@ def test_a_second_call_maps_what_the_first_left(run_folder: Path, run_config: Ru
     assert second.pairs.lang_pairs == first.pairs.lang_pairs
     np.testing.assert_array_equal(second.pairs.input_ids, first.pairs.input_ids)
     np.testing.assert_array_equal(second.pairs.pairs, first.pairs.pairs)
+
+
+def test_a_process_that_sees_other_files_than_the_first_is_told_and_changes_nothing(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    first = prepare(run_config, run_folder)
+    assert prepare(run_config, run_folder, is_main=False).counts == first.counts
+    before = {file: file.read_bytes() for file in (run_folder / "tokens").iterdir()}
+    with (run_folder / "pairs.tsv").open("a", encoding="utf-8") as stream:
+        stream.write("deu\tone more\tnoch eins\n")
+    with pytest.raises(LabseError, match="made by the first process of other data"):
+        prepare(run_config, run_folder, is_main=False)
+    assert {file: file.read_bytes() for file in (run_folder / "tokens").iterdir()} == before
 
 
 def test_other_bytes_options_or_vocabulary_do_it_again(

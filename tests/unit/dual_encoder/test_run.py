@@ -14,7 +14,8 @@ from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.run import RunSummary, run_training
 from labse.dual_encoder.train import Evaluate
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
-from labse.errors import InterruptedRunError, UsageError
+from labse.errors import InterruptedRunError, ResourceError, UsageError
+from labse.training.claim import claim_folder
 from labse.vocab.tokenizer import load_tokenizer
 
 
@@ -131,6 +132,46 @@ def test_a_refused_configuration_leaves_the_manifest_of_the_run(
     with pytest.raises(UsageError, match=r"train\.seed: 0 -> 9"):
         run(run_config.model_copy(update={"train": train}), run_folder)
     assert (run_folder / "run" / "manifest.json").read_bytes() == before
+
+
+def test_a_refused_configuration_does_not_tokenise_the_data_anew(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    run(run_config, run_folder)
+    before = (run_folder / "run" / "tokens" / "manifest.json").read_bytes()
+    model = run_config.model.model_copy(update={"max_seq_length": 5})
+    with pytest.raises(UsageError, match=r"model\.max_seq_length: 16 -> 5"):
+        run(run_config.model_copy(update={"model": model}), run_folder)
+    assert (run_folder / "run" / "tokens" / "manifest.json").read_bytes() == before
+
+
+def test_a_second_process_on_the_folder_of_a_run_is_refused_before_it_touches_anything(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    # While the first process prepares its data, and while it trains.
+    with claim_folder(run_folder), pytest.raises(UsageError, match="another process"):
+        run(run_config, run_folder, name=".")
+    assert not (run_folder / "tokens").exists()
+    messages: list[str] = []
+
+    def run_again(_: DualEncoder) -> dict[str, float]:
+        with pytest.raises(UsageError) as raised:
+            run(run_config, run_folder)
+        messages.append(str(raised.value))
+        return {}
+
+    run(run_config, run_folder, evaluate=run_again)
+    assert len(messages) == 2
+    assert "another process" in messages[0]
+
+
+def test_too_little_memory_is_told_with_what_to_lower(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    bert = run_config.model.bert.model_copy(update={"intermediate_size": 1 << 54})
+    model = run_config.model.model_copy(update={"bert": bert})
+    with pytest.raises(ResourceError, match=r"too little memory; set or lower train\.micro_batch"):
+        run(run_config.model_copy(update={"model": model}), run_folder)
 
 
 def test_a_run_into_a_folder_of_something_else_is_refused(

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
-from labse.errors import UsageError
+from labse.errors import LabseError, UsageError
 from labse.training.best import Best
 from labse.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from labse.training.optimizer import build_optimizers
@@ -80,6 +81,7 @@ def test_what_moves_the_weights_must_stay_and_what_only_tells_of_them_may_change
     model, optimizers = build(small_config)
     save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
     told = change(small_config, log_every=9, eval_every=9, checkpoint_every=9)
+    told = change(told, micro_batch_size=2, logit_block_bytes=100)  # The device was too small.
     assert load_run_state(tmp_path, told, model, optimizers).step == 7
 
     moved = change(told, lr=0.5)
@@ -118,12 +120,12 @@ def test_keys_that_have_come_since_a_checkpoint_hold_their_defaults_there(
     save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
     saved = latest_checkpoint(tmp_path / "checkpoints")
     assert saved is not None
-    del saved.config["train"]["micro_batch_size"]
+    del saved.config["train"]["max_negative_excess"]
     save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
     assert load_run_state(tmp_path, small_config, model, optimizers).step == 8
 
-    with pytest.raises(UsageError, match=r"train\.micro_batch_size: None -> 4"):
-        load_run_state(tmp_path, change(small_config, micro_batch_size=4), model, optimizers)
+    with pytest.raises(UsageError, match=r"train\.max_negative_excess: None -> 0.1"):
+        load_run_state(tmp_path, change(small_config, max_negative_excess=0.1), model, optimizers)
 
 
 def test_a_checkpoint_of_a_key_that_is_no_more_is_refused_with_its_name(
@@ -136,4 +138,20 @@ def test_a_checkpoint_of_a_key_that_is_no_more_is_refused_with_its_name(
     saved.config["train"]["gone"] = 3
     save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
     with pytest.raises(UsageError, match=r"train\.gone: 3 -> None"):
+        load_run_state(tmp_path, small_config, model, optimizers)
+
+
+def test_a_checkpoint_with_a_number_that_is_none_is_refused_by_name(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(
+        tmp_path, small_config, model, optimizers, RunState(7, [], best=Best(0, -math.inf, 1))
+    )
+    assert load_run_state(tmp_path, small_config, model, optimizers).best.num_since == 1
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    assert saved is not None
+    saved.tensors["model.dense.bias"][0] = math.nan
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
+    with pytest.raises(LabseError, match=r"step 8 \(model\.dense\.bias holds NaN"):
         load_run_state(tmp_path, small_config, model, optimizers)

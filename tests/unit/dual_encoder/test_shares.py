@@ -187,7 +187,7 @@ def test_with_dropout_each_share_has_the_masks_of_its_process(
     for rank, share_n2 in enumerate(np.split(pairs.pairs, size)):
         torch.manual_seed(100 + rank)
         sentences = share_n2.T.reshape(-1)
-        order = np.argsort(pairs.gather(sentences)[1], kind="stable")
+        order = np.argsort(-pairs.gather(sentences)[1], kind="stable")
         width = 2 * (case.micro_batch_size or len(share_n2))
         chunks = np.split(sentences[order], range(width, len(order), width))
         vectors = torch.cat([model.embed_flat(*pairs.gather(chunk)) for chunk in chunks])

@@ -15,7 +15,7 @@ from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.train import train
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.training.checkpoint import latest_checkpoint
+from labse.training.checkpoint import find_not_finite, latest_checkpoint
 from labse.training.metrics import read_metrics
 
 BERT = {
@@ -367,24 +367,23 @@ def test_how_often_a_run_logs_evaluates_and_saves_may_change_when_it_goes_on(
     assert steps == [3, 6, 7, 8, 9, 10, 11, 12]
 
 
-def test_a_second_process_on_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
-    messages: list[str] = []
-
-    def train_again(row: Mapping[str, float]) -> None:
-        with pytest.raises(UsageError) as raised:
-            train(run_config(BAG), cipher_pairs(), tmp_path)
-        messages.append(str(raised.value))
-
-    train(run_config(BAG), cipher_pairs(), tmp_path, report=train_again)
-    assert len(messages) == 4
-    assert "another process" in messages[0]
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [3, 6, 9, 12]
-
-
 def test_a_changed_configuration_is_refused_with_the_differences(tmp_path: Path) -> None:
     train(run_config(BAG), cipher_pairs(), tmp_path)
     with pytest.raises(UsageError, match=r"train.lr: 0.01 -> 0.02; train.seed: 1 -> 2"):
         train(run_config(BAG, lr=0.02, seed=2), cipher_pairs(), tmp_path)
+
+
+def test_a_model_that_cannot_tell_sentences_apart_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    same = cipher_pairs(1)
+    config = run_config(BAG, global_batch_size=4)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"repeats": "mask"})})
+    train(config, same, tmp_path / "same")
+    assert caplog.text.count("vectors of the batch are alike") == 1
+    caplog.clear()
+    train(run_config(BAG), cipher_pairs(), tmp_path / "healthy")
+    assert "alike" not in caplog.text
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_step(tmp_path: Path) -> None:
@@ -405,6 +404,29 @@ def test_a_gradient_that_is_no_number_never_reaches_the_weights_or_a_checkpoint(
     checkpoint = latest_checkpoint(tmp_path / "checkpoints")
     assert checkpoint.step == 1
     assert all(tensor.isfinite().all() for tensor in checkpoint.tensors.values())
+
+
+def test_an_update_that_overflows_leaves_the_last_good_checkpoint_the_newest(
+    tmp_path: Path,
+) -> None:
+    # A finite gradient and a rate beyond float32: the first update is infinite already.
+    config = run_config(BAG, lr=1e39, warmup_steps=0, checkpoint_every=1)
+    with pytest.raises(LabseError, match=r"step 1: the update left .* in model\."):
+        train(config, cipher_pairs(), tmp_path / "at-once")
+    assert latest_checkpoint(tmp_path / "at-once" / "checkpoints") is None
+
+    def overflow_at_step_3(model: DualEncoder) -> dict[str, float]:
+        if len(list((tmp_path / "later/checkpoints").glob("step-*"))) == 2:
+            model.bert.embeddings.word.weight.data[7] *= torch.inf
+        return {}
+
+    config = run_config(BAG, eval_every=1, checkpoint_every=1)
+    with pytest.raises(LabseError, match=r"the last checkpoint is .*step-0{8}2; start anew"):
+        train(config, cipher_pairs(), tmp_path / "later", evaluate=overflow_at_step_3)
+    kept = latest_checkpoint(tmp_path / "later" / "checkpoints")
+    assert kept.step == 2
+    assert not find_not_finite(kept.tensors)
+    assert not (tmp_path / "later" / "model").exists()
 
 
 def test_a_finished_run_returns_its_model_again(tmp_path: Path) -> None:

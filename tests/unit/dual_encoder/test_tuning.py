@@ -6,6 +6,7 @@ from labse.bert.config import BertConfig
 from labse.config import load_config
 from labse.dual_encoder.config import DualEncoderConfig, RunConfig
 from labse.dual_encoder.tuning import count_pairs, tuning_overrides
+from labse.errors import LabseError
 
 BAG = DualEncoderConfig(bert=BertConfig(num_hidden_layers=0), pooling="mean")
 
@@ -46,3 +47,6 @@ def test_pairs_of_all_files_are_counted(tmp_path: Path) -> None:
         (tmp_path / f"{name}.tsv").write_text("\n".join(rows) + "\n")
     files = [str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")]
     assert count_pairs(files, "eng", "deu") == 5
+    (tmp_path / "none.tsv").write_text("source\ttarget\n")
+    with pytest.raises(LabseError, match=r"none\.tsv: empty"):
+        count_pairs([str(tmp_path / "none.tsv")], "eng", "deu")

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save_file
 
 from labse.bert.config import BertConfig
 from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.weights import (
+    check_finite,
     check_weights,
     expected_shapes,
     read_bert_weights,
@@ -46,6 +48,39 @@ def test_bfloat16_is_cast_to_float32(tmp_path: Path) -> None:
     save_bfloat16(tmp_path / "w.safetensors", VALUES)
 
     np.testing.assert_array_equal(read_tensors(tmp_path / "w.safetensors")["x"], VALUES)
+
+
+def test_a_tensor_that_starts_at_an_odd_byte_is_aligned(tmp_path: Path) -> None:
+    header = json.dumps({"x": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+    header += b" " * (1 + -len(header) % 4)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + VALUES.tobytes())
+
+    tensor = read_tensors(path)["x"]
+
+    assert tensor.flags.aligned
+    np.testing.assert_array_equal(tensor, VALUES)
+
+
+def test_what_is_read_may_be_changed_and_the_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"x": VALUES, "empty": np.empty((0, 3), np.float32)}, path)
+    before = path.read_bytes()
+
+    weights = read_tensors(path)
+    weights["x"][:] = 7
+
+    assert path.read_bytes() == before
+    assert weights["empty"].shape == (0, 3)
+
+
+@given(arrays(np.float32, (3, 4), elements=st.floats(width=32)))
+def test_values_are_finite_if_each_is(table: np.ndarray) -> None:
+    if np.isfinite(table).all():
+        check_finite({"x": table}, where="here")
+    else:
+        with pytest.raises(LabseError, match="here: the weight 'x' holds NaN or infinite"):
+            check_finite({"x": table}, where="here")
 
 
 def test_other_types_missing_and_damaged_files_are_named(tmp_path: Path) -> None:

@@ -76,6 +76,20 @@ def test_rows_that_cannot_be_guessed_are_not(tmp_path: Path) -> None:
     assert InputTexts([write(tmp_path / "a.txt", "")]).estimate_rows() is None
     (tmp_path / "b.gz").write_bytes(b"no archive")
     assert InputTexts([str(tmp_path / "b.gz")]).estimate_rows() is None
+    unreadable = "/proc/self/mem"  # To root, a mode of 000 is no obstacle.
+    if Path(unreadable).exists():
+        assert InputTexts([unreadable]).estimate_rows() is None
+
+
+@pytest.mark.parametrize("content", [b"x", b"PAR1xxxxxxPAR1", b"PAR1\0\0\0\0\2\0\0\0PAR1"])
+def test_a_damaged_parquet_file_is_told_when_it_is_read(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "e.parquet"
+    path.write_bytes(content)
+
+    assert InputTexts([str(path)]).estimate_rows() is None
+    with pytest.raises(LabseError, match=r"e.parquet"):
+        list(InputTexts([str(path)]))
 
 
 def test_the_rows_of_parquet_are_known(tmp_path: Path) -> None:

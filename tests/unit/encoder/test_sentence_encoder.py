@@ -1,5 +1,6 @@
 import asyncio
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 import labse
 from labse.dual_encoder import hub
@@ -20,6 +22,7 @@ from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
 from labse.errors import LabseError
+from labse.files import sha256_file
 
 BuildModel = Callable[..., ModelFolder]
 
@@ -327,6 +330,57 @@ def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict
         path = tmp_path / f"layers-{layers}"
         write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
     return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
+
+
+def flip_bit(path: Path, byte: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_a_flipped_bit_is_found_and_no_copy_of_it_is_kept(
+    folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cached: bool
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    if is_cached:
+        SentenceEncoder.from_pretrained(folders[2])
+    for byte in (-1, -5000):
+        flip_bit(folders[2] / "model.safetensors", byte)
+        with pytest.raises(LabseError, match=r"model.safetensors: its SHA-256"):
+            SentenceEncoder.from_pretrained(folders[2])
+        assert len(list(tmp_path.glob("cache/ctranslate2/*"))) == is_cached
+        flip_bit(folders[2] / "model.safetensors", byte)
+    SentenceEncoder.from_pretrained(folders[2])
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_nan_under_its_right_hash_is_found_all_the_same(
+    folders: dict[int, Path], tmp_path: Path, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    weights = load_file(folders[layers] / "model.safetensors")
+    weights["embeddings.LayerNorm.bias"][0] = np.nan
+    save_file(weights, folders[layers] / "model.safetensors")
+    manifest = json.loads((folders[layers] / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"] = sha256_file(folders[layers] / "model.safetensors")
+    (folders[layers] / "manifest.json").write_text(json.dumps(manifest))
+
+    for _ in range(2):
+        with pytest.raises(LabseError, match=r"'embeddings.LayerNorm.bias' holds NaN"):
+            SentenceEncoder.from_pretrained(folders[layers])
+
+
+def test_a_folder_written_anew_in_place_does_not_disturb_an_encoder(
+    folders: dict[int, Path], sentences: list[str]
+) -> None:
+    encoder = SentenceEncoder.from_pretrained(folders[0])
+    expected = encoder.encode(sentences)
+    for file in folders[0].rglob("*.safetensors"):
+        with file.open("r+b") as stream:
+            stream.write(bytes(file.stat().st_size))
+
+    np.testing.assert_array_equal(encoder.encode(sentences), expected)
 
 
 def test_no_path_is_the_packaged_model_and_without_one_an_error_that_says_so(

@@ -1,12 +1,18 @@
-"""Text and pairs of two languages that are ciphers of each other, and their vocabulary."""
+"""Text and pairs of two languages that are ciphers of each other, as files and as numbers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labse.config import parse_config
+from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
+from labse.pretraining.examples import ExampleCollector
+from labse.pretraining.gradients import TrainingData
+from labse.pretraining.order import ExampleOrder, group_probs, split_examples
+from labse.pretraining.validation import ValidationSet
 from labse.vocab.folder import learn_vocabulary
 
 BERT = {
@@ -64,3 +70,57 @@ def build_config(**sections: dict[str, object]) -> PretrainConfig:
 @pytest.fixture
 def config() -> PretrainConfig:
     return build_config()
+
+
+SMALL_BERT = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 16,
+    "initializer_range": 0.1,
+}
+
+
+def build_small_config(
+    bert: Mapping[str, object] | None = None, **options: object
+) -> PretrainConfig:
+    """Returns a run of twelve steps in two stages on `build_small_data`."""
+    defaults: dict[str, object] = {
+        "seed": 1,
+        "stage_steps": [6, 6],
+        "global_batch_size": 8,
+        "micro_batch_size": 3,
+        "lr": 0.01,
+        "warmup_steps": 2,
+        "log_every": 4,
+        "eval_every": 6,
+        "checkpoint_every": 5,
+    }
+    values = {
+        "data": {"text": ["x.eng"], "max_seq_length": 16},
+        "model": {"bert": SMALL_BERT | dict(bert or {})},
+        "train": defaults | options,
+    }
+    return parse_config(PretrainConfig, values, where="test")
+
+
+def build_small_data(config: PretrainConfig) -> TrainingData:
+    """Runs of numbers, whose neighbours tell a hidden one; the target side is 25 higher."""
+    collector = ExampleCollector()
+    generator = np.random.default_rng(0)
+    for first, size in zip(
+        generator.integers(5, 25, 120), generator.integers(4, 9, 120), strict=True
+    ):
+        run = list(range(first, first + size // 2))
+        collector.add("mlm", "eng", [2, *run, *run[::-1], 3])
+        collector.add("tlm", "eng-deu", [2, *run, 3, *(n + 25 for n in run), 3], len(run) + 2)
+    examples = collector.build()
+    seed = config.train.seed
+    split = split_examples(examples, num_validation=6, seed=seed)
+    builder = BatchBuilder(examples, config.masking, np.arange(5, dtype=np.int32), 4, 60)
+    probs = group_probs(examples, smoothing_exponent=0.7, tlm_share=None)
+    batch_size = config.train.global_batch_size
+    order = ExampleOrder(split.train, probs, batch_size=batch_size, seed=seed)
+    return TrainingData(order, builder, ValidationSet(builder, split.validation, seed))

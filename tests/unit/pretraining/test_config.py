@@ -32,6 +32,7 @@ def test_both_readings_of_the_steps_of_a_stage() -> None:
         ({"data": {}}, "give text, pairs, or both"),
         ({"data": {"text": ["a"], "tlm_share": 0.5}}, "tlm_share needs text and pairs"),
         ({"data": {"text": ["a"], "segments": "on"}}, "segments are of pairs"),
+        ({"data": {"pairs": ["a"], "max_seq_length": 4}}, "max_seq_length of pairs is 5 at least"),
         ({"train": {"stage_steps": [3, 0]}}, "without a step"),
         ({"train": {"stage_steps": [3, 3], "stage_steps_are": "cumulative"}}, "without a step"),
         ({"model": {"bert": {"num_hidden_layers": 6}}}, "cannot be halved 2 times"),

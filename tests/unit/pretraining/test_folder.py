@@ -1,3 +1,5 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,16 @@ def test_a_written_folder_reads_back_bit_for_bit(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["bert"]
 
 
+def test_others_may_read_what_the_umask_lets_them(folder: Path) -> None:
+    for mask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        before = os.umask(mask)
+        try:
+            write_bert_folder(folder, read_bert_folder(folder), files={})
+        finally:
+            os.umask(before)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {mode}
+
+
 def test_the_vocabulary_goes_with_the_model(run_folder: Path, folder: Path) -> None:
     files = vocabulary_files(run_folder / "vocab")
     assert {"vocab.txt", "tokenizer.json"} <= set(files)
@@ -72,9 +84,14 @@ def test_a_missing_head_nan_and_another_size_are_told(folder: Path) -> None:
         read_bert_folder(folder)
     damage()
     text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace('"vocab_size": 20', '"vocab_size": 21'))
-    with pytest.raises(LabseError, match=r"20 word pieces, config.json says 21"):
-        read_bert_folder(folder)
+    for old, new, message in (
+        ('"vocab_size": 20', '"vocab_size": 21', r"word.weight' is \(20, 8\), by config.json \(21"),
+        ('"num_hidden_layers": 1', '"num_hidden_layers": 2', r"layers.1.* is missing, by config"),
+        ('"num_hidden_layers": 1', '"num_hidden_layers": 0', r"layers.0.*, by config.json not the"),
+    ):
+        (folder / "config.json").write_text(text.replace(old, new))
+        with pytest.raises(LabseError, match=message):
+            read_bert_folder(folder)
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(LabseError, match="cannot be read as weights"):
         read_bert_folder(folder)

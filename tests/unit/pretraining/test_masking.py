@@ -104,6 +104,24 @@ def test_special_tokens_are_never_masked_even_alone(row: list[int]) -> None:
     assert masked.input_ids.tolist() == row
 
 
+def test_special_pieces_anywhere_in_the_vocabulary_are_never_put_in_and_all_others_are() -> None:
+    special = np.array([0, 2, 5, 6, 9], np.int32)
+    masked = mask_tokens(
+        np.full(4000, 3, np.int32),
+        np.full(1, 4000),
+        np.zeros(1, np.int64),
+        special_ids=special,
+        mask_id=6,
+        vocab_size=10,
+        config=MaskingConfig(max_masked=4000, mask_token_share=0.0, random_token_share=1.0),
+        generator=np.random.default_rng(0),
+    )
+    counts = np.bincount(masked.input_ids[masked.positions], minlength=10)
+    assert counts[special].tolist() == [0] * 5
+    # 800 draws of five pieces: 160 each, with a standard deviation of 11.
+    assert np.abs(counts[[1, 3, 4, 7, 8]] - 160).max() < 4 * 12
+
+
 @given(
     sizes=st.lists(st.integers(0, 60), min_size=1, max_size=8),
     share=st.floats(0.01, 0.99),

@@ -50,6 +50,23 @@ def test_no_example_is_drawn_twice_before_all_of_its_group_are_drawn_once(
         assert counts.max() - counts.min() <= 1
 
 
+def test_an_epoch_has_each_example_once_also_where_the_plan_begins_again() -> None:
+    sizes, probs = (50_000, 7, 1), np.array([0.9, 0.0999, 0.0001])
+    ends = np.cumsum(sizes)
+    groups = [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    order = ExampleOrder(groups, probs, batch_size=1000, seed=0)
+    drawn = np.concatenate([order.batch(step) for step in range(150)])  # The plan has 65,536.
+    for group in groups:
+        of_group = drawn[np.isin(drawn, group)]
+        epochs = [of_group[n : n + len(group)] for n in range(0, len(of_group), len(group))]
+        assert len(epochs) > 2
+        for epoch in epochs[:-1]:
+            np.testing.assert_array_equal(np.sort(epoch), group)
+        assert len(np.unique(epochs[-1])) == len(epochs[-1])
+        if len(group) > 1:
+            assert not np.array_equal(epochs[0], epochs[1])
+
+
 def test_a_batch_is_the_same_however_a_run_came_to_it() -> None:
     groups = [np.arange(50), np.arange(50, 53)]
     build = lambda seed: ExampleOrder(groups, np.array([0.7, 0.3]), batch_size=16, seed=seed)  # noqa: E731

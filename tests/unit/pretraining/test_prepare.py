@@ -1,15 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from labse.errors import LabseError, UsageError
 from labse.pretraining.config import PretrainDataConfig
+from labse.pretraining.order import ExampleOrder, split_examples
 from labse.pretraining.prepare import PreparedExamples, prepare_examples
 from labse.vocab.tokenizer import load_tokenizer
 
 
-def prepare(folder: Path, **options: object) -> PreparedExamples:
+def prepare(folder: Path, *, is_main: bool = True, **options: object) -> PreparedExamples:
     config = PretrainDataConfig.model_validate({"max_seq_length": 20, **options})
     return prepare_examples(
         config,
@@ -17,6 +20,7 @@ def prepare(folder: Path, **options: object) -> PreparedExamples:
         vocab_folder=folder / "vocab",
         tokenizer=load_tokenizer(folder / "vocab"),
         cache=folder / "tokens",
+        is_main=is_main,
     )
 
 
@@ -74,13 +78,64 @@ def test_blank_pairs_and_copies_are_dropped_and_counted(run_folder: Path) -> Non
     assert counts.num_examples == 2
 
 
+def test_rows_that_the_vocabulary_does_not_know_are_dropped_and_counted(run_folder: Path) -> None:
+    (run_folder / "odd.eng").write_text("a b\n世界\n[MASK]\nc 世\n")
+    header = "source\ttarget\tsource_lang\ttarget_lang\n"
+    rows = "a\t世\teng\tzho\n世\ta\tzho\teng\na\tA\teng\tdeu\n"
+    (run_folder / "odd.tsv").write_text(header + rows)
+    prepared = prepare(run_folder, text=["odd.eng"], pairs=["odd.tsv"])
+    counts = prepared.counts
+    assert (counts.num_blank_texts, counts.num_blank_pairs, counts.num_examples) == (2, 2, 2)
+    (run_folder / "far.zho").write_text("世界\n")
+    with pytest.raises(LabseError, match="nothing is left to train on"):
+        prepare(run_folder, text=["far.zho"])
+
+
+def test_each_row_is_in_one_example_and_each_example_in_an_epoch_once(run_folder: Path) -> None:
+    # Every row is the only one with its pair of letters.
+    letters = "abcdefghijklmnopqrs"
+    lines = [f"{first} {second}" for first in letters for second in letters]
+    (run_folder / "rows.eng").write_text("\n".join(lines) + "\n")
+    examples = prepare(run_folder, text=["rows.eng"], max_seq_length=9).examples
+    split = split_examples(examples, num_validation=4, seed=0)
+    order = ExampleOrder(split.train, np.ones(1), batch_size=1, seed=0)
+    tokenizer = load_tokenizer(run_folder / "vocab")
+
+    def rows_of(numbers: NDArray[np.int64]) -> list[str]:
+        words = [tokenizer.decode(examples.gather(numbers[n : n + 1])[0].tolist()).split()
+                 for n in range(len(numbers))]  # fmt: skip
+        return [" ".join(row[n : n + 2]) for row in words for n in range(0, len(row), 2)]
+
+    num_steps = len(split.train[0])
+    epochs = [
+        np.concatenate([order.batch(step) for step in range(first, first + num_steps)])
+        for first in (0, num_steps)
+    ]
+    held_out = rows_of(split.validation[0])
+    assert held_out
+    for epoch in epochs:
+        assert sorted(rows_of(epoch) + held_out) == sorted(lines)
+
+
 def test_a_second_start_maps_the_tokens_of_the_first(run_folder: Path) -> None:
     first = prepare(run_folder, text=["news.eng"])
     again = prepare(run_folder, text=["news.eng"])
     assert (first.is_cached, again.is_cached) == (False, True)
     assert again.inputs == first.inputs
     assert again.counts == replace(first.counts)
+    left = run_folder / "tokens" / ".input_ids.npy.123.tmp"  # As a killed run leaves it.
+    left.touch()
     assert not prepare(run_folder, text=["news.eng"], max_seq_length=10).is_cached
+    assert not left.exists()
+
+
+def test_what_the_first_process_made_of_other_data_is_not_made_anew(run_folder: Path) -> None:
+    prepare(run_folder, text=["news.eng"])
+    assert prepare(run_folder, text=["news.eng"], is_main=False).is_cached
+    with (run_folder / "news.eng").open("a") as stream:
+        stream.write("a b c\n")
+    with pytest.raises(LabseError, match="must see the same files"):
+        prepare(run_folder, text=["news.eng"], is_main=False)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import json
-import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,8 @@ from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder
 from labse.pretraining.run import PretrainSummary, run_pretraining
 from labse.pretraining.train import Report
-from labse.vocab.folder import learn_vocabulary
+from labse.training.claim import claim_folder
+from labse.vocab.tokenizer import save_vocabulary
 
 from .conftest import build_config
 
@@ -145,6 +145,52 @@ def test_changed_data_another_vocabulary_and_another_folder_are_refused(
         run(build_config(model={"bert": bert}), run_folder, "size")
 
 
+def test_a_folder_where_another_process_is_at_work_is_left_as_it_is(
+    run_folder: Path, config: PretrainConfig
+) -> None:
+    out = run_folder / "run"
+    out.mkdir()
+    with claim_folder(out), pytest.raises(UsageError, match=r"another process .* is at work there"):
+        run(config, run_folder)
+    assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+def test_a_run_goes_on_with_smaller_micro_batches(run_folder: Path) -> None:
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    bert = build_config().model.bert.model_dump(exclude_unset=True) | still
+    build = lambda size: build_config(model={"bert": bert}, train={"micro_batch_size": size})  # noqa: E731
+    run(build(8), run_folder, "straight")
+    with pytest.raises(InterruptedRunError):
+        run(build(8), run_folder, "changed", report=stop_at(8))
+    run(build(2), run_folder, "changed")
+    ours, theirs = (
+        read_bert_folder(run_folder / name / "model").state for name in ("changed", "straight")
+    )
+    for name, tensor in theirs.items():
+        # The bias of keys moves by rounding errors alone: no loss depends on it.
+        if not name.endswith("qkv.bias"):
+            torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_that_cannot_be_cut_are_told_before_the_data_is_read(run_folder: Path) -> None:
+    config = build_config(train={"shard": "full"})
+    with pytest.raises(UsageError, match="shard full needs several processes"):
+        run(config, run_folder)
+    assert not (run_folder / "run").exists()
+
+
+def test_a_changed_configuration_is_refused_before_the_tokens_are_made_anew(
+    run_folder: Path, config: PretrainConfig
+) -> None:
+    run(config, run_folder)
+    before = (run_folder / "run" / "tokens" / "manifest.json").read_bytes()
+    changed = build_config(data={"max_seq_length": 12}, train={"lr": 0.5, "log_every": 1})
+    message = r"data.max_seq_length: 20 -> 12; train.lr: 0.01 -> 0.5\)"
+    with pytest.raises(UsageError, match=message):
+        run(changed, run_folder)
+    assert (run_folder / "run" / "tokens" / "manifest.json").read_bytes() == before
+
+
 def test_one_sentence_of_a_language_and_one_token_rows_are_trained_on(run_folder: Path) -> None:
     (run_folder / "tiny.fra").write_text("a\n\nb\n")
     (run_folder / "one.deu").write_text("A\n")
@@ -180,9 +226,14 @@ def test_another_vocabulary_than_that_of_the_checkpoint_is_refused(
     run_folder: Path, config: PretrainConfig
 ) -> None:
     run(config, run_folder)
-    shutil.rmtree(run_folder / "vocab")
-    learn_vocabulary([run_folder / "pairs.tsv"], run_folder / "vocab", vocab_size=99, min_count=10)
+    vocab = run_folder / "vocab"
+    pieces = (vocab / "vocab.txt").read_text().splitlines()
+    save_vocabulary(vocab, [*pieces[:-2], pieces[-1], pieces[-2]])
     with pytest.raises(UsageError, match="on another vocabulary"):
+        run(config, run_folder)
+    save_vocabulary(vocab, pieces[:-1])
+    message = f"vocab_size: {len(pieces)} -> {len(pieces) - 1}"
+    with pytest.raises(UsageError, match=message):
         run(config, run_folder)
 
 

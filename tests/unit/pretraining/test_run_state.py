@@ -62,6 +62,26 @@ def test_no_checkpoint_other_values_and_damage(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, config())
 
 
+@pytest.mark.parametrize("name", ["model.head.bias", "optimizer.3.exp_avg", "metrics.history"])
+def test_a_checkpoint_without_a_tensor_is_damaged(tmp_path: Path, name: str) -> None:
+    model = MaskedLm(BERT)
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    save_state(tmp_path, config(), 5, model, optimizer, [])
+    path = tmp_path / "checkpoints" / "step-000000005" / "state.safetensors"
+    tensors = load_file(path)
+    removed = tensors.pop(name)
+    if name == "model.head.bias":
+        tensors[name] = removed[1:].clone()
+    save_file(tensors, path)
+    checkpoint = load_checkpoint(tmp_path, config())
+    assert checkpoint is not None
+    with pytest.raises(LabseError, match=rf"damaged checkpoint of step 5 \('{name}' is missing or"):
+        restore_state(checkpoint, model, optimizer)
+
+
 def test_numbers_that_are_none_are_neither_written_nor_read(tmp_path: Path) -> None:
     model = MaskedLm(BERT)
     optimizer = torch.optim.AdamW(model.parameters())

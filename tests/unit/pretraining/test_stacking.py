@@ -1,10 +1,8 @@
-import pytest
 import torch
 
 from labse.bert.config import BertConfig
-from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.stacking import plan_stages, stack_layers
+from labse.pretraining.stacking import stack_layers
 
 CONFIG = BertConfig(
     vocab_size=20,
@@ -14,23 +12,6 @@ CONFIG = BertConfig(
     intermediate_size=12,
     max_position_embeddings=8,
 )
-
-
-@pytest.mark.parametrize(
-    ("reading", "bounds"),
-    [
-        ("per_stage", [(0, 400), (400, 1200), (1200, 3000)]),
-        ("cumulative", [(0, 400), (400, 800), (800, 1800)]),
-    ],
-)
-def test_stages_double_the_layers_in_both_readings_of_their_steps(
-    reading: str, bounds: list[tuple[int, int]]
-) -> None:
-    train = {"stage_steps": [400, 800, 1800], "stage_steps_are": reading}
-    config = PretrainConfig.model_validate({"data": {"text": ["a.eng"]}, "train": train})
-    stages = plan_stages(config)
-    assert [stage.num_layers for stage in stages] == [3, 6, 12]
-    assert [(stage.first_step, stage.last_step) for stage in stages] == bounds
 
 
 def test_layer_i_plus_l_equals_layer_i_and_the_rest_is_kept() -> None:

@@ -6,73 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from labse.config import parse_config
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
-from labse.pretraining.examples import ExampleCollector
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder, group_probs, split_examples
-from labse.pretraining.stacking import Stage
-from labse.pretraining.train import TrainingData, train, update_gradients
-from labse.pretraining.validation import ValidationSet
+from labse.pretraining.stages import Stage
+from labse.pretraining.train import train
 from labse.training.checkpoint import latest_checkpoint
 from labse.training.metrics import read_metrics
 
-BERT = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 16,
-    "initializer_range": 0.1,
-}
+from .conftest import build_small_config, build_small_data
+
 TIMES = ("tokens_per_second", "tflops", "flops_utilisation")
 
 
-def build_config(bert: Mapping[str, object] | None = None, **options: object) -> PretrainConfig:
-    defaults: dict[str, object] = {
-        "seed": 1,
-        "stage_steps": [6, 6],
-        "global_batch_size": 8,
-        "micro_batch_size": 3,
-        "lr": 0.01,
-        "warmup_steps": 2,
-        "log_every": 4,
-        "eval_every": 6,
-        "checkpoint_every": 5,
-    }
-    values = {
-        "data": {"text": ["x.eng"], "max_seq_length": 16},
-        "model": {"bert": BERT | dict(bert or {})},
-        "train": defaults | options,
-    }
-    return parse_config(PretrainConfig, values, where="test")
-
-
-def build_data(config: PretrainConfig) -> TrainingData:
-    """Runs of numbers, whose neighbours tell a hidden one; the target side is 25 higher."""
-    collector = ExampleCollector()
-    generator = np.random.default_rng(0)
-    for first, size in zip(
-        generator.integers(5, 25, 120), generator.integers(4, 9, 120), strict=True
-    ):
-        run = list(range(first, first + size // 2))
-        collector.add("mlm", "eng", [2, *run, *run[::-1], 3])
-        collector.add("tlm", "eng-deu", [2, *run, 3, *(n + 25 for n in run), 3], len(run) + 2)
-    examples = collector.build()
-    seed = config.train.seed
-    split = split_examples(examples, num_validation=6, seed=seed)
-    builder = BatchBuilder(examples, config.masking, np.arange(5, dtype=np.int32), 4, 60)
-    probs = group_probs(examples, smoothing_exponent=0.7, tlm_share=None)
-    batch_size = config.train.global_batch_size
-    order = ExampleOrder(split.train, probs, batch_size=batch_size, seed=seed)
-    return TrainingData(order, builder, ValidationSet(builder, split.validation, seed))
-
-
 def run(config: PretrainConfig, folder: Path, **options: object) -> MaskedLm:
-    return train(config, build_data(config), folder, **options)  # type: ignore[arg-type]
+    return train(config, build_small_data(config), folder, **options)  # type: ignore[arg-type]
 
 
 def timeless(folder: Path) -> list[dict[str, float]]:
@@ -87,7 +35,9 @@ def assert_bitwise_equal(ours: MaskedLm, theirs: MaskedLm) -> None:
 
 def test_a_model_learns_to_restore_what_its_neighbours_tell(tmp_path: Path) -> None:
     options = {"stage_steps": [120, 120], "global_batch_size": 32, "micro_batch_size": 32}
-    config = build_config({"hidden_dropout_prob": 0.0}, **options, log_every=40, eval_every=120)
+    config = build_small_config(
+        {"hidden_dropout_prob": 0.0}, **options, log_every=40, eval_every=120
+    )
     run(config, tmp_path)
     rows = [row for row in timeless(tmp_path) if "loss" in row]
     scores = [row for row in timeless(tmp_path) if "mlm_accuracy" in row]
@@ -105,26 +55,10 @@ def test_the_loss_after_growth_is_nearer_to_the_one_before_than_to_the_start(
 ) -> None:
     options = {"stage_steps": [120, 20], "global_batch_size": 32, "micro_batch_size": 32}
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    run(build_config(still, **options, log_every=5, lr=0.005), tmp_path)
+    run(build_small_config(still, **options, log_every=5, lr=0.005), tmp_path)
     losses = [row["loss"] for row in timeless(tmp_path) if "loss" in row]
     start, before, after = losses[0], losses[23], losses[24]
     assert abs(after - before) < (start - before) / 3
-
-
-@pytest.mark.parametrize("micro_batch_size", [1, 3, 5, 8])
-def test_any_micro_batch_gives_the_same_gradient(micro_batch_size: int) -> None:
-    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    gradients = []
-    for size in (8, micro_batch_size):
-        config = build_config(still, micro_batch_size=size)
-        torch.manual_seed(0)
-        model = MaskedLm(config.model.bert).double()
-        update_gradients(config, build_data(config), model, step=3)
-        gradients.append({name: p.grad for name, p in model.named_parameters()})
-    whole, cut = gradients
-    for name, gradient in whole.items():
-        # float64: sums in another order.
-        torch.testing.assert_close(cut[name], gradient, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"optimizer": "lamb"}, {"precision": "bfloat16"}], ids=str)
@@ -132,7 +66,7 @@ def test_any_micro_batch_gives_the_same_gradient(micro_batch_size: int) -> None:
 def test_an_interrupted_run_equals_an_uninterrupted_one_bitwise(
     tmp_path: Path, options: dict[str, object], stop_at: int
 ) -> None:
-    config = build_config(**options, log_every=2)
+    config = build_small_config(**options, log_every=2)
     straight = run(config, tmp_path / "straight")
 
     def stop(row: Mapping[str, float]) -> None:
@@ -154,7 +88,7 @@ def test_a_stage_ends_in_a_checkpoint_and_the_rate_goes_on(tmp_path: Path) -> No
         assert checkpoint is not None
         seen.append((stage, len(model.bert.layers), checkpoint.step))
 
-    run(build_config(log_every=1), tmp_path, finish_stage=finish)
+    run(build_small_config(log_every=1), tmp_path, finish_stage=finish)
     assert [(stage.number, layers, step) for stage, layers, step in seen] == [(1, 1, 6), (2, 2, 12)]
     rates = [row["lr"] for row in timeless(tmp_path) if "loss" in row]
     # Warm-up of 2, then 0.01 * (1 - step / 12) with no break at step 6.
@@ -163,34 +97,36 @@ def test_a_stage_ends_in_a_checkpoint_and_the_rate_goes_on(tmp_path: Path) -> No
 
 
 def test_a_stage_may_warm_up_again(tmp_path: Path) -> None:
-    run(build_config(log_every=1, stage_warmup_steps=4), tmp_path)
+    run(build_small_config(log_every=1, stage_warmup_steps=4), tmp_path)
     rates = [row["lr"] for row in timeless(tmp_path) if "loss" in row]
     np.testing.assert_allclose(rates[6:8], [0.01 * 0.5 * 0.25, 0.01 * (1 - 7 / 12) * 0.5])
 
 
 def test_the_share_of_the_peak_is_told_where_the_peak_is(tmp_path: Path) -> None:
-    run(build_config(stage_steps=[2], peak_tflops=0.5), tmp_path)
+    run(build_small_config(stage_steps=[2], peak_tflops=0.5), tmp_path)
     row = read_metrics(tmp_path / "metrics.jsonl")[0]
     assert row["flops_utilisation"] == pytest.approx(row["tflops"] / 0.5)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     def build(stage: Stage) -> MaskedLm:
-        model = MaskedLm(build_config().model.bert.model_copy(update={"num_hidden_layers": 1}))
+        model = MaskedLm(
+            build_small_config().model.bert.model_copy(update={"num_hidden_layers": 1})
+        )
         model.head.bias.data[7] = torch.nan
         return model
 
     with pytest.raises(LabseError, match="step 1: the loss is nan"):
-        run(build_config(), tmp_path, build=build)
+        run(build_small_config(), tmp_path, build=build)
     assert latest_checkpoint(tmp_path / "checkpoints") is None
 
 
 def test_a_changed_configuration_is_refused_with_its_differences(tmp_path: Path) -> None:
-    run(build_config(), tmp_path)
+    run(build_small_config(), tmp_path)
     with pytest.raises(UsageError, match=r"train.lr: 0.01 -> 0.5; train.seed: 1 -> 2"):
-        run(build_config(lr=0.5, seed=2, log_every=1), tmp_path)
+        run(build_small_config(lr=0.5, seed=2, log_every=1), tmp_path)
 
 
 def test_weights_of_one_process_are_not_cut(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="shard full needs several processes"):
-        train(build_config(shard="full"), None, tmp_path)  # type: ignore[arg-type]
+        train(build_small_config(shard="full"), None, tmp_path)  # type: ignore[arg-type]

@@ -8,7 +8,9 @@ from labse.errors import LabseError, ResourceError
 from labse.training.checkpoint import (
     Checkpoint,
     checkpoint_of,
+    find_not_finite,
     latest_checkpoint,
+    latest_config,
     load_optimizer_tensors,
     optimizer_tensors,
     save_checkpoint,
@@ -131,3 +133,27 @@ def test_optimizers_go_on_as_if_never_stopped() -> None:
 
     for ours, theirs in zip(second.parameters(), straight.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_configuration_of_the_newest_is_read_without_its_tensors(tmp_path: Path) -> None:
+    assert latest_config(tmp_path / "absent") is None
+    save_checkpoint(tmp_path, at_step(1))
+    newest = save_checkpoint(tmp_path, at_step(2))
+    (newest / "state.safetensors").write_bytes(b"?")
+    assert latest_config(tmp_path) == {"seed": 1}
+    (newest / "state.json").write_text("{}")
+    with pytest.raises(LabseError, match="step-000000002: damaged"):
+        latest_config(tmp_path)
+
+
+def test_all_files_of_a_checkpoint_may_be_read_by_whom_the_umask_says(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path, at_step(1))
+    expected = folder.stat().st_mode & 0o666
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {expected}
+
+
+def test_a_number_that_is_none_is_found_by_name() -> None:
+    tensors = {"step": torch.tensor(3), "a": torch.ones(2), "b": torch.zeros(0)}
+    assert find_not_finite(tensors) == ""
+    assert find_not_finite(tensors | {"c": torch.tensor([0.0, torch.nan])}) == "c"
+    assert find_not_finite(tensors | {"c": torch.tensor(-torch.inf)}) == "c"

@@ -85,6 +85,37 @@ def test_rows_that_no_step_touches_are_left_alone_and_decayed_once_settled() -> 
     torch.testing.assert_close(sparse.weight[4], dense.weight[4], rtol=1e-12, atol=0)
 
 
+def test_many_small_decays_add_up_in_float32() -> None:
+    table = nn.Embedding(2, 1, sparse=True)
+    optimizer = LazyAdamW(table.parameters(), lr=0.5, weight_decay=0.5)
+    start = table.weight[1].item()
+    table.weight.grad = torch.sparse_coo_tensor([[0]], [[1.0]], (2, 1), check_invariants=True)
+    # 12 log(0.75) is -3.45: float32 steps by 2.4e-7 there, and each later decay is 1e-7.
+    for lr in [0.5] * 12 + [2e-7] * 2000:
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+    optimizer.settle()
+    assert table.weight[1].item() / start == pytest.approx(0.75**12 * (1 - 1e-7) ** 2000, rel=2e-5)
+
+
+def test_a_checkpoint_from_before_the_rest_was_kept_goes_on() -> None:
+    sparse, ours, _, _ = run(SPARSE_STEPS)
+    again, _, _, _ = run([])
+    optimizer = LazyAdamW(again.parameters(), lr=0.1, weight_decay=0.1)
+    tensors = {name: t.clone() for name, t in optimizer_tensors(ours, "o").items()}
+    del tensors["o.0.log_decay_rest"]
+    load_optimizer_tensors(optimizer, tensors, "o")
+    again.load_state_dict(sparse.state_dict())
+    for table, updater in ((sparse, ours), (again, optimizer)):
+        updater.param_groups[0]["lr"] = 0.1
+        table.weight.grad = torch.sparse_coo_tensor(
+            [[1]], torch.ones(1, 3).double(), (ROWS, 3), check_invariants=True
+        )
+        updater.param_groups[0] |= {"betas": (0.9, 0.99), "eps": 1e-3}
+        updater.step()
+    assert torch.equal(again.weight, sparse.weight)
+
+
 def test_what_is_loaded_goes_on_in_the_same_bits(tmp_path: Path) -> None:
     def build() -> tuple[nn.Embedding, LazyAdamW]:
         torch.manual_seed(0)

@@ -21,7 +21,7 @@ def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with (
-        pytest.raises(ResourceError, match="cannot be written"),
+        pytest.raises(ResourceError, match=r"file/x: cannot be written: Not a directory$"),
         replace_folder(tmp_path / "file/x"),
     ):
         pass

@@ -2,9 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from labse.errors import UsageError
+from labse.errors import ResourceError, UsageError
 from labse.files import read_json, write_json
-from labse.training.run_folder import check_run_folder, hashes_of, open_run, refuse_changes
+from labse.training.run_folder import (
+    check_run_folder,
+    claim_run,
+    hashes_of,
+    open_run,
+    refuse_changes,
+)
 
 LINEAGE = {"inputs": [{"path": "a.tsv", "sha256": "1"}], "vocabulary": {"sha256": "2"}}
 
@@ -78,3 +84,22 @@ def test_every_difference_is_listed_but_those_allowed(tmp_path: Path) -> None:
         refuse_changes(tmp_path, before, now, may_change=("train.log_every",))
     told = "data.text: ['a'] -> ['b']; train.lr: 0.1 -> 0.2; train.new: None -> 3"
     assert f"({told})" in str(caught.value)
+
+
+def test_a_run_is_claimed_once_and_only_if_it_is_of_its_stage(tmp_path: Path) -> None:
+    with claim_run(tmp_path / "a" / "run", "pretraining"):
+        assert (tmp_path / "a" / "run").is_dir()
+        with (
+            pytest.raises(UsageError, match="another process"),
+            claim_run(tmp_path / "a" / "run", "pretraining"),
+        ):
+            pass
+    write_json(tmp_path / "manifest.json", {"kind": "vocabulary"})
+    with pytest.raises(UsageError, match="holds a vocabulary"), claim_run(tmp_path, "pretraining"):
+        pass
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ResourceError, match=r"file/run: cannot be made"),
+        claim_run(tmp_path / "file" / "run", "pretraining"),
+    ):
+        pass

@@ -10,7 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -20,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.storage import QuantizedRows, StoredWeights
 from labse.encoder.batching import token_budget_batches
-from labse.encoder.pooling import pool_tokens, project_and_normalize
+from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.errors import ResourceError, UsageError
 
 __all__ = ["CTranslate2Runtime"]
@@ -34,7 +34,9 @@ _PART_VALUES = 3 << 19
 _PARTS_OF_BATCH = 16
 _MIN_PARTS = 4  # Of a small batch, for the processors of a small machine ...
 _MIN_PART_TOKENS = 128  # ... unless the parts would cost more than they save.
-_CACHE_FORMAT = "1"  # Part of the key: a change of the mapping below must not meet old files.
+_CACHE_FORMAT = "2"  # Part of the key: a change of the mapping below must not meet old files.
+_SCRATCH_PREFIX = ".converting-"
+_SCRATCH_SECONDS = 3600
 # CTranslate2 names the type of the weights and, after the underscore, that of the rest.
 _COMPUTE_TYPES = {"float32": "float32", "int8": "int8_float32"}
 
@@ -47,9 +49,9 @@ class CTranslate2Runtime:
     sentence. What a part holds does not depend on `threads`, so neither do the bytes.
 
     Pooling, the dense layer and the norm are NumPy float32, in products too small for OpenBLAS to
-    share out. The converted model is kept under
-    `$LABSE_CACHE`, else `$XDG_CACHE_HOME/labse`, else `~/.cache/labse`, under the SHA-256 of its
-    weights; where that cannot be written it is converted at each start. Thread-safe.
+    share out. The converted model of a folder is kept under
+    `$LABSE_CACHE`, else `$XDG_CACHE_HOME/labse`, else `~/.cache/labse`, by the SHA-256 of the
+    folder's files; where that cannot be written it is converted at each start. Thread-safe.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class CTranslate2Runtime:
         *,
         precision: Literal["float32", "int8"] = "float32",
         threads: int | None = None,
+        model_sha256: Callable[[], str] | None = None,
     ) -> None:
         """Converts the model, or takes it from the cache.
 
@@ -66,6 +69,8 @@ class CTranslate2Runtime:
             precision: of the matrices; "int8" takes a quarter of the memory.
             threads: parts computed at the same time; None takes `OMP_NUM_THREADS` where that is
                 set, else the CPUs that this process may use.
+            model_sha256: computes the hash of the folder that the model was read from; None for a
+                model made in memory, which is converted each time.
 
         Raises:
             UsageError: the model has no layers, or this CPU has no int8.
@@ -80,10 +85,11 @@ class CTranslate2Runtime:
         if compute_type not in ctranslate2.get_supported_compute_types("cpu"):
             raise UsageError(f"CTranslate2 has no {precision} on this CPU; use float32")
         self._config = model.config
-        self._dense = {name: w for name, w in model.weights.items() if name.startswith("dense.")}
+        self._dense = copy_dense(model.weights)
         threads = threads or _count_threads()
         _keep_freed_memory()
-        self._encoder = _load_converted(model, compute_type, threads=threads)
+        name = None if model_sha256 is None else _cache_name(model_sha256(), compute_type)
+        self._encoder = _load_converted(model, compute_type, name, threads=threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="labse-ctranslate2")
 
     @property
@@ -147,37 +153,56 @@ def _count_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _load_converted(model: ModelFolder, compute_type: str, *, threads: int) -> ctranslate2.Encoder:
-    """Loads the converted model from the cache; makes it first if it is not there or damaged."""
+def _load_converted(
+    model: ModelFolder, compute_type: str, name: str | None, *, threads: int
+) -> ctranslate2.Encoder:
+    """Loads the converted model from the cache; makes it first if it is not there or damaged.
+
+    What is in the cache was made of checked weights; they are read only to make it.
+    """
     cache = _cache_folder()
-    cached = cache / _cache_key(model, compute_type)
-    if cached.is_dir():
+    cached = cache / name if name else None
+    if cached and cached.is_dir():
         try:
             return _load(cached, compute_type, threads)
         except RuntimeError as error:
             _logger.warning("%s: damaged (%s); converting the model again", cached, error)
             shutil.rmtree(cached, ignore_errors=True)
 
+    model.wait_for_checks()  # Or a copy of damaged weights would bear the name of good ones.
+    _remove_left(cache)
+    failures: list[str] = []
     for parent in (cache, None):  # None: the folder for temporary files.
         try:
             if parent:
                 parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=parent, prefix=".converting-") as scratch:
+            with tempfile.TemporaryDirectory(dir=parent, prefix=_SCRATCH_PREFIX) as scratch:
                 converted = Path(scratch) / "model"
                 converted.mkdir()
                 _convert(model, compute_type, converted)
                 encoder = _load(converted, compute_type, threads)
-                if parent:
+                if parent and cached:
                     # It has been loaded, so it is whole. Another process may have been faster.
                     with contextlib.suppress(OSError):
                         converted.rename(cached)
+                if failures:
+                    _logger.warning("%s; the converted model is not kept", failures[0])
                 return encoder
         except OSError as error:
-            _logger.warning("%s: cannot keep the converted model: %s", parent, error)
+            place = parent or "the folder for temporary files"
+            failures.append(f"{place}: {error.strerror or error}")
     raise ResourceError(
-        f"no room for the converted model, neither in {cache} nor in {tempfile.gettempdir()}; "
-        "set LABSE_CACHE to a folder on a larger disk"
+        f"no room for the converted model ({'; '.join(failures)}); set LABSE_CACHE to a folder on "
+        "a larger disk"
     )
+
+
+def _remove_left(cache: Path) -> None:
+    """Deletes what killed processes left: a conversion takes less than a minute, not hours."""
+    for scratch in cache.glob(f"{_SCRATCH_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if scratch.stat().st_mtime < time.time() - _SCRATCH_SECONDS:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _load(folder: Path, compute_type: str, threads: int) -> ctranslate2.Encoder:
@@ -193,21 +218,9 @@ def _cache_folder() -> Path:
     return Path(parent) / "labse" / "ctranslate2"
 
 
-def _cache_key(model: ModelFolder, compute_type: str) -> str:
-    """Names what the converted model depends on: the encoder's weights, heads and precision."""
-    bert = model.config.bert
-    digest = hashlib.sha256(
-        f"{_CACHE_FORMAT} {compute_type} {bert.num_attention_heads} {bert.layer_norm_eps}".encode()
-    )
-    weights = model.weights
-    kept = weights.stored if isinstance(weights, StoredWeights) else weights.__getitem__
-    for name in sorted(name for name in weights if not name.startswith("dense.")):
-        weight = kept(name)
-        arrays = [weight.rows, weight.scales] if isinstance(weight, QuantizedRows) else [weight]
-        digest.update(f"{name} {weight.shape} {len(arrays)}".encode())
-        for array in arrays:  # Int8 rows as they are: a quarter of the bytes.
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:32]
+def _cache_name(model_sha256: str, compute_type: str) -> str:
+    key = f"{_CACHE_FORMAT} {compute_type} {model_sha256}"
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _convert(model: ModelFolder, compute_type: str, folder: Path) -> None:
@@ -226,10 +239,12 @@ def _convert(model: ModelFolder, compute_type: str, folder: Path) -> None:
         embeddings_merge=common_spec.EmbeddingsMerge.ADD,
     )
     spec = transformer_spec.TransformerEncoderModelSpec(encoder)
-    _fill_spec(spec.encoder, model.weights)
-    spec.register_vocabulary([str(number) for number in range(bert.vocab_size)])  # Never looked up.
+    _fill_spec(spec.encoder, model.weights, is_rounded=compute_type != "float32")
+    spec.register_vocabulary([str(number) for number in range(bert.vocab_size)])
     spec.config.layer_norm_epsilon = bert.layer_norm_eps
     spec.validate()
+    # Ids are never looked up, and reading half a million pieces takes 0.4 s of each start.
+    spec.register_vocabulary(["0"])
     spec.optimize(quantization=compute_type)
     spec.save(str(folder))
 
@@ -237,6 +252,8 @@ def _convert(model: ModelFolder, compute_type: str, folder: Path) -> None:
 def _fill_spec(
     spec: "ctranslate2.specs.TransformerEncoderSpec",
     weights: Mapping[str, NDArray[np.float32]],
+    *,
+    is_rounded: bool,
 ) -> None:
     def fill_linear(linear: "ctranslate2.specs.common_spec.LinearSpec", *names: str) -> None:
         linear.weight = np.concatenate([weights[f"{name}.weight"] for name in names])
@@ -246,9 +263,10 @@ def _fill_spec(
         norm.gamma, norm.beta = weights[f"{name}.weight"], weights[f"{name}.bias"]
 
     spec.scale_embeddings = False
-    # Copies: CTranslate2 scales and rounds in place when it quantizes.
-    spec.embeddings[0].weight = weights["embeddings.word_embeddings.weight"].copy()
-    spec.embeddings[1].weight = weights["embeddings.token_type_embeddings.weight"].copy()
+    for embedding, kind in zip(spec.embeddings, ("word", "token_type"), strict=True):
+        table = weights[f"embeddings.{kind}_embeddings.weight"]
+        # CTranslate2 scales and rounds in place when it quantizes.
+        embedding.weight = table.copy() if is_rounded else table
     spec.position_encodings.encodings = weights["embeddings.position_embeddings.weight"]
     fill_norm(spec.layernorm_embedding, "embeddings.LayerNorm")
 

@@ -1,3 +1,5 @@
+import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,10 +12,15 @@ from labse.dual_encoder.folder import ModelFolder
 from labse.dual_encoder.storage import narrow_weights
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
-from labse.errors import ResourceError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 
 BuildModel = Callable[..., ModelFolder]
 INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3]]
+
+
+def key() -> str:
+    """Stands for the hash of a folder."""
+    return "5" * 64
 
 
 @pytest.fixture
@@ -76,46 +83,73 @@ def test_no_sentences_give_no_rows(build_model: BuildModel, cache: Path) -> None
 def test_the_converted_model_is_kept_and_used_again(
     build_model: BuildModel, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+    first = CTranslate2Runtime(build_model(), threads=1, model_sha256=key).embed(INPUT_IDS)
     assert len(list(cache.iterdir())) == 1
 
     def fail(*_: object) -> None:
         raise AssertionError("converted again")
 
     monkeypatch.setattr(ctranslate2_runtime, "_convert", fail)
-    np.testing.assert_array_equal(
-        CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS), first
-    )
+    again = CTranslate2Runtime(build_model(), threads=1, model_sha256=key)
+    np.testing.assert_array_equal(again.embed(INPUT_IDS), first)
 
 
-def test_other_weights_and_precisions_have_their_own_place(
+def test_weights_that_are_in_the_cache_are_not_read(build_model: BuildModel, cache: Path) -> None:
+    model = build_model()
+    CTranslate2Runtime(model, threads=1, model_sha256=key)
+    dense = {name: w for name, w in model.weights.items() if name.startswith("dense.")}
+
+    again = CTranslate2Runtime(replace(model, weights=dense), threads=1, model_sha256=key)
+
+    assert np.isfinite(again.embed(INPUT_IDS)).all()
+
+
+def test_other_folders_and_precisions_have_their_own_place(
     build_model: BuildModel, cache: Path
 ) -> None:
     model = build_model()
-    CTranslate2Runtime(model, threads=1)
-    CTranslate2Runtime(model, precision="int8", threads=1)
-    model.weights["encoder.layer.0.output.dense.bias"][0] += 1
-    CTranslate2Runtime(model, threads=1)
+    for sha256 in (key, lambda: "6" * 64):
+        CTranslate2Runtime(model, threads=1, model_sha256=sha256)
+        CTranslate2Runtime(model, precision="int8", threads=1, model_sha256=sha256)
 
-    assert len(list(cache.iterdir())) == 3
+    assert len(list(cache.iterdir())) == 4
 
 
-def test_the_dense_layer_is_not_in_the_cache(build_model: BuildModel, cache: Path) -> None:
-    model = build_model()
-    before = CTranslate2Runtime(model, threads=1).embed(INPUT_IDS)
-    model.weights["dense.bias"][:] = 5
-    after = CTranslate2Runtime(model, threads=1).embed(INPUT_IDS)
+def test_a_model_made_in_memory_is_not_kept(build_model: BuildModel, cache: Path) -> None:
+    CTranslate2Runtime(build_model(), threads=1)
 
-    assert len(list(cache.iterdir())) == 1
-    assert np.abs(before - after).max() > 0.01
+    assert list(cache.iterdir()) == []
+
+
+def test_a_model_whose_checks_fail_is_not_kept(build_model: BuildModel, cache: Path) -> None:
+    def fail() -> None:
+        raise LabseError("the file is damaged")
+
+    damaged = replace(build_model(), wait_for_checks=fail)
+    with pytest.raises(LabseError, match="the file is damaged"):
+        CTranslate2Runtime(damaged, threads=1, model_sha256=key)
+
+    assert not list(cache.glob("*"))
+
+
+def test_what_killed_conversions_left_is_removed_when_it_is_old(
+    build_model: BuildModel, cache: Path
+) -> None:
+    for name, age in ((".converting-old", 7200), (".converting-now", 60)):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (time.time() - age,) * 2)
+
+    CTranslate2Runtime(build_model(), threads=1)
+
+    assert [path.name for path in cache.iterdir()] == [".converting-now"]
 
 
 def test_a_damaged_copy_is_made_again(build_model: BuildModel, cache: Path) -> None:
-    first = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+    first = CTranslate2Runtime(build_model(), threads=1, model_sha256=key).embed(INPUT_IDS)
     (binary,) = cache.glob("*/model.bin")
     binary.write_bytes(binary.read_bytes()[:100])
 
-    second = CTranslate2Runtime(build_model(), threads=1).embed(INPUT_IDS)
+    second = CTranslate2Runtime(build_model(), threads=1, model_sha256=key).embed(INPUT_IDS)
 
     np.testing.assert_array_equal(second, first)
     assert binary.stat().st_size > 100
@@ -128,7 +162,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    runtime = CTranslate2Runtime(build_model(), threads=1)
+    runtime = CTranslate2Runtime(build_model(), threads=1, model_sha256=key)
 
     assert np.isfinite(runtime.embed(INPUT_IDS)).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "vocab"]
@@ -200,14 +234,15 @@ def test_int8_rows_of_a_folder_are_computed_as_what_they_stand_for(
     ]
 
     np.testing.assert_array_equal(*embeddings)
-    assert len(list(cache.iterdir())) == 2  # Told apart by how they are stored.
 
 
 def test_many_may_convert_one_model_at_the_same_time(build_model: BuildModel, cache: Path) -> None:
     model = build_model()
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: CTranslate2Runtime(model, threads=1).embed(INPUT_IDS), range(8))
-        first, *others = made
+        runtimes = pool.map(
+            lambda _: CTranslate2Runtime(model, threads=1, model_sha256=key), range(8)
+        )
+        first, *others = [runtime.embed(INPUT_IDS) for runtime in runtimes]
 
     for other in others:
         np.testing.assert_array_equal(other, first)

@@ -1,0 +1,112 @@
+"""What a run of `labse pretrain` costs, stage by stage, from its configuration alone.
+
+Dimensions: B examples of a batch, b at a time, S tokens of each, H hidden, V vocabulary.
+Source: `labse.training.cost`; `labse.bert.heads` (what the head holds).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from labse.bert.config import BertConfig
+from labse.pretraining.config import PretrainConfig
+from labse.pretraining.speed import estimate_flops
+from labse.pretraining.stages import plan_stages
+from labse.training.cost import MemoryEstimate, RunEstimate, layer_activation_bytes
+
+__all__ = ["StageEstimate", "estimate_stages"]
+
+_FLOAT_BYTES = 4
+_TABLE, _LAYERS = "word pieces", "layers"
+
+
+@dataclass(frozen=True, slots=True)
+class StageEstimate:
+    """A stage before it is one: its depth and what it costs."""
+
+    num_layers: int
+    cost: RunEstimate
+
+
+def estimate_stages(config: PretrainConfig, *, devices: int = 1) -> tuple[StageEstimate, ...]:
+    """Estimates each stage of a run, all of whose examples have `max_seq_length` tokens.
+
+    Text is packed to nearly that; pairs are shorter, so that these are upper bounds.
+
+    Args:
+        config: with the sizes that count; `model.bert.vocab_size` is not looked up anywhere.
+        devices: that share a batch.
+    """
+    batch_size, num_tokens = config.train.global_batch_size, config.data.max_seq_length
+    estimates = []
+    for stage in plan_stages(config):
+        bert = config.model.bert.model_copy(update={"num_hidden_layers": stage.num_layers})
+        lengths = np.full(batch_size, num_tokens, np.int64)
+        parameters = _count_parameters(bert)
+        cost = RunEstimate(
+            parameters=parameters,
+            memory=_estimate_memory(config, bert, parameters, devices),
+            step_tokens=batch_size * num_tokens,
+            step_flops=estimate_flops(bert, lengths, batch_size * _masked_tokens(config)),
+            train_steps=stage.last_step - stage.first_step,
+        )
+        estimates.append(StageEstimate(stage.num_layers, cost))
+    return tuple(estimates)
+
+
+def _masked_tokens(config: PretrainConfig) -> int:
+    """Returns how many of a text of `max_seq_length` are masked: see `mask_tokens`."""
+    share = round(config.masking.masked_share * (config.data.max_seq_length - 2))
+    return min(config.masking.max_masked, max(1, share))
+
+
+def _count_parameters(bert: BertConfig) -> dict[str, int]:
+    hidden, inner = bert.hidden_size, bert.intermediate_size
+    norm = 2 * hidden
+    attention = 4 * (hidden * hidden + hidden) + norm
+    feed_forward = 2 * hidden * inner + inner + hidden + norm
+    return {
+        _TABLE: bert.vocab_size * hidden,
+        "positions and norm": (bert.max_position_embeddings + bert.type_vocab_size) * hidden + norm,
+        _LAYERS: bert.num_hidden_layers * (attention + feed_forward),
+        "head": hidden * hidden + hidden + norm + bert.vocab_size,
+    }
+
+
+def _estimate_memory(
+    config: PretrainConfig, bert: BertConfig, parameters: dict[str, int], devices: int
+) -> MemoryEstimate:
+    train = config.train
+    total, gathered = sum(parameters.values()), 0
+    if train.shard == "full" and devices > 1:
+        # Whole while they compute: all but the layers, and of these two.
+        two_layers = 2 * parameters[_LAYERS] // max(1, bert.num_hidden_layers)
+        gathered = total - parameters[_LAYERS] + min(two_layers, parameters[_LAYERS])
+        total = math.ceil(total / devices)
+    size = min(train.micro_batch_size, math.ceil(train.global_batch_size / devices))
+    num_tokens = size * config.data.max_seq_length
+    layer = layer_activation_bytes(
+        bert, size, config.data.max_seq_length, precision=train.precision
+    )
+    # Before the layers: the sum, the norm and its dropout. In the head, of masked tokens: what is
+    # taken from the last layer, dense, gelu and norm, their product's input and its gradient.
+    around = 4 * num_tokens + 6 * size * _masked_tokens(config)
+    return MemoryEstimate(
+        weights=(total + gathered) * _FLOAT_BYTES,
+        # Those of the table come from the head and from the input, before they are added.
+        gradients=(total + gathered + 2 * parameters[_TABLE]) * _FLOAT_BYTES,
+        optimizer=2 * total * _FLOAT_BYTES,  # The two moments of AdamW, and of LAMB.
+        activations=int(bert.num_hidden_layers * layer) + around * bert.hidden_size * _FLOAT_BYTES,
+        logits=_logits_bytes(config, bert, size),
+    )
+
+
+def _logits_bytes(config: PretrainConfig, bert: BertConfig, size: int) -> int:
+    """Returns a chunk of float32; in bfloat16 also its product and the table's copy and product."""
+    row_bytes = bert.vocab_size * _FLOAT_BYTES
+    chunk = max(1, config.train.max_logits_bytes // row_bytes)
+    logits = min(chunk, size * _masked_tokens(config)) * row_bytes
+    if config.train.precision == "float32":
+        return logits
+    return logits + logits // 2 + bert.vocab_size * bert.hidden_size * _FLOAT_BYTES

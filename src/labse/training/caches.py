@@ -1,0 +1,30 @@
+"""Folders of things that are made once: what tells whether one is still that of the same inputs.
+
+Takes: a folder, the key of what it should be made of. Gives: its manifest, if that is its key.
+Source: docs/design.md, promises.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from labse.errors import LabseError
+from labse.files import MANIFEST_NAME, read_json
+
+__all__ = ["cached_manifest", "is_cache_of"]
+
+
+def cached_manifest(cache: Path, key: Mapping[str, object]) -> dict[str, object] | None:
+    """Returns the manifest of `cache`; None if there is none, or it is damaged or of another key.
+
+    Who makes a cache writes its manifest last, with what it was made of as `key`.
+    """
+    try:
+        manifest = read_json(cache / MANIFEST_NAME)
+    except LabseError:
+        return None
+    return manifest if manifest.get("key") == key else None
+
+
+def is_cache_of(cache: Path, key: Mapping[str, object]) -> bool:
+    """Says whether `cache` is made of `key`."""
+    return cached_manifest(cache, key) is not None

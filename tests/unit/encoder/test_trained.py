@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labse.dual_encoder.conversion import to_dual_encoder
+from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.encoder.golden import GOLDEN_NAME
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.trained import build_encoder, golden_files
+from labse.errors import LabseError
+
+BuildModel = Callable[..., ModelFolder]
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_the_vectors_of_the_module_are_those_that_its_folder_must_give(
+    tmp_path: Path,
+    build_model: BuildModel,
+    vocab_folder: Path,
+    layers: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
+    model, others = build_model(layers, pooling="mean"), build_model(layers, pooling="mean")
+    others.weights["dense.bias"][:] += 1
+    module = to_dual_encoder(model)
+
+    files = golden_files(module, model.tokenizer)
+
+    assert list(files) == [GOLDEN_NAME]
+    for name, written in (("same", model), ("others", others)):
+        write_model_folder(
+            tmp_path / name, written, vocab_folder=vocab_folder, manifest={}, extra_files=files
+        )
+    loaded = SentenceEncoder.from_pretrained(tmp_path / "same").encode(["born free"])
+    built = build_encoder(module, model.tokenizer)
+    np.testing.assert_allclose(built.encode(["born free"]), loaded, atol=1e-6)
+    assert built.max_seq_length == 24
+    with pytest.raises(LabseError, match="does not compute what it did when it was written"):
+        SentenceEncoder.from_pretrained(tmp_path / "others")
