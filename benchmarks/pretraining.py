@@ -13,11 +13,9 @@ does, in tokens a second, padding not counted. Needs: pip install "transformers[
 """
 
 import argparse
-import itertools
 import json
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training import run_process, sized_tokenizer, spread, summarise
+from training import run_rounds, sized_tokenizer, spread, summarise
 
 from labse.bert.config import BertConfig
 from labse.config import parse_config
@@ -56,11 +54,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         facts = prepare(Path(scratch), options)
-        sides = options.only or list(SIDES)
-        runs: dict[str, list[dict[str, object]]] = {side: [] for side in sides}
-        for round_number, side in itertools.product(range(options.rounds), sides):
-            runs[side].append(run_process(__file__, side, Path(scratch)))
-            print(f"round {round_number}, {side}: {runs[side][-1]}", file=sys.stderr, flush=True)
+        runs = run_rounds(__file__, options.only or list(SIDES), options.rounds, Path(scratch))
     print(json.dumps(facts | summarise(runs, facts), indent=2))
 
 

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +72,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         facts = prepare(Path(scratch), options)
-        sides = options.only or list(SIDES)
-        runs: dict[str, list[dict[str, object]]] = {side: [] for side in sides}
-        for round_number, side in itertools.product(range(options.rounds), sides):
-            runs[side].append(run_process(__file__, side, Path(scratch)))
-            print(f"round {round_number}, {side}: {runs[side][-1]}", file=sys.stderr, flush=True)
+        runs = run_rounds(__file__, options.only or list(SIDES), options.rounds, Path(scratch))
     print(json.dumps(facts | summarise(runs, facts), indent=2))
 
 
@@ -179,6 +175,17 @@ def model_config(options: argparse.Namespace) -> DualEncoderConfig:
         max_position_embeddings=options.max_seq_length,
     )
     return DualEncoderConfig(bert=bert, max_seq_length=options.max_seq_length)
+
+
+def run_rounds(
+    script: str, sides: Sequence[str], num_rounds: int, scratch: Path
+) -> dict[str, list[dict[str, object]]]:
+    """Runs each side in turn, each time in a process of its own."""
+    runs: dict[str, list[dict[str, object]]] = {side: [] for side in sides}
+    for round_number, side in itertools.product(range(num_rounds), sides):
+        runs[side].append(run_process(script, side, scratch))
+        print(f"round {round_number}, {side}: {runs[side][-1]}", file=sys.stderr, flush=True)
+    return runs
 
 
 def run_process(script: str, side: str, scratch: Path) -> dict[str, object]:

@@ -5,7 +5,6 @@ Source: docs/design.md, promises.
 """
 
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from labse.dual_encoder.prepare_arrays import FileScan, PreparationPlan, Resourc
 from labse.dual_encoder.prepare_steps import FileChoice
 from labse.errors import LabseError, UsageError
 from labse.files import MANIFEST_NAME, write_json
-from labse.training.caches import cached_manifest
+from labse.training.caches import cached_manifest, check_may_make
 from labse.training.vocabulary import fit_bert
 
 __all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
@@ -117,11 +116,7 @@ def prepare_pairs(
     }
     if prepared := _load_cache(cache, key):
         return prepared
-    if not is_main:
-        raise LabseError(
-            f"{cache} was made by the first process of other data or by another version of labse; "
-            f"process {os.environ.get('RANK')} must see the same files"
-        )
+    check_may_make(cache, is_main=is_main)
 
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
     choices = [

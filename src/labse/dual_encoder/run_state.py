@@ -15,6 +15,7 @@ from labse.errors import LabseError
 from labse.training.best import Best
 from labse.training.checkpoint import (
     Checkpoint,
+    check_complete,
     checkpoint_of,
     find_not_finite,
     generator_tensors,
@@ -141,7 +142,7 @@ def load_run_state(
             f"{run_folder / 'checkpoints'}: damaged checkpoint of step {checkpoint.step} ({broken} "
             "holds NaN or infinite values); delete its folder to resume from an older"
         )
-    _restore(tensors, model, optimizers)
+    _restore(checkpoint, model, optimizers)
     restore_generators(tensors, processes)
     # Checkpoints before 2026-11-22 hold neither.
     losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
@@ -164,7 +165,7 @@ def load_weights(
     Raises:
         LabseError: it is damaged or not there.
     """
-    _restore(checkpoint_of(run_folder / "checkpoints", step).tensors, model, optimizers)
+    _restore(checkpoint_of(run_folder / "checkpoints", step), model, optimizers)
 
 
 def _refuse_changes(run_folder: Path, before: dict[str, object], config: RunConfig) -> None:
@@ -176,13 +177,15 @@ def _refuse_changes(run_folder: Path, before: dict[str, object], config: RunConf
 
 
 def _restore(
-    tensors: Mapping[str, Tensor],
+    checkpoint: Checkpoint,
     model: DualEncoder,
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
-    load_state(model, _named(tensors, _MODEL_PREFIX))
+    weights = model.state_dict().items()
+    check_complete(checkpoint, {f"{_MODEL_PREFIX}{name}": tensor.shape for name, tensor in weights})
+    load_state(model, _named(checkpoint.tensors, _MODEL_PREFIX))
     for number, optimizer in enumerate(optimizers):
-        load_optimizer_tensors(optimizer, tensors, f"optimizer{number}")
+        load_optimizer_tensors(optimizer, checkpoint.tensors, f"optimizer{number}")
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ Takes: the [data] section, a vocabulary. Gives: `TokenizedExamples`, what was dr
 Source: docs/design.md, promises.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from labse.pretraining.examples import (
     TokenizedExamples,
     join_pair,
 )
-from labse.training.caches import cached_manifest
+from labse.training.caches import cached_manifest, check_may_make
 from labse.vocab.tokenizer import SPECIAL_TOKENS
 
 __all__ = ["ExampleCounts", "PreparedExamples", "prepare_examples"]
@@ -114,11 +113,7 @@ def prepare_examples(
     }
     if prepared := _load_cache(cache, key):
         return prepared
-    if not is_main:
-        raise LabseError(
-            f"{cache} was made by the first process of other data or by another version of labse; "
-            f"process {os.environ.get('RANK')} must see the same files"
-        )
+    check_may_make(cache, is_main=is_main)
 
     maker = _Maker(config, tokenizer)
     num_texts = {file: maker.add_text(data_folder / file) for file in config.text}

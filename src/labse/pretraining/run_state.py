@@ -11,6 +11,7 @@ from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
 from labse.training.checkpoint import (
     Checkpoint,
+    check_complete,
     find_not_finite,
     generator_tensors,
     latest_checkpoint,
@@ -131,7 +132,7 @@ def restore_state(
     Raises:
         LabseError: a tensor is missing or has another shape.
     """
-    _check_complete(checkpoint, model, optimizer)
+    check_complete(checkpoint, _expected_shapes(model, optimizer))
     tensors = checkpoint.tensors
     weights: dict[str, Tensor] = {
         name.removeprefix(_MODEL_PREFIX): tensor
@@ -145,19 +146,14 @@ def restore_state(
     return history
 
 
-def _check_complete(
-    checkpoint: Checkpoint, model: MaskedLm, optimizer: torch.optim.Optimizer
-) -> None:
-    expected = {f"{_MODEL_PREFIX}{name}": t.shape for name, t in model.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-    wrong = [name for name, shape in expected.items() if found.get(name) != shape]
+def _expected_shapes(
+    model: MaskedLm, optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Size | None]:
+    expected: dict[str, torch.Size | None] = {
+        f"{_MODEL_PREFIX}{name}": tensor.shape for name, tensor in model.state_dict().items()
+    }
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, weight in enumerate(weights):
-        moments = (f"{_OPTIMIZER}.{number}.exp_avg", f"{_OPTIMIZER}.{number}.exp_avg_sq")
-        wrong += [name for name in moments if found.get(name) != weight.shape]
-    wrong += [name for name in (_HISTORY,) if name not in found]
-    if wrong:
-        raise LabseError(
-            f"damaged checkpoint of step {checkpoint.step} ({wrong[0]!r} is missing or has another "
-            "shape); delete its folder in checkpoints to resume from an older"
-        )
+        for moment in ("exp_avg", "exp_avg_sq"):
+            expected[f"{_OPTIMIZER}.{number}.{moment}"] = weight.shape
+    return expected | {_HISTORY: None}

@@ -4,13 +4,14 @@ Takes: a folder, the key of what it should be made of. Gives: its manifest, if t
 Source: docs/design.md, promises.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from labse.errors import LabseError
 from labse.files import MANIFEST_NAME, read_json
 
-__all__ = ["cached_manifest", "is_cache_of"]
+__all__ = ["cached_manifest", "check_may_make", "is_cache_of"]
 
 
 def cached_manifest(cache: Path, key: Mapping[str, object]) -> dict[str, object] | None:
@@ -23,6 +24,19 @@ def cached_manifest(cache: Path, key: Mapping[str, object]) -> dict[str, object]
     except LabseError:
         return None
     return manifest if manifest.get("key") == key else None
+
+
+def check_may_make(cache: Path, *, is_main: bool) -> None:
+    """Lets the main one of several processes alone make a cache; the others find it made.
+
+    Raises:
+        LabseError: this is another process, which sees other files than the main one did.
+    """
+    if not is_main:
+        raise LabseError(
+            f"{cache} was made by the first process of other data or by another version of labse; "
+            f"process {os.environ.get('RANK')} must see the same files"
+        )
 
 
 def is_cache_of(cache: Path, key: Mapping[str, object]) -> bool:

@@ -18,6 +18,7 @@ from labse.training.sharding import gather_tensor, part_like
 
 __all__ = [
     "Checkpoint",
+    "check_complete",
     "checkpoint_of",
     "find_not_finite",
     "generator_tensors",
@@ -150,6 +151,25 @@ def find_not_finite(tensors: Mapping[str, Tensor]) -> str:
     """Returns the name of a tensor with NaN or infinite values, or an empty string."""
     numbers = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
     return next((name for name, tensor in numbers if not tensor.isfinite().all()), "")
+
+
+def check_complete(checkpoint: Checkpoint, expected: Mapping[str, torch.Size | None]) -> None:
+    """Compares the tensors of a checkpoint with names and shapes (None: any) that it must have.
+
+    Raises:
+        LabseError: one is missing or has another shape.
+    """
+    found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    wrong = [
+        name
+        for name, shape in expected.items()
+        if name not in found or shape not in (None, found[name])
+    ]
+    if wrong:
+        raise LabseError(
+            f"damaged checkpoint of step {checkpoint.step} ({wrong[0]!r} is missing or has another "
+            "shape); delete its folder in checkpoints to resume from an older"
+        )
 
 
 def optimizer_tensors(

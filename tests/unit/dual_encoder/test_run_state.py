@@ -155,3 +155,21 @@ def test_a_checkpoint_with_a_number_that_is_none_is_refused_by_name(
     save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
     with pytest.raises(LabseError, match=r"step 8 \(model\.dense\.bias holds NaN"):
         load_run_state(tmp_path, small_config, model, optimizers)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_checkpoint_without_a_whole_weight_is_damaged(
+    tmp_path: Path, small_config: RunConfig, *, is_cut: bool
+) -> None:
+    model, optimizers = build(small_config)
+    save_run_state(tmp_path, small_config, model, optimizers, RunState(7, []))
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    assert saved is not None
+    bias = saved.tensors.pop("model.dense.bias")
+    if is_cut:
+        saved.tensors["model.dense.bias"] = bias[1:].clone()
+    save_checkpoint(tmp_path / "checkpoints", saved)
+    with pytest.raises(
+        LabseError, match=r"damaged checkpoint of step 7 \('model\.dense\.bias' is missing"
+    ):
+        load_run_state(tmp_path, small_config, model, optimizers)
