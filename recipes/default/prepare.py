@@ -1,6 +1,6 @@
-"""Training and validation pairs of the default model from the folder of Parquet files.
+"""Training and validation pairs of the default model from folders of Parquet files.
 
-Use: python recipes/default/prepare.py DATA_FOLDER EVAL_FOLDER OUT_FOLDER [--without SOURCE ...]
+Use: python recipes/default/prepare.py DATA_FOLDER ... EVAL_FOLDER OUT_FOLDER [--without SOURCE ...]
 
 Writes OUT/pairs/SOURCE.parquet (lang, english, text), OUT/validation/ (held-out pairs in the layout
 of LASER's Tatoeba sets) and OUT/report.json (rows kept and dropped, by reason and source).
@@ -45,15 +45,17 @@ class Row:
 def main() -> None:
     """Parses the arguments and runs the steps in order."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--without", nargs="*", default=[], help="sources to leave out")
     options = parser.parse_args()
 
-    files = [f for f in sorted(options.data.glob("*.parquet")) if f.stem not in options.without]
-    if not files:
-        sys.exit(f"{options.data}: no Parquet files")
+    for folder in options.data:
+        if not any(folder.glob("*.parquet")):
+            sys.exit(f"{folder}: no Parquet files")
+    files = sorted((f for folder in options.data for f in folder.glob("*.parquet")), key=_name)
+    files = [f for f in files if f.stem not in options.without]
     options.out.mkdir(parents=True, exist_ok=True)
 
     test_set = read_held_out_sentences(options.evaluation)
@@ -175,6 +177,10 @@ def write_validation(held_out: dict[str, dict[str, str]], folder: Path) -> int:
             with write_atomic(folder / f"tatoeba.{lang}-eng.{side}") as stream:
                 stream.write("".join(f"{line}\n" for line in lines).encode())
     return num_sets
+
+
+def _name(file: Path) -> str:
+    return file.name
 
 
 def _by_hash(pair: tuple[str, str]) -> bytes:

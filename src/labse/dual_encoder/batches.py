@@ -42,6 +42,9 @@ class PairSampler:
     with fewer pairs than a batch, as far as they share no sentence, is never drawn (a warning
     names it); with repeats="mask" its batches hold pairs more than once.
 
+    With batches="by-corpus" the pairs of a window, twice as many batches, are sorted by corpus and
+    then by length: negatives are sentences of the same kind, and harder.
+
     Args:
         pairs: the training data.
         config: the proportions.
@@ -78,8 +81,11 @@ class PairSampler:
         if config.batches == "one-language-pair":
             self._window_batches = 1
             self._lang_probs = self._probs_of_large_enough()
-        elif config.repeats == "skip":
-            self._window_batches = self._fitting_window(window_batches)
+        else:
+            if config.batches == "by-corpus":
+                self._window_batches *= 2  # For small corpora to fill a batch of their own.
+            if config.repeats == "skip":
+                self._window_batches = self._fitting_window(self._window_batches)
         self._window_number = -1
         self._window: NDArray[np.int64] = np.empty((0, 0, 2), dtype=np.int64)
 
@@ -142,11 +148,15 @@ class PairSampler:
         return cells
 
     def _cut(self, cells: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-        """Returns (W, B, 2): batches of like lengths in random order."""
+        """Returns (W, B, 2): batches of like lengths, and corpora if asked, in random order."""
         offsets = self._pairs.offsets
         sentences = self._sentences[cells]
         lengths = (offsets[sentences + 1] - offsets[sentences]).max(axis=1)
-        batches = cells[np.argsort(lengths, kind="stable")].reshape(-1, self.batch_size, 2)
+        order = np.argsort(lengths, kind="stable")
+        if self._config.batches == "by-corpus":
+            corpora = self._pairs.pair_corpora[cells[:, 0] // 2]
+            order = order[np.argsort(corpora[order], kind="stable")]
+        batches = cells[order].reshape(-1, self.batch_size, 2)
         shuffled: NDArray[np.int64] = batches[generator.permutation(len(batches))]
         return shuffled
 

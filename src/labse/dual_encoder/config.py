@@ -57,7 +57,8 @@ class DataConfig(Config):
         repeats: what becomes of a pair one of whose sentences is in the batch already. `skip` draws
             another; `mask` takes it and leaves the copies out of each other's negatives.
         source_lang, target_lang: of every row of files without a column that tells it.
-        batches: of all language pairs, or each of one, which is drawn by the exponents.
+        batches: of all language pairs and files; or each of one language pair, which is drawn by
+            the exponents; or of one file as far as possible, for negatives of its kind of text.
         direction: `random` exchanges the sides of half of the pairs drawn.
         pivot_share: of the pairs drawn, those that become xx-yy: the translations into two
             languages of one sentence in `pivot_lang`. A pair without such a partner stays.
@@ -74,7 +75,7 @@ class DataConfig(Config):
     smoothing_exponent: float = Field(0.5, ge=0, le=1)
     corpus_exponent: float = Field(1.0, ge=0, le=1)
     repeats: Literal["skip", "mask"] = "skip"
-    batches: Literal["mixed", "one-language-pair"] = "mixed"
+    batches: Literal["mixed", "one-language-pair", "by-corpus"] = "mixed"
     direction: Literal["as-stored", "random"] = "as-stored"
     pivot_share: float = Field(0.0, ge=0, le=1)
     pivot_lang: str = "eng"
@@ -86,7 +87,7 @@ class DataConfig(Config):
     def _check_pivot(self) -> Self:
         if not self.pivot_share:
             return self
-        if self.batches != "mixed":
+        if self.batches == "one-language-pair":
             raise ValueError('pivot_share makes pairs of all languages; it needs batches = "mixed"')
         if self.repeats != "skip":
             raise ValueError(

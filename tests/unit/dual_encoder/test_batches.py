@@ -1,3 +1,6 @@
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,7 +179,7 @@ def stored_rows(pairs: TokenizedPairs) -> set[tuple[int, int]]:
     options=st.fixed_dictionaries(
         {
             "direction": st.sampled_from(["as-stored", "random"]),
-            "batches": st.sampled_from(["mixed", "one-language-pair"]),
+            "batches": st.sampled_from(["mixed", "one-language-pair", "by-corpus"]),
             "repeats": st.sampled_from(["skip", "mask"]),
             "max_pairs_per_corpus": st.sampled_from([None, 60]),
             "max_pairs_per_lang_pair": st.sampled_from([None, 40]),
@@ -237,6 +240,30 @@ def test_batches_of_one_language_pair_hold_like_lengths_and_all_pairs() -> None:
     drawn = [sampler.batch(step) for step in range(60)]
     assert np.mean([np.ptp(lengths[batch].max(axis=1)) for batch in drawn]) < 3
     assert len(np.unique(np.concatenate(drawn))) == 128
+
+
+def test_batches_by_corpus_hold_one_corpus_and_like_lengths() -> None:
+    pairs = replace(distinct_pairs([3000]), corpora=("a", "b", "c"))
+    pairs.pair_corpora[:] = np.arange(3000) % 3
+    mixed, by_corpus = (
+        build_sampler(pairs, batch_size=16, batches=batches) for batches in ("mixed", "by-corpus")
+    )
+    lengths = np.diff(pairs.offsets)
+
+    def measure(sampler: PairSampler) -> tuple[float, float, Counter[int]]:
+        rows = [sampler.cells(step)[:, 0] // 2 for step in range(96)]  # Three windows of 32.
+        corpora = [Counter(pairs.pair_corpora[row].tolist()) for row in rows]
+        of_one = np.mean([max(count.values()) / 16 for count in corpora])
+        spread = np.mean([np.ptp(lengths[pairs.pairs[row]].max(axis=1)) for row in rows])
+        return float(of_one), float(spread), sum(corpora, Counter())
+
+    of_one, spread, drawn = measure(by_corpus)
+    # At most two batches of a window are of two corpora.
+    assert of_one > 0.95
+    assert measure(mixed)[0] < 0.6
+    assert spread < 3
+    # 1,536 draws of a third: a standard deviation is 18.
+    assert all(abs(count - 512) < 80 for count in drawn.values())
 
 
 def test_a_language_pair_with_too_few_pairs_for_a_batch_is_named_and_left_out(
