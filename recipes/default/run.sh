@@ -29,6 +29,7 @@ labse train "$out/config.toml" --vocab "$out/vocab" --out "$out/run" \
 # What ships: int8 rows, refused if they lose more than 0.3 points; scores are of these files.
 [ -f "$out/int8/manifest.json" ] ||
   labse export "$out/run/model" "$out/int8" --storage int8 --tatoeba "$evaluation/tatoeba"
+mkdir -p "$out/reports"
 labse evaluate tatoeba "$evaluation/tatoeba" --model "$out/int8" --out "$out/reports/tatoeba"
 labse evaluate retrieval "$evaluation/tico19" --model "$out/int8" --out "$out/reports/tico19"
 python "$here/package.py" "$out" "$out/default" "$out/model-card.md"

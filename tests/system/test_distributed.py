@@ -40,7 +40,12 @@ BERT = {
 STEPS = {"global_batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "log_every": 1, "eval_every": 4}
 RUNS: dict[str, dict[str, object]] = {
     "train": {},
-    "train-cached": {"micro_batch_size": 1, "logit_block_bytes": 64, "sparse_embeddings": True},
+    "train-cached": {
+        "micro_batch_size": 1,
+        "logit_block_bytes": 64,
+        "sparse_embeddings": True,
+        "char_ngrams": [1, 2],
+    },
     "train-cut": {"shard": "full", "micro_batch_size": 2},
     "pretrain": {"micro_batch_size": 2},
     "pretrain-cut": {"shard": "full", "micro_batch_size": 2, "optimizer": "lamb"},

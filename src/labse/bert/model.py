@@ -160,6 +160,7 @@ class Embeddings(nn.Module):
         )
         if sparse:
             RowMerger().watch(self.word.weight)
+        self.ngrams: nn.Module | None = None  # Of `dual_encoder.char_ngrams`, while it trains.
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -181,9 +182,14 @@ class Embeddings(nn.Module):
         else:
             token_type = self.token_type(token_type_ids)
 
-        hidden_BSH = self.word(input_ids) + token_type + position
+        hidden_BSH = self.word_rows(input_ids) + token_type + position
         normed_BSH: Tensor = self.dropout(self.norm(hidden_BSH))
         return normed_BSH
+
+    def word_rows(self, input_ids: Tensor) -> Tensor:
+        """Returns the word embeddings of ids of any shape, (..., H)."""
+        rows_BSH: Tensor = self.word(input_ids)
+        return rows_BSH if self.ngrams is None else rows_BSH + self.ngrams(input_ids)
 
     def check_length(self, length: int) -> None:
         """Raises ValueError if there are fewer positions than `length`."""

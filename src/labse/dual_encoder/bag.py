@@ -47,12 +47,10 @@ def embed_bags(
 
     embeddings = model.bert.embeddings
     device = embeddings.word.weight.device
-    rows_UH = (
-        embeddings.word(torch.from_numpy(pieces_U).to(device)) + embeddings.token_type.weight[0]
-    )
+    word_UH = embeddings.word_rows(torch.from_numpy(pieces_U).to(device))
     pooled_BH = F.embedding_bag(
         torch.from_numpy(inverse_T).to(device),
-        embeddings.norm(rows_UH),
+        embeddings.norm(word_UH + embeddings.token_type.weight[0]),
         torch.from_numpy(starts_B).to(device),
         mode="mean",
     )

@@ -15,6 +15,7 @@ from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax, num_
 from labse.dual_encoder.config import TrainConfig
 from labse.dual_encoder.false_negatives import FalseNegatives, find_false_negatives
 from labse.dual_encoder.hard_negatives import Negatives
+from labse.dual_encoder.inplace_loss import inplace_additive_margin_softmax, is_in_range
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.pairs import TokenizedPairs
 
@@ -122,6 +123,15 @@ def batch_loss(
             _mask(false_negatives[1], cosines_BB.T, target, negatives and negatives[1]),
         )
         num_false_negatives = masks[0].sum() + masks[1].sum()
+    if masks is None and negatives is None and is_in_range(scale, margin):
+        loss = inplace_additive_margin_softmax(
+            source_BD,
+            target_BD,
+            logit_scale=scale,
+            logit_margin=margin,
+            gradient_dtype=torch.bfloat16 if options.precision == "bfloat16" else None,
+        )
+        return BatchLoss(loss, num_false_negatives, source, target)
     loss = additive_margin_softmax(
         source_BD,
         target_BD,

@@ -1,9 +1,9 @@
 """The configuration of a dual encoder and of its training, readable without torch."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from labse.bert.config import BertConfig
 from labse.config import Config
@@ -112,9 +112,12 @@ class TrainConfig(Config):
         sparse_embeddings: a step touches only the table rows of its pieces, which
             `embedding_optimizer` updates at `embedding_lr`; off, the table is one more weight of
             AdamW, as in the paper.
+        char_ngrams: lengths of character n-grams whose rows pieces share while the table is learnt;
+            they are part of it at the end. Empty: each piece learns by itself.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         max_grad_norm: the gradient is scaled down to this global norm.
-        precision: of the layers' arithmetic; losses, norms and weights are float32.
+        precision: of the products in layers, and of those for the loss's gradient where it is made
+            in one matrix (docs/training.md); losses, norms and weights are float32.
         shard: `full` cuts weights, gradients and moments over the processes (FSDP2), all but a
             table with sparse gradients; `none` gives each process all of them.
         keep_best: the model of the run is that of the best evaluation, and not the last.
@@ -136,6 +139,7 @@ class TrainConfig(Config):
     max_negative_excess: float | None = Field(None, ge=0, lt=2)  # Cosines lie within 2.
     lr: float = Field(1e-4, gt=0)
     sparse_embeddings: bool = False
+    char_ngrams: tuple[Annotated[int, Field(gt=0)], ...] = ()
     embedding_optimizer: Literal["adagrad", "adamw"] = "adagrad"
     embedding_lr: float = Field(0.03, gt=0)
     warmup_steps: int = Field(5000, ge=0)
@@ -152,6 +156,11 @@ class TrainConfig(Config):
     eval_every: int = Field(5000, gt=0)
     checkpoint_every: int = Field(5000, gt=0)
 
+    @field_validator("char_ngrams")
+    @classmethod
+    def _sort(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(lengths)))
+
     @model_validator(mode="after")
     def _check_batch(self) -> Self:
         if self.micro_batch_size is not None and self.micro_batch_size > self.global_batch_size:
@@ -159,6 +168,14 @@ class TrainConfig(Config):
                 f"micro_batch_size {self.micro_batch_size} exceeds "
                 f"global_batch_size {self.global_batch_size}; lower it or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_char_ngrams(self) -> Self:
+        if self.char_ngrams and not self.sparse_embeddings:
+            raise ValueError("char_ngrams is for sparse_embeddings = true")
+        if self.char_ngrams and self.shard != "none":
+            raise ValueError("char_ngrams adds to the table, which is whole; it needs shard none")
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,8 @@ _TABLE, _LAYERS = "word pieces", "layers"
 def estimate_run(config: RunConfig, *, devices: int = 1) -> RunEstimate:
     """Estimates a run whose sentences are all as long as `max_seq_length` allows.
 
-    Each pair is taken to bring all the hard negatives that it may, on both sides.
+    Each pair is taken to bring all the hard negatives that it may, on both sides. Rows of character
+    n-grams are left out: the vocabulary tells how many there are.
 
     Args:
         config: with the sizes that count; `model.bert.vocab_size` is not looked up anywhere.

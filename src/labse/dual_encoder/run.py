@@ -14,7 +14,12 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.char_ngrams import (
+    PieceNgrams,
+    add_char_ngrams,
+    find_char_ngrams,
+)
+from labse.dual_encoder.config import DualEncoderConfig, RunConfig
 from labse.dual_encoder.conversion import to_model_folder
 from labse.dual_encoder.distillation import Teacher
 from labse.dual_encoder.extras import ExtraSources, open_extras
@@ -199,7 +204,19 @@ def _prepare(
         teacher=teacher,
     )
     build = None if start_folder is None else partial(start_model, start_folder)
+    if config.train.char_ngrams:
+        piece_ngrams = find_char_ngrams(tokenizer, config.train.char_ngrams)
+        _LOGGER.info("%s character n-grams are of several pieces", f"{len(piece_ngrams.ngrams):,}")
+        build = partial(_build_with_ngrams, build or DualEncoder, piece_ngrams)
     return _Job(config, tokenizer, prepared, lineage, extra_sources, build)
+
+
+def _build_with_ngrams(
+    build: Build, ngrams: PieceNgrams, config: DualEncoderConfig, *, sparse_embeddings: bool
+) -> DualEncoder:
+    model = build(config, sparse_embeddings=sparse_embeddings)
+    add_char_ngrams(model, ngrams)
+    return model
 
 
 def _write_model(

@@ -39,7 +39,8 @@ _BEST = "evaluation.best"  # Step, score, evaluations since.
 _SUM_PREFIX = "sum."
 _CHECKPOINT_EVERY = "train.checkpoint_every"
 # They say what is written when, when to stop and how much is computed at once; the loss depends on
-# none. With another micro-batch dropout draws other masks, as with another number of processes.
+# none, but for rounding in bfloat16. With another micro-batch dropout draws other masks, as with
+# another number of processes.
 _MAY_CHANGE = (
     "train.log_every",
     "train.eval_every",

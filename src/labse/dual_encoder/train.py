@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from labse.dual_encoder.batches import PairSampler
+from labse.dual_encoder.char_ngrams import fold_char_ngrams
 from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
 from labse.dual_encoder.divergence import check_finite, warn_of_collapse
 from labse.dual_encoder.extras import ExtraSources
@@ -67,14 +68,15 @@ def train(
         run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
         extra_sources: hard negatives and the teacher's vectors; None where there are none.
         build: makes the model that the first step finds; None draws random weights.
-        evaluate: called every `eval_every` steps; its numbers join the metrics.
+        evaluate: called every `eval_every` steps with the model as it trains, which may hold
+            n-grams that are not in its table yet; its numbers join the metrics.
         report: called with each row of metrics, for a console line or a progress bar.
         processes: that share each batch; all call this with the same arguments, and the main one
             alone writes, evaluates and reports.
 
     Returns:
         The trained model, in evaluation mode: the last, the best (its step is in `best.json`) or
-        the mean of some, as the configuration says.
+        the mean of some, as the configuration says; n-grams are folded into its table.
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
@@ -187,6 +189,7 @@ def train(
     model = _whole(model, processes)
     if averaged:
         model.load_state_dict(weight_sum.mean(len(averaged)))
+    fold_char_ngrams(model)
     return model.eval()
 
 

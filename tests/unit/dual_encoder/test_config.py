@@ -36,6 +36,12 @@ def test_defaults_are_those_of_the_released_model() -> None:
             {"train": {"micro_batch_size": 64, "global_batch_size": 16}},
             "micro_batch_size 64 exceeds global_batch_size 16",
         ),
+        ({"train": {"char_ngrams": [3]}}, "char_ngrams is for sparse_embeddings = true"),
+        (
+            {"train": {"char_ngrams": [3], "sparse_embeddings": True, "shard": "full"}},
+            "char_ngrams adds to the table",
+        ),
+        ({"train": {"char_ngrams": [0], "sparse_embeddings": True}}, "train.char_ngrams"),
         ({"train": {"embedding_optimizer": "adamw"}}, "is for sparse_embeddings = true"),
         (
             {"train": {"embedding_optimizer": "adamw", "sparse_embeddings": True}},
@@ -57,6 +63,11 @@ def test_a_wrong_value_is_named(values: dict[str, object], message: str) -> None
         parse(values)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_order_of_ngram_lengths_makes_no_other_configuration() -> None:
+    config = parse({"train": {"char_ngrams": [4, 3, 4], "sparse_embeddings": True}})
+    assert config.train.char_ngrams == (3, 4)
 
 
 def test_output_size_is_the_embedding_size_if_given() -> None:

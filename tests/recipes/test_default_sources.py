@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "recipes" / "default"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes" / "default"))
 
 import fetch
 import formats
