@@ -175,7 +175,7 @@ SOURCES = {
 
 
 def main() -> None:
-    """Fetches and writes each source whose Parquet file is not there yet."""
+    """Fetches the archives that are not there yet and writes the pairs of each source."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path)
     out: Path = parser.parse_args().out

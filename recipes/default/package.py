@@ -28,9 +28,11 @@ def main() -> None:
     run, target, card_path = map(Path, sys.argv[1:])
     manifest: dict[str, Any] = dict(read_json(run / "int8" / "manifest.json"))
     shorten_paths(manifest)
+    data = read_json(run / "report.json")
+    manifest["prepared_from"] = data["inputs"]
     card = build_card(
         manifest,
-        data=read_json(run / "report.json"),
+        data=data,
         tatoeba=read_json(run / "reports/tatoeba/report.json"),
         tico=read_json(run / "reports/tico19/report.json"),
     )

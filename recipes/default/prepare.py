@@ -3,27 +3,35 @@
 Use: python recipes/default/prepare.py DATA_FOLDER ... EVAL_FOLDER OUT_FOLDER [--without SOURCE ...]
 
 Writes OUT/pairs/SOURCE.parquet (lang, english, text), OUT/validation/ (held-out pairs in the layout
-of LASER's Tatoeba sets) and OUT/report.json (rows kept and dropped, by reason and source).
+of LASER's Tatoeba sets) and OUT/report.json (rows kept and dropped, by reason and source; hashes of
+all that was read). Where the report is there nothing is done, but with other inputs it is refused.
 """
 
 import argparse
 import hashlib
+import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labse.cleaning.overlap import HeldOutSentences, fold_text, read_held_out_sentences
+from labse.cleaning.overlap import (
+    HeldOutSentences,
+    find_test_files,
+    fold_text,
+    read_held_out_sentences,
+)
 from labse.corpus.languages import canonical_tag, find_language
-from labse.files import sha256_file, write_atomic, write_json
+from labse.files import read_json, sha256_file, write_atomic, write_json
 
 MAX_CHARACTERS = 400
-MIN_PAIRS = 100  # of a language; 277 of the 798 have fewer, 15,000 pairs in all.
+MIN_PAIRS = 100  # of a language; 261 of the 823 have fewer, 14,278 pairs in all.
 VALIDATION_SHARE = 1 / 200  # of English sentences, by hash: the same ones whatever the sources.
 VALIDATION_PAIRS = (
     40,
@@ -56,27 +64,65 @@ def main() -> None:
             sys.exit(f"{folder}: no Parquet files")
     files = sorted((f for folder in options.data for f in folder.glob("*.parquet")), key=_name)
     files = [f for f in files if f.stem not in options.without]
-    options.out.mkdir(parents=True, exist_ok=True)
+    check_names(files)
+    inputs: dict[str, object] = {
+        "sources": {file.stem: sha256_file(file) for file in files},
+        "evaluation": hash_folder(options.evaluation),
+    }
+    if is_done(options.out, inputs):
+        return
 
     test_set = read_held_out_sentences(options.evaluation)
+    # What a killed run left: it may be of other sources.
+    for name in ("pairs", "validation"):
+        shutil.rmtree(options.out / name, ignore_errors=True)
+        (options.out / name).mkdir(parents=True)
     counts: dict[str, Counter[str]] = {}
     held_out, num_clean = find_held_out(files, test_set)
     num_sets = write_validation(held_out, options.out / "validation")
     held_out_keys = {fold_text(text) for pairs in held_out.values() for text in pairs.values()}
-    (options.out / "pairs").mkdir(exist_ok=True)
     seen: set[bytes] = set()
     for file in files:
         reasons = partial(reason_to_leave_out, held_out_keys, num_clean, seen)
         out = options.out / "pairs" / file.name
         counts[file.stem] = write_training_pairs(file, out, test_set, reasons)
     report: dict[str, object] = {
-        "sources": {file.stem: {"sha256": sha256_file(file)} | counts[file.stem] for file in files},
+        "inputs": inputs,
+        "sources": counts,
         "total": dict(sum(counts.values(), Counter())),
         "test_sentences_checked": len(test_set),
         "validation_sets": num_sets,
     }
     write_json(options.out / "report.json", report)
     print(report["total"])
+
+
+def check_names(files: list[Path]) -> None:
+    """Refuses two files of one name: the second would replace the first."""
+    for first, second in pairwise(files):
+        if first.name == second.name:
+            sys.exit(f"{first} and {second}: two sources have one name; rename one")
+
+
+def hash_folder(folder: Path) -> str:
+    """Returns a SHA-256 of the names and contents of all test files."""
+    names_and_hashes = [
+        f"{file.relative_to(folder)}\t{sha256_file(file)}\n" for file in find_test_files(folder)
+    ]
+    return hashlib.sha256("".join(names_and_hashes).encode()).hexdigest()
+
+
+def is_done(out: Path, inputs: dict[str, object]) -> bool:
+    """Says whether `out` holds the pairs of these inputs; exits if it holds those of others."""
+    if not (out / "report.json").is_file():
+        return False
+    if read_json(out / "report.json").get("inputs") != inputs:
+        sys.exit(
+            f"{out}: made from other sources or checked against other test sets; delete it or "
+            "name another output folder"
+        )
+    print(f"{out}: prepared before, from these inputs")
+    return True
 
 
 def find_held_out(
@@ -110,7 +156,7 @@ def write_training_pairs(
         counts[reason or "kept"] += 1
         if not reason:
             kept.append((row.lang, row.english, row.text))
-    columns = [pa.array(column, pa.string()) for column in zip(*kept, strict=True)]
+    columns = [pa.array([row[i] for row in kept], pa.string()) for i in range(len(schema))]
     with write_atomic(out) as stream:
         pq.write_table(pa.table(columns, schema=schema), stream, compression="zstd")
     return counts
@@ -164,7 +210,6 @@ def is_held_out(english_key: str) -> bool:
 
 def write_validation(held_out: dict[str, dict[str, str]], folder: Path) -> int:
     """Writes a set for each language that has enough pairs, no sentence twice in it."""
-    folder.mkdir(exist_ok=True)
     least, most = VALIDATION_PAIRS
     num_sets = 0
     for lang, pairs in sorted(held_out.items()):

@@ -13,8 +13,7 @@ data=$1 evaluation=$2 out=${3:-$here/../../runs/default}
 # Short texts in 300 languages beside the data, 200 MB to fetch, once.
 [ -f "$out/fetched/fetched.json" ] || python "$here/fetch.py" "$out/fetched"
 
-[ -f "$out/report.json" ] ||
-  python "$here/prepare.py" "$data" "$out/fetched" "$evaluation" "$out"
+python "$here/prepare.py" "$data" "$out/fetched" "$evaluation" "$out"
 
 [ -f "$out/vocab/manifest.json" ] ||
   labse vocab "$out"/pairs/*.parquet --out "$out/vocab" --vocab-size 140000 \
@@ -27,8 +26,7 @@ labse train "$out/config.toml" --vocab "$out/vocab" --out "$out/run" \
   --set "data.pairs=[$pairs]" --evaluate "$out/validation"
 
 # What ships: int8 rows, refused if they lose more than 0.3 points; scores are of these files.
-[ -f "$out/int8/manifest.json" ] ||
-  labse export "$out/run/model" "$out/int8" --storage int8 --tatoeba "$evaluation/tatoeba"
+labse export "$out/run/model" "$out/int8" --storage int8 --tatoeba "$evaluation/tatoeba"
 mkdir -p "$out/reports"
 labse evaluate tatoeba "$evaluation/tatoeba" --model "$out/int8" --out "$out/reports/tatoeba"
 labse evaluate retrieval "$evaluation/tico19" --model "$out/int8" --out "$out/reports/tico19"

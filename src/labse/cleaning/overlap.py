@@ -7,13 +7,14 @@ million test sentences take about a gigabyte.
 """
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from labse.errors import LabseError
 from labse.files import read_lines
 
-__all__ = ["HeldOutSentences", "fold_text", "read_held_out_sentences"]
+__all__ = ["HeldOutSentences", "find_test_files", "fold_text", "read_held_out_sentences"]
 
 
 class HeldOutSentences:
@@ -39,16 +40,36 @@ def fold_text(text: str) -> str:
     return "".join(filter(str.isalnum, text.lower()))
 
 
+def find_test_files(folder: str | Path) -> list[Path]:
+    """Returns every file below a folder of test sets, through links too, but those named README."""
+    return sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name != "README"
+    )
+
+
 def read_held_out_sentences(folder: str | Path) -> HeldOutSentences:
-    """Reads every line of every file below a folder of test sets; files named README are not read.
+    """Reads every line of every file below a folder of test sets, and the fields of each line.
+
+    Fields are what tabs part: BUCC has an identifier before the sentence, STS scores and two
+    sentences. Files named README are not read.
 
     Raises:
         LabseError: no file there, or one that is no UTF-8 text.
     """
-    files = [f for f in sorted(Path(folder).rglob("*")) if f.is_file() and f.name != "README"]
+    files = find_test_files(folder)
     if not files:
         raise LabseError(f"{folder}: no test sets to check the training data against")
-    return HeldOutSentences(line for file in files for line in read_lines(file))
+    return HeldOutSentences(text for file in files for text in _read_texts(file))
+
+
+def _read_texts(file: Path) -> Iterator[str]:
+    for line in read_lines(file):
+        yield line
+        if "\t" in line:
+            yield from line.split("\t")
 
 
 def _digest(folded: str) -> bytes:

@@ -21,7 +21,7 @@ def info(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="Folder of a model, vocabulary, run, checkpoint or vectors.",
+            help="Folder of a model, vocabulary, run, checkpoint or vectors; or `default`.",
             show_default=False,
         ),
     ],
@@ -36,11 +36,14 @@ def info(
     labse info runs/tiny/run/model
 
     labse info runs/tiny/vocab --json
+
+    labse info default
     """
+    from labse.dual_encoder.hub import locate_model
     from labse.dual_encoder.lineage import describe_folder
     from labse.encoder.verification import describe_embeddings
 
-    described = describe_embeddings(path) or describe_folder(path)
+    described = describe_embeddings(path) or describe_folder(locate_model(path))
     if json:
         print_json({"path": str(path), **asdict(described)})
     else:
