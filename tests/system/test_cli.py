@@ -123,18 +123,18 @@ def test_mining_reads_a_pipe_and_writes_a_pipe(work: Path) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error(work: Path) -> None:
-    # More than a pipe holds (64 KiB on Linux), so that writing fails while the reader is gone.
-    numbers = [f"{text} {number}" for number in range(40) for text in cipher_sentences(60)]
-    write_lines(work / "many.txt", numbers)
-    write_lines(work / "many2.txt", [*numbers, "one more"])
-    process = start(work, "mine", "many.txt", "many2.txt", "--model", "run/model", "--ids")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(timeout=60) == 141
-    assert b"Traceback" not in process.stderr.read()
-    process.stderr.close()
+    # 60 rows of 3 KB are more than a pipe holds (64 KiB on Linux) and the reader takes (8 KiB), so
+    # that writing fails however late the reader leaves.
+    sentences = [" ".join([text] * 80) for text in cipher_sentences(60)]
+    write_lines(work / "many.txt", sentences)
+    write_lines(work / "many2.txt", [*sentences, "one more"])
+    with start(work, "mine", "many.txt", "many2.txt", "--model", "run/model", "--ids") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert b"Traceback" not in process.stderr.read()
 
 
 def test_encoding_keeps_rows_whatever_the_file_is_packed_in(work: Path) -> None:
