@@ -9,13 +9,14 @@ EXTRAS := ann,corpus,hub,onnx,track,train
 .PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.train ## Set up; train the tiny recipe on real text, then find translations with it.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" recipes/tiny/run.sh runs/tiny
 
 test: $(VENV)/.dev ## Set up; run all checks and all tests.
 	$(MAKE) check
+	$(MAKE) instruction-sets
 	$(MAKE) system
 
 check: $(VENV)/.dev fmt-check lint types contracts unit ## Format, lint, types, import contracts, unit tests.
@@ -40,6 +41,14 @@ contracts: $(VENV)/.dev ## Layers: imports point down.
 
 unit: $(VENV)/.dev ## Unit, parity and golden tests, with coverage.
 	$(BIN)/pytest -m "not system and not gpu" --cov --cov-report=term
+
+# What a newer processor computes must hold on an older one: the tests of int8 and float32 again.
+.PHONY: instruction-sets
+instruction-sets: $(VENV)/.dev ## Parity of the runtimes with lesser instruction sets.
+	for isa in AVX2 GENERIC; do \
+	  CT2_FORCE_CPU_ISA=$$isa ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest -q \
+	    tests/parity/test_sentence_transformers.py tests/unit/encoder/runtimes || exit 1; \
+	done
 
 system: $(VENV)/.dev ## The program as a user runs it.
 	$(BIN)/pytest -m "system and not gpu"
