@@ -27,12 +27,12 @@ from alignment_gold import build_gold
 from numpy.typing import NDArray
 
 from labse import SentenceEncoder
+from labse.alignment.accuracy import AlignmentCounts, count_right
+from labse.alignment.align import align_embeddings
+from labse.alignment.formats import LinkedLines, link_lines
+from labse.alignment.spans import encode_documents
 from labse.corpus.readers import read_pairs
 from labse.evaluation.datasets import read_tatoeba
-from labse.mining.align import align_embeddings
-from labse.mining.align_accuracy import AlignmentCounts, count_right
-from labse.mining.align_formats import LinkedLines, link_lines
-from labse.mining.align_spans import encode_documents
 
 Vectors = NDArray[np.float32]
 Aligner = Callable[[Vectors, Vectors], list[LinkedLines]]

@@ -24,13 +24,12 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.dual_encoder.weights import expected_shapes
-from labse.encoder.pieces import shrink_tokenizer
-from labse.encoder.sample import sample_languages
+from labse.encoder.check.sample import sample_languages
+from labse.encoder.export.pieces import shrink_tokenizer
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import BertConfig, DualEncoderConfig
 
 LANGS = [
     "eng",

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from encode import SMALL, build_random, peer
 
-from labse.bert.config import BertConfig
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.evaluation.datasets import read_tatoeba
+from labse.network.config import BertConfig
 
 NUM_LANGS = 60
 RUNTIMES = (("ctranslate2", "float32"), ("torch", "float32"), ("torch", "bfloat16"))

@@ -24,13 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from labse import SentenceEncoder
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.dual_encoder.weights import expected_shapes
 from labse.evaluation.datasets import read_tatoeba
 from labse.evaluation.tatoeba import evaluate_tatoeba
 from labse.evaluation.un import search_shards
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.tokenizer import load_tokenizer
 
 GEMM_ROWS = 2048

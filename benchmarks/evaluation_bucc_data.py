@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 
 def read_distractors(paths: Sequence[Path], lang: str) -> tuple[list[str], list[str]]:

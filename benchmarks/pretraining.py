@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from training import run_rounds, sized_tokenizer, spread, summarise
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
+from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import MaskingConfig, PretrainConfig
 from labse.pretraining.examples import ExampleCollector, TextPacker, TokenizedExamples

@@ -35,17 +35,17 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
-from labse.dual_encoder.batches import PairSampler
-from labse.dual_encoder.config import DataConfig, DualEncoderConfig, RunConfig
-from labse.dual_encoder.conversion import to_model_folder
-from labse.dual_encoder.folder import write_model_folder
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs, tokenize_sentences
+from labse.dual_encoder.config import DataConfig, RunConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
+from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.train import train
+from labse.model_folder.folder import write_model_folder
+from labse.model_folder.torch_model import to_model_folder
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.pretraining.speed import estimate_flops
 from labse.vocab.tokenizer import load_tokenizer, save_vocabulary
 
@@ -252,8 +252,8 @@ def run_ours(
 
 
 def build_from(scratch: Path) -> Callable[..., DualEncoder]:
-    from labse.dual_encoder.folder import read_model_folder
     from labse.dual_encoder.start import start_model
+    from labse.model_folder.folder import read_model_folder
 
     def build(config: DualEncoderConfig, *, sparse_embeddings: bool) -> DualEncoder:
         folder = read_model_folder(scratch / "model")

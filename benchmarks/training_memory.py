@@ -16,11 +16,11 @@ import time
 import numpy as np
 import torch
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig, TrainConfig
+from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import add_gradients
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 VOCAB_SIZE = 30_000
 

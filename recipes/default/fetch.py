@@ -31,7 +31,7 @@ from formats import (
 
 from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError
-from labse.files import sha256_file, write_atomic, write_json
+from labse.files.atomic import sha256_file, write_atomic, write_json
 
 _NPM = "https://registry.npmjs.org"
 _DEBIAN = "https://deb.debian.org/debian/pool/main"

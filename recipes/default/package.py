@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from labse.corpus.languages import canonical_tag, find_language
-from labse.files import read_json, sha256_file, write_atomic, write_json
+from labse.files.atomic import read_json, sha256_file, write_atomic, write_json
 
 MAX_BYTES = 64_000_000
 WEAK, FAIR = 0.30, 0.60  # P@1 below which a language is called not usable, or weak.

@@ -28,7 +28,7 @@ from labse.cleaning.overlap import (
     read_held_out_sentences,
 )
 from labse.corpus.languages import canonical_tag, find_language
-from labse.files import read_json, sha256_file, write_atomic, write_json
+from labse.files.atomic import read_json, sha256_file, write_atomic, write_json
 
 MAX_CHARACTERS = 400
 MIN_PAIRS = 100  # of a language; 261 of the 823 have fewer, 14,278 pairs in all.

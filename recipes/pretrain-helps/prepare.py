@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from labse.cleaning.overlap import HeldOutSentences, fold_text, read_held_out_sentences
 from labse.corpus.languages import canonical_tag
-from labse.files import sha256_file, write_atomic, write_json
+from labse.files.atomic import sha256_file, write_atomic, write_json
 
 LANGS = ("ara", "cmn", "fra", "hin", "ind", "mar", "por", "rus", "spa", "swa")
 SOURCES = (  # Prose, or near it.

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 LANGS = ["ara", "deu", "ell", "fra", "heb", "jpn", "rus", "spa", "tur", "zho"]
 EVAL_LANGS = ["ara", "cmn", "deu", "ell", "fra", "heb", "jpn", "rus", "spa", "tur"]

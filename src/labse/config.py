@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labse.errors import UsageError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["Config", "load_config", "parse_config"]
 

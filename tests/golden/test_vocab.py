@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labse.corpus.records import Sentence
-from labse.files import read_lines
+from labse.files.text import read_lines
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import build_tokenizer

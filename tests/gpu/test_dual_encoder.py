@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.bag import embed_bags
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.model import DualEncoder
+from labse.network.bag import embed_bags
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 pytestmark = [
     pytest.mark.gpu,

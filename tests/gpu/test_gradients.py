@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
 from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax
-from labse.dual_encoder.config import DualEncoderConfig, TrainConfig
+from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 pytestmark = [
     pytest.mark.gpu,

@@ -10,12 +10,12 @@ from torch import nn
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.train import train
 from labse.errors import InterruptedRunError
+from labse.network.dual_encoder import DualEncoder
 from labse.training.lazy_adamw import LazyAdamW
 from labse.training.metrics import read_metrics
 from labse.training.optimizer import RowwiseAdagrad

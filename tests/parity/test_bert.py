@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.bert.convert import from_hf_state_dict, to_hf_state_dict
-from labse.bert.model import Bert
+from labse.network.bert import Bert
+from labse.network.config import BertConfig
+from labse.network.names import from_hf_state_dict, to_hf_state_dict
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle")
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.dual_encoder.weights import expected_shapes
-from labse.encoder.export import export_folder
-from labse.encoder.sample import sample_sentences
+from labse.encoder.check.sample import sample_sentences
+from labse.encoder.export.folder import export_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
 
 sentence_transformers = pytest.importorskip("sentence_transformers")

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DistillConfig, DualEncoderConfig, TrainConfig
+from labse.dual_encoder.config import DistillConfig, TrainConfig
+from labse.dual_encoder.data.extras import Extras
+from labse.dual_encoder.data.negatives import Negatives
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.distillation import Lesson
-from labse.dual_encoder.extras import Extras
 from labse.dual_encoder.gradients import add_gradients, pad
-from labse.dual_encoder.hard_negatives import Negatives
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 B, SCALE, MARGIN = 7, 20.0, 0.1
 # Sentences 14 to 18 are hard negatives: three for sources, two for targets.

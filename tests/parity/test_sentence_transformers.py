@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.dual_encoder.weights import expected_shapes
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle")

@@ -16,9 +16,9 @@ import pytest
 import labse
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.folder import read_model_folder
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError
+from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.run import run_pretraining
 from labse.vocab.folder import learn_vocabulary

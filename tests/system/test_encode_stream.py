@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import labse
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.dual_encoder.weights import expected_shapes
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import DualEncoderConfig
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
 
 pytestmark = pytest.mark.system

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.weights import expected_shapes
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
 
 # Universal Declaration of Human Rights, article 1; an empty line, an emoji and one over the limit.

@@ -13,16 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files import (
-    check_writable,
-    format_suffix,
-    read_chunks,
-    read_json,
-    read_lines,
-    sha256_file,
-    write_atomic,
-    write_json,
-)
+from labse.files.atomic import check_writable, read_json, sha256_file, write_atomic, write_json
+from labse.files.text import format_suffix, read_chunks, read_lines
 
 
 def compress(payload: bytes, suffix: str) -> bytes:

@@ -32,7 +32,7 @@ from labse.corpus.shards import (
     write_shard,
 )
 from labse.errors import UsageError
-from labse.files import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, write_atomic, write_json
 from labse.runtime import require
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from labse.cleaning.characters import build_block
 from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import CorpusKind, column_names, read_shard, write_shard
-from labse.files import sha256_file, write_atomic
+from labse.files.atomic import sha256_file, write_atomic
 from labse.runtime import require
 
 __all__ = ["drop_near_copies", "filter_step", "jaccard_similarity", "sign_step"]

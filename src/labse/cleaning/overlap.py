@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from labse.errors import LabseError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["HeldOutSentences", "find_test_files", "fold_text", "read_held_out_sentences"]
 

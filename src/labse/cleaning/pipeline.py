@@ -25,7 +25,8 @@ from labse.corpus.inputs import hash_files
 from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, format_suffix, read_json, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.text import format_suffix
 
 __all__ = ["CleaningReport", "OnProgress", "clean_files", "decide_files", "load_cleaning_report"]
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.quality_features import BUCKET_BITS, iter_buckets
 from labse.errors import LabseError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_atomic, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_atomic, write_json
 
 __all__ = ["QualityModel", "load_quality_model", "save_quality_model"]
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds, find_reasons
+from labse.cleaning.pair_scores import length_ratio, number_mismatch, overlap
 from labse.cleaning.quality import load_quality_model
-from labse.cleaning.scores import length_ratio, number_mismatch, overlap
 from labse.cleaning.text_scores import score_texts
 from labse.config import parse_config
 from labse.corpus.records import UNKNOWN_LANG
 from labse.corpus.shards import CorpusKind, column_names, cut_shards, read_shard, write_shard
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
 from labse.runtime import require
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from labse.cli.options import (
 from labse.errors import InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
+    from labse.alignment.accuracy import AlignmentCounts, AlignmentScore
+    from labse.alignment.batch import AlignedJob, AlignmentJob, AlignOptions
+    from labse.alignment.formats import BeadFormat
     from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.mining.align_accuracy import AlignmentCounts, AlignmentScore
-    from labse.mining.align_batch import AlignedJob, AlignmentJob, AlignOptions
-    from labse.mining.align_formats import BeadFormat
 
 __all__ = ["align"]
 
@@ -83,11 +83,13 @@ def align(
         typer.Option(
             min=0,
             max=100,
-            help="Of the distances of lines to their nearest counterparts: a line without one "
-            "costs half way from it to the distance of any two; less skips more.",
+            help="Percentile of the distances between lines and their nearest counterparts. It "
+            "sets the cost of leaving a line alone: a lower one leaves more alone.",
         ),
     ] = 50.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample of lines in long documents.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sample of lines in long documents.")
+    ] = 1,
     ids: Annotated[
         bool, typer.Option("--ids", help="Add the line numbers, from 1, of both sides to tsv.")
     ] = False,
@@ -137,8 +139,8 @@ def align(
     if not is_batch:
         check_out(out)
     encoder = load_encoder(model, precision, runtime, threads)
-    from labse.mining.align_accuracy import AlignmentCounts
-    from labse.mining.align_batch import AlignOptions, align_job, claim_options, is_done
+    from labse.alignment.accuracy import AlignmentCounts
+    from labse.alignment.batch import AlignOptions, align_job, claim_options, is_done
 
     options = AlignOptions(bead_format, max_size, skip_percentile, seed, ids, langs)
     if is_batch and out:
@@ -196,7 +198,7 @@ def _list_jobs(
     bead_format: "BeadFormat",
     is_batch: bool,
 ) -> "list[AlignmentJob]":
-    from labse.mining.align_batch import AlignmentJob, pair_folders, pair_lists
+    from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 
     if not is_batch:
         if "-" in (str(source), str(target)) and source == target:

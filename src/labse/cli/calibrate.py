@@ -11,7 +11,7 @@ from labse.cli.options import JsonOption
 from labse.errors import UsageError
 
 if TYPE_CHECKING:
-    from labse.mining.calibration import BestF1, Interval, PrecisionFit, Ratings
+    from labse.rating.calibration import BestF1, Interval, PrecisionFit, Ratings
 
 __all__ = ["calibrate"]
 
@@ -41,8 +41,8 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap over ratings.")] = 1,
+    confidence: Annotated[float, typer.Option(help="Level of the confidence intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over ratings.")] = 1,
     json: JsonOption = False,
     plot: Annotated[
         Path | None,
@@ -78,7 +78,7 @@ def calibrate(
         raise UsageError(f"--precision {precision}: give a share between 0 and 1")
     check_out(plot)
 
-    from labse.mining.calibration import fit_precision, read_ratings
+    from labse.rating.calibration import fit_precision, read_ratings
 
     ratings = read_ratings(rated)
     fit = fit_precision(ratings, precision, confidence=confidence, seed=seed)
@@ -87,15 +87,15 @@ def calibrate(
     else:
         _print_fit(fit, ratings, precision, confidence)
     if plot:
-        from labse.mining.calibration_plot import plot_precision
+        from labse.rating.calibration_plot import plot_precision
 
         plot_precision(fit, precision, plot)
         say(f"{plot}")
 
 
 def _calibrate_f1(mined: str, gold: str, confidence: float, json: bool) -> None:
-    from labse.mining.calibration import fit_best_f1
-    from labse.mining.mined_files import read_gold_pairs, read_mined
+    from labse.rating.calibration import fit_best_f1
+    from labse.rating.mined_files import read_gold_pairs, read_mined
 
     if mined == gold == "-":
         raise UsageError("only one of both can be standard input (-)")

@@ -10,16 +10,16 @@ from labse.cli.options import JsonOption
 
 __all__ = ["compare"]
 
-_METAVAR = "report.json, or the folder that labse evaluate --out wrote"
+_METAVAR = "report.json, or the folder that labse evaluate --out wrote."
 
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help=_METAVAR, show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help=_METAVAR, show_default=False)],
     level: Annotated[
-        float, typer.Option(min=0.5, max=0.9999, help="Of the confidence interval.")
+        float, typer.Option(min=0.5, max=0.9999, help="Level of the confidence interval.")
     ] = 0.95,
-    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 10_000,
+    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Chooses the resamples.")] = 1,
     json: JsonOption = False,
 ) -> None:

@@ -67,7 +67,7 @@ def print_table(table: "RenderableType") -> None:
 
 def check_out(out: Path | None) -> None:
     """Tells before the work that its result could not be written."""
-    from labse.files import check_writable
+    from labse.files.atomic import check_writable
 
     if out is not None:
         check_writable(out)
@@ -79,7 +79,7 @@ def print_lines(lines: Iterable[str], out: Path | None) -> None:
         for line in lines:
             print(line)
         return
-    from labse.files import write_atomic
+    from labse.files.atomic import write_atomic
 
     with write_atomic(out) as stream:
         stream.writelines(f"{line}\n".encode() for line in lines)

@@ -158,7 +158,7 @@ def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]"
         UsageError: another process is at work there.
     """
     from labse.errors import LabseError, ResourceError
-    from labse.training.claim import claim_folder
+    from labse.files.claim import claim_folder
 
     if must_exist and not out.is_dir():
         raise LabseError(f"{out}: no such folder")

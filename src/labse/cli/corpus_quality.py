@@ -58,7 +58,7 @@ def train(
     """
     from labse.cleaning.quality_training import train_quality
     from labse.corpus.languages import canonical_tag
-    from labse.files import MANIFEST_NAME
+    from labse.files.atomic import MANIFEST_NAME
 
     tag = None if lang is None else canonical_tag(lang)
     with show_steps(out):

@@ -258,7 +258,7 @@ def stats(
     from labse.corpus.pair_files import iter_rows
     from labse.corpus.statistics import count_corpus
     from labse.corpus.statistics_report import draw_statistics, render_statistics, to_json
-    from labse.files import write_atomic
+    from labse.files.atomic import write_atomic
     from labse.runtime import require
 
     check_out(out)

@@ -22,7 +22,7 @@ def doctor(model: ModelOption = None, json: JsonOption = False) -> None:
 
     labse doctor --model runs/tiny/run/model --json
     """
-    from labse.encoder.diagnosis import diagnose
+    from labse.encoder.check.diagnosis import diagnose
 
     findings = diagnose(model)
     failed = [finding for finding in findings if finding.state == "fail"]

@@ -23,9 +23,9 @@ from labse.cli.options import (
 from labse.errors import InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
-    from labse.encoder.inputs import InputTexts
+    from labse.encoder.job.inputs import InputTexts
+    from labse.encoder.job.workers import LoadEncoder
     from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.encoder.workers import LoadEncoder
 
 __all__ = ["encode"]
 
@@ -146,7 +146,7 @@ def encode(
         # bytes of a folder must not depend on how many processes share the processors.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-    from labse.encoder.inputs import InputTexts
+    from labse.encoder.job.inputs import InputTexts
     from labse.encoder.sentence_encoder import SentenceEncoder
     from labse.encoder.tokenization import TextOptions
 
@@ -192,7 +192,7 @@ def _encode_file(
     storage: Literal["float32", "float16"],
     json: bool,
 ) -> None:
-    from labse.encoder.embedding_file import encode_file
+    from labse.encoder.job.embedding_file import encode_file
 
     with progress("encode", texts.estimate_rows(), unit="rows") as update:
         update(0)
@@ -225,8 +225,8 @@ def _encode_folder(
     shard_rows: int,
     json: bool,
 ) -> None:
-    from labse.encoder.shard_run import encode_folder
-    from labse.encoder.workers import Workers
+    from labse.encoder.job.shard_run import encode_folder
+    from labse.encoder.job.workers import Workers
 
     encoder = load()
     settings = {

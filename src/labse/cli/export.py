@@ -69,13 +69,13 @@ def export(
 
     labse export LaBSE labse.onnx --tatoeba tatoeba/v1
     """
-    from labse.encoder.export import export_folder
-    from labse.encoder.onnx_export import export_onnx
-    from labse.encoder.quality import QualityBounds
+    from labse.encoder.export.folder import export_folder
+    from labse.encoder.export.onnx_export import export_onnx
+    from labse.encoder.export.quality import QualityBounds
     from labse.encoder.sentence_encoder import SentenceEncoder
     from labse.evaluation.datasets import read_tatoeba
     from labse.evaluation.tatoeba import evaluate_tatoeba
-    from labse.files import read_lines
+    from labse.files.text import read_lines
 
     is_onnx = out.suffix == ".onnx"
     if is_onnx and storage == "float16":

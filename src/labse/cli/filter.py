@@ -43,8 +43,6 @@ _BOUNDS = "Bounds, inclusive"
 _OUTPUT = "Output"
 _CHUNK = 8192
 
-_Bound = typer.Option(rich_help_panel=_BOUNDS, show_default=False)
-
 
 def filter(
     source: Annotated[
@@ -92,7 +90,10 @@ def filter(
             help="Decide by the scores of an earlier run; no model is needed.", show_default=False
         ),
     ] = None,
-    min_cosine: Annotated[float | None, _Bound] = None,
+    min_cosine: Annotated[
+        float | None,
+        typer.Option(help="Least cosine of a pair.", rich_help_panel=_BOUNDS, show_default=False),
+    ] = None,
     min_margin: Annotated[
         float | None,
         typer.Option(
@@ -146,7 +147,7 @@ def filter(
         ),
     ] = False,
     margin: Annotated[
-        Literal["ratio", "distance", "absolute"], typer.Option(help="Of the margin score.")
+        Literal["ratio", "distance", "absolute"], typer.Option(help="Formula of the margin score.")
     ] = "ratio",
     k: KOption = 4,
     source_lang: Annotated[

@@ -39,9 +39,9 @@ def info(
 
     labse info default
     """
-    from labse.dual_encoder.hub import locate_model
-    from labse.dual_encoder.lineage import describe_folder
-    from labse.encoder.verification import describe_embeddings
+    from labse.encoder.job.verification import describe_embeddings
+    from labse.model_folder.hub import locate_model
+    from labse.training.lineage import describe_folder
 
     described = describe_embeddings(path) or describe_folder(locate_model(path))
     if json:

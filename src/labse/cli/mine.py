@@ -242,7 +242,7 @@ def _check_files(source: str, target: str) -> None:
 
 
 def _parse_flags(names: str | None) -> frozenset[str]:
-    from labse.mining.flags import FLAGS
+    from labse.cleaning.flags import FLAGS
 
     flags = frozenset(names.split(",") if names else ())
     if unknown := sorted(flags.difference(FLAGS)):

@@ -9,7 +9,7 @@ from labse.errors import UsageError
 
 if TYPE_CHECKING:
     from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.search.products import EngineName
+    from labse.search.engine import EngineName
 
 __all__ = ["print_estimate"]
 
@@ -70,8 +70,8 @@ def _time_search(size: int, k: int, num_products: int) -> float:
     """
     import numpy as np
 
+    from labse.search.engine import build_engine
     from labse.search.knn import mutual_neighbours
-    from labse.search.products import build_engine
 
     engine: EngineName = "torch" if build_engine("auto", num_products).name == "torch" else "numpy"
 

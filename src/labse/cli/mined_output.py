@@ -54,7 +54,7 @@ def choose_output(
             that needs languages.
     """
     from labse.corpus.languages import canonical_tag
-    from labse.files import format_suffix
+    from labse.files.text import format_suffix
 
     if format is None:
         format = "tsv" if out is None else _SUFFIXES.get(format_suffix(out), "tsv")
@@ -113,7 +113,7 @@ def _rows(
     drop: frozenset[str],
     counts: Counter[str],
 ) -> Iterator[tuple[str | int | float, ...]]:
-    from labse.mining.flags import flag_pair
+    from labse.cleaning.flags import flag_pair
 
     source_lines = sides[0].lines.first_lines[mined.source] + 1
     target_lines = sides[1].lines.first_lines[mined.target] + 1

@@ -14,7 +14,7 @@ from labse.cli.options import Precision, Runtime, load_encoder
 from labse.errors import UsageError
 
 if TYPE_CHECKING:
-    from labse.encoder.embeddings import Embeddings
+    from labse.encoder.job.embeddings import Embeddings
     from labse.encoder.sentence_encoder import SentenceEncoder
     from labse.mining.workplace import EmbeddedSide
     from labse.search.knn import MutualNeighbours
@@ -118,7 +118,7 @@ class Side:
 
     def identify(self) -> dict[str, object]:
         """Returns what the stages of a run depend on."""
-        from labse.files import sha256_file
+        from labse.files.atomic import sha256_file
 
         # Standard input can be read once; a run that is resumed does not take it.
         content = sha256_file(self.path) if self.has_text and self.path != "-" else None
@@ -133,8 +133,8 @@ def open_side(name: str, path: str, vectors: Path | None, column: str | None) ->
     Raises:
         LabseError, UsageError: it cannot be read.
     """
-    from labse.encoder.embeddings import open_embeddings
-    from labse.encoder.inputs import InputTexts
+    from labse.encoder.job.embeddings import open_embeddings
+    from labse.encoder.job.inputs import InputTexts
 
     if _is_vectors(path):
         if vectors is not None:
@@ -152,7 +152,7 @@ def load_needed_encoder(sides: tuple[Side, Side], choice: ModelChoice) -> "Sente
     Raises:
         UsageError: vectors of two models.
     """
-    from labse.encoder.embeddings import check_same_model
+    from labse.encoder.job.embeddings import check_same_model
 
     given = [side.vectors for side in sides if side.vectors is not None]
     if len(given) == len(sides):
@@ -230,7 +230,7 @@ def check_device(device: str) -> None:
         ResourceError: torch or the device is missing.
     """
     if device == "cuda":
-        from labse.search.products import build_engine
+        from labse.search.engine import build_engine
 
         build_engine("torch", 0, device)
 

@@ -61,7 +61,7 @@ def prune(
 
     labse prune LaBSE smaller --langs de,ru --text pairs.parquet --held-out news.txt
     """
-    from labse.encoder.prune import prune_folder
+    from labse.encoder.export.prune import prune_folder
 
     report = prune_folder(
         model,

@@ -13,8 +13,8 @@ from labse.cli.console import say
 from labse.errors import UsageError
 
 if TYPE_CHECKING:
-    from labse.mining.mined_files import MinedRow
-    from labse.mining.rating import Label, RatingFile
+    from labse.rating.mined_files import MinedRow
+    from labse.rating.rating import Label, RatingFile
 
 __all__ = ["rate"]
 
@@ -38,7 +38,7 @@ def rate(
         ),
     ],
     count: Annotated[int, typer.Option(min=1, help="Pairs to rate, over all scores alike.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample and its order.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of its order.")] = 1,
 ) -> None:
     """Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits).
 
@@ -54,7 +54,7 @@ def rate(
     """
     if str(mined) == "-":
         raise UsageError("the pairs cannot be standard input (-), which gives the keys")
-    from labse.mining.rating import RatingFile, draw_sample
+    from labse.rating.rating import RatingFile, draw_sample
 
     sample = draw_sample(mined, count, seed=seed)
     with RatingFile(out, sample) as ratings, _open_keys() as keys:

@@ -142,7 +142,7 @@ def train(
     if out is None:
         raise UsageError("give --out, the folder of the run")
     with stop_as_error():
-        from labse.dual_encoder.prepare_arrays import Resources
+        from labse.dual_encoder.data.arrays import Resources
         from labse.runtime import require
 
         run_config = choice.load()
@@ -195,7 +195,7 @@ class _Choice:
     overrides: tuple[str, ...]
 
     def start_folder(self) -> Path | None:
-        from labse.dual_encoder.hub import locate_model
+        from labse.model_folder.hub import locate_model
 
         return None if self.init is None else locate_model(self.init)
 
@@ -236,7 +236,7 @@ def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, jso
 
     run_config = choice.load()
     if vocab is not None:
-        from labse.dual_encoder.prepare import fit_to_vocabulary
+        from labse.dual_encoder.data.prepare import fit_to_vocabulary
         from labse.vocab.tokenizer import load_tokenizer
 
         run_config = fit_to_vocabulary(run_config, load_tokenizer(vocab))
@@ -255,11 +255,11 @@ def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, jso
 
 def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     """Returns what scores the model under training on Tatoeba."""
-    from labse.dual_encoder.model import DualEncoder
     from labse.dual_encoder.start import read_tokenizer
     from labse.encoder.trained import build_encoder
     from labse.evaluation.datasets import read_tatoeba
     from labse.evaluation.tatoeba import evaluate_tatoeba
+    from labse.network.dual_encoder import DualEncoder
 
     sets = read_tatoeba(folder)
     tokenizer = read_tokenizer(vocab)

@@ -10,7 +10,7 @@ from labse.cli.console import print_json, say
 from labse.errors import UsageError
 
 if TYPE_CHECKING:
-    from labse.bert.config import BertConfig
+    from labse.network.config import BertConfig
     from labse.pretraining.estimate import StageEstimate
     from labse.training.cost import RunEstimate
 

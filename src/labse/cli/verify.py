@@ -33,7 +33,7 @@ def verify(
 
     labse verify vectors.npy --json
     """
-    from labse.encoder.verification import verify_embeddings
+    from labse.encoder.job.verification import verify_embeddings
 
     found = verify_embeddings(path)
     if json:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.errors import UsageError
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
 
 __all__ = ["InputFile", "hash_files", "list_inputs"]
 

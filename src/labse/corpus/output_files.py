@@ -14,7 +14,7 @@ from typing import IO, cast
 
 import zstandard
 
-from labse.files import write_atomic
+from labse.files.atomic import write_atomic
 
 __all__ = ["open_output"]
 

@@ -14,7 +14,7 @@ from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tables import open_table, quote_names
 from labse.corpus.tmx import read_tmx
 from labse.errors import UsageError
-from labse.files import format_suffix
+from labse.files.text import format_suffix
 
 __all__ = ["iter_pairs", "iter_rows"]
 

@@ -18,7 +18,7 @@ from labse.corpus.web_archives import read_warc, read_wet
 from labse.corpus.wikipedia import read_wikipedia
 from labse.corpus.writers import RECORD_COLUMNS
 from labse.errors import LabseError, UsageError
-from labse.files import format_suffix
+from labse.files.text import format_suffix
 
 __all__ = ["RawFormat", "iter_lines", "read_raw", "read_records"]
 

@@ -14,7 +14,7 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import Row, Table, open_numbered_tsv, open_table, quote_names
 from labse.errors import LabseError, UsageError
-from labse.files import format_suffix, read_lines
+from labse.files.text import format_suffix, read_lines
 
 __all__ = ["is_text", "read_moses", "read_pairs", "read_sentences"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from labse import __version__
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.files import read_json, write_json
+from labse.files.atomic import read_json, write_json
 from labse.runtime import hold_interrupts
 
 __all__ = ["Result", "Task", "remove_leftovers", "run_tasks"]

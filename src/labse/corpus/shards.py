@@ -18,7 +18,8 @@ from labse.corpus.readers import read_pairs, read_sentences
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import open_table
 from labse.errors import LabseError, UsageError
-from labse.files import format_suffix, read_json, write_atomic, write_json
+from labse.files.atomic import read_json, write_atomic, write_json
+from labse.files.text import format_suffix
 from labse.runtime import require
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from labse.errors import LabseError, UsageError
-from labse.files import format_suffix, read_lines
+from labse.files.text import format_suffix, read_lines
 from labse.runtime import require
 
 if TYPE_CHECKING:

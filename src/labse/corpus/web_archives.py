@@ -18,7 +18,7 @@ from labse.corpus.html_text import extract_main_text
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import UNKNOWN_LANG, Document
 from labse.errors import LabseError, UsageError
-from labse.files import read_chunks
+from labse.files.text import read_chunks
 from labse.runtime import require
 
 if TYPE_CHECKING:

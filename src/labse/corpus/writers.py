@@ -16,7 +16,7 @@ from labse.corpus.output_files import open_output
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tmx_writer import write_tmx_rows
 from labse.errors import LabseError, UsageError
-from labse.files import format_suffix
+from labse.files.text import format_suffix
 from labse.runtime import require
 
 __all__ = [

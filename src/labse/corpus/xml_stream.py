@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 from xml.parsers import expat
 
 from labse.errors import LabseError
-from labse.files import read_chunks
+from labse.files.text import read_chunks
 
 __all__ = ["iter_xml"]
 

@@ -1,5 +1,5 @@
-"""The dual encoder: its model, its training, and the folder that holds a trained one.
+"""Training of the dual encoder: translation ranking.
 
-Takes: tokenised pairs of translations, or a model folder. Gives: unit sentence vectors, (B, D).
-Source: Feng et al., arXiv 2007.01852, section 2; sentence-transformers' folder layout.
+Takes: pairs of translations, a vocabulary or a trained model. Gives: a model folder.
+Source: Feng et al., arXiv 2007.01852, section 2.
 """

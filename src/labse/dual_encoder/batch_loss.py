@@ -13,11 +13,11 @@ from torch import Tensor
 
 from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax, num_rows
 from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.negatives import Negatives
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.false_negatives import FalseNegatives, find_false_negatives
-from labse.dual_encoder.hard_negatives import Negatives
 from labse.dual_encoder.inplace_loss import inplace_additive_margin_softmax, is_in_range
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.pairs import TokenizedPairs
 
 __all__ = ["BatchLoss", "LeftOut", "batch_loss", "find_left_out"]
 

@@ -19,9 +19,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labse.bert.row_gradients import RowMerger
-from labse.dual_encoder.model import DualEncoder
 from labse.errors import LabseError
+from labse.network.dual_encoder import DualEncoder
+from labse.network.row_gradients import RowMerger
 from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS
 
 __all__ = ["NgramRows", "PieceNgrams", "add_char_ngrams", "find_char_ngrams", "fold_char_ngrams"]

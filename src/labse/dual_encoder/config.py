@@ -5,44 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from labse.bert.config import BertConfig
 from labse.config import Config
+from labse.network.config import DualEncoderConfig
 
-__all__ = ["DataConfig", "DistillConfig", "DualEncoderConfig", "RunConfig", "TrainConfig"]
-
-
-class DualEncoderConfig(Config):
-    """A shared encoder and its pooling.
-
-    Attributes:
-        pooling: `cls` takes the first hidden state; `mean` averages those of real tokens.
-        projection: what follows pooling. `tanh` is LaBSE's pooler, tanh(Dense(h)); `linear` is the
-            dense layer alone; `none` leaves the pooled state (then embedding_size is hidden_size).
-        embedding_size: D, the width of a sentence vector; None means hidden_size.
-        max_seq_length: tokens of a sentence, [CLS] and [SEP] included; the rest is cut off.
-    """
-
-    bert: BertConfig = BertConfig()
-    pooling: Literal["cls", "mean"] = "cls"
-    projection: Literal["tanh", "linear", "none"] = "tanh"
-    embedding_size: int | None = Field(None, gt=0)
-    max_seq_length: int = Field(64, ge=3)
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
-        if self.projection == "none" and self.embedding_size not in (None, self.bert.hidden_size):
-            raise ValueError("embedding_size needs a projection; set projection to tanh or linear")
-        if self.max_seq_length > self.bert.max_position_embeddings:
-            raise ValueError(
-                f"max_seq_length {self.max_seq_length} exceeds "
-                f"max_position_embeddings {self.bert.max_position_embeddings}"
-            )
-        return self
-
-    @property
-    def output_size(self) -> int:
-        """D, the width of a sentence vector."""
-        return self.embedding_size or self.bert.hidden_size
+__all__ = ["DataConfig", "DistillConfig", "RunConfig", "TrainConfig"]
 
 
 class DataConfig(Config):

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.errors import LabseError
-from labse.files import write_atomic
+from labse.files.atomic import write_atomic
 from labse.training.checkpoint import find_not_finite
 from labse.training.distributed import SINGLE, Processes
 

@@ -5,8 +5,9 @@ Dimensions: B pairs of a batch, D embedding, V vocabulary. Source: `training.cos
 
 import math
 
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
-from labse.dual_encoder.weights import expected_shapes
+from labse.dual_encoder.config import RunConfig
+from labse.model_folder.weights import expected_shapes
+from labse.network.config import DualEncoderConfig
 from labse.training.cost import (
     MemoryEstimate,
     RunEstimate,

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labse.dual_encoder.bag import embed_bags, is_bag
 from labse.dual_encoder.batch_loss import BatchLoss, batch_loss, find_left_out
 from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.extras import NO_EXTRAS, Extras
+from labse.dual_encoder.data.negatives import Negatives
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.distillation import distillation_loss
-from labse.dual_encoder.extras import NO_EXTRAS, Extras
-from labse.dual_encoder.hard_negatives import Negatives
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.shares import share_loss, share_negatives
+from labse.network.bag import embed_bags, is_bag
+from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import is_sharded
 

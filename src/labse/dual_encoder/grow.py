@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.model import DualEncoder
+from labse.network.config import DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 __all__ = ["grow_from_bag"]
 

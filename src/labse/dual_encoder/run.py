@@ -19,19 +19,16 @@ from labse.dual_encoder.char_ngrams import (
     add_char_ngrams,
     find_char_ngrams,
 )
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
-from labse.dual_encoder.conversion import to_model_folder
-from labse.dual_encoder.distillation import Teacher
-from labse.dual_encoder.extras import ExtraSources, open_extras
-from labse.dual_encoder.folder import write_model_folder
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.prepare import (
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.arrays import Resources
+from labse.dual_encoder.data.extras import ExtraSources, open_extras
+from labse.dual_encoder.data.prepare import (
     PairCounts,
     PreparedPairs,
     fit_to_vocabulary,
     prepare_pairs,
 )
-from labse.dual_encoder.prepare_arrays import Resources
+from labse.dual_encoder.distillation import Teacher
 from labse.dual_encoder.run_state import check_unchanged
 from labse.dual_encoder.start import (
     fit_to_start,
@@ -41,7 +38,11 @@ from labse.dual_encoder.start import (
     start_model,
 )
 from labse.dual_encoder.train import Build, Evaluate, Report, train
-from labse.files import MANIFEST_NAME, read_json, sha256_file
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
+from labse.model_folder.folder import write_model_folder
+from labse.model_folder.torch_model import to_model_folder
+from labse.network.config import DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import check_shared, join_processes
 from labse.training.memory import memory_errors
 from labse.training.run_folder import check_run_folder, claim_run, hashes_of, open_run

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.divergence import check_state
-from labse.dual_encoder.model import DualEncoder
 from labse.errors import LabseError
+from labse.network.dual_encoder import DualEncoder
 from labse.training.best import Best
 from labse.training.checkpoint import (
     Checkpoint,

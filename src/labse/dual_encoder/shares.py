@@ -16,8 +16,8 @@ from torch import Tensor
 
 from labse.dual_encoder.blockwise import Direction, blockwise_cross_entropy
 from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.negatives import Negatives
 from labse.dual_encoder.false_negatives import FalseNegatives
-from labse.dual_encoder.hard_negatives import Negatives
 from labse.training.distributed import Processes
 
 __all__ = ["ShareLoss", "share_loss", "share_negatives"]

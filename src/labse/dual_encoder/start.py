@@ -10,15 +10,16 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from labse.config import Config
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
-from labse.dual_encoder.conversion import to_dual_encoder
-from labse.dual_encoder.folder import ModelFolder, read_model_folder
-from labse.dual_encoder.foreign import is_plain_model, load_foreign_tokenizer
+from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.grow import grow_from_bag
-from labse.dual_encoder.layout import MODULES_NAME, read_layout
-from labse.dual_encoder.model import DualEncoder
 from labse.errors import UsageError
-from labse.files import MANIFEST_NAME, read_json, sha256_file
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
+from labse.model_folder.folder import ModelFolder, read_model_folder
+from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
+from labse.model_folder.layout import MODULES_NAME, read_layout
+from labse.model_folder.torch_model import to_dual_encoder
+from labse.network.config import DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = [

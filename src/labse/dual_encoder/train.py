@@ -10,17 +10,18 @@ from typing import Protocol
 
 import torch
 
-from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.char_ngrams import fold_char_ngrams
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
+from labse.dual_encoder.config import RunConfig, TrainConfig
+from labse.dual_encoder.data.extras import ExtraSources
+from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.divergence import check_finite, warn_of_collapse
-from labse.dual_encoder.extras import ExtraSources
 from labse.dual_encoder.gradients import add_gradients
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
 from labse.errors import InterruptedRunError, UsageError
-from labse.files import write_json
+from labse.files.atomic import write_json
+from labse.network.config import DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.runtime import seed_everything
 from labse.training.averaging import WeightSum, averaged_steps
 from labse.training.best import Best

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labse.corpus.readers import read_pairs
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.errors import LabseError
+from labse.network.config import DualEncoderConfig
 
 __all__ = ["count_pairs", "tuning_overrides"]
 

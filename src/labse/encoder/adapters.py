@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.runtime_choice import Precision
+from labse.encoder.runtimes.choice import Precision
 from labse.encoder.sentence_encoder import SentenceEncoder
 
 __all__ = ["SentenceTransformerStep", "TextEmbeddings"]

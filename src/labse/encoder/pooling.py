@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.config import DualEncoderConfig
+from labse.network.config import DualEncoderConfig
 
 __all__ = [
     "average_windows",

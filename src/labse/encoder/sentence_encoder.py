@@ -17,12 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
-from labse.dual_encoder.folder import ModelFolder, open_model_folder
-from labse.dual_encoder.hub import DEFAULT_NAME, locate_model
-from labse.encoder.golden import check_golden
-from labse.encoder.model_hash import hash_model_folder
+from labse.encoder.check.golden import check_golden
 from labse.encoder.pooling import normalize_rows
-from labse.encoder.runtime_choice import (
+from labse.encoder.runtimes.choice import (
     Precision,
     Runtime,
     RuntimeName,
@@ -31,6 +28,9 @@ from labse.encoder.runtime_choice import (
 )
 from labse.encoder.streaming import BatchLimits, EncodedSentences, Report, encode_stream
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions
+from labse.model_folder.folder import ModelFolder, open_model_folder
+from labse.model_folder.hash import hash_model_folder
+from labse.model_folder.hub import DEFAULT_NAME, locate_model
 
 __all__ = ["SentenceEncoder"]
 

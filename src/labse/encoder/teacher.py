@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.dual_encoder.distillation import Teacher
-from labse.dual_encoder.hub import locate_model
-from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.hash import hash_model_folder
+from labse.model_folder.hub import locate_model
 
 __all__ = ["load_teacher"]
 

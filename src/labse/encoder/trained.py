@@ -5,10 +5,10 @@ Takes: the module and its tokenizer. Gives: an encoder, or the content of `golde
 
 from tokenizers import Tokenizer
 
-from labse.dual_encoder.model import DualEncoder
-from labse.encoder.golden import GOLDEN_NAME, build_golden
+from labse.encoder.check.golden import GOLDEN_NAME, build_golden
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.network.dual_encoder import DualEncoder
 
 __all__ = ["build_encoder", "golden_files"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError, UsageError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["AlignedLines", "read_aligned", "read_aligned_pair"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.errors import LabseError, UsageError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["BuccSplit", "find_bucc_pairs", "has_bucc_split", "read_bucc_split"]
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError, UsageError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["TATOEBA_GROUPS", "TatoebaSet", "read_tatoeba"]
 

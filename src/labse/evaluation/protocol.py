@@ -7,7 +7,7 @@ Source: sacrebleu (Post 2018, arXiv 1804.08771), signatures.
 from collections.abc import Mapping
 
 from labse import __version__
-from labse.mining.protocol import Encoder, encode_sentences
+from labse.encoder.protocol import Encoder, encode_sentences
 
 __all__ = ["Encoder", "build_signature", "describe_length", "encode_sentences"]
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from labse.errors import UsageError
 from labse.evaluation.pictures import Bar, HeatMap, draw_bars, draw_heat_map
 from labse.evaluation.samples import Sample
-from labse.files import check_writable, write_atomic, write_json
+from labse.files.atomic import check_writable, write_atomic, write_json
 from labse.runtime import require
 
 __all__ = [

@@ -16,11 +16,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.runtime_choice import Precision, RuntimeName
+from labse.encoder.runtimes.choice import Precision, RuntimeName
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 from labse.evaluation.protocol import Encoder
-from labse.files import read_lines
+from labse.files.text import read_lines
 from labse.runtime import require
 
 __all__ = [

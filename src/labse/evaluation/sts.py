@@ -18,7 +18,7 @@ from labse.evaluation.protocol import Encoder, build_signature, describe_length
 from labse.evaluation.report import Report, Score, Table
 from labse.evaluation.samples import build_sample
 from labse.evaluation.significance import spearman
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 __all__ = ["StsPairs", "evaluate_sts", "read_sts"]
 

@@ -27,7 +27,8 @@ from labse.evaluation.protocol import (
     encode_sentences,
 )
 from labse.evaluation.samples import Sample, build_sample
-from labse.files import read_lines, write_atomic
+from labse.files.atomic import write_atomic
+from labse.files.text import read_lines
 from labse.search.knn import Neighbours, nearest_neighbours
 
 __all__ = [

@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError
 from labse.mining.margin import Margin, margin_scores
-from labse.mining.protocol import Encoder, encode_sentences
 from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
 
 __all__ = [

@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 
+from labse.cleaning.flags import copy_ratio, has_other_names, has_other_numbers
 from labse.cleaning.langid import identify_languages, is_known_language, is_same
 from labse.corpus.records import UNKNOWN_LANG
 from labse.errors import LabseError, UsageError
-from labse.files import read_lines
-from labse.mining.flags import copy_ratio, has_other_names, has_other_numbers
+from labse.files.text import read_lines
 
 __all__ = ["Bounds", "PairScores", "broken_bounds", "read_scores", "score_pairs", "to_json"]
 

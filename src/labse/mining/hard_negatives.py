@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.negatives_on_disk import negative_columns
+from labse.dual_encoder.data.negatives_on_disk import negative_columns
+from labse.encoder.protocol import Encoder
 from labse.mining.line_store import LineStore
 from labse.mining.pair_scores import aligned_cosines
 from labse.mining.pair_spool import SpooledPairs
-from labse.mining.protocol import Encoder
 from labse.mining.workplace import EmbeddedSide, Report, embed_side, find_neighbours
 from labse.search.knn import Neighbours
 

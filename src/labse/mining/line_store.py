@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.files import write_atomic
+from labse.files.atomic import write_atomic
 
 __all__ = ["LineStore", "open_line_store", "write_line_store"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.files import write_atomic
+from labse.files.atomic import write_atomic
+from labse.search.engine import EngineName
 from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
-from labse.search.products import EngineName
 
 __all__ = ["search_in_parts"]
 

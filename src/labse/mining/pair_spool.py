@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.corpus.records import SentencePair
-from labse.files import read_json, read_lines, write_json
+from labse.files.atomic import read_json, write_json
+from labse.files.text import read_lines
 
 __all__ = ["SpooledPairs", "spool_pairs"]
 

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from labse.bert.config import BertConfig
 from labse.config import Config
+from labse.network.config import BertConfig
 
 __all__ = [
     "MaskingConfig",

@@ -1,7 +1,7 @@
 """What a run of `labse pretrain` costs, stage by stage, from its configuration alone.
 
 Dimensions: B examples of a batch, b at a time, S tokens of each, H hidden, V vocabulary.
-Source: `labse.training.cost`; `labse.bert.heads` (what the head holds).
+Source: `labse.training.cost`; `labse.network.heads` (what the head holds).
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.speed import estimate_flops
 from labse.pretraining.stages import plan_stages

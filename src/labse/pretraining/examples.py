@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.files import read_json, write_atomic, write_json
+from labse.files.atomic import read_json, write_atomic, write_json
 
 __all__ = [
     "ExampleCollector",

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import labse
-from labse.bert.config import BertConfig
-from labse.bert.convert import from_hf_state_dict, to_hf_state_dict
 from labse.config import parse_config
 from labse.errors import LabseError
-from labse.files import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.replacing import replace_folder
+from labse.network.config import BertConfig
+from labse.network.names import from_hf_state_dict, to_hf_state_dict
 from labse.pretraining.model import MaskedLm
-from labse.training.replacing import replace_folder
 
 __all__ = ["BertFolder", "read_bert_folder", "vocabulary_files", "write_bert_folder"]
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from labse.bert.config import BertConfig
-from labse.bert.flat import lay_rows
-from labse.bert.heads import MlmHead, MlmLoss
-from labse.bert.model import Bert
+from labse.network.bert import Bert
+from labse.network.config import BertConfig
+from labse.network.flat import lay_rows
+from labse.network.heads import MlmHead, MlmLoss
 from labse.pretraining.batches import MicroBatch
 
 __all__ = ["MaskedLm"]

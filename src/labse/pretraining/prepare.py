@@ -19,7 +19,8 @@ from labse.corpus.pair_files import iter_rows
 from labse.corpus.readers import is_text, read_pairs
 from labse.corpus.records import UNKNOWN_LANG, SentencePair
 from labse.errors import LabseError, UsageError
-from labse.files import MANIFEST_NAME, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, sha256_file, write_json
+from labse.files.stage import cached_manifest, check_may_make
 from labse.pretraining.config import PretrainDataConfig
 from labse.pretraining.examples import (
     ExampleCollector,
@@ -27,7 +28,6 @@ from labse.pretraining.examples import (
     TokenizedExamples,
     join_pair,
 )
-from labse.training.caches import cached_manifest, check_may_make
 from labse.vocab.tokenizer import SPECIAL_TOKENS
 
 __all__ = ["ExampleCounts", "PreparedExamples", "prepare_examples"]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from labse.files import MANIFEST_NAME, sha256_file
+from labse.files.atomic import MANIFEST_NAME, sha256_file
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import (

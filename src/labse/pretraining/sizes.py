@@ -5,9 +5,9 @@ Takes: a configuration, a tokenizer or the sizes of a model. Gives: the configur
 
 from tokenizers import Tokenizer
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.stages import plan_stages
 from labse.training.vocabulary import fit_bert

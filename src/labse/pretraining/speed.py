@@ -6,7 +6,7 @@ Source: Chowdhery et al., arXiv 2204.02311, appendix B (model FLOPs utilisation)
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 
 __all__ = ["estimate_flops"]
 

@@ -6,7 +6,7 @@ Takes: a configuration, a BERT folder. Gives: the model of the first stage.
 from pathlib import Path
 
 from labse.errors import UsageError
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import BertFolder, read_bert_folder
 from labse.pretraining.model import MaskedLm

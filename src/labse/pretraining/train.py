@@ -15,8 +15,8 @@ from threading import Event
 import torch
 from torch.utils._pytree import register_dataclass
 
-from labse.bert.heads import MlmLoss
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.network.heads import MlmLoss
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.gradients import (
     Share,

@@ -2,7 +2,7 @@
 
 Takes: embeddings (N, D), float16 or float32, in memory or memory-mapped; need not be unit rows.
 Gives: neighbours and similarities that depend on neither the block size nor what multiplies.
-Source: a matrix product of known error proposes (`labse.search.products`), a float64 dot product
+Source: a matrix product of known error proposes (`labse.search.engine`), a float64 dot product
 of the few candidates decides.
 
 Dimensions: N, M rows of the two sides, D embedding, K neighbours.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.search.products import (
+from labse.search.engine import (
     Engine,
     EngineName,
     NumpyEngine,

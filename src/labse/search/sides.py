@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labse.errors import LabseError
 from labse.search.copies import find_copies, hash_rows
-from labse.search.products import Engine, Operand
+from labse.search.engine import Engine, Operand
 
 __all__ = ["Block", "Side", "check_side", "exact_cosines", "release"]
 

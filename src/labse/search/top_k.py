@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.search.products import Pairs
+from labse.search.engine import Pairs
 from labse.search.sides import Block, Side, exact_cosines
 
 __all__ = ["TopK"]

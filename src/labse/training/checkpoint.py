@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labse.errors import LabseError, ResourceError
-from labse.files import read_json, write_json
+from labse.files.atomic import read_json, write_json
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import gather_tensor, part_like
 

@@ -7,7 +7,7 @@ arXiv 2205.05198, section 4 (what a layer keeps for the way back), of this layer
 
 from dataclasses import asdict, dataclass
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 
 __all__ = ["MemoryEstimate", "RunEstimate", "forward_flops", "layer_activation_bytes"]
 

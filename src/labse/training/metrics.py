@@ -5,7 +5,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from labse.files import read_lines, write_atomic
+from labse.files.atomic import write_atomic
+from labse.files.text import read_lines
 
 __all__ = ["append_metrics", "read_metrics", "truncate_metrics"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labse.errors import LabseError
-from labse.files import write_atomic
+from labse.files.atomic import write_atomic
 from labse.runtime import require
 from labse.training.metrics import read_metrics
 

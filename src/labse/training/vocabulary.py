@@ -2,8 +2,8 @@
 
 from tokenizers import Tokenizer
 
-from labse.bert.config import BertConfig
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 
 __all__ = ["fit_bert"]
 

@@ -24,7 +24,8 @@ import zstandard
 import labse
 from labse.corpus.inputs import InputFile
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files import MANIFEST_NAME, read_json, read_lines, write_atomic, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.files.text import read_lines
 from labse.vocab.counts import WordCounter, language_coefficients
 
 __all__ = [

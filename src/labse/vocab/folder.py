@@ -20,7 +20,8 @@ from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files import MANIFEST_NAME, format_suffix, read_json, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.text import format_suffix
 from labse.runtime import require
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (

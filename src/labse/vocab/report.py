@@ -13,7 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from labse.errors import LabseError
-from labse.files import read_json, write_atomic, write_json
+from labse.files.atomic import read_json, write_atomic, write_json
 from labse.runtime import require
 from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS, load_tokenizer
 

@@ -13,7 +13,8 @@ from tokenizers.models import WordPiece
 from tokenizers.processors import TemplateProcessing
 
 from labse.errors import LabseError
-from labse.files import read_json, read_lines, write_atomic, write_json
+from labse.files.atomic import read_json, write_atomic, write_json
+from labse.files.text import read_lines
 from labse.vocab.counts import build_normalizer, build_splitter
 
 __all__ = [

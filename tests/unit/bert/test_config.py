@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 
 
 def test_the_defaults_are_bert_base_with_the_vocabulary_of_labse() -> None:
@@ -34,6 +34,6 @@ def test_impossible_values_are_refused_with_their_key(key: str, value: object) -
 
 
 def test_the_configuration_loads_no_torch() -> None:
-    program = "import sys, labse.bert.config; sys.exit('torch' in sys.modules)"
+    program = "import sys, labse.network.config; sys.exit('torch' in sys.modules)"
     path = ":".join(sys.path)
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path})

@@ -3,10 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.bert.config import BertConfig
-from labse.bert.convert import from_hf_state_dict, to_hf_state_dict
-from labse.bert.model import Bert
 from labse.errors import LabseError
+from labse.network.bert import Bert
+from labse.network.config import BertConfig
+from labse.network.names import from_hf_state_dict, to_hf_state_dict
 
 
 def random_state(num_layers: int, *, add_pooler: bool = False) -> dict[str, torch.Tensor]:

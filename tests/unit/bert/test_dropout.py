@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from labse.bert.dropout import Dropout, dropout
+from labse.network.dropout import Dropout, dropout
 
 TYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.bert.flat import Run, attend, lay_flat, lay_rows
+from labse.network.flat import Run, attend, lay_flat, lay_rows
 
 LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=9)
 

@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from labse.bert.config import BertConfig
-from labse.bert.heads import MlmHead, tied_cross_entropy
+from labse.network.config import BertConfig
+from labse.network.heads import MlmHead, tied_cross_entropy
 
 V, H, M = 97, 8, 23
 CONFIG = BertConfig(

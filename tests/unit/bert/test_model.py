@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.bert.flat import FlatSentences, lay_flat
-from labse.bert.model import Bert
+from labse.network.bert import Bert
+from labse.network.config import BertConfig
+from labse.network.flat import FlatSentences, lay_flat
 
 
 def tiny_config(**changes: object) -> BertConfig:

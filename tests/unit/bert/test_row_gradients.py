@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from labse.bert.row_gradients import RowMerger
+from labse.network.row_gradients import RowMerger
 
 VOCAB, WIDTH = 1000, 3
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.cleaning.scores import length_ratio, number_mismatch, overlap, weighted_length
+from labse.cleaning.pair_scores import length_ratio, number_mismatch, overlap, weighted_length
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

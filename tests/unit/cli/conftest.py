@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labse.cli import main
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.model_folder.folder import ModelFolder, write_model_folder
 
 
 @dataclass(frozen=True, slots=True)

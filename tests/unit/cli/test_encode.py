@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labse.encoder.embeddings import open_embeddings
+from labse.encoder.job.embeddings import open_embeddings
 from labse.encoder.sentence_encoder import SentenceEncoder
 
 Run = Callable[..., Any]

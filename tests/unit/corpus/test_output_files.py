@@ -8,7 +8,7 @@ import zstandard
 
 from labse.corpus.output_files import open_output
 from labse.errors import LabseError, ResourceError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 
 @pytest.mark.parametrize("name", ["a", "a.bz2", "a.gz", "a.zst"])

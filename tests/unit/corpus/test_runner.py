@@ -7,7 +7,7 @@ import pytest
 from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
 from labse.corpus.shards import write_shard
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
 
 
 def count_step(out: str, size: int) -> Result:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.bag import embed_bags, is_bag
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.model import DualEncoder
+from labse.network.bag import embed_bags, is_bag
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 SENTENCES = [[2, 7, 7, 9, 3], [2, 3], [2, 9, 11, 3], [2, 40, 7, 12, 13, 14, 3]]
 INPUT_IDS = np.concatenate(SENTENCES).astype(np.int32)

@@ -6,8 +6,8 @@ import torch
 
 from labse.dual_encoder.batch_loss import BatchLoss, batch_loss, find_left_out
 from labse.dual_encoder.config import TrainConfig
-from labse.dual_encoder.hard_negatives import Negatives
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.data.negatives import Negatives
+from labse.dual_encoder.data.pairs import TokenizedPairs
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import DataConfig
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.sampler import PairSampler
 from labse.errors import LabseError
 
 

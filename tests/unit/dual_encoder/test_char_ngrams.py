@@ -12,8 +12,6 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from torch import Tensor
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.bag import embed_bags
 from labse.dual_encoder.char_ngrams import (
     NgramRows,
     PieceNgrams,
@@ -21,12 +19,14 @@ from labse.dual_encoder.char_ngrams import (
     find_char_ngrams,
     fold_char_ngrams,
 )
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
-from labse.dual_encoder.folder import read_model_folder
+from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError
+from labse.model_folder.folder import read_model_folder
+from labse.network.bag import embed_bags
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 PIECES = ["Hund", "hunde", "##hund", "##und", "ab", "水"]

@@ -1,10 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig, TrainConfig
+from labse.dual_encoder.config import RunConfig, TrainConfig
 from labse.errors import UsageError
+from labse.network.config import BertConfig, DualEncoderConfig
 
 
 def parse(values: dict[str, object]) -> RunConfig:

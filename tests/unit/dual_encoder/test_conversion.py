@@ -4,10 +4,9 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.conversion import to_dual_encoder, to_model_folder
-from labse.dual_encoder.model import DualEncoder
+from labse.model_folder.torch_model import to_dual_encoder, to_model_folder
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 
 @pytest.mark.parametrize("projection", ["tanh", "linear", "none"])

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from labse.dual_encoder import distillation
 from labse.dual_encoder.config import DistillConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.dual_encoder.distillation import (
     Lesson,
     Teacher,
@@ -18,7 +19,6 @@ from labse.dual_encoder.distillation import (
     distillation_loss,
     prepare_teacher,
 )
-from labse.dual_encoder.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.vocab.tokenizer import load_tokenizer
 

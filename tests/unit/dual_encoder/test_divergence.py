@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.divergence import check_finite, check_state, warn_of_collapse
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.errors import LabseError
 
 

@@ -9,10 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.estimate import estimate_run
 from labse.dual_encoder.gradients import add_gradients
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.network.dual_encoder import DualEncoder
 from labse.training.optimizer import build_optimizers
 
 NUM_PAIRS, LENGTH = 24, 16

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.dual_encoder.config import DistillConfig, RunConfig
+from labse.dual_encoder.data.extras import NO_EXTRAS, ExtraSources
 from labse.dual_encoder.distillation import Teacher
-from labse.dual_encoder.extras import NO_EXTRAS, ExtraSources
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, UsageError
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from labse.dual_encoder.folder import (
+from labse.errors import LabseError, ResourceError
+from labse.model_folder.folder import (
     ModelFolder,
     open_model_folder,
     read_model_folder,
     write_model_folder,
 )
-from labse.errors import LabseError, ResourceError
 
 BuildModel = Callable[..., ModelFolder]
 
@@ -136,7 +136,7 @@ def test_a_failure_on_the_way_leaves_the_old_folder_alone(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labse.dual_encoder.folder.shutil.copyfile", fail)
+    monkeypatch.setattr("labse.model_folder.folder.shutil.copyfile", fail)
     with pytest.raises(ResourceError, match="No space left"):
         write_model_folder(folder, build_model(1), vocab_folder=vocab_folder, manifest={})
 

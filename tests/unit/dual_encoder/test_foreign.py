@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.dual_encoder.foreign import is_plain_model, load_foreign_tokenizer
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
 from labse.vocab.tokenizer import SPECIAL_TOKENS
 
 BuildModel = Callable[..., ModelFolder]

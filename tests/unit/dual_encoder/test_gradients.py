@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from labse.bert.config import BertConfig
 from labse.dual_encoder.batch_loss import BatchLoss
-from labse.dual_encoder.config import DualEncoderConfig, TrainConfig
+from labse.dual_encoder.config import TrainConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import add_gradients, cached_backward, pad
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 NUM_PAIRS = 11
 

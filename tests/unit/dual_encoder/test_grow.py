@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.grow import grow_from_bag
-from labse.dual_encoder.model import DualEncoder
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 IDS = torch.tensor([[2, 7, 9, 3], [2, 11, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])

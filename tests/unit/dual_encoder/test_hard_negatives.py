@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labse.dual_encoder.hard_negatives import HardNegatives, Negatives
+from labse.dual_encoder.data.negatives import HardNegatives, Negatives
 
 Data = Any  # The `NegativesFile` of conftest.py.
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder import hub
-from labse.dual_encoder.hub import locate_model
 from labse.errors import LabseError, ResourceError
+from labse.model_folder import hub
+from labse.model_folder.hub import locate_model
 
 
 def test_a_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

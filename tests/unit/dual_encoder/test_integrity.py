@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.dual_encoder.integrity import check_hashes, checked_beside, listed_hashes
 from labse.errors import LabseError
+from labse.model_folder.integrity import check_hashes, checked_beside, listed_hashes
 
 
 def fail() -> None:

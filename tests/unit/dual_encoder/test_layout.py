@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.layout import build_layout_files, read_layout
 from labse.errors import LabseError, UsageError
+from labse.model_folder.layout import build_layout_files, read_layout
+from labse.network.config import BertConfig, DualEncoderConfig
 
 CONFIG = DualEncoderConfig(bert=BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=2))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.dual_encoder.lineage import describe_folder
 from labse.dual_encoder.run import run_training
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.training.lineage import describe_folder
 
 BuildModel = Callable[..., ModelFolder]
 

@@ -3,10 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.model import DualEncoder
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 
 BERT = BertConfig(
     vocab_size=50,

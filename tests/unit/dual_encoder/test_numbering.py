@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.dual_encoder.numbering import hash_texts, number_texts
+from labse.dual_encoder.data.numbering import hash_texts, number_texts
 from labse.errors import ResourceError
 
 

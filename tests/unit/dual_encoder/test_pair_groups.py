@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.dual_encoder import pair_groups
 from labse.dual_encoder.config import DataConfig
-from labse.dual_encoder.pair_groups import group_pairs
-from labse.dual_encoder.pairs import TokenizedPairs
+from labse.dual_encoder.data import groups as pair_groups
+from labse.dual_encoder.data.groups import group_pairs
+from labse.dual_encoder.data.pairs import TokenizedPairs
 
 
 def labelled(langs: list[int], corpora: list[int]) -> TokenizedPairs:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from labse.dual_encoder.pairs import (
+from labse.dual_encoder.data.pairs import (
     SentenceOrigin,
     TokenizedPairs,
     tokenize_sentences,

@@ -1,7 +1,7 @@
 import numpy as np
 
-from labse.dual_encoder.pairs import TokenizedPairs
-from labse.dual_encoder.pivots import PivotIndex
+from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.pivots import PivotIndex
 
 # Sentences: 0 and 1 English, 2 German, 3 Traditional Chinese, 4 a name in German and French alike.
 ROWS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.prepare import PreparedPairs, fit_to_vocabulary, prepare_pairs
+from labse.dual_encoder.data.prepare import PreparedPairs, fit_to_vocabulary, prepare_pairs
 from labse.errors import LabseError, UsageError
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from labse.dual_encoder import prepare_arrays
-from labse.dual_encoder.pairs import TokenizedPairs, tokenize_sentences, write_summary
-from labse.dual_encoder.prepare_arrays import PreparationPlan, Resources
-from labse.dual_encoder.prepare_steps import FileChoice
+from labse.dual_encoder.data import arrays as prepare_arrays
+from labse.dual_encoder.data.arrays import PreparationPlan, Resources
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences, write_summary
+from labse.dual_encoder.data.steps import FileChoice
 from labse.errors import LabseError
 
 ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")

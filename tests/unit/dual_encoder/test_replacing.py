@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder.replacing import check_replaceable
 from labse.errors import LabseError
+from labse.model_folder.replacing import check_replaceable
 
 
 def test_only_a_model_folder_or_nothing_may_be_replaced(tmp_path: Path) -> None:

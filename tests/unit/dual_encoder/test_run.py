@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.conversion import to_model_folder
-from labse.dual_encoder.folder import read_model_folder
-from labse.dual_encoder.model import DualEncoder
 from labse.dual_encoder.run import RunSummary, run_training
 from labse.dual_encoder.train import Evaluate
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 from labse.errors import InterruptedRunError, ResourceError, UsageError
-from labse.training.claim import claim_folder
+from labse.files.claim import claim_folder
+from labse.model_folder.folder import read_model_folder
+from labse.model_folder.torch_model import to_model_folder
+from labse.network.dual_encoder import DualEncoder
 from labse.vocab.tokenizer import load_tokenizer
 
 

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DistillConfig, DualEncoderConfig, TrainConfig
+from labse.dual_encoder.config import DistillConfig, TrainConfig
+from labse.dual_encoder.data.extras import Extras
+from labse.dual_encoder.data.negatives import Negatives
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.distillation import Lesson
-from labse.dual_encoder.extras import Extras
 from labse.dual_encoder.gradients import add_gradients
-from labse.dual_encoder.hard_negatives import Negatives
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.shares import share_negatives
+from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import SINGLE, Processes, join_processes
 
 NUM_PAIRS = 12

@@ -6,11 +6,11 @@ import torch
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.conversion import to_dual_encoder
-from labse.dual_encoder.folder import ModelFolder, read_model_folder
 from labse.dual_encoder.run import run_training
 from labse.dual_encoder.start import fit_to_start, read_start, start_lineage, start_model
 from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder, read_model_folder
+from labse.model_folder.torch_model import to_dual_encoder
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer
 

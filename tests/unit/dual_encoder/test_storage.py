@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from labse.dual_encoder.storage import (
+from labse.errors import LabseError
+from labse.model_folder.int8 import (
     SCALE_SUFFIX,
     QuantizedRows,
     StoredWeights,
@@ -12,7 +13,6 @@ from labse.dual_encoder.storage import (
     quantize_rows,
     to_tensors,
 )
-from labse.errors import LabseError
 
 WORDS = "embeddings.word_embeddings.weight"
 LINEAR = "encoder.layer.0.output.dense.weight"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.tf_bundle import read_tf_bundle
 from labse.errors import LabseError
+from labse.model_folder.formats.tf_bundle import read_tf_bundle
 
 FOLDER = Path(__file__).parents[2] / "data/tensorflow"
 PREFIXES = ["bert/bert_model.ckpt", "hub/variables/variables", "garden/bert_model.ckpt"]

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.tf_bundle import read_tf_bundle
-from labse.dual_encoder.tf_names import from_tf_variables
+from labse.model_folder.formats.tf_bundle import read_tf_bundle
+from labse.model_folder.formats.tf_names import from_tf_variables
 
 FOLDER = Path(__file__).parents[2] / "data/tensorflow"
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from labse.config import parse_config
-from labse.dual_encoder.batches import PairSampler
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.model import DualEncoder
-from labse.dual_encoder.pairs import TokenizedPairs
 from labse.dual_encoder.train import train
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.network.dual_encoder import DualEncoder
 from labse.training.checkpoint import find_not_finite, latest_checkpoint
 from labse.training.metrics import read_metrics
 

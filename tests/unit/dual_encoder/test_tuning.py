@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from labse.bert.config import BertConfig
 from labse.config import load_config
-from labse.dual_encoder.config import DualEncoderConfig, RunConfig
+from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.tuning import count_pairs, tuning_overrides
 from labse.errors import LabseError
+from labse.network.config import BertConfig, DualEncoderConfig
 
 BAG = DualEncoderConfig(bert=BertConfig(num_hidden_layers=0), pooling="mean")
 

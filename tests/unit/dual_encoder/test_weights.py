@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save_file
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
-from labse.dual_encoder.weights import (
+from labse.errors import LabseError
+from labse.model_folder.weights import (
     check_finite,
     check_weights,
     expected_shapes,
     read_bert_weights,
     read_tensors,
 )
-from labse.errors import LabseError
+from labse.network.config import BertConfig, DualEncoderConfig
 
 CONFIG = DualEncoderConfig(
     bert=BertConfig(vocab_size=9, hidden_size=4, num_attention_heads=2, num_hidden_layers=1)

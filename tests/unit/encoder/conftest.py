@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
+from labse.encoder.job.shard_run import EncodedFolder, encode_folder
+from labse.encoder.job.workers import Workers
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.shard_run import EncodedFolder, encode_folder
-from labse.encoder.workers import Workers
+from labse.model_folder.folder import ModelFolder, write_model_folder
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.encoder import diagnosis
-from labse.encoder.diagnosis import diagnose
+from labse.encoder.check import diagnosis
+from labse.encoder.check.diagnosis import diagnose
 
 
 def test_a_sound_machine_and_model_have_no_failure(model_folder: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.encoder.duplicates import SeenSentences, hash_sentences
+from labse.encoder.job.duplicates import SeenSentences, hash_sentences
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefghij"), unique=True, max_size=6), max_size=8))

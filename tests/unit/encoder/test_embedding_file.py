@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labse.encoder.embedding_file import encode_file
+from labse.encoder.job.embedding_file import encode_file
 from labse.errors import LabseError, ResourceError
-from labse.files import read_lines
+from labse.files.text import read_lines
 
 
 class LengthEncoder:
@@ -93,7 +93,7 @@ def test_float16_halves_the_file(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-from labse.encoder.embedding_file import encode_file
+from labse.encoder.job.embedding_file import encode_file
 from tests_encoder import LengthEncoder
 def endless():
     yield "a"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.encoder.embeddings import check_same_model, open_embeddings
+from labse.encoder.job.embeddings import check_same_model, open_embeddings
+from labse.encoder.job.shard_run import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.shard_run import EncodedFolder
 from labse.errors import LabseError, UsageError
 
 Fill = Callable[..., EncodedFolder]

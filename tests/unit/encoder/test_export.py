@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.encoder.export import count_bytes, export_folder
-from labse.encoder.quality import QualityBounds
+from labse.encoder.export.folder import count_bytes, export_folder
+from labse.encoder.export.quality import QualityBounds
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
 
 BuildModel = Callable[..., ModelFolder]
 SETTINGS = [{"layers": 0, "pooling": "mean"}, {"layers": 1}]

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.encoder.golden import GOLDEN_NAME, build_golden, check_golden
+from labse.encoder.check.golden import GOLDEN_NAME, build_golden, check_golden
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder
 
 BuildModel = Callable[..., ModelFolder]
 

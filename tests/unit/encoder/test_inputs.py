@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labse.encoder.inputs import InputTexts
+from labse.encoder.job.inputs import InputTexts
 from labse.errors import LabseError, UsageError
 
 

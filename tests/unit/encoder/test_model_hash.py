@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder.model_hash import hash_model_folder
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.hash import hash_model_folder
 
 
 @pytest.fixture

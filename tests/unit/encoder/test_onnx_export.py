@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder.onnx_export import export_onnx
-from labse.encoder.quality import QualityBounds
+from labse.encoder.export.onnx_export import export_onnx
+from labse.encoder.export.quality import QualityBounds
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
+from labse.model_folder.folder import ModelFolder, write_model_folder
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.storage import narrow_weights
-from labse.encoder.onnx_graph import INPUT_NAMES, OPSET, OUTPUT_NAME, build_onnx
+from labse.encoder.export.onnx_graph import INPUT_NAMES, OPSET, OUTPUT_NAME, build_onnx
 from labse.encoder.runtimes.onnx_runtime import OnnxRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.int8 import narrow_weights
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from labse.encoder.pieces import changed_tokens, count_pieces, pieces_of_langs, shrink_tokenizer
+from labse.encoder.export.pieces import (
+    changed_tokens,
+    count_pieces,
+    pieces_of_langs,
+    shrink_tokenizer,
+)
 from labse.errors import LabseError, UsageError
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
 

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
 from labse.encoder.pooling import (
     average_windows,
     normalize_rows,
     pool_tokens,
     project_and_normalize,
 )
+from labse.network.config import BertConfig, DualEncoderConfig
 
 HIDDEN = np.array([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [np.nan, np.inf]]], np.float32)
 LENGTHS = np.array([3, 2])
@@ -79,8 +78,8 @@ def test_a_projection_of_any_size_is_the_product(
 HASH_OF_VECTORS = """
 import hashlib
 import numpy as np
-from labse.bert.config import BertConfig
-from labse.dual_encoder.config import DualEncoderConfig
+from labse.network.config import BertConfig
+from labse.network.config import DualEncoderConfig
 from labse.encoder.pooling import pool_tokens, project_and_normalize
 draw = np.random.default_rng(0)
 for width in (384, 768):

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.encoder.export import export_folder
-from labse.encoder.prune import prune_folder
+from labse.encoder.export.folder import export_folder
+from labse.encoder.export.prune import prune_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
 
 BuildModel = Callable[..., ModelFolder]
 ENGLISH = "All human beings are born free and equal in dignity and rights."

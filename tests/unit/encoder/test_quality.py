@@ -3,10 +3,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.encoder.quality import QualityBounds, QualityLoss, check_loss, measure_loss
+from labse.encoder.export.quality import QualityBounds, QualityLoss, check_loss, measure_loss
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder
 
 BuildModel = Callable[..., ModelFolder]
 

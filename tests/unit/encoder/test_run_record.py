@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.encoder.run_record import PROGRESS_NAME, open_record, read_shards
-from labse.encoder.shard import Shard
+from labse.encoder.job.records import PROGRESS_NAME, open_record, read_shards
+from labse.encoder.job.shard import Shard
 from labse.errors import LabseError, UsageError
 
 SETTINGS = {"model_sha256": "m", "storage": "float32"}

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder, write_model_folder
 
 BuildModel = Callable[..., ModelFolder]
 

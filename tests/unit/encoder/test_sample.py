@@ -1,6 +1,6 @@
 import pytest
 
-from labse.encoder.sample import sample_languages, sample_sentences
+from labse.encoder.check.sample import sample_languages, sample_sentences
 
 
 def test_every_language_has_the_same_paragraphs() -> None:

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import labse
-from labse.dual_encoder import hub
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
 from labse.errors import LabseError
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
+from labse.model_folder import hub
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.hash import hash_model_folder
 
 BuildModel = Callable[..., ModelFolder]
 

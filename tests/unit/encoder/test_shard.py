@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.encoder.job.shard import encode_shard, hash_text, load_rows
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.shard import encode_shard, hash_text, load_rows
 from labse.errors import ResourceError
-from labse.files import sha256_file
+from labse.files.atomic import sha256_file
 
 
 def test_a_shard_holds_the_vector_of_each_sentence_in_order(

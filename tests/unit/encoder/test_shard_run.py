@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.encoder.embeddings import open_embeddings
+from labse.encoder.job.embeddings import open_embeddings
+from labse.encoder.job.shard_run import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.shard_run import EncodedFolder
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
-from labse.training.claim import claim_folder
+from labse.files.claim import claim_folder
 
 Fill = Callable[..., EncodedFolder]
 
@@ -151,8 +151,8 @@ DYING = """
 import os, sys
 from functools import partial
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.shard_run import encode_folder
-from labse.encoder.workers import Workers
+from labse.encoder.job.shard_run import encode_folder
+from labse.encoder.job.workers import Workers
 from labse.errors import ResourceError
 def load(path):
     os._exit(9)

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder.model_hash import hash_model_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.teacher import load_teacher
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.hash import hash_model_folder
 
 
 def test_a_teacher_gives_the_vectors_and_the_hash_of_its_folder(

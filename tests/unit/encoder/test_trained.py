@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.conversion import to_dual_encoder
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
-from labse.encoder.golden import GOLDEN_NAME
+from labse.encoder.check.golden import GOLDEN_NAME
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.trained import build_encoder, golden_files
 from labse.errors import LabseError
+from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.torch_model import to_dual_encoder
 
 BuildModel = Callable[..., ModelFolder]
 

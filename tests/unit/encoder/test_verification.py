@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.encoder.shard_run import EncodedFolder
-from labse.encoder.verification import describe_embeddings, verify_embeddings
+from labse.encoder.job.shard_run import EncodedFolder
+from labse.encoder.job.verification import describe_embeddings, verify_embeddings
 from labse.errors import LabseError
 
 TEXTS = ["free", "", "equal", "and", "rights", "", "born"]

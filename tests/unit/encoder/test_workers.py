@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.encoder.job.workers import Workers
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.workers import Workers
 from labse.errors import InterruptedRunError
 
 NONE = np.full((1, 2), -1, np.int64)
@@ -49,7 +49,7 @@ import sys, time
 from functools import partial
 import numpy as np
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.workers import Workers
+from labse.encoder.job.workers import Workers
 if __name__ == "__main__":
     load = partial(SentenceEncoder.from_pretrained, sys.argv[1])
     workers = Workers(load(), jobs=2, load=load)

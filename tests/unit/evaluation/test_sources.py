@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder, write_model_folder
 from labse.errors import LabseError, UsageError
 from labse.evaluation.protocol import encode_sentences
 from labse.evaluation.sources import open_encoder
+from labse.model_folder.folder import ModelFolder, write_model_folder
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from labse.alignment.align import Bead, align_documents, align_embeddings, bead_sizes
+from labse.alignment.search import Step
 from labse.errors import LabseError
-from labse.mining.align import Bead, align_documents, align_embeddings, bead_sizes
-from labse.mining.align_search import Step
 
 
 class BagEncoder:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.mining.align_accuracy import AlignmentCounts, count_right
-from labse.mining.align_formats import LinkedLines
+from labse.alignment.accuracy import AlignmentCounts, count_right
+from labse.alignment.formats import LinkedLines
 
 GOLD = [
     LinkedLines((0,), (0,)),

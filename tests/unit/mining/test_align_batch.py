@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labse.errors import LabseError, UsageError
-from labse.mining.align_batch import (
+from labse.alignment.batch import (
     AlignmentJob,
     AlignOptions,
     align_job,
@@ -16,6 +15,7 @@ from labse.mining.align_batch import (
     pair_folders,
     pair_lists,
 )
+from labse.errors import LabseError, UsageError
 
 
 class CharacterEncoder:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labse.alignment.align import Bead
+from labse.alignment.formats import LinkedLines, format_beads, link_lines, read_links
 from labse.errors import LabseError
-from labse.mining.align import Bead
-from labse.mining.align_formats import LinkedLines, format_beads, link_lines, read_links
 
 SOURCE = ["Eins.", "Zwei\tund", "drei.", "", "Vier & <fünf>."]
 TARGET = ["One.", "Two and three.", "Four & <five>\x0b.", "More."]

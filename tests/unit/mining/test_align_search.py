@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.mining.align_search import (
+from labse.alignment.search import (
     Band,
     SpanVectors,
     Step,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labse.alignment.spans import encode_documents, halve_spans, join_spans, unit_spans
 from labse.errors import LabseError
-from labse.mining.align_spans import encode_documents, halve_spans, join_spans, unit_spans
 
 
 class LengthEncoder:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.errors import LabseError
-from labse.mining.calibration import (
+from labse.rating.calibration import (
     Ratings,
     fit_best_f1,
     fit_precision,
@@ -16,7 +16,7 @@ from labse.mining.calibration import (
     read_ratings,
     wilson_interval,
 )
-from labse.mining.mined_files import MinedRow
+from labse.rating.mined_files import MinedRow
 
 
 def ratings(rows: list[tuple[float, bool]]) -> Ratings:

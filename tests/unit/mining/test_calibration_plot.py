@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.mining.calibration import Ratings, fit_precision
-from labse.mining.calibration_plot import plot_precision
+from labse.rating.calibration import Ratings, fit_precision
+from labse.rating.calibration_plot import plot_precision
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from labse.mining.flags import copy_ratio, flag_pair, has_other_names, has_other_numbers
+from labse.cleaning.flags import copy_ratio, flag_pair, has_other_names, has_other_numbers
 
 
 def test_a_faithful_translation_has_no_flag() -> None:

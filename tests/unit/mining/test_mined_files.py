@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from labse.errors import LabseError
-from labse.mining.mined_files import MinedRow, read_gold_pairs, read_mined
+from labse.rating.mined_files import MinedRow, read_gold_pairs, read_mined
 
 
 def test_rows_are_read_with_their_numbers_and_more_columns_ignored(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from labse.encoder.protocol import encode_sentences
 from labse.errors import LabseError
-from labse.mining.protocol import encode_sentences
 
 
 class FixedEncoder:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.mining.mined_files import MinedRow
-from labse.mining.rating import RatingFile, draw_sample, sample_order
+from labse.rating.mined_files import MinedRow
+from labse.rating.rating import RatingFile, draw_sample, sample_order
 
 ROWS = [MinedRow(n, 1 / n, f"source {n}", f"ziel ä {n}") for n in range(1, 6)]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labse.encoder.embeddings import open_embeddings
+from labse.encoder.job.embeddings import open_embeddings
 from labse.errors import LabseError
 from labse.mining.line_store import LineStore, write_line_store
-from labse.mining.vector_store import encoded_lines, given_rows, write_vectors
+from labse.mining.vectors import encoded_lines, given_rows, write_vectors
 
 
 class LengthEncoder:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from labse.bert.config import BertConfig
 from labse.errors import LabseError
+from labse.network.config import BertConfig
 from labse.pretraining.folder import (
     BertFolder,
     read_bert_folder,

@@ -8,15 +8,15 @@ import torch
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.folder import read_model_folder
-from labse.dual_encoder.lineage import describe_folder
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.files.claim import claim_folder
+from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder
 from labse.pretraining.run import PretrainSummary, run_pretraining
 from labse.pretraining.train import Report
-from labse.training.claim import claim_folder
+from labse.training.lineage import describe_folder
 from labse.vocab.tokenizer import save_vocabulary
 
 from .conftest import build_config

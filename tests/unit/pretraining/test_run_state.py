@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from labse.bert.config import BertConfig
 from labse.config import parse_config
 from labse.errors import LabseError, UsageError
+from labse.network.config import BertConfig
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.run_state import load_checkpoint, restore_state, save_state

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.bert.config import BertConfig
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
 from labse.vocab.tokenizer import load_tokenizer
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 from labse.pretraining.batches import MicroBatch
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.speed import estimate_flops

@@ -1,6 +1,6 @@
 import torch
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.stacking import stack_layers
 

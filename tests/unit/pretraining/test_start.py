@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 from labse.pretraining.folder import BertFolder, vocabulary_files, write_bert_folder
 from labse.pretraining.model import MaskedLm
 from labse.pretraining.sizes import fit_to_start

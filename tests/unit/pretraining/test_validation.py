@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder
 from labse.pretraining.config import MaskingConfig
 from labse.pretraining.examples import ExampleCollector

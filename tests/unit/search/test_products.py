@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.search.products import NumpyEngine, build_engine, select_pairs
+from labse.search.engine import NumpyEngine, build_engine, select_pairs
 
 
 def unit_rows(num_rows: int, size: int, seed: int) -> NDArray[np.float32]:

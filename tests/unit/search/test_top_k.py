@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from labse.search import top_k
-from labse.search.products import Pairs
+from labse.search.engine import Pairs
 from labse.search.sides import Block, Side, check_side
 from labse.search.top_k import TopK
 

@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.errors import ResourceError
+from labse.search.engine import NumpyEngine
 from labse.search.knn import mutual_neighbours, nearest_neighbours
-from labse.search.products import NumpyEngine
 
-torch_products = pytest.importorskip("labse.search.torch_products")
+torch_products = pytest.importorskip("labse.search.torch_engine")
 
 
 def rows_of(num_rows: int, size: int, seed: int, spread: float = 1.0) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.training.array_files import write_array
+from labse.files.npy import write_array
 
 
 def test_pieces_become_one_array(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from labse.files import write_json
-from labse.training.caches import cached_manifest, is_cache_of
+from labse.files.atomic import write_json
+from labse.files.stage import cached_manifest, is_cache_of
 
 
 def test_a_cache_is_that_of_its_key_alone(tmp_path: Path) -> None:

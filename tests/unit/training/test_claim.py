@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from labse.errors import UsageError
-from labse.training.claim import claim_folder
+from labse.files.claim import claim_folder
 
 HOLD = """
 import pathlib, sys, time
-from labse.training.claim import claim_folder
+from labse.files.claim import claim_folder
 with claim_folder(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

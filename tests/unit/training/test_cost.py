@@ -1,6 +1,6 @@
 import pytest
 
-from labse.bert.config import BertConfig
+from labse.network.config import BertConfig
 from labse.training.cost import (
     MemoryEstimate,
     RunEstimate,

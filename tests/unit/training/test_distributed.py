@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files import read_json, write_json
+from labse.files.atomic import read_json, write_json
 from labse.training.distributed import (
     SINGLE,
     Processes,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from labse.errors import ResourceError
-from labse.training.replacing import files_in, replace_folder
+from labse.files.replacing import files_in, replace_folder
 
 
 def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from labse.errors import ResourceError, UsageError
-from labse.files import read_json, write_json
+from labse.files.atomic import read_json, write_json
 from labse.training.run_folder import (
     check_run_folder,
     claim_run,

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from labse.bert.config import BertConfig
-from labse.bert.model import Bert
+from labse.network.bert import Bert
+from labse.network.config import BertConfig
 from labse.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from labse.training.distributed import SINGLE, Processes, join_processes
 from labse.training.optimizer import build_optimizers, clip_gradients

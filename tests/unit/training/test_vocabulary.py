@@ -2,8 +2,8 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from labse.bert.config import BertConfig
 from labse.errors import UsageError
+from labse.network.config import BertConfig
 from labse.training.vocabulary import fit_bert
 
 

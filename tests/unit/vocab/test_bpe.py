@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labse.corpus.records import Sentence
 from labse.errors import LabseError, UsageError
-from labse.files import read_lines
+from labse.files.text import read_lines
 from labse.vocab.bpe import _iter_chunks, learn_bpe
 from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer

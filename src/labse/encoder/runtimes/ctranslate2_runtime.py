@@ -20,10 +20,10 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.folder import ModelFolder
 from labse.encoder.batching import token_budget_batches
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.errors import ResourceError, UsageError
+from labse.model_folder.folder import ModelFolder
 
 __all__ = ["CTranslate2Runtime"]
 

@@ -10,10 +10,10 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.storage import QuantizedRows, StoredWeights, quantize_rows
 from labse.encoder.pooling import copy_dense, project_and_normalize
 from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.int8 import QuantizedRows, StoredWeights, quantize_rows
 
 __all__ = ["NumpyRuntime"]
 

@@ -1,7 +1,7 @@
 """An exported ONNX file on onnxruntime: what an export is checked with.
 
 Takes: the bytes of a file, ragged token ids. Gives: (B, D) float32 unit rows.
-Source: labse.encoder.onnx_graph.
+Source: labse.encoder.export.onnx_graph.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """A model on torch: the one under training, or one on a GPU.
 
 Takes: a `DualEncoder` or a `ModelFolder`, ragged token ids. Gives: (B, D) float32 unit rows.
-Source: labse.dual_encoder.model.
+Source: labse.network.dual_encoder.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labse.dual_encoder.bag import embed_bags, is_bag
-from labse.dual_encoder.conversion import to_dual_encoder
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.model import DualEncoder
 from labse.encoder.runtimes.padding import pad_sentences
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.torch_model import to_dual_encoder
+from labse.network.bag import embed_bags, is_bag
+from labse.network.dual_encoder import DualEncoder
 
 __all__ = ["TorchRuntime"]
 

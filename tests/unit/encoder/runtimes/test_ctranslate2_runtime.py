@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.storage import narrow_weights
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.int8 import narrow_weights
 
 BuildModel = Callable[..., ModelFolder]
 INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3]]

@@ -3,11 +3,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.storage import QuantizedRows
 from labse.encoder.runtimes import numpy_runtime
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.int8 import QuantizedRows
 
 BuildModel = Callable[..., ModelFolder]
 INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3], [2, 8, 3]]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.encoder.onnx_graph import build_onnx
+from labse.encoder.export.onnx_graph import build_onnx
 from labse.encoder.runtimes.onnx_runtime import OnnxRuntime
+from labse.model_folder.folder import ModelFolder
 
 pytest.importorskip("onnxruntime")
 

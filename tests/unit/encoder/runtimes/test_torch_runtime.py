@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from labse.dual_encoder.folder import ModelFolder
-from labse.dual_encoder.model import DualEncoder
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
+from labse.model_folder.folder import ModelFolder
+from labse.network.dual_encoder import DualEncoder
 
 BuildModel = Callable[..., ModelFolder]
 INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3]]

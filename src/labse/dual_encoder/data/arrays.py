@@ -1,0 +1,214 @@
+"""Files of pairs to the arrays of `TokenizedPairs`, in bounded memory, in processes, resumable.
+
+Takes: files, a tokenizer. Gives: `.npy` files, which depend on nothing but the files' rows.
+Source: docs/training.md. Three stages: each file is read and hashed; the hashes of all files are
+numbered; each file is read again, and what it is the first to have is tokenised.
+
+Dimensions: P pairs, T tokens, N distinct sentences.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.dual_encoder.data.numbering import number_texts
+from labse.dual_encoder.data.steps import FileChoice, scan_step, tokenize_step
+from labse.errors import LabseError
+from labse.files.npy import write_array
+
+__all__ = ["ArraySummary", "FileScan", "PreparationPlan", "Resources"]
+
+_LOGGER = logging.getLogger(__name__)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What preparation may take.
+
+    Attributes:
+        workers: processes, of which one file keeps one busy; 1 works in this one.
+        memory_bytes: for numbering sentences; a process takes its own beside, with the tokenizer.
+    """
+
+    workers: int = 1
+    memory_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FileScan:
+    """What `scan_step` found in a file, and the folder of its arrays."""
+
+    folder: Path
+    num_rows: int
+    dropped: dict[str, int]
+    lang_pairs: list[str]
+    langs: list[str]
+
+    def load(self, name: str) -> NDArray[np.generic]:
+        """Maps one of the arrays."""
+        array: NDArray[np.generic] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return array
+
+
+class ArraySummary(TypedDict):
+    """What `TokenizedPairs` holds beside its arrays and the names of the files."""
+
+    lang_pairs: list[str]
+    num_truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationPlan:
+    """The work on some files.
+
+    Attributes:
+        choices: the files.
+        hashes: their SHA-256.
+        work: a folder for what is in between; its content counts as long as the inputs are equal.
+        resources: what the work may take.
+    """
+
+    choices: Sequence[FileChoice]
+    hashes: Sequence[str]
+    work: Path
+    resources: Resources
+
+    def scan(self) -> list[FileScan]:
+        """Reads and hashes each file that is not done yet.
+
+        Raises:
+            LabseError, UsageError: see `scan_step`.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.work)
+        outputs = ("hashes.npy", "langs.npy", "rows.npy")
+        results = self._run("scan", scan_step, [{} for _ in self.choices], outputs)
+        return [
+            FileScan(self._folder(number), **cast("dict[str, Any]", result))
+            for number, result in enumerate(results)
+        ]
+
+    def write_arrays(
+        self, scans: Sequence[FileScan], out: Path, tokenizer: Tokenizer, *, max_seq_length: int
+    ) -> ArraySummary:
+        """Numbers the sentences, tokenises the distinct ones and writes all arrays.
+
+        Raises:
+            LabseError: more language pairs or files than an int16 can number.
+            ResourceError: no disk, or too little memory.
+        """
+        lang_pairs = _write_labels(scans, out)
+        _LOGGER.info("numbering the sentences of %d files", len(scans))
+        number_texts(
+            [scan.folder / "hashes.npy" for scan in scans],
+            out / "pairs.npy",
+            work=self.work,
+            memory_bytes=self.resources.memory_bytes,
+            texts_per_row=2,
+        )
+        _LOGGER.info("tokenising the distinct sentences")
+        tokenizer.save(str(self.work / "tokenizer.json"))
+        starts, num_before = _where_files_start(scans, out / "pairs.npy")
+        arguments = [
+            {
+                "numbers": str(out / "pairs.npy"),
+                "start": start,
+                "num_before": before,
+                "tokenizer": str(self.work / "tokenizer.json"),
+                "max_seq_length": max_seq_length,
+            }
+            for start, before in zip(starts, num_before, strict=True)
+        ]
+        outputs = ("input_ids.npy", "lengths.npy")
+        results = self._run("tokenize", tokenize_step, arguments, outputs)
+        _join_tokens(scans, out)
+        num_truncated = sum(cast("int", result["num_truncated"]) for result in results)
+        return {"lang_pairs": lang_pairs, "num_truncated": num_truncated}
+
+    def _run(
+        self,
+        name: str,
+        step: Callable[..., Result],
+        arguments: Sequence[Mapping[str, object]],
+        outputs: Iterable[str],
+    ) -> list[Result]:
+        tasks = []
+        for number, (choice, more) in enumerate(zip(self.choices, arguments, strict=True)):
+            folder = self._folder(number)
+            own = {"choice": asdict(choice), "folder": str(folder), **more}
+            paths = tuple(str(folder / output) for output in outputs)
+            # The content of all files, for numbers depend on the files before.
+            inputs = " ".join(self.hashes)
+            tasks.append(Task(f"{name}-{number:05}", step, own, inputs, paths))
+        workers = min(self.resources.workers, len(tasks))
+        return run_tasks(tasks, self.work / "done", workers=workers)
+
+    def _folder(self, number: int) -> Path:
+        return self.work / f"file-{number:05}"
+
+
+def _write_labels(scans: Sequence[FileScan], out: Path) -> list[str]:
+    """Writes what language pair, file and row each pair is of; returns the language pairs."""
+    numbers: dict[str, int] = {}
+    for scan in scans:
+        for name in scan.lang_pairs:
+            numbers.setdefault(name, len(numbers))
+    if max(len(numbers), len(scans)) > np.iinfo(np.int16).max:
+        raise LabseError(
+            f"{len(numbers):,} language pairs in {len(scans):,} files: at most 32,767 of each; "
+            "join files, or name less languages in data.langs"
+        )
+    with (
+        write_array(out / "pair_langs.npy", np.int16) as add_langs,
+        write_array(out / "pair_corpora.npy", np.int16) as add_corpora,
+        write_array(out / "pair_rows.npy", np.int32) as add_rows,
+    ):
+        for corpus, scan in enumerate(scans):
+            table = np.array([numbers[name] for name in scan.lang_pairs], dtype=np.int16)
+            for langs in _chunks(scan.load("langs")):
+                add_langs(table[langs.astype(np.int64)])
+                add_corpora(np.full(len(langs), corpus))
+            for rows in _chunks(scan.load("rows")):
+                add_rows(rows)
+    return list(numbers)
+
+
+def _where_files_start(scans: Sequence[FileScan], numbers: Path) -> tuple[list[int], list[int]]:
+    """Returns, for each file, the texts and the distinct texts of the files before."""
+    numbers_t = np.load(numbers, mmap_mode="r").reshape(-1)
+    starts, num_before = [0], [0]
+    for scan in scans[:-1]:
+        end = starts[-1] + len(scan.load("hashes"))
+        highest = max((part.max() for part in _chunks(numbers_t[starts[-1] : end])), default=-1)
+        starts.append(end)
+        num_before.append(max(num_before[-1], int(highest) + 1))
+    return starts, num_before
+
+
+def _join_tokens(scans: Sequence[FileScan], out: Path) -> None:
+    with (
+        write_array(out / "input_ids.npy", np.int32) as add_ids,
+        write_array(out / "offsets.npy", np.int64) as add_offsets,
+    ):
+        end = 0
+        add_offsets(np.zeros(1))
+        for scan in scans:
+            for input_ids in _chunks(scan.load("input_ids")):
+                add_ids(input_ids)
+            for lengths in _chunks(scan.load("lengths")):
+                offsets = end + np.cumsum(lengths, dtype=np.int64)
+                end = int(offsets[-1])
+                add_offsets(offsets)
+
+
+def _chunks(rows: NDArray[np.generic]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows[start : start + _CHUNK]

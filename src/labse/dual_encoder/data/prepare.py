@@ -1,0 +1,184 @@
+"""Files of pairs to tokenised pairs, kept on disk so that a resumed run need not do it again.
+
+Takes: the [data] section, a vocabulary. Gives: `TokenizedPairs`, what was dropped and why.
+Source: docs/design.md, promises.
+"""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+import labse
+from labse.corpus.inputs import InputFile, hash_files, list_inputs
+from labse.corpus.languages import canonical_tag
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.arrays import FileScan, PreparationPlan, Resources
+from labse.dual_encoder.data.pairs import TokenizedPairs, write_summary
+from labse.dual_encoder.data.steps import FileChoice
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import MANIFEST_NAME, write_json
+from labse.files.stage import cached_manifest, check_may_make
+from labse.training.vocabulary import fit_bert
+
+__all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """What became of the pairs read; the reasons are tried in this order.
+
+    Attributes:
+        num_read: pairs in all files.
+        num_other_langs: neither side is in `data.langs`.
+        num_blank: a side is empty or white space.
+        num_copies: both sides are the same text.
+        num_kept: the rest.
+    """
+
+    num_read: int
+    num_other_langs: int
+    num_blank: int
+    num_copies: int
+    num_kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPairs:
+    """Training data and where it comes from.
+
+    Attributes:
+        pairs: mapped from the cache folder.
+        counts: what was kept and dropped.
+        inputs: the files, in the order of the configuration.
+        is_cached: an earlier call made them.
+    """
+
+    pairs: TokenizedPairs
+    counts: PairCounts
+    inputs: tuple[InputFile, ...]
+    is_cached: bool
+
+
+def fit_to_vocabulary(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
+    """Completes `model.bert` with what the tokenizer says.
+
+    Raises:
+        UsageError: the configuration states another value.
+    """
+    bert = fit_bert(config.model.bert, tokenizer)
+    return config.model_copy(update={"model": config.model.model_copy(update={"bert": bert})})
+
+
+def prepare_pairs(
+    config: RunConfig,
+    *,
+    data_folder: Path,
+    tokenizer: Tokenizer,
+    cache: Path,
+    resources: Resources | None = None,
+    is_main: bool = True,
+) -> PreparedPairs:
+    """Reads, filters and tokenises the pairs, or maps what an earlier call left in `cache`.
+
+    The cache holds for the same bytes of data and vocabulary and the same options; else it is made
+    anew. Files are worked on in processes and each is done once: after a kill the same call goes
+    on. Sentences are numbered as they first appear, in the order of files and rows, whatever the
+    memory and the number of processes.
+
+    Args:
+        config: `data` and `model.max_seq_length` count here, what is about drawing does not.
+        data_folder: where relative paths start.
+        tokenizer: one that neither pads nor truncates, as `read_tokenizer` gives it.
+        cache: a folder for this function alone.
+        resources: None takes the defaults.
+        is_main: of several processes, whether this one makes the cache; the others find it made.
+
+    Raises:
+        LabseError: broken data, or no pair is left; or the main process has read other bytes.
+        UsageError: an unknown language in `data.langs`.
+        ResourceError: the cache cannot be written.
+    """
+    resources = resources or Resources()
+    langs = _canonical_langs(config)
+    hashes = hash_files(config.data.pairs, folder=data_folder)
+    key = {
+        "labse_version": labse.__version__,
+        "sha256": list(hashes.values()),
+        "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
+        "langs": sorted(langs),
+        "given_langs": [config.data.source_lang, config.data.target_lang],
+        "max_seq_length": config.model.max_seq_length,
+    }
+    if prepared := _load_cache(cache, key):
+        return prepared
+    check_may_make(cache, is_main=is_main)
+
+    (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
+    choices = [
+        FileChoice(
+            str(data_folder / name), sorted(langs), config.data.source_lang, config.data.target_lang
+        )
+        for name in config.data.pairs
+    ]
+    work = cache / ".work"
+    plan = PreparationPlan(choices, tuple(hashes.values()), work, resources)
+    scans = plan.scan()
+    counts = _count(scans)
+    _check(counts, scans, langs)
+    summary = plan.write_arrays(scans, cache, tokenizer, max_seq_length=config.model.max_seq_length)
+    write_summary(cache, corpora=config.data.pairs, **summary)
+
+    num_rows = {name: scan.num_rows for name, scan in zip(hashes, scans, strict=True)}
+    inputs = list_inputs(hashes, num_rows)
+    manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
+    write_json(cache / MANIFEST_NAME, manifest | {"inputs": [asdict(file) for file in inputs]})
+    shutil.rmtree(work, ignore_errors=True)
+    return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=False)
+
+
+def _canonical_langs(config: RunConfig) -> frozenset[str]:
+    try:
+        return frozenset(canonical_tag(lang) for lang in config.data.langs)
+    except UsageError as error:
+        raise UsageError(f"data.langs: {error}") from None
+
+
+def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedPairs | None:
+    manifest = cached_manifest(cache, key)
+    if manifest is None:
+        return None
+    try:
+        counts = PairCounts(**manifest["counts"])  # type: ignore[arg-type]
+        inputs = tuple(InputFile(**file) for file in manifest["inputs"])  # type: ignore[attr-defined]
+        return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=True)
+    except (LabseError, KeyError, TypeError):  # Not there, damaged, or of another version.
+        return None
+
+
+def _count(scans: Sequence[FileScan]) -> PairCounts:
+    dropped: Counter[str] = Counter()
+    for scan in scans:
+        dropped.update(scan.dropped)
+    num_read = sum(scan.num_rows for scan in scans)
+    return PairCounts(
+        num_read=num_read,
+        num_other_langs=dropped["other_langs"],
+        num_blank=dropped["blank"],
+        num_copies=dropped["copies"],
+        num_kept=num_read - dropped.total(),
+    )
+
+
+def _check(counts: PairCounts, scans: Sequence[FileScan], langs: frozenset[str]) -> None:
+    if missing := sorted(langs.difference(*(scan.langs for scan in scans))):
+        raise UsageError(f"data.langs: no pair is in {', '.join(missing)}; leave it out")
+    if not counts.num_kept:
+        raise LabseError(
+            f"no pair is left to train on: {counts.num_other_langs} of other languages, "
+            f"{counts.num_blank} blank, {counts.num_copies} copies"
+        )

@@ -1,0 +1,240 @@
+"""The batches of a run, drawn from tokenised pairs.
+
+Dimensions: P pairs, W batches of a window, B pairs of a batch. A cell is a side of a stored pair:
+cell 2 * i is the source of pair i and cell 2 * i + 1 its target.
+"""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.corpus.languages import canonical_tag
+from labse.dual_encoder.config import DataConfig
+from labse.dual_encoder.data.groups import group_pairs
+from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.pivots import PivotIndex
+from labse.errors import LabseError
+
+__all__ = ["PairSampler"]
+
+_LOGGER = logging.getLogger(__name__)
+_TRIES = (
+    8  # Of filling a window or a batch with distinct sentences, before all pairs are looked at.
+)
+_POOL_BATCHES = 4  # Of like length each, of which a batch of one language pair is one.
+
+
+class PairSampler:
+    """Draws batches of pairs: languages smoothed, lengths alike, no sentence twice.
+
+    Batches are drawn a window at a time and a window is a function of (seed, number of the window),
+    so batch `step` is the same however the run got there: there is no cursor to store. It is the
+    batch of all devices together, so their number does not count either.
+
+    In a window, languages are drawn with probability share^smoothing_exponent, then the corpus
+    with probability (share within the language)^corpus_exponent, then the pair uniformly. A pair
+    with a sentence already in the window, on either side, is left out, for its copy would be a
+    false negative; with repeats="mask" it stays, and the loss has to leave its copies out. The
+    pairs are sorted by length and cut into batches.
+
+    With batches="one-language-pair" a language pair is drawn for each batch, then its pairs. One
+    with fewer pairs than a batch, as far as they share no sentence, is never drawn (a warning
+    names it); with repeats="mask" its batches hold pairs more than once.
+
+    With batches="by-corpus" the pairs of a window, twice as many batches, are sorted by corpus and
+    then by length: negatives are sentences of the same kind, and harder.
+
+    Args:
+        pairs: the training data.
+        config: the proportions.
+        batch_size: B, of all devices together.
+        seed: of the draws.
+        window_batches: W, at most.
+
+    Raises:
+        LabseError: there are fewer distinct pairs than a batch holds, and repeats are skipped.
+    """
+
+    def __init__(
+        self,
+        pairs: TokenizedPairs,
+        config: DataConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        window_batches: int = 16,
+    ) -> None:
+        self.batch_size = batch_size
+        self._pairs = pairs
+        self._sentences = pairs.pairs.reshape(-1)  # By cell.
+        self._config = config
+        self._seed = seed
+        self._groups = group_pairs(pairs, config, seed=seed)
+        self._pivots: PivotIndex | None = None
+        if config.pivot_share:
+            pivot_lang = canonical_tag(config.pivot_lang)
+            self._pivots = PivotIndex(pairs, self._groups.order, pivot_lang=pivot_lang)
+
+        self._lang_probs = self._groups.probs.sum(axis=1)
+        self._window_batches = window_batches
+        if config.batches == "one-language-pair":
+            self._window_batches = 1
+            self._lang_probs = self._probs_of_large_enough()
+        else:
+            if config.batches == "by-corpus":
+                self._window_batches *= 2  # For small corpora to fill a batch of their own.
+            if config.repeats == "skip":
+                self._window_batches = self._fitting_window(self._window_batches)
+        self._window_number = -1
+        self._window: NDArray[np.int64] = np.empty((0, 0, 2), dtype=np.int64)
+
+    def batch(self, step: int) -> NDArray[np.int32]:
+        """Returns the (B, 2) sentence numbers of update `step`, from 0."""
+        batch: NDArray[np.int32] = self._sentences[self.cells(step)]
+        return batch
+
+    def cells(self, step: int) -> NDArray[np.int64]:
+        """Returns the (B, 2) cells of update `step`: where its sentences stand in the data."""
+        window_number, position = divmod(step, self._window_batches)
+        if window_number != self._window_number:
+            self._window = self._draw_window(window_number)
+            self._window_number = window_number
+        cells: NDArray[np.int64] = self._window[position]
+        return cells
+
+    # ---- Windows ----
+
+    def _draw_window(self, number: int) -> NDArray[np.int64]:
+        generator = np.random.default_rng([self._seed, number])
+        if self._config.batches == "one-language-pair":
+            cells_WB2 = self._draw_of_one_lang_pair(generator)
+        else:
+            drawn = self._draw_distinct(generator, self._window_batches * self.batch_size)
+            cells_WB2 = self._cut(drawn, generator)
+        if self._config.direction == "random":
+            is_turned = generator.random(cells_WB2.shape[:2]) < 0.5
+            cells_WB2 = np.where(is_turned[..., None], cells_WB2[..., ::-1], cells_WB2)
+        return cells_WB2
+
+    def _draw_distinct(
+        self, generator: np.random.Generator, wanted: int, lang: int | None = None
+    ) -> NDArray[np.int64]:
+        """Returns (wanted, 2) cells; fewer where a language pair has no more distinct ones."""
+        if self._config.repeats == "mask":
+            return self._draw(generator, wanted, lang)
+        drawn = np.empty((0, 2), dtype=np.int64)
+        for _ in range(_TRIES):
+            drawn = self._without_repeats(
+                np.concatenate([drawn, self._draw(generator, wanted, lang)])
+            )
+            if len(drawn) >= wanted:
+                return drawn[:wanted]
+        # Few pairs or very uneven languages: these are enough, as the constructor has checked.
+        order = self._groups.order if lang is None else self._groups.of_lang(lang)
+        drawn = generator.permutation(self._without_repeats(_stored(np.sort(order))))
+        return drawn[:wanted]
+
+    def _draw(
+        self, generator: np.random.Generator, size: int, lang: int | None
+    ) -> NDArray[np.int64]:
+        indices = self._groups.draw(generator, size, lang)
+        cells = _stored(indices)
+        if self._pivots is not None:
+            is_asked = generator.random(size) < self._config.pivot_share
+            partners = self._pivots.find_partners(indices, generator)
+            is_pivoted = is_asked & (partners >= 0)
+            cells[is_pivoted] = self._pivots.cells(indices[is_pivoted], partners[is_pivoted])
+        return cells
+
+    def _cut(self, cells: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """Returns (W, B, 2): batches of like lengths, and corpora if asked, in random order."""
+        offsets = self._pairs.offsets
+        sentences = self._sentences[cells]
+        lengths = (offsets[sentences + 1] - offsets[sentences]).max(axis=1)
+        order = np.argsort(lengths, kind="stable")
+        if self._config.batches == "by-corpus":
+            corpora = self._pairs.pair_corpora[cells[:, 0] // 2]
+            order = order[np.argsort(corpora[order], kind="stable")]
+        batches = cells[order].reshape(-1, self.batch_size, 2)
+        shuffled: NDArray[np.int64] = batches[generator.permutation(len(batches))]
+        return shuffled
+
+    def _draw_of_one_lang_pair(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        lang = int(generator.choice(len(self._lang_probs), p=self._lang_probs))
+        pool = self._draw_distinct(generator, _POOL_BATCHES * self.batch_size, lang)
+        num_whole = len(pool) // self.batch_size * self.batch_size
+        return self._cut(pool[:num_whole], generator)[:1]
+
+    def _without_repeats(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keeps the pairs whose sentences appear there for the first time, in order.
+
+        With pivots the sentence that a pair comes from counts as one of its sentences, for all of
+        its translations are translations of each other.
+        """
+        sentences = self._sentences[cells]
+        if self._pivots is not None:
+            sources = self._pivots.pivot_sentences(cells[:, 0] // 2)
+            sentences = np.concatenate([sentences, sources[:, None]], axis=1)
+        _, first, inverse = np.unique(sentences, return_index=True, return_inverse=True)
+        width = sentences.shape[1]
+        first_rows = (first // width)[inverse].reshape(-1, width)
+        is_new = (first_rows == np.arange(len(cells))[:, None]).all(axis=1)
+        kept: NDArray[np.int64] = cells[is_new & (sentences[:, 0] != sentences[:, 1])]
+        return kept
+
+    # ---- Whether there is enough ----
+
+    def _fitting_window(self, window_batches: int) -> int:
+        needed = 4 * self.batch_size * window_batches
+        num_distinct = self._count_distinct(np.sort(self._groups.order), needed)
+        if num_distinct < self.batch_size:
+            raise LabseError(self._too_few(num_distinct, ""))
+        return max(1, min(window_batches, num_distinct // (4 * self.batch_size)))
+
+    def _count_distinct(self, order: NDArray[np.uint32], needed: int) -> int:
+        """Returns how many of the first pairs share no sentence; counts until it has `needed`."""
+        num_looked_at = 2 * needed
+        while True:
+            num_distinct = len(self._without_repeats(_stored(order[:num_looked_at])))
+            if num_distinct >= needed or num_looked_at >= len(order):
+                return num_distinct
+            num_looked_at *= 4
+
+    def _probs_of_large_enough(self) -> NDArray[np.float64]:
+        probs: NDArray[np.float64] = self._lang_probs / self._lang_probs.sum()
+        if self._config.repeats == "mask":
+            return probs
+        sizes = {
+            lang: self._count_distinct(np.sort(self._groups.of_lang(lang)), self.batch_size)
+            for lang in np.flatnonzero(probs).tolist()
+        }
+        small = [lang for lang, size in sizes.items() if size < self.batch_size]
+        if len(small) == len(sizes):
+            raise LabseError(self._too_few(max(sizes.values()), " of one language pair"))
+        if small:
+            named = ", ".join(f"{self._pairs.lang_pairs[lang]} {sizes[lang]}" for lang in small[:8])
+            _LOGGER.warning(
+                "%d of %d language pairs are never drawn, for they have fewer than %d pairs that "
+                'share no sentence: %s%s; lower global_batch_size or set data.repeats = "mask"',
+                len(small),
+                len(sizes),
+                self.batch_size,
+                named,
+                ", ..." if len(small) > 8 else "",
+            )
+        probs[small] = 0
+        probs /= probs.sum()
+        return probs
+
+    def _too_few(self, num_distinct: int, what: str) -> str:
+        return (
+            f"a batch of {self.batch_size} pairs{what} needs as many that share no sentence, and "
+            f"there are {num_distinct}; lower global_batch_size, give more data "
+            'or take repeats too (data.repeats = "mask")'
+        )
+
+
+def _stored(indices: NDArray[np.int64] | NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Returns the (n, 2) cells of pairs as they are stored."""
+    return 2 * indices.astype(np.int64)[:, None] + np.arange(2)

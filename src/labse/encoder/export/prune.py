@@ -1,0 +1,176 @@
+"""A smaller model for some languages: the rows that their text never needs are left out.
+
+Takes: a model folder, languages or text. Gives: a model folder with the same vectors on text whose
+pieces were kept, and the share of tokens that change on other text.
+Source: Abdaoui et al., "Load What You Need", arXiv 2010.05609.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.corpus.languages import canonical_tag
+from labse.corpus.readers import is_text, read_pairs
+from labse.encoder.check.sample import sample_languages
+from labse.encoder.export.folder import count_bytes, write_folder
+from labse.encoder.export.pieces import (
+    changed_tokens,
+    count_pieces,
+    pieces_of_langs,
+    shrink_tokenizer,
+)
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.text import read_lines
+from labse.model_folder.folder import ModelFolder, read_model_folder
+from labse.model_folder.hub import locate_model
+from labse.model_folder.int8 import QuantizedRows, Storage, StoredWeights
+
+__all__ = ["PruneReport", "prune_folder", "prune_model"]
+
+_WORD_TABLE = "embeddings.word_embeddings.weight"
+_STORAGES: dict[str, Storage] = {"float32": "float32", "float16": "float16", "int8": "int8"}
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What was written.
+
+    Attributes:
+        path: the folder.
+        vocab_size_before: pieces of the model that was given.
+        vocab_size_after: pieces that were kept.
+        parameters_before: weights of the model that was given.
+        parameters_after: weights that were kept.
+        num_bytes_before: all files.
+        num_bytes_after: all files.
+        held_out_tokens: tokens of the held-out text.
+        changed_tokens: those in words that the pruned model cuts otherwise.
+    """
+
+    path: Path
+    vocab_size_before: int
+    vocab_size_after: int
+    parameters_before: int
+    parameters_after: int
+    num_bytes_before: int
+    num_bytes_after: int
+    held_out_tokens: int
+    changed_tokens: int
+
+
+def prune_folder(
+    source: str | Path,
+    out: str | Path,
+    *,
+    langs: Sequence[str] = (),
+    text: Sequence[str | Path] = (),
+    min_count: int = 1,
+    held_out: str | Path | None = None,
+) -> PruneReport:
+    """Writes a model folder of the pieces that are needed.
+
+    Args:
+        source: any model that `read_model_folder` reads.
+        out: the folder to make; weights are stored as in `source`.
+        langs: without `text`, all pieces in their scripts are kept: then the vectors of all text in
+            these scripts stay the same. With `text`, the side of a pair that is kept.
+        text: text, or pairs; a piece is kept if it is needed there `min_count` times.
+        min_count: above 1, text with rarer pieces gets other vectors.
+        held_out: text on which the change is counted; None takes the sentences that come with
+            labse, in `langs` if it has these.
+
+    Raises:
+        LabseError: the model or the text cannot be read, or there is no text.
+        UsageError: neither `langs` nor `text`, or `min_count` without text.
+        ResourceError: `out` cannot be written.
+    """
+    if not langs and not text:
+        raise UsageError("give --langs, --text or both: which text must keep its vectors?")
+    if min_count > 1 and not text:
+        raise UsageError(f"--min-count {min_count}: only pieces of --text are counted")
+    source, out = locate_model(source), Path(out)
+    model = read_model_folder(source)
+    if text:
+        counts = count_pieces(model.tokenizer, _read_text(text, langs))
+        if not counts.any():
+            raise LabseError(f"{text[0]}: no text" + (f" in {', '.join(langs)}" if langs else ""))
+        kept = counts >= min_count
+    else:
+        kept = pieces_of_langs(model.tokenizer, langs)
+
+    pruned = prune_model(model, kept)
+    sentences = _sample_of(langs) if held_out is None else list(read_lines(held_out))
+    num_changed, num_tokens = changed_tokens(model.tokenizer, pruned.tokenizer, sentences)
+    num_bytes = count_bytes(source)
+    encoder = SentenceEncoder.from_model(pruned)
+    write_folder(out, pruned, source=source, storage=_storage_of(source), encoder=encoder)
+    return PruneReport(
+        path=out,
+        vocab_size_before=model.config.bert.vocab_size,
+        vocab_size_after=pruned.config.bert.vocab_size,
+        parameters_before=_count_parameters(model),
+        parameters_after=_count_parameters(pruned),
+        num_bytes_before=num_bytes,
+        num_bytes_after=count_bytes(out),
+        held_out_tokens=num_tokens,
+        changed_tokens=num_changed,
+    )
+
+
+def prune_model(model: ModelFolder, kept: NDArray[np.bool_]) -> ModelFolder:
+    """Returns the model with the kept pieces (V,) and its special tokens, in their old order."""
+    tokenizer, old_numbers = shrink_tokenizer(model.tokenizer, kept)
+    weights = model.weights
+    stored = weights if isinstance(weights, StoredWeights) else StoredWeights(weights)
+    table = stored.stored(_WORD_TABLE)
+    if isinstance(table, QuantizedRows):
+        rows: NDArray[np.float32] | QuantizedRows = QuantizedRows(
+            table.rows[old_numbers], table.scales[old_numbers]
+        )
+    else:
+        rows = table[old_numbers]
+    pad = int(np.searchsorted(old_numbers, model.config.bert.pad_token_id))
+    bert = model.config.bert.model_copy(
+        update={"vocab_size": len(old_numbers), "pad_token_id": pad}
+    )
+    return replace(
+        model,
+        config=model.config.model_copy(update={"bert": bert}),
+        weights=StoredWeights({name: stored.stored(name) for name in stored} | {_WORD_TABLE: rows}),
+        tokenizer=tokenizer,
+    )
+
+
+def _read_text(files: Sequence[str | Path], langs: Sequence[str]) -> Iterator[str]:
+    tags = {canonical_tag(lang) for lang in langs}
+    for file in files:
+        if is_text(file):
+            yield from read_lines(file)
+            continue
+        for pair in read_pairs(file):
+            sides = ((pair.source_lang, pair.source), (pair.target_lang, pair.target))
+            yield from (sentence for lang, sentence in sides if not tags or lang in tags)
+
+
+def _sample_of(langs: Iterable[str]) -> list[str]:
+    languages = sample_languages()
+    known = [tag for lang in langs if (tag := canonical_tag(lang)) in languages]
+    return [sentence for tag in known or languages for sentence in languages[tag]]
+
+
+def _storage_of(source: Path) -> Storage:
+    if not (source / MANIFEST_NAME).is_file():
+        return "float32"
+    return _STORAGES.get(str(read_json(source / MANIFEST_NAME).get("storage")), "float32")
+
+
+def _count_parameters(model: ModelFolder) -> int:
+    weights = model.weights
+    if isinstance(weights, StoredWeights):
+        return sum(int(np.prod(weights.stored(name).shape)) for name in weights)
+    return sum(array.size for array in weights.values())

@@ -1,0 +1,138 @@
+r"""Files to the texts that are encoded, one for each row of the result.
+
+Takes: text, TSV, JSONL, Parquet, plain or packed; `-` is standard input.
+Gives: the texts in order, and how many rows each file had. Any text is allowed, also one with line
+    ends inside (JSONL, Parquet), but no lone surrogate.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from labse.corpus.tables import Row, open_table
+from labse.errors import LabseError, UsageError
+from labse.files.text import format_suffix, read_lines
+from labse.runtime import require
+
+__all__ = ["InputTexts"]
+
+_TABLES = (".jsonl", ".parquet", ".tsv")
+# A line of these is no sentence; read as text they would give vectors of markup.
+_NO_TEXT = frozenset(
+    {
+        ".csv",
+        ".json",
+        ".xml",
+        ".tmx",
+        ".html",
+        ".xlsx",
+        ".docx",
+        ".pdf",
+        ".npy",
+        ".npz",
+        ".zip",
+        ".tar",
+        ".xz",
+        ".7z",
+    }
+)
+_SAMPLE_BYTES = 1 << 20
+_DAMAGES = (OSError, EOFError, ValueError, zlib.error)  # Errors of pyarrow are among them.
+
+
+class InputTexts:
+    """The texts of some files, which are read once.
+
+    Attributes:
+        paths: the files.
+        num_rows: of each file that was read to its end or is being read, in order.
+    """
+
+    def __init__(self, paths: Sequence[str], *, column: str | None = None) -> None:
+        """Checks the names.
+
+        Args:
+            paths: files; `-` may be one of them.
+            column: the name of the column or key of tables, None: `text`.
+
+        Raises:
+            UsageError: a file of a format that is not read, `-` twice, or a column for text alone.
+        """
+        for path in paths:
+            if (suffix := format_suffix(path)) in _NO_TEXT:
+                raise UsageError(
+                    f"{path}: {suffix} files are not read; give lines of text, or .tsv, .jsonl or "
+                    ".parquet with a column of texts"
+                )
+        if list(paths).count("-") > 1:
+            raise UsageError("standard input (-) is given twice; it can be read but once")
+        if column is not None and not any(format_suffix(path) in _TABLES for path in paths):
+            raise UsageError(f"--column {column}: text has no columns; leave it out")
+        self.paths = list(paths)
+        self._column = column or "text"
+        self.num_rows: list[int] = []
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the texts.
+
+        Raises:
+            LabseError: a file is missing or broken; the message names it and the line.
+        """
+        for path in self.paths:
+            self.num_rows.append(0)
+            for text in self._read(path):
+                self.num_rows[-1] += 1
+                yield text
+
+    def describe(self) -> list[dict[str, object]]:
+        """Returns path, first row and number of rows of each file, for a manifest."""
+        described: list[dict[str, object]] = []
+        first_row = 0
+        for path, num_rows in zip(self.paths, self.num_rows, strict=False):
+            described.append({"path": path, "first_row": first_row, "num_rows": num_rows})
+            first_row += num_rows
+        return described
+
+    def estimate_rows(self) -> int | None:
+        """Guesses the rows of all files from their sizes and first MiB; None: it cannot be told."""
+        estimates = [_estimate(Path(path)) for path in self.paths]
+        known = [estimate for estimate in estimates if estimate is not None]
+        return sum(known) if len(known) == len(estimates) else None
+
+    def _read(self, path: str) -> Iterator[str]:
+        if format_suffix(path) not in _TABLES:
+            yield from read_lines(path)
+            return
+        table = open_table(path)
+        rows: Iterator[Row] = table.read_rows((self._column,))
+        for number, (text,) in rows:
+            if not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    raise LabseError(
+                        f"{path}, {table.unit} {number}: not valid Unicode, a lone surrogate "
+                        f"stands at character {error.start + 1}; remove it"
+                    ) from None
+            yield text
+
+
+def _estimate(path: Path) -> int | None:
+    if not path.is_file():
+        return None
+    try:
+        if format_suffix(path) == ".parquet":
+            return int(require("pyarrow.parquet", "parquet").read_metadata(path).num_rows)
+        if path.suffix.lower() in (".bz2", ".zst"):
+            return None
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if path.suffix.lower() != ".gz":
+                sample = stream.read(_SAMPLE_BYTES)
+                return round(sample.count(b"\n") * size / len(sample)) if sample else None
+            sample = gzip.GzipFile(fileobj=stream).read(_SAMPLE_BYTES)
+            return round(sample.count(b"\n") * size / stream.tell())
+    except _DAMAGES:  # Reading it in earnest tells what is wrong.
+        return None

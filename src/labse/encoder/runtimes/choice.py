@@ -1,0 +1,111 @@
+"""Which runtime computes a model, and in which precision.
+
+Takes: a `ModelFolder` and the names a user gave. Gives: a `Runtime`.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
+from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder
+from labse.runtime import require
+
+__all__ = ["Precision", "Runtime", "RuntimeName", "build_runtime", "check_options"]
+
+Precision = Literal["float32", "int8", "bfloat16"]
+RuntimeName = Literal["auto", "ctranslate2", "numpy", "torch"]
+
+_PRECISIONS = ("float32", "int8", "bfloat16")
+_RUNTIMES: dict[str, tuple[Precision, ...]] = {
+    "ctranslate2": ("float32", "int8"),
+    "numpy": ("float32", "int8"),
+    "torch": ("float32", "bfloat16"),
+}
+
+
+class Runtime(Protocol):
+    """What computes vectors of token ids; safe to call from several threads."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that suits it, padding included."""
+        ...
+
+    @property
+    def embedding_size(self) -> int:
+        """D, the width of a vector."""
+        ...
+
+    def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Returns (B, D) float32 unit rows for B sentences of any lengths."""
+        ...
+
+
+def check_options(runtime: RuntimeName, precision: Precision, threads: int | None) -> None:
+    """Refuses what no runtime has.
+
+    Raises:
+        UsageError: a name or a number of threads that does not exist, or a runtime that does not
+            have this precision.
+    """
+    if precision not in _PRECISIONS:
+        raise UsageError(f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
+    if runtime != "auto" and runtime not in _RUNTIMES:
+        raise UsageError(f"runtime {runtime!r}: choose one of auto, {', '.join(_RUNTIMES)}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}; it must be at least 1")
+    if runtime != "auto":
+        _check_precision(runtime, precision)
+
+
+def build_runtime(
+    model: ModelFolder,
+    runtime: RuntimeName,
+    precision: Precision,
+    threads: int | None,
+    *,
+    model_sha256: Callable[[], str] | None = None,
+) -> Runtime:
+    """Chooses for "auto" and builds; only the runtime that is used is imported.
+
+    `model_sha256` computes the hash of the model's folder, by which a converted model is kept.
+
+    Raises:
+        UsageError: the runtime cannot compute this model, or takes no threads.
+        ResourceError: torch is asked for and not installed.
+    """
+    if runtime == "auto" and precision == "bfloat16":
+        runtime = "torch"
+    elif runtime == "auto":
+        runtime = "ctranslate2" if model.config.bert.num_hidden_layers else "numpy"
+
+    if runtime == "torch":
+        torch = require("torch", "train")
+        module = importlib.import_module("labse.encoder.runtimes.torch_runtime")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        built: Runtime = module.TorchRuntime.from_folder(model, precision=precision)
+    elif runtime == "ctranslate2":
+        module = importlib.import_module("labse.encoder.runtimes.ctranslate2_runtime")
+        built = module.CTranslate2Runtime(
+            model, precision=precision, threads=threads, model_sha256=model_sha256
+        )
+    else:
+        if threads is not None:
+            raise UsageError("threads: the numpy runtime works in one; leave the option out")
+        built = NumpyRuntime(model, precision="int8" if precision == "int8" else "float32")
+    return built
+
+
+def _check_precision(runtime: str, precision: Precision) -> None:
+    if precision not in _RUNTIMES[runtime]:
+        others = [name for name, precisions in _RUNTIMES.items() if precision in precisions]
+        raise UsageError(
+            f"the runtime {runtime} has no {precision}; it has "
+            f"{' and '.join(_RUNTIMES[runtime])}, and {precision} is in {' and '.join(others)}"
+        )

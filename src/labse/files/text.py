@@ -1,0 +1,181 @@
+r"""Text in: strict UTF-8 lines split on `\n` only, from plain or compressed files.
+
+Takes: paths (plain, `.bz2`, `.gz`, `.zst`; `-` is standard input). Gives: lines, or bytes.
+Source: docs/design.md, promises.
+"""
+
+import bz2
+import contextlib
+import gzip
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+import zstandard
+
+from labse.errors import LabseError
+
+__all__ = ["format_suffix", "open_binary", "read_chunks", "read_lines"]
+
+_COMPRESSIONS = (".bz2", ".gz", ".zst")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
+_CHUNK_BYTES = 1 << 20
+# A zstd block of 4 bytes may stand for 128 KiB, so compressed bytes go in small steps: 1 KiB reads
+# text as fast as 1 MiB does (python-zstandard 0.25, measured), and memory stays bounded.
+_ZSTD_STEP_BYTES = 1 << 10
+
+
+def format_suffix(path: str | Path) -> str:
+    """Returns the suffix that names the format, `.tsv` for `pairs.tsv.gz`; `""` if none."""
+    path = Path(path)
+    return (Path(path.stem).suffix if path.suffix in _COMPRESSIONS else path.suffix).lower()
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    r"""Yields each line without its end (`\n` or `\r\n`), without a byte order mark.
+
+    Only `\n` ends a line: U+2028, U+0085 and form feeds stay inside, where str.splitlines would
+    shift every later row. Memory is bounded by the longest line.
+
+    Raises:
+        LabseError: no such file, invalid UTF-8 (with file and line), or a truncated archive.
+    """
+    number = 0
+    try:
+        for number, raw in enumerate(_iter_raw_lines(path), start=1):
+            line = raw.removesuffix(b"\r")
+            if number == 1:
+                if line.startswith(_UTF16_MARKS):
+                    raise LabseError(
+                        f"{path}, line 1: not valid UTF-8 but UTF-16; convert the file first, "
+                        "for example with iconv -f UTF-16"
+                    )
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            yield line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LabseError(
+            f"{path}, line {number}: not valid UTF-8 (byte {error.start + 1} of the line); "
+            "convert the file first, for example with iconv"
+        ) from None
+    except _DAMAGES as error:
+        raise LabseError(
+            f"{path}: the archive is damaged or cut short after line {number} ({error}); "
+            "fetch or compress it again"
+        ) from None
+
+
+def read_chunks(path: str | Path, *, start: int = 0) -> Iterator[bytes]:
+    """Yields the bytes of a file, decompressed by its suffix, at most 1 MiB at a time.
+
+    Args:
+        path: the file.
+        start: the byte on disk to begin at, where a member of the archive begins.
+
+    Raises:
+        LabseError: no such file, or a truncated archive.
+    """
+    num_bytes = 0
+    try:
+        for chunk in _iter_chunks(path, start):
+            yield chunk
+            num_bytes += len(chunk)
+    except _DAMAGES as error:
+        raise LabseError(
+            f"{path}: the archive is damaged or cut short after {num_bytes} bytes of content "
+            f"({error}); fetch or compress it again"
+        ) from None
+
+
+def _iter_raw_lines(path: str | Path) -> Iterator[bytes]:
+    pending: list[bytes] = []
+    for chunk in _iter_chunks(path):
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        if rest:
+            yield b"".join(pending)
+            yield from rest[:-1]
+            pending = [rest[-1]]
+    if last := b"".join(pending):
+        yield last
+
+
+def _iter_chunks(path: str | Path, start: int = 0) -> Iterator[bytes]:
+    with open_binary(path) as stream:
+        if start:
+            stream.seek(start)
+        suffix = Path(path).suffix
+        if suffix in _COMPRESSIONS and Path(path).is_file() and not Path(path).stat().st_size:
+            raise EOFError("it has 0 bytes")
+        if suffix == ".gz":
+            stream = cast("BufferedReader", gzip.GzipFile(fileobj=stream))
+        chunks = iter(lambda: stream.read(_CHUNK_BYTES), b"")
+        if suffix == ".bz2":
+            chunks = _unbz2(chunks)
+        yield from _unzstd(chunks) if suffix == ".zst" else chunks
+
+
+def _unbz2(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses concatenated streams; unlike `bz2.BZ2File`, notices a broken later one."""
+    stream: bz2.BZ2Decompressor | None = None
+    try:
+        for chunk in chunks:
+            step = chunk
+            while step or (stream and not stream.needs_input):
+                stream = stream or bz2.BZ2Decompressor()
+                if content := stream.decompress(step, _CHUNK_BYTES):
+                    yield content
+                step = stream.unused_data  # Empty until the end of the stream.
+                if stream.eof:
+                    stream = None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise EOFError(str(error)) from None
+    if stream is not None:
+        raise EOFError("the last stream has no end")
+
+
+def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompresses concatenated frames; unlike `stream_reader`, notices a frame cut short."""
+    frame = None
+    for step in _slice(chunks, _ZSTD_STEP_BYTES):
+        while step:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield from _slice([frame.decompress(step)], _CHUNK_BYTES)
+            step = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise EOFError("the last frame has no end")
+
+
+def _slice(chunks: Iterable[bytes], num_bytes: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), num_bytes):
+            yield chunk[start : start + num_bytes]
+
+
+@contextlib.contextmanager
+def open_binary(path: str | Path) -> Iterator[BufferedReader]:
+    """Opens the bytes of a file as they lie on disk; `-` is standard input.
+
+    Raises:
+        LabseError: no such file, or it cannot be read.
+    """
+    if str(path) == "-":
+        if sys.stdin is None:
+            raise LabseError("-: standard input is closed; give a file")
+        yield cast("BufferedReader", sys.stdin.buffer)
+        return
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115
+    except FileNotFoundError:
+        raise LabseError(f"{path}: no such file") from None
+    except OSError as error:
+        raise LabseError(f"{path}: cannot be read: {error.strerror}") from None
+    with stream:
+        yield stream

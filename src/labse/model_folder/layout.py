@@ -1,0 +1,267 @@
+"""The JSON files of a sentence-transformers folder, as a `DualEncoderConfig` and back.
+
+Takes: a folder, or a configuration. Gives: a checked layout, or the files to write.
+Source: sentence-transformers 2 to 6, `modules.json` and the modules' own `config.json`.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeVar
+
+from labse.config import parse_config
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import read_json
+from labse.network.config import BertConfig, DualEncoderConfig
+
+__all__ = [
+    "MODULES_NAME",
+    "Layout",
+    "build_layout_files",
+    "read_bert_config",
+    "read_layout",
+    "read_max_seq_length",
+]
+
+ConfigT = TypeVar("ConfigT", BertConfig, DualEncoderConfig)
+
+MODULES_NAME = "modules.json"
+_TRANSFORMER_CONFIG = "sentence_bert_config.json"
+_ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
+_REQUIRED_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
+_ACTIVATIONS = {
+    "tanh": "torch.nn.modules.activation.Tanh",
+    "linear": "torch.nn.modules.linear.Identity",
+}
+# Names up to version 5, which later versions read as well; version 6 writes `pooling_mode`.
+_POOLING_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of a model lie and what they say.
+
+    Attributes:
+        config: sizes and pooling; `embedding_size` is None where it equals `hidden_size`.
+        transformer: folder of the encoder and, as a rule, of the tokenizer.
+        dense: folder of the dense layer; None if there is none.
+    """
+
+    config: DualEncoderConfig
+    transformer: Path
+    dense: Path | None
+
+
+def read_layout(folder: Path) -> Layout:
+    """Reads the modules of a folder: Transformer, Pooling, then Dense and Normalize if there.
+
+    Raises:
+        LabseError: a module, file or setting is missing or not supported.
+    """
+    modules = _read_modules(folder)
+    transformer, dense = modules["Transformer"], modules.get("Dense")
+    bert = read_bert_config(transformer / "config.json")
+    pooling = _read_pooling(modules["Pooling"] / "config.json", bert.hidden_size)
+    projection, output_size = "none", bert.hidden_size
+    if dense is not None:
+        projection, output_size = _read_dense(dense / "config.json", bert.hidden_size)
+    values = {
+        "bert": bert,
+        "pooling": pooling,
+        "projection": projection,
+        "embedding_size": None if output_size == bert.hidden_size else output_size,
+        "max_seq_length": read_max_seq_length(transformer, bert),
+    }
+    config = _parse(DualEncoderConfig, values, where=str(folder))
+    return Layout(config=config, transformer=transformer, dense=dense)
+
+
+def build_layout_files(config: DualEncoderConfig) -> dict[str, str]:
+    """Returns the JSON files to write, by path: those that sentence-transformers 2 to 6 read.
+
+    The module names are those of version 2 to 5, which 6 still maps to its own.
+    """
+    hidden_size = config.bert.hidden_size
+    files: dict[str, object] = {
+        "config.json": {
+            "architectures": ["BertModel"],
+            "model_type": "bert",
+            "position_embedding_type": "absolute",
+            **config.bert.model_dump(),
+        },
+        _TRANSFORMER_CONFIG: {"max_seq_length": config.max_seq_length, "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": hidden_size,
+            **{flag: mode == config.pooling for flag, mode in _POOLING_FLAGS.items()},
+        },
+    }
+    if config.projection != "none":
+        files["2_Dense/config.json"] = {
+            "in_features": hidden_size,
+            "out_features": config.output_size,
+            "bias": True,
+            "activation_function": _ACTIVATIONS[config.projection],
+        }
+    names = [name for name in _ORDER if name != "Dense" or config.projection != "none"]
+    paths = ["" if index == 0 else f"{index}_{name}" for index, name in enumerate(names)]
+    files[f"{paths[-1]}/config.json"] = {}
+    files[MODULES_NAME] = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": path,
+            "type": f"sentence_transformers.models.{name}",
+        }
+        for index, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+    return {path: json.dumps(value, indent=2) + "\n" for path, value in files.items()}
+
+
+def _read_modules(folder: Path) -> dict[str, Path]:
+    """Returns the folder of each module by its class name, in the order they are applied."""
+    path = folder / MODULES_NAME
+    modules: dict[str, Path] = {}
+    for module_type, subfolder in _read_module_entries(folder):
+        name = module_type.rpartition(".")[2]
+        if name not in _ORDER or not module_type.startswith("sentence_transformers."):
+            raise LabseError(
+                f"{path}: the module {module_type!r} is not supported; a model is made of "
+                f"{', '.join(_ORDER)}"
+            )
+        inside = PurePosixPath(subfolder)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise LabseError(f"{path}: the module path {subfolder!r} leads out of the folder")
+        if name in modules:
+            raise LabseError(f"{path}: more than one {name} module is not supported")
+        modules[name] = folder / inside
+
+    if list(modules) != [name for name in _ORDER if name in modules]:
+        raise LabseError(f"{path}: the modules must come in the order {', '.join(_ORDER)}")
+    for name in ("Transformer", "Pooling"):
+        if name not in modules:
+            raise LabseError(f"{path}: there is no {name} module")
+    return modules
+
+
+def _read_module_entries(folder: Path) -> list[tuple[str, str]]:
+    """Returns the type and the path of each module as they stand in the file."""
+    path = folder / MODULES_NAME
+    if not folder.is_dir():
+        raise LabseError(
+            f"{folder}: no such model folder; models are read from the disk, none is downloaded"
+        )
+    if not path.is_file():
+        raise LabseError(
+            f"{folder}: not a model folder, it has no {MODULES_NAME}, config.json or checkpoint"
+        )
+    try:
+        return [(str(entry["type"]), str(entry["path"])) for entry in json.loads(path.read_bytes())]
+    except (ValueError, TypeError, KeyError) as error:
+        raise LabseError(f"{path}: not a list of modules ({error!r})") from None
+
+
+def read_bert_config(path: Path) -> BertConfig:
+    """Reads the sizes in the config.json of a BERT.
+
+    Raises:
+        LabseError: a size is missing, or it is none of the BERTs that labse computes.
+    """
+    values = read_json(path)
+    unsupported: dict[str, object] = {
+        "model_type": values.get("model_type", "bert") != "bert",
+        "position_embedding_type": values.get("position_embedding_type", "absolute") != "absolute",
+        "is_decoder": bool(values.get("is_decoder", False)),
+    }
+    for key, is_unsupported in unsupported.items():
+        if is_unsupported:
+            raise LabseError(f"{path}: {key} {values[key]!r} is not supported; a BERT is needed")
+    if missing := [key for key in _REQUIRED_SIZES if values.get(key) is None]:
+        raise LabseError(f"{path}: {missing[0]} is missing")
+    known = {key: values[key] for key in BertConfig.model_fields if values.get(key) is not None}
+    return _parse(BertConfig, known, where=str(path))
+
+
+def _read_pooling(path: Path, hidden_size: int) -> Literal["cls", "mean"]:
+    values = read_json(path)
+    size = values.get("word_embedding_dimension", values.get("embedding_dimension"))
+    if size != hidden_size:
+        raise LabseError(f"{path}: pools {size} values, the encoder gives {hidden_size}")
+
+    modes = values.get("pooling_mode")
+    if modes is None:
+        modes = [mode for flag, mode in _POOLING_FLAGS.items() if values.get(flag)] or ["mean"]
+    elif isinstance(modes, str):
+        modes = [modes]
+    if modes == ["cls"]:
+        return "cls"
+    if modes == ["mean"]:
+        return "mean"
+    raise LabseError(f"{path}: pooling {modes} is not supported; it must be cls or mean alone")
+
+
+def _read_dense(path: Path, hidden_size: int) -> tuple[str, int]:
+    """Returns the projection and D."""
+    values = read_json(path)
+    if values.get("in_features") != hidden_size:
+        raise LabseError(
+            f"{path}: in_features is {values.get('in_features')}, the encoder gives {hidden_size}"
+        )
+    keys = ("module_input_name", "module_output_name")
+    if values.get("use_residual") or any(
+        values.get(key) not in (None, "sentence_embedding") for key in keys
+    ):
+        raise LabseError(f"{path}: use_residual and named inputs or outputs are not supported")
+
+    output_size = values.get("out_features")
+    activation = str(values.get("activation_function", _ACTIVATIONS["tanh"]))
+    projections = {full.rpartition(".")[2]: name for name, full in _ACTIVATIONS.items()}
+    projection = projections.get(activation.rpartition(".")[2])
+    if projection is None or not activation.startswith("torch.nn."):
+        raise LabseError(f"{path}: activation {activation!r} is not supported; use Tanh, Identity")
+    if not isinstance(output_size, int):
+        raise LabseError(f"{path}: out_features is {output_size!r}, not a number")
+    return projection, output_size
+
+
+def read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
+    """Returns the smallest limit stated: version 6 states it in the tokenizer's file alone."""
+    path = transformer / _TRANSFORMER_CONFIG
+    values = read_json(path) if path.is_file() else {}
+    if values.get("do_lower_case"):
+        raise LabseError(f"{path}: do_lower_case is not supported; LaBSE's vocabulary is cased")
+
+    length = values.get("max_seq_length")
+    tokenizer_path = transformer / "tokenizer_config.json"
+    if length is None and tokenizer_path.is_file():
+        length = read_json(tokenizer_path).get("model_max_length")
+    if isinstance(length, float) and math.isnan(length):
+        raise LabseError(f"{transformer}: max_seq_length is nan, not a number of tokens")
+    if isinstance(length, str):
+        raise LabseError(f"{transformer}: max_seq_length is {length!r}, not a number of tokens")
+    if not isinstance(length, int | float):
+        length = bert.max_position_embeddings
+    return int(min(length, bert.max_position_embeddings))
+
+
+def _parse(config_type: type[ConfigT], values: Mapping[str, object], *, where: str) -> ConfigT:
+    """Validates values read from a model: what is wrong with them is bad data, not bad usage."""
+    try:
+        return parse_config(config_type, values, where=where)
+    except UsageError as error:
+        raise LabseError(str(error)) from None

@@ -1,0 +1,293 @@
+"""Threshold advice: the `min_score` that gives a wanted precision, or the best F1.
+
+Takes: rated pairs (score, GOOD or BAD), or mined pairs and gold ones.
+Gives: a threshold with confidence intervals, or an error that says why there is none.
+Source: Feng et al., arXiv 2007.01852, section 3.1 (80 % of the kept pairs are rated GOOD);
+Wilson 1927, interval of a share; Efron 1979, bootstrap; Ayer et al. 1955, isotonic regression.
+"""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.errors import LabseError
+from labse.files.text import read_lines
+from labse.rating.mined_files import MinedRow, parse_score
+
+__all__ = [
+    "BestF1",
+    "Interval",
+    "PrecisionFit",
+    "Ratings",
+    "fit_best_f1",
+    "fit_precision",
+    "num_ratings_needed",
+    "read_ratings",
+    "wilson_interval",
+]
+
+_NUM_RESAMPLES = 500
+_LABELS = {"GOOD": True, "BAD": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval; `high` is infinite for a threshold that may not be reached at all."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratings:
+    """Rated pairs: (N,) scores and whether people called them GOOD; SKIP is only counted."""
+
+    scores: NDArray[np.float64]
+    is_good: NDArray[np.bool_]
+    num_skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrecisionFit:
+    """The smallest `min_score` with the wanted precision.
+
+    Attributes:
+        min_score: inclusive, the score of a rated pair.
+        precision: of the rated pairs with at least this score, smoothed (see `fit_precision`).
+        precision_interval: Wilson, of the share of GOOD among them.
+        min_score_interval: bootstrap over the ratings.
+        safe_min_score: the smallest at which the interval's low end is as high as wanted; None if
+            there is none.
+        num_kept: rated pairs with at least `min_score`.
+        num_ratings: all rated pairs.
+        thresholds: (T,) the distinct scores, ascending.
+        precisions: (T,) smoothed precision from each of them up.
+    """
+
+    min_score: float
+    precision: float
+    precision_interval: Interval
+    min_score_interval: Interval
+    safe_min_score: float | None
+    num_kept: int
+    num_ratings: int
+    thresholds: NDArray[np.float64]
+    precisions: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class BestF1:
+    """The `min_score` with the best F1 against gold, the higher one on a tie."""
+
+    min_score: float
+    precision: float
+    recall: float
+    f1: float
+    precision_interval: Interval
+    recall_interval: Interval
+    num_kept: int
+    num_right: int
+    num_mined: int
+    num_gold: int
+
+
+def read_ratings(path: str | Path) -> Ratings:
+    """Reads a TSV of score and label: GOOD, BAD or SKIP in any case; more columns are ignored.
+
+    Raises:
+        LabseError: another label, a score that is no finite number, a missing column; with line.
+    """
+    scores: list[float] = []
+    is_good: list[bool] = []
+    num_skipped = 0
+    for number, line in enumerate(read_lines(path), start=1):
+        cells = line.split("\t", 2)
+        if len(cells) < 2:
+            raise LabseError(
+                f"{path}, line {number}: 1 column; expected score, a tab, and GOOD or BAD"
+            )
+        score, label = parse_score(cells[0], path, number), cells[1].strip().upper()
+        if label == "SKIP":
+            num_skipped += 1
+        elif label in _LABELS:
+            scores.append(score)
+            is_good.append(_LABELS[label])
+        else:
+            raise LabseError(
+                f"{path}, line {number}: the label is {cells[1][:40]!r}; expected GOOD, BAD or SKIP"
+            )
+    return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
+
+
+def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:
+    """Returns the interval of Wilson (1927) for a share; (0, 1) of nothing."""
+    if not total:
+        return Interval(0.0, 1.0)
+    z = _quantile(confidence)
+    share = right / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(max(share * (1 - share), 0) / total + z * z / (4 * total**2))
+    scale = 1 + z * z / total
+    return Interval(max((centre - spread) / scale, 0.0), min((centre + spread) / scale, 1.0))
+
+
+def num_ratings_needed(precision: float, confidence: float = 0.95) -> int:
+    """Returns how many ratings could show this precision at all, were every one GOOD.
+
+    Wilson's low end of n out of n is n / (n + z^2): 16 ratings for 0.8, 35 for 0.9, 73 for 0.95.
+    """
+    return math.ceil(precision / (1 - precision) * _quantile(confidence) ** 2)
+
+
+def _quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+# ---- a wanted precision ----------------------------------------------------------------------
+
+
+def fit_precision(
+    ratings: Ratings, precision: float = 0.8, *, confidence: float = 0.95, seed: int = 1
+) -> PrecisionFit:
+    """Finds the smallest `min_score` from which up the rated pairs have the wanted precision.
+
+    The bare precision jumps up and down with single ratings. So the share of GOOD is first made a
+    function that never falls with the score (isotonic regression); the precision from a score up is
+    the mean of it, never falls either, and is the bare one wherever the function steps.
+
+    Args:
+        ratings: of pairs drawn at the same rate from all scores, as `labse rate` draws them.
+        precision: the share of GOOD that is wanted, below 1.
+        confidence: of the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: a share that is none. LabseError: too few ratings to say, or not reached.
+    """
+    for name, value in (("precision", precision), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must be between 0 and 1, not {value}")
+    total, needed = len(ratings.scores), num_ratings_needed(precision, confidence)
+    if total < needed:
+        raise LabseError(
+            f"{total} ratings are too few to tell a precision of {precision:.0%}: {needed} could "
+            "show it if all were GOOD; rate more pairs"
+        )
+    thresholds, precisions, kept = _smooth(ratings.scores, ratings.is_good)
+    place = int(np.searchsorted(precisions, precision - 1e-12))
+    if place == len(thresholds):
+        raise LabseError(
+            f"no min_score reaches a precision of {precision:.0%}: of the {kept[-1]} pairs rated "
+            f"with the best score, {thresholds[-1]:g}, {precisions[-1]:.0%} are GOOD"
+        )
+    if kept[place] < needed:
+        raise LabseError(
+            f"a precision of {precision:.0%} is reached from {thresholds[place]:g} up, where only "
+            f"{kept[place]} pairs are rated; {needed} are needed to say so: rate more pairs there"
+        )
+
+    min_score = float(thresholds[place])
+    num_good = int(ratings.is_good[ratings.scores >= min_score].sum())
+    safe = next(
+        (
+            float(threshold)
+            for threshold, share, count in zip(thresholds, precisions, kept.tolist(), strict=True)
+            if wilson_interval(share * count, count, confidence).low >= precision
+        ),
+        None,
+    )
+    return PrecisionFit(
+        min_score=min_score,
+        precision=float(precisions[place]),
+        precision_interval=wilson_interval(num_good, int(kept[place]), confidence),
+        min_score_interval=_bootstrap(ratings, precision, confidence, seed),
+        safe_min_score=safe,
+        num_kept=int(kept[place]),
+        num_ratings=total,
+        thresholds=thresholds,
+        precisions=precisions,
+    )
+
+
+def _smooth(
+    scores: NDArray[np.float64], is_good: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Returns the distinct scores, the smoothed precision from each up, and the ratings there."""
+    thresholds, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    good = np.bincount(places, weights=is_good, minlength=len(thresholds))
+    fitted = _isotonic(good / counts, counts)
+    kept = counts[::-1].cumsum()[::-1]
+    precisions = (fitted * counts)[::-1].cumsum()[::-1] / kept
+    # A mean of what never falls never falls; summing rounds.
+    return thresholds, np.maximum.accumulate(precisions), kept
+
+
+def _isotonic(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Pools neighbours that fall until none does (pool adjacent violators)."""
+    pools: list[list[float]] = []  # Sum, weight, number of values.
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        pools.append([value * weight, weight, 1])
+        while len(pools) > 1 and pools[-2][0] * pools[-1][1] >= pools[-1][0] * pools[-2][1]:
+            last = pools.pop()
+            pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
+    return np.repeat([pool[0] / pool[1] for pool in pools], [int(pool[2]) for pool in pools])
+
+
+def _bootstrap(ratings: Ratings, precision: float, confidence: float, seed: int) -> Interval:
+    generator = np.random.default_rng(seed)
+    total = len(ratings.scores)
+    found = []
+    for _ in range(_NUM_RESAMPLES):
+        drawn = generator.integers(total, size=total)
+        thresholds, precisions, _ = _smooth(ratings.scores[drawn], ratings.is_good[drawn])
+        place = int(np.searchsorted(precisions, precision - 1e-12))
+        found.append(float(thresholds[place]) if place < len(thresholds) else math.inf)
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(found, [tail, 100 - tail], method="nearest").tolist()
+    return Interval(low, high)
+
+
+# ---- gold pairs ------------------------------------------------------------------------------
+
+
+def fit_best_f1(
+    mined: Iterable[MinedRow], gold: Collection[tuple[str, str]], *, confidence: float = 0.95
+) -> BestF1:
+    """Finds the `min_score` with the best F1; a pair mined twice counts once, at its best score.
+
+    Raises:
+        LabseError: no pair was mined, or none of them is gold.
+    """
+    best: dict[tuple[str, str], float] = {}
+    for row in mined:
+        pair = (row.source, row.target)
+        best[pair] = max(row.score, best.get(pair, -math.inf))
+    if not any(pair in gold for pair in best):
+        raise LabseError(
+            f"none of the {len(best)} mined pairs is among the {len(gold)} gold pairs; both must "
+            "hold the same texts, letter by letter"
+        )
+    scores = np.fromiter(best.values(), np.float64, len(best))
+    is_right = np.fromiter((pair in gold for pair in best), np.bool_, len(best))
+    thresholds, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    right = np.bincount(places, weights=is_right, minlength=len(thresholds))
+    kept, right = counts[::-1].cumsum(), right[::-1].cumsum()  # From the best score down.
+    place = int(np.argmax(2 * right / (kept + len(gold))))
+    num_kept, num_right = int(kept[place]), int(right[place])
+    return BestF1(
+        min_score=float(thresholds[::-1][place]),
+        precision=num_right / num_kept,
+        recall=num_right / len(gold),
+        f1=2 * num_right / (num_kept + len(gold)),
+        precision_interval=wilson_interval(num_right, num_kept, confidence),
+        recall_interval=wilson_interval(num_right, len(gold), confidence),
+        num_kept=num_kept,
+        num_right=num_right,
+        num_mined=len(best),
+        num_gold=len(gold),
+    )

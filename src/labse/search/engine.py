@@ -1,0 +1,269 @@
+"""Approximate cosines of two blocks of rows, and the pairs that may be near enough.
+
+Takes: unit float32 rows, the similarity each row must reach.
+Gives: all pairs that may reach it: approximate products within a proven error, so none is missed.
+Source: Higham 2002, section 3.1, for the errors; only tiles whose maximum is high enough are
+opened, since reading every product a second time costs as much as computing it.
+
+Dimensions: B, C rows of the two blocks, T tiles of 64 products, P opened tiles.
+"""
+
+import importlib
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.runtime import require
+
+__all__ = [
+    "TILE",
+    "Axis",
+    "Engine",
+    "EngineName",
+    "NumpyEngine",
+    "Operand",
+    "Pairs",
+    "Products",
+    "build_engine",
+    "select_pairs",
+]
+
+Axis: TypeAlias = Literal[0, 1]
+"""Whose neighbours are sought: 0 those of the left rows, 1 those of the right ones."""
+EngineName: TypeAlias = Literal["auto", "numpy", "torch"]
+
+TILE = 64
+# Below, importing torch (seconds) costs more than its products save.
+_TORCH_PRODUCTS = 1 << 28
+_FLOAT32_UNIT = 2.0**-24
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Rows as one engine multiplies them, padded with rows of zeros to whole tiles."""
+
+    rows: object
+    """(padded B, D); what it is, only its engine knows."""
+    num_rows: int
+    """B, without the padding."""
+    residual: float
+    """The largest distance of a row from the one that it stands for."""
+
+
+class Products(Protocol):
+    """Products of all rows of two operands.
+
+    Along axis 0 tile t of a row holds the products with the columns t, t + T, t + 2T, ...; along
+    axis 1 the same of a column with the rows. So maxima of tiles are maxima of whole slices.
+    """
+
+    @property
+    def error(self) -> float:
+        """No product is farther than this from the cosine, its own rounding aside."""
+        ...
+
+    @property
+    def rounding(self) -> float:
+        """Relative error of a product by its own rounding."""
+        ...
+
+    def tile_maxima(self, axis: Axis) -> NDArray[np.float32]:
+        """Returns (B, T) maxima, exact where positive, and never too high."""
+        ...
+
+    def open_tiles(
+        self, axis: Axis, rows: NDArray[np.int64], tiles: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Returns (P, 64) products."""
+        ...
+
+
+class Engine(Protocol):
+    """What multiplies blocks."""
+
+    name: str
+    value_bytes: int
+    block_rows: int
+    """Rows that suit it, of each of two blocks."""
+
+    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """Starts as many threads as should multiply blocks at once."""
+        ...
+
+    def load(self, units: NDArray[np.float32]) -> Operand:
+        """Takes unit rows (B, D) as they will be multiplied."""
+        ...
+
+    def multiply(self, left: Operand, right: Operand) -> Products:
+        """Multiplies all rows of two operands; valid until the thread's next call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Rows, ascending, and rows of the other side, (P,) each.
+
+    Attributes:
+        rows: of the side whose neighbours are sought.
+        columns: of the other.
+        lower: their cosine is not below it.
+        upper: nor above it.
+        is_crowded: they are too many to be useful.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    is_crowded: bool
+
+
+def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> Engine:
+    """Chooses what multiplies: "auto" is torch where it is fast, installed and worth its import.
+
+    Args:
+        name: "numpy" multiplies in float32, "torch" in bfloat16.
+        num_products: of the whole search.
+        device: for torch, such as "cuda"; "auto" is that if there is one, else the CPU.
+
+    Raises:
+        ResourceError: torch is asked for and not installed, or the device is not there.
+    """
+    may_be_numpy = name == "auto" and device in ("auto", "cpu")
+    if name == "numpy" or (may_be_numpy and num_products < _TORCH_PRODUCTS):
+        return NumpyEngine()
+    if importlib.util.find_spec("torch") is None:
+        if may_be_numpy:
+            return NumpyEngine()
+        require("torch", "train")
+    module = importlib.import_module("labse.search.torch_engine")
+    if device == "auto":
+        device = module.choose_device()
+    if may_be_numpy and device == "cpu" and not module.has_fast_bfloat16():
+        return NumpyEngine()
+    engine: Engine = module.TorchEngine(device)
+    return engine
+
+
+def select_pairs(
+    products: Products, axis: Axis, reached: NDArray[np.float32], k: int, num_columns: int
+) -> Pairs:
+    """Selects each pair whose cosine may be among the k highest of its row.
+
+    Args:
+        products: of the two blocks.
+        axis: whose rows.
+        reached: (B,) cosines that rows of the block must reach, the k-th so far or -infinity.
+        k: neighbours that are sought.
+        num_columns: rows of the other block, without padding.
+    """
+    maxima = products.tile_maxima(axis)[: len(reached)]
+    floor = _floor(reached, products)
+    is_open = _may_reach(maxima, floor)
+    num_tiles = maxima.shape[1]
+    if np.count_nonzero(is_open) > 2 * k * len(reached) and num_tiles > k:
+        # The k-th highest maximum is that of k pairs: no row need look below it.
+        kth = np.partition(maxima, num_tiles - k, axis=1)[:, num_tiles - k]
+        floor = np.maximum(floor, _floor(_certain_cosine(kth, products), products))
+        is_open = _may_reach(maxima, floor)
+    rows, tiles = np.nonzero(is_open)
+
+    values = products.open_tiles(axis, rows, tiles)
+    places = np.flatnonzero(values >= floor[rows][:, None])
+    tile_numbers, offsets = np.divmod(places, TILE)
+    columns = offsets * num_tiles + tiles[tile_numbers]
+    is_real = columns < num_columns
+    rows, columns = rows[tile_numbers][is_real], columns[is_real]
+    found = values.ravel()[places[is_real]]
+    is_crowded = len(rows) > 16 * k * len(reached) and num_columns > k
+    return Pairs(
+        rows,
+        columns,
+        _certain_cosine(found, products),
+        _possible_cosine(found, products),
+        is_crowded,
+    )
+
+
+def _floor(reached: NDArray[np.float32], products: Products) -> NDArray[np.float32]:
+    """Returns a number that the product of a cosine of at least `reached` is not below."""
+    exact = reached.astype(np.float64) - products.error
+    if products.rounding:
+        exact -= np.abs(exact) * products.rounding
+    return np.nextafter(exact.astype(np.float32), np.float32(-np.inf))
+
+
+def _certain_cosine(values: NDArray[np.float32], products: Products) -> NDArray[np.float32]:
+    """Returns a number that the cosine of a product of `values` is not below."""
+    exact = values.astype(np.float64)
+    if products.rounding:
+        exact = exact - np.abs(exact) * products.rounding
+    return np.nextafter((exact - products.error).astype(np.float32), np.float32(-np.inf))
+
+
+def _possible_cosine(values: NDArray[np.float32], products: Products) -> NDArray[np.float32]:
+    """Returns a number that the cosine of a product of `values` is not above."""
+    return -_certain_cosine(-values, products)
+
+
+def _may_reach(maxima: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.bool_]:
+    # A maximum that is negative may be too low: such a tile is opened.
+    return (maxima >= floor[:, None]) | (floor <= 0)[:, None]
+
+
+class NumpyEngine:
+    """Multiplies in float32."""
+
+    name = "numpy"
+    value_bytes = 4
+    block_rows = 1024
+
+    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """One looks at its products while the other multiplies; see `Engine`."""
+        return ThreadPoolExecutor(2, thread_name_prefix="labse-knn")
+
+    def load(self, units: NDArray[np.float32]) -> Operand:
+        """Pads the rows; see `Engine`."""
+        missing = -len(units) % TILE
+        rows = np.pad(units, ((0, missing), (0, 0))) if missing else units
+        return Operand(rows, len(units), residual=0.0)
+
+    def multiply(self, left: Operand, right: Operand) -> Products:
+        """See `Engine`."""
+        left_rows = cast("NDArray[np.float32]", left.rows)
+        values = left_rows @ cast("NDArray[np.float32]", right.rows).T
+        values[left.num_rows :] = -np.inf
+        values[:, right.num_rows :] = -np.inf
+        # Any order of summing D products of unit rows errs by less than D * 2**-24; 4 more for
+        # the rounding of the rows and of the result.
+        return _NumpyProducts(values, (left_rows.shape[1] + 4) * _FLOAT32_UNIT)
+
+
+@dataclass(frozen=True, slots=True)
+class _NumpyProducts:
+    values: NDArray[np.float32]
+    error: float
+    rounding: float = 0.0
+
+    def tile_maxima(self, axis: Axis) -> NDArray[np.float32]:
+        num_rows, num_columns = self.values.shape
+        if axis == 0:
+            maxima: NDArray[np.float32] = self.values.reshape(num_rows, TILE, -1).max(axis=1)
+            return maxima
+        tiles = self.values.reshape(TILE, -1, num_columns).max(axis=0)
+        return np.ascontiguousarray(tiles.T)
+
+    def open_tiles(
+        self, axis: Axis, rows: NDArray[np.int64], tiles: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        num_rows, num_columns = self.values.shape
+        if axis == 0:
+            opened: NDArray[np.float32] = self.values.reshape(num_rows, TILE, -1)[rows, :, tiles]
+        else:
+            opened = self.values.reshape(TILE, -1, num_columns)[:, tiles, rows].T
+        return opened

@@ -1,0 +1,211 @@
+"""What a folder is, where it comes from, and whether it is still what was written.
+
+Takes: a folder that labse made, or a model of sentence-transformers.
+Gives: its kind, its facts, and each file with its size and the result of comparing its SHA-256.
+Source: docs/design.md, promises.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError, safe_open
+
+from labse.errors import LabseError
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
+from labse.model_folder.formats.foreign import is_plain_model, read_plain_model
+from labse.model_folder.layout import MODULES_NAME, read_layout
+from labse.model_folder.weights import expected_shapes
+from labse.training.metrics import read_metrics
+from labse.vocab.tokenizer import load_tokenizer
+
+__all__ = ["FileState", "FolderDescription", "describe_folder"]
+
+Fact = str | int | float
+# A hundred numbers, which metrics.jsonl has: mlm_deu_accuracy, tlm_eng-deu_perplexity.
+_OF_A_LANGUAGE = re.compile("[mt]lm_.+_(accuracy|perplexity)")
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One file against the manifest of its folder.
+
+    Attributes:
+        name: relative to the folder.
+        num_bytes: its size; 0 if it is missing.
+        state: `ok` and `changed` compare the SHA-256; `unlisted` has none to compare with.
+    """
+
+    name: str
+    num_bytes: int
+    state: Literal["ok", "changed", "missing", "unlisted"]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderDescription:
+    """A folder: `model`, `vocabulary`, `run`, `checkpoint` or `tokens`."""
+
+    kind: str
+    facts: dict[str, Fact]
+    files: tuple[FileState, ...]
+
+
+def describe_folder(path: str | Path) -> FolderDescription:
+    """Describes a folder and compares its files with its manifest.
+
+    Raises:
+        LabseError: there is no such folder, it is none that labse knows, or it cannot be read.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise LabseError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise LabseError(
+            f"{folder}: is a file; give a folder made by labse (labse verify reads .npy files)"
+        )
+    manifest = read_json(folder / MANIFEST_NAME) if (folder / MANIFEST_NAME).is_file() else {}
+
+    kind = _find_kind(folder, manifest)
+    readers = {
+        "model": _model_facts,
+        "vocabulary": _vocabulary_facts,
+        "run": _run_facts,
+        "checkpoint": _checkpoint_facts,
+    }
+    facts = readers[kind](folder) if kind in readers else {}
+    files = _compare_files(folder, manifest)
+    if kind == "run":
+        inner = folder / "model"
+        if (inner / MANIFEST_NAME).is_file():
+            described = describe_folder(inner).files
+            files = [FileState(f"model/{f.name}", f.num_bytes, f.state) for f in described]
+    return FolderDescription(kind, {**facts, **_lineage_facts(manifest)}, tuple(files))
+
+
+def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
+    kind = manifest.get("kind")
+    if (folder / MODULES_NAME).is_file():
+        return "model"
+    if kind in ("vocabulary", "run", "tokens"):
+        return str(kind)
+    if (folder / "state.json").is_file():
+        return "checkpoint"
+    if (folder / "metrics.jsonl").is_file():
+        return "run"
+    if (folder / "vocab.txt").is_file() and not is_plain_model(folder):
+        return "vocabulary"
+    if is_plain_model(folder):
+        return "model"
+    raise LabseError(
+        f"{folder}: neither a model, a vocabulary, a run nor a checkpoint; it has no "
+        f"{MODULES_NAME}, vocab.txt, metrics.jsonl or state.json"
+    )
+
+
+def _model_facts(folder: Path) -> dict[str, Fact]:
+    is_plain = not (folder / MODULES_NAME).is_file()
+    config = (read_plain_model(folder) if is_plain else read_layout(folder)).config
+    bert = config.bert
+    return {
+        "layers": bert.num_hidden_layers,
+        "hidden_size": bert.hidden_size,
+        "vocab_size": bert.vocab_size,
+        "pooling": config.pooling,
+        "projection": config.projection,
+        "embedding_size": config.output_size,
+        "max_seq_length": config.max_seq_length,
+        "parameters": sum(math.prod(shape) for shape in expected_shapes(config).values()),
+    }
+
+
+def _vocabulary_facts(folder: Path) -> dict[str, Fact]:
+    return {"vocab_size": load_tokenizer(folder).get_vocab_size()}
+
+
+def _run_facts(folder: Path) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {}
+    steps = [_checkpoint_facts(file.parent) for file in folder.glob("checkpoints/*/state.json")]
+    if steps:
+        newest = max(steps, key=lambda step: int(step["step"]))
+        facts |= {"checkpoints": len(steps), **newest}
+    metrics = folder / "metrics.jsonl"
+    for row in read_metrics(metrics) if metrics.is_file() else ():
+        shown = {name: value for name, value in row.items() if not _OF_A_LANGUAGE.fullmatch(name)}
+        facts |= {f"last {name}": value for name, value in shown.items() if name != "step"}
+    if stages := sorted(path.name for path in folder.glob("stage-*-layers")):
+        facts["finished stages"] = ", ".join(stages)
+    facts["model"] = "written" if (folder / "model" / MANIFEST_NAME).is_file() else "not yet"
+    return facts
+
+
+def _checkpoint_facts(folder: Path) -> dict[str, Fact]:
+    state = read_json(folder / "state.json")
+    path = folder / "state.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            num_tensors = len(list(handle.keys()))
+    except (OSError, SafetensorError) as error:
+        raise LabseError(f"{path}: damaged ({error}); delete this checkpoint") from None
+    facts: dict[str, Fact] = {"step": _number(state.get("step"))}
+    train_steps = _dig(state, "config", "train", "train_steps")
+    if train_steps is not None:
+        facts["train_steps"] = _number(train_steps)
+    stage_steps = _dig(state, "config", "train", "stage_steps")
+    if isinstance(stage_steps, list):
+        reading = str(_dig(state, "config", "train", "stage_steps_are")).replace("_", " ")
+        facts["stage_steps"] = f"{', '.join(f'{steps:,}' for steps in stage_steps)} ({reading})"
+    return facts | {"tensors": num_tensors}
+
+
+def _lineage_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
+    """Returns what the manifest says of the making, inputs last."""
+    facts: dict[str, Fact] = {}
+    for key in ("stage", "labse_version", "storage", "seed", "step", "device", "torch_version"):
+        value = manifest.get(key)
+        if isinstance(value, str | int | float):
+            facts[key] = value
+    for key, where in (("vocab_size", "config"), ("smoothing_exponent", "config")):
+        value = _dig(manifest, where, key)
+        if manifest.get("kind") == "vocabulary" and isinstance(value, int | float):
+            facts[f"asked {key}"] = value
+    facts |= _input_facts("input", manifest.get("inputs"))
+    facts |= _input_facts("vocabulary input", _dig(manifest, "vocabulary", "inputs"))
+    digest = _dig(manifest, "vocabulary", "sha256")
+    return facts | ({"vocabulary sha256": str(digest)[:12]} if digest else {})
+
+
+def _input_facts(label: str, inputs: object) -> Iterator[tuple[str, Fact]]:
+    for entry in inputs if isinstance(inputs, list) else []:
+        if isinstance(entry, dict):
+            rows = _number(entry.get("num_rows"))
+            digest = str(entry.get("sha256"))[:12]
+            yield f"{label} {entry.get('path')}", f"{rows:,} rows, sha256 {digest}"
+
+
+def _compare_files(folder: Path, manifest: Mapping[str, object]) -> list[FileState]:
+    listed = manifest.get("files")
+    hashes: dict[str, object] = listed if isinstance(listed, dict) else {}
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in found}
+    sizes.pop(MANIFEST_NAME, None)
+    states = [FileState(name, 0, "missing") for name in hashes if name not in sizes]
+    for name, num_bytes in sizes.items():
+        if name not in hashes:
+            states.append(FileState(name, num_bytes, "unlisted"))
+        else:
+            is_same = sha256_file(folder / name) == hashes[name]
+            states.append(FileState(name, num_bytes, "ok" if is_same else "changed"))
+    return sorted(states, key=lambda state: state.name)
+
+
+def _dig(value: object, *keys: str) -> object:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
