@@ -12,7 +12,7 @@ from labse.errors import UsageError
 if TYPE_CHECKING:
     from labse.network.config import BertConfig
     from labse.pretraining.estimate import StageEstimate
-    from labse.training.cost import RunEstimate
+    from labse.training.estimate import RunEstimate
 
 __all__ = [
     "DevicesOption",
@@ -166,7 +166,7 @@ class _Speeds:
 
 
 def _find_speeds(machine: Machine, precision: Precision) -> _Speeds:
-    from labse.training.hardware import find_hardware
+    from labse.training.estimate import find_hardware
 
     tflops: dict[str, float] = {}
     if machine.tflops is not None:

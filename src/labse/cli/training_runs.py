@@ -108,7 +108,7 @@ def tensorboard_reports(run_folder: Path, report: Report, *, is_asked: bool) -> 
     if not is_asked:
         yield report
         return
-    from labse.training.tensorboard import open_tensorboard
+    from labse.training.metrics import open_tensorboard
 
     with open_tensorboard(run_folder / "tensorboard") as write:
 

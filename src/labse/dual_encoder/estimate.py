@@ -1,6 +1,6 @@
 """What a run of `labse train` costs, from its configuration alone.
 
-Dimensions: B pairs of a batch, D embedding, V vocabulary. Source: `training.cost`.
+Dimensions: B pairs of a batch, D embedding, V vocabulary. Source: `training.estimate`.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 from labse.dual_encoder.config import RunConfig
 from labse.model_folder.weights import expected_shapes
 from labse.network.config import DualEncoderConfig
-from labse.training.cost import (
+from labse.training.estimate import (
     MemoryEstimate,
     RunEstimate,
     forward_flops,

@@ -12,8 +12,8 @@ from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.divergence import check_state
 from labse.errors import LabseError
 from labse.network.dual_encoder import DualEncoder
-from labse.training.best import Best
 from labse.training.checkpoint import (
+    Best,
     Checkpoint,
     check_complete,
     checkpoint_of,

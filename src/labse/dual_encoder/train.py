@@ -23,12 +23,16 @@ from labse.files.atomic import write_json
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 from labse.runtime import seed_everything
-from labse.training.averaging import WeightSum, averaged_steps
-from labse.training.best import Best
+from labse.training.checkpoint import Best, WeightSum, averaged_steps
 from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import append_metrics, truncate_metrics
-from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share, settle
-from labse.training.schedule import linear_schedule
+from labse.training.optimizer import (
+    build_optimizers,
+    clip_gradients,
+    linear_schedule,
+    set_lr_share,
+    settle,
+)
 from labse.training.sharding import shard, whole_copy
 from labse.training.stopping import stop_requests
 

@@ -1,7 +1,7 @@
 """What a run of `labse pretrain` costs, stage by stage, from its configuration alone.
 
 Dimensions: B examples of a batch, b at a time, S tokens of each, H hidden, V vocabulary.
-Source: `labse.training.cost`; `labse.network.heads` (what the head holds).
+Source: `labse.training.estimate`; `labse.network.heads` (what the head holds).
 """
 
 import math
@@ -13,7 +13,7 @@ from labse.network.config import BertConfig
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.speed import estimate_flops
 from labse.pretraining.stages import plan_stages
-from labse.training.cost import MemoryEstimate, RunEstimate, layer_activation_bytes
+from labse.training.estimate import MemoryEstimate, RunEstimate, layer_activation_bytes
 
 __all__ = ["StageEstimate", "estimate_stages"]
 

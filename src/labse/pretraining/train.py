@@ -32,10 +32,14 @@ from labse.pretraining.stages import Stage, plan_stages
 from labse.pretraining.validation import validate
 from labse.runtime import seed_everything
 from labse.training.distributed import SINGLE, Processes
-from labse.training.lamb import Lamb
 from labse.training.metrics import append_metrics, truncate_metrics
-from labse.training.optimizer import build_optimizers, clip_gradients, set_lr_share
-from labse.training.schedule import linear_schedule
+from labse.training.optimizer import (
+    Lamb,
+    build_optimizers,
+    clip_gradients,
+    linear_schedule,
+    set_lr_share,
+)
 from labse.training.sharding import is_sharded, shard, whole_copy
 from labse.training.stopping import stop_requests
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder a step, complete or absent, never unpickled."""
+"""Checkpoints: a folder a step, complete or absent, never unpickled; the best, and their mean."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import read_json, write_json
@@ -17,7 +17,10 @@ from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import gather_tensor, part_like
 
 __all__ = [
+    "Best",
     "Checkpoint",
+    "WeightSum",
+    "averaged_steps",
     "check_complete",
     "checkpoint_of",
     "find_not_finite",
@@ -247,3 +250,68 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def averaged_steps(num_checkpoints: int, *, checkpoint_every: int, train_steps: int) -> list[int]:
+    """Returns the last steps that are multiples of `checkpoint_every`, or the end of the run.
+
+    The last alone needs no mean, so for one checkpoint there are no steps.
+
+    A checkpoint that a stop makes in between is none of them, so a run that was stopped averages
+    what one that was not does.
+
+    Raises:
+        ValueError: the run has fewer.
+    """
+    steps = [*range(checkpoint_every, train_steps, checkpoint_every), train_steps]
+    if num_checkpoints > len(steps):
+        raise ValueError(f"the mean of {num_checkpoints} checkpoints, but the run has {len(steps)}")
+    return steps[-num_checkpoints:] if num_checkpoints > 1 else []
+
+
+class WeightSum:
+    """Sums the weights of a model at some of its steps.
+
+    Source: Polyak and Juditsky 1992; the mean of the last checkpoints, as in Vaswani et al. 2017,
+    section 6.1.
+
+    Attributes:
+        tensors: the sums by name, empty before the first; all that a checkpoint need hold.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor] | None = None) -> None:
+        self.tensors = dict(tensors or {})
+
+    @torch.no_grad()
+    def add(self, model: nn.Module) -> None:
+        """Adds the weights of `model` as they are now."""
+        for name, tensor in model.state_dict().items():
+            if name in self.tensors:
+                self.tensors[name] += tensor.to(self.tensors[name].device)
+            else:
+                self.tensors[name] = tensor.clone()
+
+    def mean(self, count: int) -> dict[str, Tensor]:
+        """Returns the mean of `count` summands by name."""
+        return {name: tensor / count for name, tensor in self.tensors.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What evaluations have found so far; higher is better.
+
+    Attributes:
+        step: updates done at the best one; 0 before the first.
+        score: of the best one.
+        num_since: evaluations after it.
+    """
+
+    step: int = 0
+    score: float = -float("inf")
+    num_since: int = 0
+
+    def after(self, step: int, score: float) -> "Best":
+        """Returns the state after one more evaluation; of equals, the earlier stays the best."""
+        if score > self.score:
+            return Best(step, score)
+        return Best(self.step, self.score, self.num_since + 1)

@@ -1,14 +1,22 @@
-"""The record of a run: one JSON object a line in `metrics.jsonl`."""
+"""The metrics of a run: one JSON object a line in `metrics.jsonl`, and curves for TensorBoard."""
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from labse.files.atomic import write_atomic
 from labse.files.text import read_lines
+from labse.runtime import require
 
-__all__ = ["append_metrics", "read_metrics", "truncate_metrics"]
+__all__ = [
+    "append_metrics",
+    "open_tensorboard",
+    "read_metrics",
+    "truncate_metrics",
+]
 
 
 def append_metrics(path: Path, row: Mapping[str, float | str]) -> None:
@@ -40,3 +48,34 @@ def truncate_metrics(path: Path, step: int) -> None:
     kept = [row for row in read_metrics(path) if row["step"] <= step]
     with write_atomic(path) as stream:
         stream.writelines(json.dumps(row).encode() + b"\n" for row in kept)
+
+
+@contextlib.contextmanager
+def open_tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """Gives a function that writes a row; `step` is its place, every other number a curve.
+
+    A run that goes on from a checkpoint says so, and TensorBoard then leaves out what stood there
+    of later steps.
+
+    Raises:
+        ResourceError: tensorboard is not installed.
+    """
+    require("tensorboard", "track")
+    from torch.utils.tensorboard import SummaryWriter
+
+    writers: list[Any] = []
+
+    def write(row: Mapping[str, float]) -> None:
+        step = int(row["step"])
+        if not writers:  # The first row tells where the run goes on.
+            writers.append(SummaryWriter(str(folder), purge_step=step))
+        for name, value in row.items():
+            if name != "step":
+                writers[0].add_scalar(name, value, step)
+        writers[0].flush()  # A kill leaves no hole in the curve.
+
+    try:
+        yield write
+    finally:
+        for writer in writers:
+            writer.close()

@@ -1,11 +1,11 @@
-"""AdamW for dense weights; row-wise AdaGrad or AdamW for tables with sparse gradients.
+"""AdamW or LAMB for dense weights, row-wise AdaGrad or AdamW for sparse tables, and their rate.
 
 Dimensions: V rows of a table, U rows that a step touches, H hidden.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,15 @@ from torch.distributed.tensor import DTensor
 from labse.training.distributed import SINGLE, Processes
 from labse.training.lazy_adamw import LazyAdamW
 
-__all__ = ["RowwiseAdagrad", "build_optimizers", "clip_gradients", "set_lr_share", "settle"]
+__all__ = [
+    "Lamb",
+    "RowwiseAdagrad",
+    "build_optimizers",
+    "clip_gradients",
+    "linear_schedule",
+    "set_lr_share",
+    "settle",
+]
 
 
 class RowwiseAdagrad(torch.optim.Optimizer):
@@ -154,3 +162,69 @@ def _norms(tensors: Sequence[Tensor]) -> list[float]:
     rows = [torch.linalg.vector_norm(tensor, dim=-1) for tensor in tensors]
     norms = [torch.linalg.vector_norm(row, dtype=torch.float64) for row in rows]
     return torch.stack(norms).tolist() if norms else []
+
+
+class Lamb(torch.optim.Optimizer):
+    """Layer-wise scaled Adam with decoupled weight decay.
+
+        r = m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay * w
+        w <- w - lr * |w| / |r| * r            with |w| / |r| = 1 where either norm is 0
+
+    Args:
+        params: groups with `params` and `weight_decay`; each tensor is a layer.
+        lr: learning rate.
+        betas: decay of the moments.
+        eps: added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Mapping[str, object]],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0}
+        super().__init__([dict(group) for group in params], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Updates each tensor that has a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._update(weight, group)
+
+    def _update(self, weight: Tensor, group: Mapping[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        state = self.state[weight]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(weight)
+            state["exp_avg_sq"] = torch.zeros_like(weight)
+        state["step"] += 1
+        step = state["step"].item()
+        state["exp_avg"].lerp_(weight.grad, 1 - beta1)
+        state["exp_avg_sq"].mul_(beta2).addcmul_(weight.grad, weight.grad, value=1 - beta2)
+
+        root = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        direction = (state["exp_avg"] / (1 - beta1**step)).div_(root)
+        direction.add_(weight, alpha=group["weight_decay"])
+        norms = weight.norm(), direction.norm()
+        # On the device: a number read back would wait for each weight.
+        ratio = torch.where((norms[0] > 0) & (norms[1] > 0), norms[0] / norms[1], 1.0)
+        weight.sub_(direction * (ratio * group["lr"]))
+
+
+def linear_schedule(step: int, *, warmup_steps: int, train_steps: int) -> float:
+    """Returns the share of the full rate for update `step` (from 0): warm-up times decay.
+
+        min(1, (step + 1) / warmup_steps) * (1 - step / train_steps)
+
+    The last update, `train_steps` - 1, still moves: the rate reaches 0 one step later. The decay is
+    that of BERT's optimization.py (polynomial, power 1); there a step of the warm-up has the first
+    factor alone.
+    """
+    warmup = min(1.0, (step + 1) / max(1, warmup_steps))
+    return warmup * max(0.0, 1.0 - step / train_steps)

@@ -9,8 +9,7 @@ from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
 from labse.errors import LabseError, UsageError
 from labse.network.dual_encoder import DualEncoder
-from labse.training.best import Best
-from labse.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from labse.training.checkpoint import Best, Checkpoint, latest_checkpoint, save_checkpoint
 from labse.training.optimizer import build_optimizers
 
 Optimizers = Sequence[torch.optim.Optimizer]

@@ -6,7 +6,10 @@ from torch import nn
 
 from labse.errors import LabseError, ResourceError
 from labse.training.checkpoint import (
+    Best,
     Checkpoint,
+    WeightSum,
+    averaged_steps,
     checkpoint_of,
     find_not_finite,
     latest_checkpoint,
@@ -157,3 +160,55 @@ def test_a_number_that_is_none_is_found_by_name() -> None:
     assert find_not_finite(tensors) == ""
     assert find_not_finite(tensors | {"c": torch.tensor([0.0, torch.nan])}) == "c"
     assert find_not_finite(tensors | {"c": torch.tensor(-torch.inf)}) == "c"
+
+
+@pytest.mark.parametrize(
+    ("number", "every", "total", "expected"),
+    [
+        (2, 5, 12, [10, 12]),
+        (3, 5, 12, [5, 10, 12]),
+        (2, 6, 12, [6, 12]),
+        (1, 50, 12, []),
+    ],
+)
+def test_the_last_due_steps_and_the_end_of_the_run_are_averaged(
+    number: int, every: int, total: int, expected: list[int]
+) -> None:
+    assert averaged_steps(number, checkpoint_every=every, train_steps=total) == expected
+
+
+def test_more_checkpoints_than_a_run_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 checkpoints, but the run has 3"):
+        averaged_steps(4, checkpoint_every=5, train_steps=12)
+
+
+def test_the_mean_is_that_of_the_weights_as_they_were() -> None:
+    model, summed = nn.Linear(2, 1), WeightSum()
+    for value in (1.0, 2.0, 6.0):
+        nn.init.constant_(model.weight, value)
+        nn.init.constant_(model.bias, -value)
+        summed.add(model)
+    mean = summed.mean(3)
+    assert mean["weight"].tolist() == [[3.0, 3.0]]
+    assert mean["bias"].tolist() == [-3.0]
+
+
+def test_a_sum_goes_on_from_its_tensors() -> None:
+    model, first = nn.Linear(1, 1), WeightSum()
+    nn.init.constant_(model.weight, 2.0)
+    first.add(model)
+    second = WeightSum(first.tensors)
+    nn.init.constant_(model.weight, 4.0)
+    second.add(model)
+    assert second.mean(2)["weight"].item() == 3.0
+
+
+def test_a_higher_score_is_the_best_and_others_count_what_has_passed_since() -> None:
+    best = Best().after(10, 0.5)
+    assert best == Best(10, 0.5, 0)
+    assert best.after(20, 0.4).after(30, 0.5) == Best(10, 0.5, 2)
+    assert best.after(20, 0.4).after(30, 0.6) == Best(30, 0.6, 0)
+
+
+def test_a_score_that_is_no_number_is_never_the_best() -> None:
+    assert Best().after(10, float("nan")) == Best(num_since=1)

@@ -1,12 +1,20 @@
+import math
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from labse.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from labse.training.lazy_adamw import LazyAdamW
 from labse.training.optimizer import (
+    Lamb,
     RowwiseAdagrad,
     build_optimizers,
     clip_gradients,
+    linear_schedule,
     set_lr_share,
     settle,
 )
@@ -117,3 +125,60 @@ def test_clipping_treats_sparse_gradients_as_the_dense_ones_they_stand_for(max_n
     assert ours == pytest.approx(theirs, rel=1e-5)
     for our, their in zip(our_grads, their_grads, strict=True):
         assert torch.allclose(our, their, rtol=1e-5)
+
+
+def test_two_steps_equal_the_formula_written_out() -> None:
+    weight = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    optimizer = Lamb([{"params": [weight], "weight_decay": 0.1}], lr=0.01, eps=1e-6)
+    expected, m, v = np.array([3.0, 4.0]), np.zeros(2), np.zeros(2)
+    for step, gradient in enumerate((np.array([1.0, -2.0]), np.array([0.5, 0.25])), start=1):
+        weight.grad = torch.from_numpy(gradient)[None]
+        optimizer.step()
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        r = m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.999**step)) + 1e-6) + 0.1 * expected
+        expected = expected - 0.01 * math.hypot(*expected) / math.hypot(*r) * r
+        np.testing.assert_allclose(weight.detach().numpy()[0], expected, rtol=1e-12)
+
+
+def test_a_weight_of_zeros_moves_as_with_adam() -> None:
+    weights = [torch.zeros(3, requires_grad=True) for _ in range(2)]
+    for weight in weights:
+        weight.grad = torch.tensor([1.0, -1.0, 0.5])
+    Lamb([{"params": [weights[0]], "weight_decay": 0.0}], lr=0.1).step()
+    torch.optim.Adam([weights[1]], lr=0.1, eps=1e-6).step()
+    torch.testing.assert_close(weights[0], weights[1])
+
+
+def test_its_state_goes_through_a_checkpoint() -> None:
+    def build() -> tuple[torch.Tensor, Lamb]:
+        weight = torch.ones(4, requires_grad=True)
+        return weight, Lamb([{"params": [weight], "weight_decay": 0.0}], lr=0.1)
+
+    straight, first = build()
+    for step in range(4):
+        straight.grad = torch.arange(4.0) - step
+        first.step()
+        if step == 1:
+            resumed, second = build()
+            resumed.data.copy_(straight.data)
+            saved = {name: t.clone() for name, t in optimizer_tensors(first, "o").items()}
+            load_optimizer_tensors(second, saved, "o")
+    for step in (2, 3):
+        resumed.grad = torch.arange(4.0) - step
+        second.step()
+    assert torch.equal(resumed, straight)
+
+
+def test_rate_climbs_to_its_peak_and_falls_to_zero() -> None:
+    rates = [linear_schedule(s, warmup_steps=4, train_steps=10) for s in range(11)]
+    # min(1, (s + 1) / 4) * (1 - s / 10), by hand.
+    assert rates == pytest.approx([0.25, 0.45, 0.6, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+
+
+def test_without_warmup_the_first_update_has_the_full_rate() -> None:
+    assert linear_schedule(0, warmup_steps=0, train_steps=3) == 1.0
+
+
+@given(step=st.integers(0, 999), warmup=st.integers(0, 2000))
+def test_rate_is_never_negative_nor_above_the_peak(step: int, warmup: int) -> None:
+    assert 0 < linear_schedule(step, warmup_steps=warmup, train_steps=1000) <= 1

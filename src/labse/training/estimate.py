@@ -1,0 +1,187 @@
+"""What a run costs and what machines can do: operations, memory and time, from sizes alone.
+
+Dimensions: B sentences, S tokens, H hidden, I intermediate, A heads.
+Source: Chowdhery et al., arXiv 2204.02311, appendix B (the count of products); Korthikanti et al.,
+arXiv 2205.05198, section 4 (what a layer keeps for the backward pass), of this layer's own code.
+Peaks are those of the makers' data sheets, dense products without sparsity: NVIDIA H100 SXM, A100
+and V100; Google Cloud, "TPU v3", per chip. A run reaches a part of the peak only.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from labse.errors import UsageError
+from labse.network.config import BertConfig
+
+__all__ = [
+    "HARDWARE",
+    "THIS_CPU",
+    "Hardware",
+    "MemoryEstimate",
+    "RunEstimate",
+    "find_hardware",
+    "forward_flops",
+    "layer_activation_bytes",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes of one device, at most.
+
+    Attributes:
+        weights: in float32.
+        gradients: dense ones, and the rows of a sparse table that a step can touch.
+        optimizer: moments and sums of squares.
+        activations: what the backward pass needs, of as many sentences as are held at a time.
+        logits: of the loss.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """The sum; programs, libraries and buffers come on top."""
+        return sum(asdict(self).values())
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """A run before it is one.
+
+    Attributes:
+        parameters: by part; their sum is the model's.
+        memory: of one device.
+        step_tokens: of all devices, each sentence as long as the longest allowed.
+        step_flops: of all devices, forward and backward, what is computed again included.
+        train_steps: of the run.
+    """
+
+    parameters: dict[str, int]
+    memory: MemoryEstimate
+    step_tokens: int
+    step_flops: float
+    train_steps: int
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the whole model."""
+        return sum(self.parameters.values())
+
+    @property
+    def run_flops(self) -> float:
+        """Of all steps."""
+        return self.step_flops * self.train_steps
+
+    def seconds(self, tflops: float, *, devices: int = 1) -> float:
+        """Returns how long the steps take on devices that do so many 10^12 operations a second."""
+        return self.run_flops / (tflops * 1e12 * devices)
+
+
+def forward_flops(bert: BertConfig, num_sentences: int, num_tokens: int) -> float:
+    """Returns the operations of the layers' products for (B, S) tokens, forward.
+
+    Two for each weight of a matrix and token; attention, two products of S by S by H. The
+    backward pass takes twice as many. A CPU does less: no padding, and of the last layer what
+    [CLS] needs.
+    """
+    hidden, inner = bert.hidden_size, bert.intermediate_size
+    per_token = 2 * (4 * hidden**2 + 2 * hidden * inner) + 4 * num_tokens * hidden
+    return float(bert.num_hidden_layers * num_sentences * num_tokens * per_token)
+
+
+def layer_activation_bytes(
+    bert: BertConfig, num_sentences: int, num_tokens: int, *, precision: str
+) -> float:
+    """Returns the bytes that one layer keeps of (B, S) tokens for the backward pass.
+
+    In float32, in units of H: the input, Q, K and V, the context, the sum that each norm reads, the
+    input of the feed-forward part; and both sides of gelu, I each. In bfloat16 what linear maps
+    read and write is half as large. Dropout keeps its mask of 16 bits, and attention with dropout
+    three tables of S by S a head, as it is computed on a CPU; the fused kernels of GPUs keep less.
+    """
+    hidden, inner = bert.hidden_size, bert.intermediate_size
+    if precision == "bfloat16":
+        floats = 0.5 * (6 * hidden + 2 * inner) + 2.0 * hidden
+    else:
+        floats = 8.0 * hidden + 2 * inner
+    if bert.hidden_dropout_prob:
+        floats += hidden
+    if bert.attention_probs_dropout_prob:
+        floats += (2.0 if precision == "bfloat16" else 2.5) * bert.num_attention_heads * num_tokens
+    return 4.0 * floats * num_sentences * num_tokens
+
+
+THIS_CPU = "this-cpu"
+_GIB = 1 << 30
+_PROBE_SIZE = 1024
+_PROBE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One device.
+
+    Attributes:
+        name: as it is asked for.
+        tflops: peak of matrix products, 10^12 floating-point operations a second, by precision.
+        memory_bytes: of the device; None where it is not known.
+    """
+
+    name: str
+    tflops: Mapping[str, float]
+    memory_bytes: int | None
+
+
+HARDWARE: Mapping[str, Hardware] = MappingProxyType(
+    {
+        # float32 is TF32 on the first two, as PyTorch runs it when told to.
+        "h100": Hardware("h100", {"bfloat16": 989.0, "float32": 495.0}, 80 * _GIB),
+        "a100": Hardware("a100", {"bfloat16": 312.0, "float32": 156.0}, 80 * _GIB),
+        "v100": Hardware("v100", {"float32": 15.7}, 32 * _GIB),
+        "tpu-v3": Hardware("tpu-v3", {"bfloat16": 123.0}, 32 * _GIB),
+    }
+)
+
+
+def find_hardware(name: str, precision: Literal["float32", "bfloat16"]) -> Hardware:
+    """Returns a device by its name; `this-cpu` is measured, in float32.
+
+    Raises:
+        UsageError: unknown, or it has no such arithmetic.
+    """
+    if name == THIS_CPU:
+        if precision != "float32":
+            raise UsageError(
+                f"--hardware {THIS_CPU} measures float32; give --tflops for {precision}"
+            )
+        return Hardware(THIS_CPU, {"float32": _measure_tflops()}, None)
+    hardware = HARDWARE.get(name)
+    if hardware is None:
+        known = ", ".join([*HARDWARE, THIS_CPU])
+        raise UsageError(f"--hardware {name}: unknown; known: {known}; or give --tflops")
+    if precision not in hardware.tflops:
+        raise UsageError(f"--hardware {name}: no peak of {precision} is known; give --tflops")
+    return hardware
+
+
+def _measure_tflops() -> float:
+    """Returns what products of two square matrices reach here, the best of some."""
+    generator = np.random.default_rng(0)
+    factors = generator.standard_normal((2, _PROBE_SIZE, _PROBE_SIZE), dtype=np.float32)
+    best = float("inf")
+    deadline = time.perf_counter() + _PROBE_SECONDS
+    while time.perf_counter() < deadline or best == float("inf"):
+        started = time.perf_counter()
+        np.matmul(factors[0], factors[1])
+        best = min(best, time.perf_counter() - started)
+    return 2 * _PROBE_SIZE**3 / best / 1e12
