@@ -221,7 +221,7 @@ def _told_as_interrupted(is_batch: bool) -> Iterator[None]:
 
 
 def _ignore(num_done: int) -> None:
-    """Shows nothing of the number done."""
+    """Shows nothing: a single document has the bar of its encoder."""
 
 
 def _tell(totals: _Totals, encoder: "SentenceEncoder", options: "AlignOptions") -> None:
@@ -258,13 +258,11 @@ def _print_scores(counts: "AlignmentCounts", options: "AlignOptions", json: bool
     if json:
         print_json({name: _to_json(score, signatures[name]) for name, score in scores.items()})
         return
-    from rich.table import Table
-
-    table = Table("", "precision", "recall", "F1", "signature")
-    for name, score in scores.items():
-        values = (score.precision, score.recall, score.f1)
-        table.add_row(name, *(f"{value:.3f}" for value in values), signatures[name])
-    print_table(table)
+    rows = [
+        (name, f"{s.precision:.3f}", f"{s.recall:.3f}", f"{s.f1:.3f}", signatures[name])
+        for name, s in scores.items()
+    ]
+    print_table(("", "precision", "recall", "F1", "signature"), rows)
 
 
 def _to_json(score: "AlignmentScore", signature: str) -> dict[str, object]:

@@ -103,14 +103,13 @@ def _calibrate_f1(mined: str, gold: str, confidence: float, json: bool) -> None:
     if json:
         print_json(_f1_to_json(fit, confidence))
         return
-    from rich.table import Table
-
-    table = Table("", "value", f"{confidence:.0%} interval")
-    table.add_row("min_score", _show(fit.min_score), "")
-    table.add_row("precision", f"{fit.precision:.3f}", _show_shares(fit.precision_interval))
-    table.add_row("recall", f"{fit.recall:.3f}", _show_shares(fit.recall_interval))
-    table.add_row("F1", f"{fit.f1:.3f}", "")
-    print_table(table)
+    rows = [
+        ("min_score", _show(fit.min_score), ""),
+        ("precision", f"{fit.precision:.3f}", _show_shares(fit.precision_interval)),
+        ("recall", f"{fit.recall:.3f}", _show_shares(fit.recall_interval)),
+        ("F1", f"{fit.f1:.3f}", ""),
+    ]
+    print_table(("", "value", f"{confidence:.0%} interval"), rows)
     say(
         f"{fit.num_kept:,} of {fit.num_mined:,} mined pairs kept, {fit.num_right:,} of them among "
         f"the {fit.num_gold:,} gold pairs"
@@ -120,18 +119,16 @@ def _calibrate_f1(mined: str, gold: str, confidence: float, json: bool) -> None:
 def _print_fit(
     fit: "PrecisionFit", ratings: "Ratings", precision: float, confidence: float
 ) -> None:
-    from rich.table import Table
-
-    table = Table("", "value", f"{confidence:.0%} interval")
     low, high = fit.min_score_interval.low, fit.min_score_interval.high
     shown_high = "not reached" if math.isinf(high) else _show(high)
-    table.add_row(
-        f"min_score for {precision:.0%} GOOD", _show(fit.min_score), f"{_show(low)} to {shown_high}"
-    )
-    table.add_row("precision there", f"{fit.precision:.3f}", _show_shares(fit.precision_interval))
+    interval = f"{_show(low)} to {shown_high}"
     safe = "too few ratings" if fit.safe_min_score is None else _show(fit.safe_min_score)
-    table.add_row(f"min_score to be {(1 + confidence) / 2:.1%} sure", safe, "")
-    print_table(table)
+    rows = [
+        (f"min_score for {precision:.0%} GOOD", _show(fit.min_score), interval),
+        ("precision there", f"{fit.precision:.3f}", _show_shares(fit.precision_interval)),
+        (f"min_score to be {(1 + confidence) / 2:.1%} sure", safe, ""),
+    ]
+    print_table(("", "value", f"{confidence:.0%} interval"), rows)
     say(
         f"{fit.num_kept:,} of {fit.num_ratings:,} rated pairs have at least this score; "
         f"{ratings.num_skipped:,} skipped"

@@ -33,7 +33,6 @@ def compare(
     labse compare reports/base.json reports/new.json
     """
     from labse.evaluation.compare import compare_reports, comparison_table, read_report
-    from labse.evaluation.report import render_table
 
     reports = read_report(first), read_report(second)
     found = compare_reports(*reports, num_resamples=resamples, level=level, seed=seed)
@@ -44,4 +43,5 @@ def compare(
         print_json({"level": level, "resamples": resamples, "seed": seed, "scores": rows})
     else:
         names = (str(reports[0].path), str(reports[1].path))
-        print_table(render_table(comparison_table(found, names, level)))
+        table = comparison_table(found, names, level)
+        print_table(table.headers, table.rows, align=table.align, title=table.title)

@@ -5,15 +5,16 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 __all__ = [
+    "Progress",
     "check_out",
     "fail",
     "mute_all_but_main",
@@ -25,7 +26,14 @@ __all__ = [
     "show_log_messages",
 ]
 
-_PIPED_WIDTH = 100  # Columns of a table that goes to a file or a pipe.
+_PIPED_WIDTH = 100_000  # A table that goes to a file or a pipe is never wrapped.
+
+
+class Progress(Protocol):
+    """What a library call takes as `on_progress`; a note stands in place of the speed."""
+
+    def __call__(self, done: int, total: int | None = None, /, *, note: str = "") -> None:
+        """Draws how much is done, of how much if that is known."""
 
 
 def say(message: str) -> None:
@@ -57,12 +65,37 @@ def print_json(value: Mapping[str, object]) -> None:
     print(json.dumps(value, ensure_ascii=False))
 
 
-def print_table(table: "RenderableType") -> None:
-    """Prints something rich can draw on standard output."""
-    from rich.console import Console
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    align: str = "",
+    title: str | None = None,
+) -> None:
+    """Prints a table on standard output; only a terminal that is too narrow wraps its cells.
 
+    Args:
+        headers: the names of the columns.
+        rows: the cells of each row; an empty row draws a line.
+        align: a letter for each column, `l` or `r`; without it all are `l`.
+        title: a line above the table.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for header, letter in zip(headers, align or "l" * len(headers), strict=True):
+        table.add_column(header, justify="right" if letter == "r" else "left")
+    for row in rows:
+        if row:
+            table.add_row(*row)
+        else:
+            table.add_section()
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    Console(width=width).print(table)
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    if title is not None:
+        console.print(title)
+    console.print(table)
 
 
 def check_out(out: Path | None) -> None:
@@ -86,16 +119,14 @@ def print_lines(lines: Iterable[str], out: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def progress(
-    label: str, total: int | None = None, *, unit: str = ""
-) -> Iterator[Callable[..., None]]:
-    """Gives a function to call with the number done; draws if standard error is a terminal.
+def progress(label: str, total: int | None = None, *, unit: str = "") -> Iterator[Progress]:
+    """Gives what draws a progress bar if standard error is a terminal, and else does nothing.
 
     The first call says where the work begins: a resumed run does not count as fast. With a unit
-    (`rows`) the speed is shown, since that call; a call may give another text in its place.
+    such as `rows`, the bar shows the speed since that call.
     """
     if not sys.stderr.isatty() or _stderr().quiet:
-        yield lambda *_: None
+        yield _draw_nothing
         return
     from rich import progress as rich_progress
 
@@ -107,21 +138,26 @@ def progress(
         rich_progress.TimeRemainingColumn(),
         rich_progress.TextColumn("{task.fields[speed]}"),
     )
-    begun: list[tuple[float, int]] = []
+    begun: tuple[float, int, rich_progress.TaskID] | None = None
     with rich_progress.Progress(*columns, console=_stderr()) as bar:
-        tasks: list[rich_progress.TaskID] = []
 
-        def update(done: int, note: str = "") -> None:
-            if tasks:
-                start, first = begun[0]
-                speed = (done - first) / max(time.monotonic() - start, 1e-3)
-                shown = f"{speed:,.0f} {unit}/s" if unit else ""
-                bar.update(tasks[0], completed=done, speed=note or shown)
-            else:
-                begun.append((time.monotonic(), done))
-                tasks.append(bar.add_task(label, total=total, completed=done, speed=note))
+        def update(done: int, known_total: int | None = None, /, *, note: str = "") -> None:
+            nonlocal begun
+            shown_total = total if known_total is None else known_total
+            if begun is None:
+                task = bar.add_task(label, total=shown_total, completed=done, speed=note)
+                begun = (time.monotonic(), done, task)
+                return
+            start, first, task = begun
+            speed = (done - first) / max(time.monotonic() - start, 1e-3)
+            shown_speed = f"{speed:,.0f} {unit}/s" if unit else ""
+            bar.update(task, total=shown_total, completed=done, speed=note or shown_speed)
 
         yield update
+
+
+def _draw_nothing(done: int, total: int | None = None, /, *, note: str = "") -> None:
+    """Stands for a bar where there is no terminal."""
 
 
 def show_log_messages() -> None:

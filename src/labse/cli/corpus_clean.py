@@ -193,23 +193,24 @@ def _print_report(out: Path, report: "CleaningReport", json: bool) -> None:
     if json:
         print_json({"out": str(out), "counts": report.counts})
         return
-    from rich.table import Table
-
-    table = Table("source", "language", "rows", "kept %", "dropped, by reason")
-    table.columns[2].justify = table.columns[3].justify = "right"
-    rows = [
+    headers = ("source", "language", "rows", "kept %", "dropped, by reason")
+    counts = [
         (sum(reasons.values()), source, lang, reasons)
         for source, langs in report.counts.items()
         for lang, reasons in langs.items()
     ]
-    rows.sort(key=lambda row: (-row[0], row[1], row[2]))
-    for num_rows, source, lang, reasons in rows[:_MAX_LANGS]:
-        table.add_row(source, lang, f"{num_rows:,}", *_describe(reasons, num_rows))
+    counts.sort(key=lambda row: (-row[0], row[1], row[2]))
     totals = report.total()
-    table.add_row("all", "", f"{totals.total():,}", *_describe(totals, totals.total()))
-    print_table(table)
-    if len(rows) > _MAX_LANGS:
-        say(f"{len(rows) - _MAX_LANGS} smaller rows are left out; {out}/manifest.json has all")
+    rows = [
+        (source, lang, f"{num_rows:,}", *_describe(reasons, num_rows))
+        for num_rows, source, lang, reasons in [
+            *counts[:_MAX_LANGS],
+            (totals.total(), "all", "", totals),
+        ]
+    ]
+    print_table(headers, rows, align="llrrl")
+    if len(counts) > _MAX_LANGS:
+        say(f"{len(counts) - _MAX_LANGS} smaller rows are left out; {out}/manifest.json has all")
 
 
 def _describe(reasons: "dict[str, int]", num_rows: int) -> tuple[str, str]:

@@ -118,17 +118,14 @@ def _score(model_folder: Path, files: list[str]) -> "Iterator[str]":
 
 
 def _print_report(out: Path, report: "QualityReport") -> None:
-    from rich.table import Table
-
-    table = Table("language", "good", "bad", "precision", "recall", "bad found")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    headers = ("language", "good", "bad", "precision", "recall", "bad found")
+    rows = []
     languages = sorted(report.languages[1:], key=lambda one: -(one.num_good + one.num_bad))
     for one in [report.languages[0], *languages[:_MAX_LANGS]]:
         rates = (one.precision, one.recall, one.bad_recall)
         shown = ["" if rate is None else f"{100 * rate:.1f}" for rate in rates]
-        table.add_row(one.lang, f"{one.num_good:,}", f"{one.num_bad:,}", *shown)
-    print_table(table)
+        rows.append((one.lang, f"{one.num_good:,}", f"{one.num_bad:,}", *shown))
+    print_table(headers, rows, align="lrrrrr")
     say(
         f"{out}: held-out rows; ROC AUC {report.roc_auc:.4f}, "
         f"calibration error {report.calibration_error:.4f}"

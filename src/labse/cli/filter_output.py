@@ -128,13 +128,8 @@ def show_report(report: FilterReport, *, as_json: bool) -> None:
         )
         return
 
-    from rich.table import Table
-
-    table = Table("bound", "pairs that break it", "and no other")
-    for name, count in report.broken.most_common():
-        table.add_row(name, f"{count:,}", f"{report.only[name]:,}")
-    table.add_section()
-    table.add_row("read", f"{report.num_read:,}", "")
-    table.add_row("dropped", f"{num_dropped:,}", "")
-    table.add_row("kept", f"{report.num_kept:,}", "")
-    print_table(table)
+    headers = ("bound", "pairs that break it", "and no other")
+    broken = report.broken.most_common()
+    rows = [(name, f"{count:,}", f"{report.only[name]:,}") for name, count in broken]
+    counts = {"read": report.num_read, "dropped": num_dropped, "kept": report.num_kept}
+    print_table(headers, [*rows, (), *((name, f"{n:,}", "") for name, n in counts.items())])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, cast
 
 import typer
 
-from labse.cli.console import print_json, print_table, say
+from labse.cli.console import print_json, print_lines, print_table, say
 from labse.cli.options import (
     JsonOption,
     Precision,
@@ -170,14 +170,16 @@ def show_report(
     report: "Report", measured: VisibleMeasurement, is_json: bool, out: Path | None
 ) -> None:
     """Prints a report, and writes it where that is asked for."""
-    from labse.evaluation.report import render_report, report_dict, write_report
+    from labse.evaluation.report import report_dict, write_report
 
     if measured.num_truncated:
         say(f"{measured.num_truncated:,} sentences cut to {measured.max_seq_length} tokens")
     if is_json:
         print_json(report_dict(report))
     else:
-        print_table(render_report(report))
+        for table in report.tables:
+            print_table(table.headers, table.rows, align=table.align, title=table.title)
+        print_lines(dict.fromkeys([*(s.signature for s in report.scores), *report.notes]), None)
     if out is not None:
         write_report(out, report)
         say(f"{out}: report written")

@@ -89,7 +89,8 @@ def report_lines(
                 formats.update({name: style for name, style in columns.items() if name in row})
                 say(" ".join(f"{name:>{_width(name)}}" for name in formats))
             say(" ".join(f"{row[name]:>{_width(name)}{style}}" for name, style in formats.items()))
-            update(int(row["step"]), f"{row[rate]:,.0f} {rate.replace('_per_second', '/s')}")
+            speed = f"{row[rate]:,.0f} {rate.replace('_per_second', '/s')}"
+            update(int(row["step"]), note=speed)
 
         yield report
 

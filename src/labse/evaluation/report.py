@@ -1,7 +1,7 @@
 """Reports of all protocols in one form, for people and for programs.
 
 Takes: scores with signatures, tables, and the samples they were computed from.
-Gives: rich tables, Markdown, JSON with values from 0 to 1, a bar chart.
+Gives: Markdown, JSON with values from 0 to 1, a bar chart.
 Source: sacrebleu (Post 2018, arXiv 1804.08771): no score without its signature.
 """
 
@@ -10,10 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-
-from rich.console import Group
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from labse.errors import UsageError
 from labse.evaluation.pictures import Bar, HeatMap, draw_bars, draw_heat_map
@@ -28,8 +24,6 @@ __all__ = [
     "check_destination",
     "format_percent",
     "render_markdown",
-    "render_report",
-    "render_table",
     "report_dict",
     "write_report",
 ]
@@ -64,6 +58,11 @@ class Table:
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     num_names: int = 1
+
+    @property
+    def align(self) -> str:
+        """A letter for each column: `l` for words, `r` for numbers."""
+        return "l" * self.num_names + "r" * (len(self.headers) - self.num_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +178,11 @@ def _write_files(folder: Path, files: Mapping[str, bytes], report: Report) -> No
     write_json(folder / "report.json", report_dict(report))
 
 
-def render_report(report: Report) -> Group:
-    """Returns what a console shows: the tables, then the signatures and the notes."""
-    lines = [*(score.signature for score in report.scores), *report.notes]
-    tables = [render_table(table) for table in report.tables]
-    return Group(*tables, Text("\n".join(dict.fromkeys(lines))))
-
-
 def render_markdown(report: Report) -> str:
     """Returns the tables, signatures and notes as Markdown."""
     parts = [f"# {report.data}, {report.metric}"]
     for table in report.tables:
-        rules = ["---" if n < table.num_names else "---:" for n in range(len(table.headers))]
+        rules = ["---" if letter == "l" else "---:" for letter in table.align]
         rows = [table.headers, tuple(rules), *table.rows]
         parts.append(f"## {table.title}")
         parts.append("\n".join(f"| {' | '.join(map(_escape, row))} |" for row in rows))
@@ -199,16 +191,6 @@ def render_markdown(report: Report) -> str:
     if report.notes:
         parts.append("\n".join(f"- {note}" for note in report.notes))
     return "\n\n".join(parts) + "\n"
-
-
-def render_table(table: Table) -> RichTable:
-    """Returns a table as a console shows it."""
-    drawn = RichTable(title=table.title)
-    for number, header in enumerate(table.headers):
-        drawn.add_column(header, justify="left" if number < table.num_names else "right")
-    for row in table.rows:
-        drawn.add_row(*row)
-    return drawn
 
 
 def _escape(cell: str) -> str:

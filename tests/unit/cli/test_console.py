@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.table import Table
 
 from labse.cli import console
 from labse.cli.console import (
@@ -48,12 +47,18 @@ def test_lines_go_to_standard_output_or_to_a_whole_file(
     assert capsys.readouterr().out == ""
 
 
-def test_a_piped_table_is_wide_enough_for_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table()
-    table.add_column("name")
-    table.add_row("x" * 90)
-    print_table(table)
-    assert "x" * 90 in capsys.readouterr().out
+def test_a_piped_table_is_never_wrapped_and_shows_cells_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [("x" * 300, "[CLS]"), (), ("all", "1")]
+    print_table(("name", "count"), rows, align="lr", title="a title " * 100)
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title.count("a title") == 100
+    assert len(lines) == 7
+    assert "x" * 300 in lines[3]
+    assert "[CLS]" in lines[3]
+    assert lines[4].startswith("├")
+    assert lines[5].endswith("    1 │")
 
 
 def test_no_bar_is_drawn_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,10 +75,12 @@ def test_a_terminal_gets_a_bar(
     import sys
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress("work", total=4) as update:
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("work") as update:
         update(1)
-        update(3)
-    assert "work" in capsys.readouterr().err
+        update(3, 4, note="a note")
+    shown = capsys.readouterr().err
+    assert all(text in shown for text in ("work", "3/4", "a note"))
 
 
 def test_a_bar_with_a_unit_tells_the_speed_since_its_first_call(

@@ -1,4 +1,3 @@
-import io
 import json
 import sys
 from dataclasses import replace
@@ -6,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from labse.errors import ResourceError, UsageError
 from labse.evaluation.pictures import Bar, HeatMap
@@ -17,7 +15,6 @@ from labse.evaluation.report import (
     check_destination,
     format_percent,
     render_markdown,
-    render_report,
     report_dict,
     write_report,
 )
@@ -36,13 +33,6 @@ def build_report() -> Report:
         notes=("a note",),
         details={"langs": ["deu"]},
     )
-
-
-def test_the_console_shows_tables_then_signatures_and_notes() -> None:
-    stream = io.StringIO()
-    Console(file=stream, width=60).print(render_report(build_report()))
-    text = stream.getvalue()
-    assert text.index("50.0") < text.index("p_at_1|data:toy|v:0") < text.index("a note")
 
 
 def test_markdown_has_a_table_a_signature_and_notes() -> None:
