@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig
+from labse.dual_encoder.data.numbering import KeyIndex, sentence_keys, stored_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
-from labse.dual_encoder.data.sentence_keys import KeyIndex, sentence_keys, stored_keys
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
 from labse.files.stage import is_cache_of

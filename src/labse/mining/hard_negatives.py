@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.dual_encoder.data.negatives_on_disk import negative_columns
+from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
 from labse.mining.line_store import LineStore
 from labse.mining.pair_scores import aligned_cosines

@@ -9,8 +9,7 @@ from tokenizers import Tokenizer
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.negatives import HardNegatives, Negatives
-from labse.dual_encoder.data.negatives_on_disk import prepare_hard_negatives
+from labse.dual_encoder.data.negatives import HardNegatives, Negatives, prepare_hard_negatives
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labse.dual_encoder.data.negatives_on_disk import negative_columns
+from labse.dual_encoder.data.negatives import negative_columns
 from labse.errors import LabseError, UsageError
 
 Write = Callable[..., Any]

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from labse.dual_encoder.data import arrays as prepare_arrays
-from labse.dual_encoder.data.arrays import PreparationPlan, Resources
+from labse.dual_encoder.data.arrays import FileChoice, PreparationPlan, Resources
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences, write_summary
-from labse.dual_encoder.data.steps import FileChoice
 from labse.errors import LabseError
 
 ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.dual_encoder.data.sentence_keys import KeyIndex, pair_keys, sentence_keys, stored_keys
+from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys, stored_keys
 
 SENTENCES = st.lists(st.lists(st.integers(0, 500_000), min_size=1, max_size=9), max_size=12)
 

@@ -4,12 +4,15 @@ Takes: files, a tokenizer. Gives: `.npy` files, which depend on nothing but the 
 Source: docs/training.md. Three stages: each file is read and hashed; the hashes of all files are
 numbered; each file is read again, and what it is the first to have is tokenised.
 
-Dimensions: P pairs, T tokens, N distinct sentences.
+Dimensions: P pairs, T tokens, N distinct sentences; p pairs that a file keeps, t = 2 p texts of
+them, n texts that no earlier file has.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -17,16 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from labse.corpus.readers import read_pairs
+from labse.corpus.records import SentencePair
 from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
-from labse.dual_encoder.data.numbering import number_texts
-from labse.dual_encoder.data.steps import FileChoice, scan_step, tokenize_step
+from labse.dual_encoder.data.numbering import hash_texts, number_texts
+from labse.dual_encoder.data.pairs import tokenize_sentences
 from labse.errors import LabseError
 from labse.files.npy import write_array
 
-__all__ = ["ArraySummary", "FileScan", "PreparationPlan", "Resources"]
+__all__ = ["ArraySummary", "FileChoice", "FileScan", "PreparationPlan", "Resources", "scan_step"]
 
 _LOGGER = logging.getLogger(__name__)
 _CHUNK = 1 << 20
+_CHUNK_PAIRS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,23 @@ class Resources:
 
     workers: int = 1
     memory_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FileChoice:
+    """A file of pairs and what is kept of it.
+
+    Attributes:
+        path: `.tsv`, `.jsonl` or `.parquet`.
+        langs: canonical tags, one of which a side must have; empty keeps all.
+        source_lang: of every source, where no column tells it.
+        target_lang: of every target, where no column tells it.
+    """
+
+    path: str
+    langs: Sequence[str]
+    source_lang: str | None
+    target_lang: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +176,135 @@ class PreparationPlan:
 
     def _folder(self, number: int) -> Path:
         return self.work / f"file-{number:05}"
+
+
+# ---- What is done with one file, in any process ----
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptPair:
+    row: int
+    pair: SentencePair
+
+
+def scan_step(choice: dict[str, object], folder: str) -> Result:
+    """Reads a file once: writes `hashes.npy` (t, 2), `langs.npy` (p,) and `rows.npy` (p,).
+
+    Languages are numbered as they appear; rows count from 1, a header is none.
+
+    Returns:
+        num_rows, dropped (by reason), lang_pairs and langs (all that were seen).
+
+    Raises:
+        LabseError: broken data, or no rows.
+        UsageError: see `read_pairs`.
+    """
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    file = FileChoice(**choice)  # type: ignore[arg-type]
+    seen: set[str] = set()
+    counts: Counter[str] = Counter()
+    lang_pairs: dict[str, int] = {}
+    kept = _iter_kept(file, counts, seen)
+    with (
+        write_array(out / "hashes.npy", np.uint64, (2,)) as add_hashes,
+        write_array(out / "langs.npy", np.int16) as add_langs,
+        write_array(out / "rows.npy", np.int32) as add_rows,
+    ):
+        while chunk := list(islice(kept, _CHUNK_PAIRS)):
+            add_hashes(hash_texts(_texts(chunk)))
+            add_rows(np.array([item.row for item in chunk]))
+            names = (f"{item.pair.source_lang}-{item.pair.target_lang}" for item in chunk)
+            add_langs(np.array([lang_pairs.setdefault(name, len(lang_pairs)) for name in names]))
+    num_rows = counts.pop("rows", 0)
+    if not num_rows:
+        raise LabseError(f"{file.path}: empty, it has no rows")
+    return {
+        "num_rows": num_rows,
+        "dropped": dict(counts),
+        "lang_pairs": list(lang_pairs),
+        "langs": sorted(seen),
+    }
+
+
+def tokenize_step(
+    choice: dict[str, object],
+    folder: str,
+    numbers: str,
+    start: int,
+    num_before: int,
+    tokenizer: str,
+    max_seq_length: int,
+) -> Result:
+    """Reads a file again: writes `input_ids.npy` and `lengths.npy` (n,) of its new texts.
+
+    Args:
+        choice: as `scan_step` had it.
+        folder: where the arrays go.
+        numbers: `.npy`, the numbers of the texts of all files.
+        start: texts of the files before.
+        num_before: distinct texts of the files before.
+        tokenizer: a tokenizer.json.
+        max_seq_length: longer sentences are cut, [SEP] stays.
+
+    Returns:
+        num_truncated.
+    """
+    out = Path(folder)
+    pieces = Tokenizer.from_file(tokenizer)
+    pieces.no_padding()
+    pieces.no_truncation()
+    numbers_t = np.load(numbers, mmap_mode="r").reshape(-1)
+    kept = _iter_kept(FileChoice(**choice), Counter(), set())  # type: ignore[arg-type]
+    num_truncated = 0
+    with (
+        write_array(out / "input_ids.npy", np.int32) as add_ids,
+        write_array(out / "lengths.npy", np.int32) as add_lengths,
+    ):
+        while chunk := list(islice(kept, _CHUNK_PAIRS)):
+            texts = _texts(chunk)
+            found = numbers_t[start : start + len(texts)]
+            # New is what has a higher number than all before it.
+            highest = np.maximum.accumulate(np.concatenate([[num_before - 1], found]))
+            new = [texts[index] for index in np.flatnonzero(found > highest[:-1])]
+            start, num_before = start + len(texts), int(highest[-1]) + 1
+
+            input_ids, offsets, num_cut = tokenize_sentences(
+                new, pieces, max_seq_length=max_seq_length
+            )
+            num_truncated += num_cut
+            add_ids(input_ids)
+            add_lengths(np.diff(offsets))
+    return {"num_truncated": num_truncated}
+
+
+def _texts(chunk: Sequence[_KeptPair]) -> list[str]:
+    return [text for item in chunk for text in (item.pair.source, item.pair.target)]
+
+
+def _iter_kept(file: FileChoice, counts: Counter[str], seen: set[str]) -> Iterator[_KeptPair]:
+    """Yields the pairs to train on; counts rows and, by reason, what it drops."""
+    langs = frozenset(file.langs)
+    pairs = read_pairs(file.path, source_lang=file.source_lang, target_lang=file.target_lang)
+    for row, pair in enumerate(pairs, start=1):
+        counts["rows"] += 1
+        seen.add(pair.source_lang)
+        seen.add(pair.target_lang)
+        if reason := _reason_to_drop(pair, langs):
+            counts[reason] += 1
+        else:
+            yield _KeptPair(row, pair)
+
+
+def _reason_to_drop(pair: SentencePair, langs: frozenset[str]) -> str:
+    if langs and langs.isdisjoint((pair.source_lang, pair.target_lang)):
+        return "other_langs"
+    if not pair.source.strip() or not pair.target.strip():
+        return "blank"
+    return "copies" if pair.source == pair.target else ""
+
+
+# ---- The arrays of all files ----
 
 
 def _write_labels(scans: Sequence[FileScan], out: Path) -> list[str]:

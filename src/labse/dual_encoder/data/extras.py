@@ -15,8 +15,7 @@ from tokenizers import Tokenizer
 
 from labse.corpus.readers import read_pairs
 from labse.dual_encoder.config import DataConfig, RunConfig
-from labse.dual_encoder.data.negatives import HardNegatives, Negatives
-from labse.dual_encoder.data.negatives_on_disk import prepare_hard_negatives
+from labse.dual_encoder.data.negatives import HardNegatives, Negatives, prepare_hard_negatives
 from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.distillation import Lesson, Teacher, TeacherVectors, prepare_teacher
 

@@ -1,25 +1,40 @@
-"""Hard negatives of a batch: drawn from those of all pairs, which are mapped from disk.
+"""Hard negatives: from columns of the files of pairs to arrays on disk, and from these to a batch.
 
-Takes: what `negatives_on_disk.py` has written. Gives: for a batch, sentences that are further
-candidates of the loss. Source: Gillick et al. 2019, arXiv 1909.10506; Guo et al. 2018, arXiv
-1807.11906.
+Takes: files of pairs with columns that `labse hard-negatives` adds. Gives: for a batch, sentences
+that are more candidates of the loss. Source: Gillick et al. 2019, arXiv 1909.10506; Guo et al.
+2018, arXiv 1807.11906.
 
 Dimensions: N distinct negatives, P pairs that have some, B pairs of a batch, H negatives drawn,
 K translations of a negative in a batch, T tokens.
 """
 
+import logging
+import re
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
-from labse.dual_encoder.data.sentence_keys import KeyIndex, pair_keys, sentence_keys
-from labse.errors import LabseError
+from labse.corpus.tables import Table, open_table
+from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys, stored_keys
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
+from labse.files.stage import is_cache_of
 
-__all__ = ["ARRAYS", "HardNegatives", "Negatives", "ragged"]
+__all__ = ["HardNegatives", "Negatives", "negative_columns", "prepare_hard_negatives"]
 
-ARRAYS = ("input_ids", "sentences", "pairs", "negatives", "offsets", "known", "known_offsets")
+Side = Literal["source", "target"]
+
+_LOGGER = logging.getLogger(__name__)
+_COLUMN = re.compile(r"(source|target)_negative_(\d+)")
+_CHUNK_ROWS = 16_384
+_ARRAYS = ("input_ids", "sentences", "pairs", "negatives", "offsets", "known", "known_offsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ class HardNegatives:
             LabseError: a file is missing or not an array.
         """
         try:
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         except (OSError, ValueError, EOFError) as error:
             raise LabseError(f"{folder}: damaged ({error}); delete it and run again") from None
         return cls(**arrays)
@@ -117,7 +132,7 @@ class HardNegatives:
         num_per_pair: int,
         generator: np.random.Generator,
     ) -> NDArray[np.int64]:
-        rows, positions = ragged(self.offsets, entries)
+        rows, positions = _ragged(self.offsets, entries)
         sentences = self.negatives[positions].astype(np.int64)
         # One that is in the batch is a candidate there already, and is not counted twice.
         is_new = in_batch.find(sentence_keys(*self._gather(sentences))) < 0
@@ -129,11 +144,11 @@ class HardNegatives:
         return chosen[np.sort(np.unique(chosen, return_index=True)[1])]
 
     def _gather(self, sentences: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        _, positions = ragged(self.sentences, sentences)
+        _, positions = _ragged(self.sentences, sentences)
         return self.input_ids[positions], self.sentences[sentences + 1] - self.sentences[sentences]
 
     def _find_known(self, sentences: NDArray[np.int64], in_batch: KeyIndex) -> NDArray[np.int64]:
-        rows, positions = ragged(self.known_offsets, sentences)
+        rows, positions = _ragged(self.known_offsets, sentences)
         places = in_batch.find(self.known[positions])
         rows, places = rows[places >= 0], places[places >= 0]
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -142,7 +157,160 @@ class HardNegatives:
         return known
 
 
-def ragged(
+# ---- From files to disk ----
+
+
+def negative_columns(side: Side, count: int) -> tuple[str, ...]:
+    """Returns the names of the columns with the negatives of a side, the hardest first."""
+    return tuple(f"{side}_negative_{number}" for number in range(1, count + 1))
+
+
+def prepare_hard_negatives(
+    files: Sequence[Path],
+    pairs: TokenizedPairs,
+    tokenizer: Tokenizer,
+    *,
+    max_seq_length: int,
+    cache: Path,
+    key: Mapping[str, object],
+) -> HardNegatives:
+    """Reads and tokenises the negatives, or maps what an earlier call left in `cache`.
+
+    Args:
+        files: those of the run; files without such columns have none.
+        pairs: all pairs of the run, which tell what is a translation of a negative.
+        tokenizer: that of the run.
+        max_seq_length: that of the run.
+        cache: a folder for this function alone.
+        key: what the files and the tokenizer are known by.
+
+    Raises:
+        LabseError: a file is broken, or there is no negative.
+        UsageError: no file has such columns.
+    """
+    stated = {**key, "max_seq_length": max_seq_length}
+    if is_cache_of(cache, stated):
+        return HardNegatives.load(cache)
+
+    columns = _Columns(tokenizer, max_seq_length)
+    tables = [open_table(file) for file in files]
+    if not any(map(_named_columns, tables)):
+        raise UsageError(
+            "data.hard_negatives asks for negatives, and no file of data.pairs has columns such as "
+            "target_negative_1; make one with labse hard-negatives"
+        )
+    for table in tables:
+        columns.read(table)
+    if not columns.sentences:
+        raise LabseError(
+            "the columns of hard negatives of data.pairs are empty; mine again with smaller margins"
+        )
+    arrays = columns.arrays(pairs)
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / MANIFEST_NAME).unlink(missing_ok=True)
+    for name in _ARRAYS:
+        with write_atomic(cache / f"{name}.npy") as stream:
+            np.save(stream, arrays[name])
+    write_json(cache / MANIFEST_NAME, {"kind": "hard_negatives", "key": stated})
+    _LOGGER.info(
+        "hard negatives: %s of %s pairs have some, %s distinct sentences",
+        *(f"{n:,}" for n in (len(arrays["pairs"]), len(pairs.pairs), len(columns.sentences))),
+    )
+    return HardNegatives.load(cache)
+
+
+def _named_columns(table: Table) -> tuple[str, ...]:
+    """Returns the columns of negatives, in the order of the file."""
+    return tuple(name for name in table.names if _COLUMN.fullmatch(name))
+
+
+class _Columns:
+    """Takes in the rows of files and numbers the distinct negatives."""
+
+    def __init__(self, tokenizer: Tokenizer, max_seq_length: int) -> None:
+        self.sentences: dict[str, int] = {}
+        self._tokenizer = tokenizer
+        self._max_seq_length = max_seq_length
+        self._keys: list[NDArray[np.uint64]] = []
+        self._negatives = array("i")
+        self._counts = array("q")  # Of the target's place, of the source's, pair by pair.
+
+    def read(self, table: Table) -> None:
+        """Takes in the rows that have negatives."""
+        names = _named_columns(table)
+        if not names:
+            return
+        sides = [name.startswith("source") for name in names]
+        chunk: list[str] = []
+        for _, (source, target, *texts) in table.read_rows(("source", "target", *names)):
+            if not any(texts):
+                continue
+            chunk += (source, target)
+            for side in (False, True):
+                found = [text for text, of_source in zip(texts, sides, strict=True)
+                         if of_source is side and text.strip()]  # fmt: skip
+                self._counts.append(len(found))
+                self._negatives.extend(
+                    self.sentences.setdefault(text, len(self.sentences)) for text in found
+                )
+            if len(chunk) >= 2 * _CHUNK_ROWS:
+                self._add_keys(chunk)
+                chunk = []
+        self._add_keys(chunk)
+
+    def _add_keys(self, texts: list[str]) -> None:
+        if texts:
+            ids, offsets, _ = tokenize_sentences(
+                texts, self._tokenizer, max_seq_length=self._max_seq_length
+            )
+            keys = sentence_keys(ids, np.diff(offsets))
+            self._keys.append(pair_keys(keys[0::2], keys[1::2]))
+
+    def arrays(self, pairs: TokenizedPairs) -> dict[str, NDArray[np.generic]]:
+        """Returns the attributes of `HardNegatives`."""
+        ids, offsets, _ = tokenize_sentences(
+            list(self.sentences), self._tokenizer, max_seq_length=self._max_seq_length
+        )
+        # Of pairs that stand twice the first counts.
+        keys, first = np.unique(np.concatenate(self._keys), return_index=True)
+        starts = np.concatenate([[0], np.cumsum(self._counts)])
+        entries = np.stack([2 * first, 2 * first + 1], axis=1).reshape(-1)
+        _, positions = _ragged(starts, entries)
+        known, known_offsets = _known_translations(sentence_keys(ids, np.diff(offsets)), pairs)
+        return {
+            "input_ids": ids,
+            "sentences": offsets,
+            "pairs": keys,
+            "negatives": np.array(self._negatives, dtype=np.int32)[positions],
+            "offsets": np.concatenate([[0], np.cumsum(np.diff(starts)[entries])]),
+            "known": known,
+            "known_offsets": known_offsets,
+        }
+
+
+def _known_translations(
+    keys: NDArray[np.uint64], pairs: TokenizedPairs
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Returns the keys of the other sides of the pairs of each sentence, and their offsets."""
+    of_sentences = stored_keys(pairs.input_ids, pairs.offsets)
+    distinct, numbers = np.unique(keys, return_inverse=True)
+    index = KeyIndex(distinct)
+    rows, others = [], []
+    for side in (0, 1):
+        own = index.find(of_sentences[pairs.pairs[:, side]])
+        has_some = np.flatnonzero(own >= 0)
+        rows.append(own[has_some])
+        others.append(of_sentences[pairs.pairs[has_some, 1 - side]])
+    row, other = np.concatenate(rows), np.concatenate(others)
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(len(distinct) + 1))
+    # Sentences of one key, of different text and equal pieces, have the same translations.
+    _, positions = _ragged(starts, numbers)
+    lengths = np.diff(starts)[numbers]
+    return other[order][positions], np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _ragged(
     offsets: NDArray[np.int64], entries: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns the positions of some entries one after the other, and which entry each is of."""

@@ -17,9 +17,8 @@ import labse
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.arrays import FileScan, PreparationPlan, Resources
+from labse.dual_encoder.data.arrays import FileChoice, FileScan, PreparationPlan, Resources
 from labse.dual_encoder.data.pairs import TokenizedPairs, write_summary
-from labse.dual_encoder.data.steps import FileChoice
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_json
 from labse.files.stage import cached_manifest, check_may_make
