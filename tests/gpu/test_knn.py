@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from labse.mining.neighbour_parts import search_in_parts
 from labse.search.knn import mutual_neighbours
+from labse.search.parts import search_in_parts
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,10 +19,10 @@ from labse.encoder.protocol import Encoder
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import read_json, write_json
 from labse.mining.line_store import LineStore, open_line_store, write_line_store
-from labse.mining.neighbour_parts import search_in_parts
 from labse.mining.vectors import Rows, encoded_lines, given_rows, write_vectors
 from labse.search.approximate import IndexKind, approximate_neighbours
 from labse.search.knn import MutualNeighbours, Neighbours
+from labse.search.parts import search_in_parts
 
 __all__ = [
     "EmbeddedSide",

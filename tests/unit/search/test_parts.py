@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.mining.neighbour_parts import search_in_parts
 from labse.search.knn import mutual_neighbours
+from labse.search.parts import search_in_parts
 
 
 @settings(deadline=None, max_examples=25)
