@@ -1,7 +1,7 @@
 """The command `labse hard-negatives`."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,8 +138,17 @@ def hard_negatives(
         def rows() -> Iterator[tuple[str, ...]]:
             for group in groups:
                 with progress(f"{group.source_lang}-{group.target_lang}") as update:
+
+                    def count(done: int, _: int | None, show: Callable[..., None] = update) -> None:
+                        show(done)
+
                     yield from iter_hard_negatives(
-                        group, encoder, options, counts, memory_bytes=memory_bytes, report=update
+                        group,
+                        encoder,
+                        options,
+                        counts,
+                        memory_bytes=memory_bytes,
+                        on_progress=count,
                     )
 
         written = write_rows(out, negative_row_columns(options), rows())

@@ -196,7 +196,7 @@ def embed_sides(
         with progress(f"embed {side.name}") as update:
             rows = encoder if side.vectors is None else side.vectors
             assert rows is not None
-            done = embed_side(side.name, side.texts, rows, folder, update)
+            done = embed_side(side.name, side.texts, rows, folder, lambda n, _: update(n))
         lines = done.lines
         say(
             f"{side.name}: {len(lines.distinct):,} lines, {lines.num_blank:,} blank left out, "
@@ -215,12 +215,13 @@ def search_sides(
     device: str = "auto",
 ) -> "MutualNeighbours":
     """Finds the neighbours of both sides among each other, with a progress bar."""
-    from labse.mining.workplace import find_neighbours
+    from labse.mining.bitext import SearchOptions, find_neighbours
+    from labse.mining.sides import EmbeddedSides
 
     with progress("search", total=len(sides[0].lines)) as update:
-        return find_neighbours(
-            *sides, k, folder, memory_bytes=memory_bytes, index=index, device=device, report=update
-        )
+        options = SearchOptions(memory_bytes, index, device)
+        both = EmbeddedSides(*sides, folder)
+        return find_neighbours(both, k, options, lambda done, _: update(done))
 
 
 def check_device(device: str) -> None:

@@ -175,6 +175,11 @@ class SentenceEncoder:
         return type(self._runtime).__name__.removesuffix("Runtime").lower()
 
     @property
+    def precision(self) -> str | None:
+        """Arithmetic of its matrices; None for an encoder that was not loaded from a folder."""
+        return None if self._load is None else str(self._load.keywords["precision"])
+
+    @property
     def num_long(self) -> int:
         """Sentences over `max_seq_length` in all calls of `encode` so far."""
         return self._num_long

@@ -1,6 +1,6 @@
 """Bitext mining: which sentences of two corpora are translations of each other.
 
-Takes: two embedded corpora (N, D) and (M, D), or sentences and an encoder.
+Takes: two embedded corpora (N, D) and (M, D), in memory or as embedded sides.
 Gives: pairs with margin scores, best first; equal scores by source, then target index.
 Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 3.2; the names of the ways of retrieval
 are the paper's.
@@ -8,37 +8,42 @@ are the paper's.
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.protocol import Encoder, encode_sentences
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.mining.margin import Margin, margin_scores
-from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
+from labse.mining.sides import EmbeddedSides
+from labse.search.approximate import IndexKind, approximate_neighbours
+from labse.search.engine import build_engine
+from labse.search.knn import MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
+from labse.search.parts import search_in_parts
 
 __all__ = [
+    "IndexChoice",
     "MinedIndices",
     "MinedPair",
-    "MinedSentencePair",
     "Retrieval",
-    "UnifiedLines",
+    "SearchOptions",
     "check_options",
+    "choose_index",
+    "find_neighbours",
     "mine_bitext",
-    "mine_sentences",
     "neighbourhood_means",
     "select_pairs",
-    "unify_lines",
     "warn_of_small_corpora",
 ]
 
 _LOGGER = logging.getLogger(__name__)
 _LARGEST = float(np.finfo(np.float32).max)
+# 2,000,000 x 2,000,000: two to four hours on two cores.
+_EXACT_PRODUCTS = 4 * 10**12
 
 Retrieval: TypeAlias = Literal["forward", "backward", "intersect", "max"]
+IndexChoice: TypeAlias = Literal["auto", "exact"] | IndexKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +53,6 @@ class MinedPair:
     source_index: int
     target_index: int
     margin_score: float
-
-
-@dataclass(frozen=True, slots=True)
-class MinedSentencePair:
-    """Two lines found to be translations, with the numbers (from 0) of their first occurrence."""
-
-    margin_score: float
-    source: str
-    target: str
-    source_index: int
-    target_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnifiedLines:
-    """The distinct lines that are not blank, each with the index of its first occurrence."""
-
-    sentences: list[str]
-    indices: list[int]
-    num_blank: int
-    num_repeated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +108,109 @@ def mine_bitext(
     return [MinedPair(*row) for row in zip(*columns, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How neighbours are searched; all but an approximate index find the same ones.
+
+    Attributes:
+        memory_bytes: vectors that are searched at a time; program and results come on top.
+        index: "exact" compares all with all, "auto" does so up to 4 * 10**12 products; the others,
+            of faiss, are faster and miss some.
+        device: where the exact search multiplies; "auto" is a GPU if there is one.
+    """
+
+    memory_bytes: int = 1 << 30
+    index: IndexChoice = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks that index and device go together.
+
+        Raises:
+            UsageError: an index is to be searched on a GPU.
+        """
+        if self.device not in ("auto", "cpu") and self.index not in ("auto", "exact"):
+            raise UsageError(
+                f"--device {self.device} is for --index exact; {self.index} searches on the CPU"
+            )
+
+    def check_device(self) -> None:
+        """Refuses a device that is not there, before hours of other work.
+
+        Raises:
+            ResourceError: torch or the device is missing.
+        """
+        if self.device not in ("auto", "cpu"):
+            build_engine("torch", 0, self.device)
+
+
+def find_neighbours(
+    sides: EmbeddedSides,
+    k: int,
+    options: SearchOptions | None = None,
+    on_progress: OnProgress | None = None,
+) -> MutualNeighbours:
+    """Finds the neighbours of the distinct lines of both sides among each other.
+
+    The exact search keeps its finished parts in the folder of the sides.
+
+    Raises:
+        LabseError: the sides have vectors of different widths.
+        UsageError: so many lines need an index, and a device was chosen.
+        ResourceError: an index is wanted and faiss is not installed, or the device is not there.
+    """
+    options = options or SearchOptions()
+    source, target = sides.source.vectors, sides.target.vectors
+    if not (len(source) and len(target)):
+        return MutualNeighbours(*(_no_neighbours(len(rows)) for rows in (source, target)))
+    if source.shape[1] != target.shape[1]:
+        raise LabseError(
+            f"the source has {source.shape[1]} dimensions and the target {target.shape[1]}; embed "
+            "both with the same model"
+        )
+
+    # Compare all with all, part by part, as long as that takes hours and not days.
+    index = choose_index(options.index, len(source), len(target))
+    if index == "exact":
+        return search_in_parts(
+            source,
+            target,
+            k,
+            sides.folder,
+            memory_bytes=options.memory_bytes,
+            device=options.device,
+            on_progress=on_progress,
+        )
+
+    # Search an index for each direction, and tell how much it misses.
+    if options.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"{index} searches on the CPU, not on {options.device}; take --index exact"
+        )
+    found = []
+    for name, queries, corpus in (("source", source, target), ("target", target, source)):
+        searched = approximate_neighbours(queries, corpus, k, index=index, on_progress=on_progress)
+        _LOGGER.info(
+            "index %s, %s side: recall %.3f of the exact neighbours (%d rows sampled)",
+            *(index, name, searched.recall, searched.num_sampled),
+        )
+        found.append(searched.found)
+    return MutualNeighbours(*found)
+
+
+def choose_index(
+    index: IndexChoice, num_source: int, num_target: int
+) -> Literal["exact"] | IndexKind:
+    """Resolves "auto": exact as long as that takes hours, not days, on a few cores."""
+    if index != "auto":
+        return index
+    return "exact" if num_source * num_target <= _EXACT_PRODUCTS else "ivf-sq"
+
+
+def _no_neighbours(num_rows: int) -> Neighbours:
+    return Neighbours(np.zeros((num_rows, 0), np.int64), np.zeros((num_rows, 0), np.float32))
+
+
 def select_pairs(
     found: MutualNeighbours, *, margin: Margin, min_score: float | None, retrieval: Retrieval
 ) -> MinedIndices:
@@ -163,77 +250,6 @@ def warn_of_small_corpora(num_source: int, num_target: int, k: int) -> None:
             "scores say little; lower k or take --margin absolute",
             *(k, smaller),
         )
-
-
-def mine_sentences(
-    encoder: Encoder,
-    source_sentences: Sequence[str],
-    target_sentences: Sequence[str],
-    *,
-    k: int = 4,
-    margin: Margin = "ratio",
-    min_score: float | None = None,
-    retrieval: Retrieval = "intersect",
-) -> list[MinedSentencePair]:
-    """Mines pairs from two lists of lines; options as in `mine_bitext`.
-
-    Blank lines are left out and repeated lines unified before the search, else the copies of a
-    line would fill each other's neighbourhoods; their counts are logged.
-
-    Raises:
-        ValueError: a wrong option. LabseError: the encoder returned what is not one vector a line.
-    """
-    check_options(k, margin, min_score, retrieval)
-    source, target = unify_lines(source_sentences), unify_lines(target_sentences)
-    for name, lines, unified in (
-        ("source", source_sentences, source),
-        ("target", target_sentences, target),
-    ):
-        _LOGGER.info(
-            "%s: %d lines, %d blank left out, %d repeated left out",
-            *(name, len(lines), unified.num_blank, unified.num_repeated),
-        )
-    if not (source.sentences and target.sentences):
-        return []
-    source_embeddings = encode_sentences(encoder, source.sentences)
-    target_embeddings = encode_sentences(encoder, target.sentences)
-    if source_embeddings.shape[1] != target_embeddings.shape[1]:
-        raise LabseError(
-            f"the encoder returned {source_embeddings.shape[1]} dimensions for the source "
-            f"and {target_embeddings.shape[1]} for the target"
-        )
-
-    pairs = mine_bitext(
-        source_embeddings,
-        target_embeddings,
-        k=k,
-        margin=margin,
-        min_score=min_score,
-        retrieval=retrieval,
-    )
-    return [
-        MinedSentencePair(
-            margin_score=pair.margin_score,
-            source=source.sentences[pair.source_index],
-            target=target.sentences[pair.target_index],
-            source_index=source.indices[pair.source_index],
-            target_index=target.indices[pair.target_index],
-        )
-        for pair in pairs
-    ]
-
-
-def unify_lines(lines: Sequence[str]) -> UnifiedLines:
-    """Returns the distinct lines that are not blank, in order, and counts the others."""
-    first: dict[str, int] = {}
-    num_blank = 0
-    for index, line in enumerate(lines):
-        if line.strip():
-            first.setdefault(line, index)
-        else:
-            num_blank += 1
-    num_repeated = len(lines) - num_blank - len(first)
-    return UnifiedLines(list(first), list(first.values()), num_blank, num_repeated)
 
 
 def check_options(k: int, margin: Margin, min_score: float | None, retrieval: Retrieval) -> None:

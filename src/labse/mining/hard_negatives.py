@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
+from labse.mining.bitext import SearchOptions, find_neighbours
 from labse.mining.line_store import LineStore
 from labse.mining.pair_scores import aligned_cosines
 from labse.mining.pair_spool import SpooledPairs
-from labse.mining.workplace import EmbeddedSide, Report, embed_side, find_neighbours
-from labse.search.knn import Neighbours
+from labse.mining.sides import EmbeddedSides
+from labse.mining.workplace import EmbeddedSide, embed_side
+from labse.search.knn import Neighbours, OnProgress
 
 __all__ = ["NegativeOptions", "iter_hard_negatives", "negative_row_columns"]
 
@@ -70,7 +72,7 @@ def iter_hard_negatives(
     counts: Counter[str],
     *,
     memory_bytes: int,
-    report: Report | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Yields a row for each pair of one language pair, in order, the hardest negative first.
 
@@ -84,18 +86,17 @@ def iter_hard_negatives(
         counts: is added to: `pairs`, `blank`, `negatives`, `without` (pairs that have none), and
             the neighbours left out as `known` (translations, copies) or `guarded` (by the margin).
         memory_bytes: of vectors that are searched at a time.
-        report: called with the number of sentences embedded, then of those searched.
+        on_progress: called with the sentences embedded and their number, then those searched.
     """
-    sides = [embed_side(name, pairs.lines(name), encoder, pairs.folder, report)
-             for name in ("source", "target")]  # fmt: skip
-    source, target = sides
+    source, target = (
+        embed_side(name, pairs.lines(name), encoder, pairs.folder, on_progress)
+        for name in ("source", "target")
+    )
     found = find_neighbours(
-        source,
-        target,
+        EmbeddedSides(source, target, pairs.folder),
         options.num_neighbours,
-        pairs.folder,
-        memory_bytes=memory_bytes,
-        report=report,
+        SearchOptions(memory_bytes),
+        on_progress,
     )
     limits = options.max_cosines(aligned_cosines(source, target))
     forward = _Direction(source, target, found.forward)

@@ -17,6 +17,7 @@ from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import read_json, write_json
 from labse.mining.line_store import LineStore
+from labse.search.knn import OnProgress
 
 __all__ = ["Releasable", "Rows", "VectorSource", "encoded_lines", "given_rows", "write_vectors"]
 
@@ -92,7 +93,7 @@ def write_vectors(
     chunks: VectorSource,
     num_rows: int,
     folder: Path,
-    report: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
     """Writes all chunks, from where an earlier run was killed, and maps the file.
 
@@ -103,7 +104,7 @@ def write_vectors(
     path = folder / _NAME
     if not path.exists():
         try:
-            _write_chunks(chunks, num_rows, folder, report)
+            _write_chunks(chunks, num_rows, folder, on_progress)
         except OSError as error:
             if error.filename not in (None, str(folder / _PARTIAL)):
                 raise
@@ -111,14 +112,14 @@ def write_vectors(
             raise ResourceError(f"{folder / _PARTIAL}: cannot be written: {reason}") from None
         (folder / _PARTIAL).replace(path)
         (folder / _STATE).unlink(missing_ok=True)
-    if report:
-        report(num_rows)
+    if on_progress:
+        on_progress(num_rows, num_rows)
     vectors: NDArray[np.float32] = np.load(path, mmap_mode="r" if num_rows else None)
     return vectors
 
 
 def _write_chunks(
-    chunks: VectorSource, num_rows: int, folder: Path, report: Callable[[int], None] | None
+    chunks: VectorSource, num_rows: int, folder: Path, on_progress: OnProgress | None
 ) -> None:
     state = read_json(folder / _STATE) if (folder / _STATE).exists() else {}
     done, width = int(str(state.get("rows", 0))), int(str(state.get("width", 0)))
@@ -136,8 +137,8 @@ def _write_chunks(
             os.fsync(stream.fileno())
             done += len(chunk)
             write_json(folder / _STATE, {"rows": done, "width": width})
-            if report:
-                report(done)
+            if on_progress:
+                on_progress(done, num_rows)
         if not num_rows:
             header = {"descr": "<f4", "fortran_order": False, "shape": (0, 1)}
             npy_format.write_array_header_1_0(stream, header)

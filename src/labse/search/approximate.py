@@ -6,7 +6,6 @@ Source: Johnson et al. 2017 (arXiv 1702.08734); Malkov & Yashunin 2016 (arXiv 16
 """
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.runtime import require
-from labse.search.knn import Neighbours, nearest_neighbours
+from labse.search.knn import Neighbours, OnProgress, nearest_neighbours
 
 __all__ = ["ApproximateNeighbours", "IndexKind", "approximate_neighbours"]
 
@@ -44,7 +43,7 @@ def approximate_neighbours(
     *,
     index: IndexKind = "ivf",
     seed: int = 0,
-    report: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ApproximateNeighbours:
     """Searches an index of `corpus` for each of `queries`; similarities are computed anew.
 
@@ -57,7 +56,7 @@ def approximate_neighbours(
         k: neighbours.
         index: see `IndexKind`.
         seed: of the rows that train the index, and of the sample for the recall.
-        report: called with the number of queries done.
+        on_progress: called with the queries done and their number.
 
     Raises:
         LabseError, ValueError: see `nearest_neighbours`.
@@ -79,8 +78,8 @@ def approximate_neighbours(
         units = _units(queries[rows])
         _, candidates = built.search(units, min(_CANDIDATES * k, len(corpus)))
         neighbours[rows], similarities[rows] = _rank(units, corpus, candidates, width)
-        if report:
-            report(rows.stop)
+        if on_progress:
+            on_progress(rows.stop, len(queries))
 
     if len(missing := np.flatnonzero((neighbours < 0).any(axis=1))):
         searched = nearest_neighbours(np.asarray(queries[missing]), corpus, k)

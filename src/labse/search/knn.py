@@ -27,7 +27,16 @@ from labse.search.engine import (
 from labse.search.sides import Block, Side, check_side, release
 from labse.search.top_k import TopK
 
-__all__ = ["MutualNeighbours", "Neighbours", "mutual_neighbours", "nearest_neighbours"]
+__all__ = [
+    "MutualNeighbours",
+    "Neighbours",
+    "OnProgress",
+    "mutual_neighbours",
+    "nearest_neighbours",
+]
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with the number done and the total."""
 
 _MEMORY_BYTES = 1 << 30
 _WAITING_BLOCKS = 8  # Ready for the threads: more would only hold memory.
@@ -62,7 +71,7 @@ def nearest_neighbours(
     memory_bytes: int = _MEMORY_BYTES,
     engine: EngineName = "auto",
     device: str = "cpu",
-    report: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Neighbours:
     """Finds the k rows of `corpus` (M, D) with the highest cosine to each of `queries` (N, D).
 
@@ -80,7 +89,7 @@ def nearest_neighbours(
         engine: "torch" multiplies in bfloat16, "numpy" in float32, "auto" is torch where that is
             faster; the result is the same.
         device: where torch multiplies; "auto" is a GPU if there is one.
-        report: called with the number of products done, of N * M in all, or fewer with copies.
+        on_progress: called with the products done and their number, N * M or fewer with copies.
 
     Raises:
         ValueError: not two-dimensional floats, unequal D, or k, block_rows or memory_bytes below 1.
@@ -89,7 +98,7 @@ def nearest_neighbours(
     """
     sides = _prepare(queries, corpus, ("queries", "corpus"), k, block_rows)
     built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
-    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, report)
+    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
     return _search(*sides, plan, both=False)[0]
 
 
@@ -102,7 +111,7 @@ def mutual_neighbours(
     memory_bytes: int = _MEMORY_BYTES,
     engine: EngineName = "auto",
     device: str = "cpu",
-    report: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> MutualNeighbours:
     """Finds the neighbours of both sides among each other with one matrix product, not two.
 
@@ -110,7 +119,7 @@ def mutual_neighbours(
     """
     sides = _prepare(source, target, ("source", "target"), k, block_rows)
     built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
-    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, report)
+    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
     return MutualNeighbours(*_search(*sides, plan, both=True))
 
 
@@ -120,7 +129,7 @@ class _Plan:
     block_rows: int
     memory_bytes: int
     engine: Engine
-    report: Callable[[int], None] | None
+    on_progress: OnProgress | None
 
     def __post_init__(self) -> None:
         if self.memory_bytes < 1:
@@ -159,15 +168,23 @@ def _search(
     backward = TopK(target, source, plan.k if both else 0)
     with plan.engine.workers() as pool:
         done = 0
+        total = len(source.kept) * len(target.kept)
         running: deque[Future[int]] = deque()
+
+        def wait_for_oldest() -> int:
+            now_done = done + running.popleft().result()
+            if plan.on_progress:
+                plan.on_progress(now_done, total)
+            return now_done
+
         for source_block, target_block in _pair_blocks(source, target, plan):
             if len(running) == _WAITING_BLOCKS:
-                done = _count(running, done, plan)
+                done = wait_for_oldest()
             running.append(
                 pool.submit(_meet, source_block, target_block, forward, backward, plan.engine)
             )
         while running:
-            done = _count(running, done, plan)
+            done = wait_for_oldest()
         for best in (forward, backward):
             best.finish(pool.map)
     return Neighbours(*forward.expand()), Neighbours(*backward.expand())
@@ -194,14 +211,6 @@ def _pair_blocks(source: Side, target: Side, plan: _Plan) -> Iterator[tuple[Bloc
                 yield source_block, target_block
             release(target.rows)
             release(source.rows)
-
-
-def _count(running: deque[Future[int]], done: int, plan: _Plan) -> int:
-    """Waits for the oldest block and returns the number of products that are done."""
-    done += running.popleft().result()
-    if plan.report:
-        plan.report(done)
-    return done
 
 
 def _meet(source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine) -> int:

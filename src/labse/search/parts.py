@@ -4,7 +4,6 @@ Takes: vectors (N, D) and (M, D), mapped. Gives: the neighbours of both sides am
 Source: the k nearest of all are among the k nearest of each part.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from labse.files.atomic import write_atomic
 from labse.search.engine import EngineName
-from labse.search.knn import MutualNeighbours, Neighbours, mutual_neighbours
+from labse.search.knn import MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
 
 __all__ = ["search_in_parts"]
 
@@ -30,7 +29,7 @@ def search_in_parts(
     engine: EngineName = "auto",
     device: str = "auto",
     part_rows: int = _PART_ROWS,
-    report: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> MutualNeighbours:
     """Searches as `mutual_neighbours` and keeps each finished part of the source in `folder`.
 
@@ -43,7 +42,7 @@ def search_in_parts(
         engine: see `mutual_neighbours`.
         device: likewise.
         part_rows: source rows of a part.
-        report: called with the number of source rows done.
+        on_progress: called with the source rows done and their number.
     """
     forward: list[Neighbours] = []
     backward = Neighbours(
@@ -53,6 +52,12 @@ def search_in_parts(
         part = source[start : start + part_rows]
         path = folder / f"neighbours-{start:09d}.npz"
         if not path.exists():
+
+            def count_rows(products: int, _: int | None, *, first: int = start) -> None:
+                if on_progress:
+                    done = min(first + products // max(1, len(target)), len(source))
+                    on_progress(done, len(source))
+
             found = mutual_neighbours(
                 part,
                 target,
@@ -60,23 +65,15 @@ def search_in_parts(
                 memory_bytes=memory_bytes,
                 engine=engine,
                 device=device,
-                report=_scaled(report, start, len(part), len(target)),
+                on_progress=count_rows,
             )
             _save(path, found)
         found = _load(path)
         forward.append(found.forward)
         backward = _merge(backward, found.backward, start, min(k, len(source)))
-        if report:
-            report(start + len(part))
+        if on_progress:
+            on_progress(start + len(part), len(source))
     return MutualNeighbours(_join(forward), backward)
-
-
-def _scaled(
-    report: Callable[[int], None] | None, start: int, num_rows: int, num_targets: int
-) -> Callable[[int], None] | None:
-    if report is None:
-        return None
-    return lambda products: report(start + min(num_rows, products // max(1, num_targets)))
 
 
 def _merge(best: Neighbours, found: Neighbours, start: int, k: int) -> Neighbours:

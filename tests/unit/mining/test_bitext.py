@@ -1,5 +1,4 @@
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,14 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.errors import LabseError
 from labse.mining.bitext import (
     MinedPair,
-    MinedSentencePair,
     Retrieval,
     mine_bitext,
-    mine_sentences,
-    unify_lines,
 )
 
 RETRIEVALS: tuple[Retrieval, ...] = ("forward", "backward", "intersect", "max")
@@ -28,18 +23,6 @@ def random_rows(num_rows: int, seed: int = 0) -> NDArray[np.float32]:
 
 def indices(pairs: Sequence[MinedPair]) -> list[tuple[int, int]]:
     return [(pair.source_index, pair.target_index) for pair in pairs]
-
-
-class TableEncoder:
-    """Embeds by a table and remembers what it was asked."""
-
-    def __init__(self, table: Mapping[str, Sequence[float]]) -> None:
-        self.table = table
-        self.calls: list[list[str]] = []
-
-    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
-        self.calls.append(list(sentences))
-        return np.array([self.table[sentence] for sentence in sentences], dtype=np.float32)
 
 
 @pytest.mark.parametrize("retrieval", RETRIEVALS)
@@ -157,54 +140,6 @@ def test_unknown_options_are_refused_even_for_empty_corpora() -> None:
         mine_bitext(empty, empty, margin="cosine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_score"):
         mine_bitext(empty, empty, min_score=float("nan"))
-
-
-def test_unify_lines_counts_what_it_leaves_out() -> None:
-    unified = unify_lines(["a", "", "b", "a", " \t\u3000", "a"])
-    assert unified.sentences == ["a", "b"]
-    assert unified.indices == [0, 2]
-    assert (unified.num_blank, unified.num_repeated) == (2, 2)
-
-
-def test_sentences_are_unified_before_the_search_and_report_their_first_line(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    encoder = TableEncoder({"Hund": [1, 0.1], "Katze": [0.1, 1], "dog": [1, 0.2], "cat": [0.2, 1]})
-    source = ["", "Katze", "Hund", "Katze", "Katze"]
-    target = ["dog", " ", "dog", "cat"]
-    with caplog.at_level(logging.INFO, "labse.mining"):
-        mined = mine_sentences(encoder, source, target)
-    assert mined == [
-        MinedSentencePair(mined[0].margin_score, "Katze", "cat", 1, 3),
-        MinedSentencePair(mined[1].margin_score, "Hund", "dog", 2, 0),
-    ]
-    assert encoder.calls == [["Katze", "Hund"], ["dog", "cat"]]
-    assert caplog.messages[:2] == [
-        "source: 5 lines, 1 blank left out, 2 repeated left out",
-        "target: 4 lines, 1 blank left out, 1 repeated left out",
-    ]
-
-
-@pytest.mark.parametrize(("source", "target"), [([], ["a"]), (["a"], []), (["", " "], ["a"])])
-def test_nothing_is_mined_or_encoded_where_a_side_has_no_text(
-    source: list[str], target: list[str]
-) -> None:
-    encoder = TableEncoder({})
-    assert mine_sentences(encoder, source, target) == []
-    assert encoder.calls == []
-
-
-def test_wrong_options_are_refused_before_anything_is_encoded() -> None:
-    encoder = TableEncoder({"a": [1, 0]})
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        mine_sentences(encoder, ["a"], ["a"], k=0)
-    assert encoder.calls == []
-
-
-def test_an_encoder_that_changes_its_width_is_refused() -> None:
-    encoder = TableEncoder({"a": [1, 0], "b": [1, 0, 0]})
-    with pytest.raises(LabseError, match="2 dimensions for the source and 3 for the target"):
-        mine_sentences(encoder, ["a"], ["b"])
 
 
 def loop_reference(

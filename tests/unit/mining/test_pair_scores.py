@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from labse.errors import LabseError
+from labse.mining.bitext import find_neighbours
 from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
-from labse.mining.workplace import EmbeddedSide, embed_side, find_neighbours
+from labse.mining.sides import EmbeddedSides
+from labse.mining.workplace import EmbeddedSide, embed_side
 
 
 def side(name: str, lines: list[str], rows: list[list[float]], folder: Path) -> EmbeddedSide:
@@ -17,7 +19,7 @@ def test_scores_are_those_computed_by_hand_line_by_line(tmp_path: Path) -> None:
     target = side("target", ["A", "B", "C", ""], [[3, 0], [3, 4], [0, 1], [1, 1]], tmp_path)
     cosines = aligned_cosines(source, target)
     assert cosines == pytest.approx([1.0, 0.8, 0.0, 0.0])
-    found = find_neighbours(source, target, 1, tmp_path, memory_bytes=1 << 20)
+    found = find_neighbours(EmbeddedSides(source, target, tmp_path), 1)
     margins = aligned_margins(cosines, source, target, found, "ratio")
     # With k = 1 the nearest of b is C (cosine 1), of B it is b (0.8): 0.8 / 0.9.
     assert margins == pytest.approx([1.0, 0.8 / 0.9, 0.0, 0.0])
@@ -26,7 +28,7 @@ def test_scores_are_those_computed_by_hand_line_by_line(tmp_path: Path) -> None:
 def test_a_repeated_line_scores_as_if_it_stood_once(tmp_path: Path) -> None:
     source = side("source", ["a", "a", "b"], [[1, 0], [1, 0], [1, 1]], tmp_path)
     target = side("target", ["A", "A", "B"], [[1, 0], [1, 0], [1, 2]], tmp_path)
-    found = find_neighbours(source, target, 2, tmp_path, memory_bytes=1 << 20)
+    found = find_neighbours(EmbeddedSides(source, target, tmp_path), 2)
     cosines = aligned_cosines(source, target)
     margins = aligned_margins(cosines, source, target, found, "distance")
     assert margins[0] == margins[1] > 0.1

@@ -56,7 +56,7 @@ def test_a_killed_run_goes_on_with_the_next_chunk_to_the_same_bytes(tmp_path: Pa
             write_vectors(chunks_of(rows, 3, stop_after=1), 10, resumed)
     assert not (resumed / "vectors.npy").exists()
     seen: list[int] = []
-    write_vectors(chunks_of(rows, 3), 10, resumed, seen.append)
+    write_vectors(chunks_of(rows, 3), 10, resumed, lambda done, _: seen.append(done))
     assert seen == [10, 10]  # Only the last chunk was left.
     assert (whole / "vectors.npy").read_bytes() == (resumed / "vectors.npy").read_bytes()
 

@@ -6,7 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.mining.workplace import choose_index, embed_side, find_neighbours, open_workplace
+from labse.mining.bitext import SearchOptions, choose_index, find_neighbours
+from labse.mining.sides import EmbeddedSides
+from labse.mining.workplace import embed_side, open_workplace
 
 
 class LetterEncoder:
@@ -52,7 +54,7 @@ def test_sides_are_embedded_once_and_searched(tmp_path: Path) -> None:
     again = embed_side("source", iter(()), LetterEncoder(), tmp_path)
     assert again.vectors.tolist() == source.vectors.tolist() == [[7, 2], [9, 1]]
     target = embed_side("target", ["zz"], np.array([[1, 0.1]], np.float32), tmp_path)
-    found = find_neighbours(source, target, 4, tmp_path, memory_bytes=1 << 20)
+    found = find_neighbours(EmbeddedSides(source, target, tmp_path), 4)
     assert found.forward.neighbours.tolist() == [[0], [0]]
     assert found.backward.neighbours.tolist() == [[1, 0]]
 
@@ -66,13 +68,13 @@ def test_unequal_widths_are_named(tmp_path: Path) -> None:
     source = embed_side("source", ["a"], np.ones((1, 2), np.float32), tmp_path)
     target = embed_side("target", ["a"], np.ones((1, 3), np.float32), tmp_path)
     with pytest.raises(LabseError, match="source has 2 dimensions and the target 3"):
-        find_neighbours(source, target, 1, tmp_path, memory_bytes=1 << 20)
+        find_neighbours(EmbeddedSides(source, target, tmp_path), 1)
 
 
 def test_a_blank_side_has_no_neighbours(tmp_path: Path) -> None:
     source = embed_side("source", ["", " "], LetterEncoder(), tmp_path)
     target = embed_side("target", ["a"], LetterEncoder(), tmp_path)
-    found = find_neighbours(source, target, 4, tmp_path, memory_bytes=1 << 20)
+    found = find_neighbours(EmbeddedSides(source, target, tmp_path), 4)
     assert found.forward.neighbours.shape == (0, 0)
     assert found.backward.neighbours.shape == (1, 0)
 
@@ -89,15 +91,11 @@ def test_an_index_tells_its_recall(tmp_path: Path, caplog: pytest.LogCaptureFixt
     lines = [f"line {number}" for number in range(300)]
     sides = [embed_side(name, lines, rows, tmp_path) for name in ("source", "target")]
     with caplog.at_level("INFO", "labse.mining"):
-        found = find_neighbours(*sides, 2, tmp_path, memory_bytes=1 << 20, index="hnsw")
+        found = find_neighbours(EmbeddedSides(*sides, tmp_path), 2, SearchOptions(index="hnsw"))
     assert (found.forward.neighbours[:, 0] == np.arange(300)).mean() > 0.95
     assert "index hnsw, source side: recall" in caplog.text
 
 
-def test_an_index_is_not_searched_on_a_device(tmp_path: Path) -> None:
-    sides = [
-        embed_side(name, ["a", "b"], np.eye(2, dtype=np.float32), tmp_path)
-        for name in ("source", "target")
-    ]
-    with pytest.raises(UsageError, match="hnsw searches on the CPU, not on cuda"):
-        find_neighbours(*sides, 1, tmp_path, memory_bytes=1 << 20, index="hnsw", device="cuda")
+def test_an_index_is_not_searched_on_a_device() -> None:
+    with pytest.raises(UsageError, match="hnsw searches on the CPU"):
+        SearchOptions(index="hnsw", device="cuda")

@@ -177,11 +177,11 @@ def test_memory_for_vectors_does_not_change_the_result(memory_bytes: int) -> Non
 
 
 def test_progress_ends_with_all_products() -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int | None]] = []
     mutual_neighbours(random_rows(100), random_rows(90, seed=1), 3, block_rows=64,
-                      report=seen.append)  # fmt: skip
+                      on_progress=lambda done, total: seen.append((done, total)))  # fmt: skip
     assert seen == sorted(seen)
-    assert seen[-1] == 100 * 90
+    assert seen[-1] == (100 * 90, 100 * 90)
 
 
 def test_a_memory_bound_below_1_is_refused() -> None:
