@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from labse.dual_encoder.gradients import pad
-from labse.network.bag import embed_bags
 from labse.network.config import BertConfig, DualEncoderConfig
-from labse.network.dual_encoder import DualEncoder
+from labse.network.dual_encoder import DualEncoder, embed_bags
 
 pytestmark = [
     pytest.mark.gpu,

@@ -133,16 +133,16 @@ def add_char_ngrams(model: DualEncoder, piece_ngrams: PieceNgrams) -> None:
     """Lets the word rows of `model` share n-grams; it computes what it did."""
     word = model.bert.embeddings.word
     ngrams = NgramRows(piece_ngrams, word.embedding_dim, sparse=word.sparse)
-    model.bert.embeddings.ngrams = ngrams.to(word.weight.device)
+    model.bert.embeddings.added_rows = ngrams.to(word.weight.device)
 
 
 @torch.no_grad()
 def fold_char_ngrams(model: DualEncoder) -> None:
     """Writes the n-grams of `model`, if it has any, into its word rows; it computes what it did."""
     embeddings = model.bert.embeddings
-    if embeddings.ngrams is None:
+    if embeddings.added_rows is None:
         return
     pieces = torch.arange(embeddings.word.num_embeddings, device=embeddings.word.weight.device)
     for part in torch.split(pieces, _FOLD_ROWS):
         embeddings.word.weight[part] = embeddings.word_rows(part)
-    embeddings.ngrams = None
+    embeddings.added_rows = None

@@ -20,8 +20,7 @@ from labse.dual_encoder.data.negatives import Negatives
 from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.distillation import distillation_loss
 from labse.dual_encoder.shares import share_loss, share_negatives
-from labse.network.bag import embed_bags, is_bag
-from labse.network.dual_encoder import DualEncoder
+from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import is_sharded
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from labse.errors import LabseError
 from labse.model_folder.int8 import SCALE_SUFFIX, QuantizedRows, StoredWeights
 from labse.network.config import DualEncoderConfig
+from labse.network.names import modern_name
 from labse.runtime import require
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
 
 # NumPy has no bfloat16.
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
-_LEGACY_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
 
 
 def read_tensors(path: Path) -> StoredWeights:
@@ -77,7 +77,7 @@ def read_bert_weights(path: Path, *, with_pooler: bool = False) -> StoredWeights
     names = {name: name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
     return StoredWeights(
         {
-            _modern_name(short.removeprefix("pooler.")): tensors.stored(name)
+            modern_name(short.removeprefix("pooler.")): tensors.stored(name)
             for name, short in names.items()
             if with_pooler or not short.startswith("pooler.")
         }
@@ -246,10 +246,3 @@ def _read_pickle(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
             f"{path}: not a pickle of tensors alone, so it is not loaded "
             f"({type(error).__name__}); save the model as safetensors"
         ) from None
-
-
-def _modern_name(name: str) -> str:
-    for legacy, modern in _LEGACY_ENDINGS.items():
-        if name.endswith(legacy):
-            return name.removesuffix(legacy) + modern
-    return name

@@ -160,7 +160,8 @@ class Embeddings(nn.Module):
         )
         if sparse:
             RowMerger().watch(self.word.weight)
-        self.ngrams: nn.Module | None = None  # Of `dual_encoder.char_ngrams`, while it trains.
+        # Maps ids (...) to rows (..., H) that are added to those of the word table; None adds none.
+        self.added_rows: nn.Module | None = None
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -189,7 +190,7 @@ class Embeddings(nn.Module):
     def word_rows(self, input_ids: Tensor) -> Tensor:
         """Returns the word embeddings of ids of any shape, (..., H)."""
         rows_BSH: Tensor = self.word(input_ids)
-        return rows_BSH if self.ngrams is None else rows_BSH + self.ngrams(input_ids)
+        return rows_BSH if self.added_rows is None else rows_BSH + self.added_rows(input_ids)
 
     def check_length(self, length: int) -> None:
         """Raises ValueError if there are fewer positions than `length`."""

@@ -1,6 +1,7 @@
 """The dual encoder: one BERT shared by both sides, pooled to a unit vector.
 
-Dimensions: B sentences, S tokens of the longest, T tokens of all, H hidden, D embedding.
+Dimensions: B sentences, S tokens of the longest, T tokens of all, U distinct pieces of a batch,
+H hidden, D embedding.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from labse.network.bert import Bert
 from labse.network.config import DualEncoderConfig
 from labse.network.flat import lay_flat
 
-__all__ = ["DualEncoder"]
+__all__ = ["DualEncoder", "embed_bags", "is_bag"]
 
 
 class DualEncoder(nn.Module):
@@ -91,3 +92,46 @@ class DualEncoder(nn.Module):
             pooled_BH = pooled_BH.tanh()
         wide = torch.promote_types(pooled_BH.dtype, torch.float32)
         return F.normalize(pooled_BH.to(wide), dim=-1)
+
+
+def is_bag(model: DualEncoder) -> bool:
+    """Says whether a sentence vector of `model` is a projected mean of vectors of its pieces.
+
+    So it is without layers, positions (`DualEncoder` keeps them at 0 in that case) and dropout.
+    """
+    config = model.config
+    has_positions = bool(model.bert.embeddings.position.weight.any())
+    is_flat = config.bert.num_hidden_layers == 0 and config.pooling == "mean"
+    return is_flat and not has_positions and config.bert.hidden_dropout_prob == 0
+
+
+def embed_bags(
+    model: DualEncoder, input_ids: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> Tensor:
+    """Equals `model(...)` on a model for which `is_bag` holds, at the cost of distinct pieces.
+
+    Without layers or positions a piece has the same vector wherever it stands, so the layer norm
+    runs over the U distinct pieces of the batch in place of its T tokens (about a quarter), nothing
+    is padded, and no (B, S, H) tensor exists.
+
+    Args:
+        model: the encoder.
+        input_ids: (T,) ids of all sentences, one after the other.
+        lengths: (B,) tokens of each sentence.
+
+    Returns:
+        (B, D) float32 unit rows.
+    """
+    pieces_U, inverse_T = np.unique(input_ids, return_inverse=True)
+    starts_B = np.cumsum(lengths) - lengths
+
+    embeddings = model.bert.embeddings
+    device = embeddings.word.weight.device
+    word_UH = embeddings.word_rows(torch.from_numpy(pieces_U).to(device))
+    pooled_BH = F.embedding_bag(
+        torch.from_numpy(inverse_T).to(device),
+        embeddings.norm(word_UH + embeddings.token_type.weight[0]),
+        torch.from_numpy(starts_B).to(device),
+        mode="mean",
+    )
+    return model.project(pooled_BH)

@@ -24,9 +24,8 @@ from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError
 from labse.model_folder.folder import read_model_folder
-from labse.network.bag import embed_bags
 from labse.network.config import BertConfig, DualEncoderConfig
-from labse.network.dual_encoder import DualEncoder
+from labse.network.dual_encoder import DualEncoder, embed_bags
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 PIECES = ["Hund", "hunde", "##hund", "##und", "ab", "水"]
@@ -62,7 +61,7 @@ def build(*, layers: int = 0) -> DualEncoder:
 
 def with_trained_ngrams(model: DualEncoder) -> DualEncoder:
     add_char_ngrams(model, find_char_ngrams(tokenizer_of(PIECES), [3]))
-    ngrams = model.bert.embeddings.ngrams
+    ngrams = model.bert.embeddings.added_rows
     assert isinstance(ngrams, NgramRows)
     ngrams.double()
     ngrams.table.weight.data.normal_(generator=torch.Generator().manual_seed(3))
@@ -194,7 +193,7 @@ def test_folded_rows_give_the_same_vectors_and_the_names_of_a_plain_model(layers
 def test_a_piece_that_was_never_seen_moves_with_those_spelt_alike() -> None:
     model = build()
     add_char_ngrams(model, find_char_ngrams(tokenizer_of(PIECES), [3]))
-    model.bert.embeddings.ngrams.double()  # type: ignore[union-attr]
+    model.bert.embeddings.added_rows.double()  # type: ignore[union-attr]
     ids = torch.tensor([6, 10])  # hunde, 水
     before = model.bert.embeddings.word_rows(ids).detach()
     model.bert.embeddings.word_rows(torch.tensor([5])).sum().backward()  # Hund
@@ -228,7 +227,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_plain_model(
         return summary.model_folder
 
     def stop(model: DualEncoder) -> dict[str, float]:
-        assert model.bert.embeddings.ngrams is not None
+        assert model.bert.embeddings.added_rows is not None
         signal.raise_signal(signal.SIGTERM)
         return {}
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from labse.dual_encoder.gradients import pad
-from labse.network.bag import embed_bags, is_bag
 from labse.network.config import BertConfig, DualEncoderConfig
-from labse.network.dual_encoder import DualEncoder
+from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 
 SENTENCES = [[2, 7, 7, 9, 3], [2, 3], [2, 9, 11, 3], [2, 40, 7, 12, 13, 14, 3]]
 INPUT_IDS = np.concatenate(SENTENCES).astype(np.int32)

@@ -1,12 +1,18 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.errors import LabseError
+from labse.model_folder.formats.tf_bundle import read_tf_bundle
 from labse.network.bert import Bert
 from labse.network.config import BertConfig
-from labse.network.names import from_hf_state_dict, to_hf_state_dict
+from labse.network.names import from_hf_state_dict, from_tf_variables, to_hf_state_dict
+
+TENSORFLOW = Path(__file__).parents[2] / "data/tensorflow"
 
 
 def random_state(num_layers: int, *, add_pooler: bool = False) -> dict[str, torch.Tensor]:
@@ -106,3 +112,22 @@ def test_arguments_are_left_as_they_were() -> None:
     names = list(state)
     to_hf_state_dict(state)
     assert list(state) == names
+
+
+@pytest.mark.parametrize(
+    "prefix", ["bert/bert_model.ckpt", "hub/variables/variables", "garden/bert_model.ckpt"]
+)
+def test_each_of_googles_ways_to_name_a_bert_gives_the_same_weights(prefix: str) -> None:
+    expected = np.load(TENSORFLOW / "expected.npz")
+
+    weights = from_tf_variables(read_tf_bundle(TENSORFLOW / prefix))
+
+    assert set(weights) == set(expected)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, expected[name], name)
+
+
+def test_what_is_no_weight_of_a_bert_is_left_out() -> None:
+    zeros = np.zeros((2, 2), np.float32)
+    names = ["cls/predictions/output_bias", "bert/embeddings/word_embeddings/adam_m", "step"]
+    assert from_tf_variables(dict.fromkeys(names, zeros)) == {}

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from labse.encoder.runtimes.padding import pad_sentences
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.torch_model import to_dual_encoder
-from labse.network.bag import embed_bags, is_bag
-from labse.network.dual_encoder import DualEncoder
+from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 
 __all__ = ["TorchRuntime"]
 

@@ -21,11 +21,11 @@ from labse.errors import LabseError
 from labse.files.atomic import read_json
 from labse.files.text import read_lines
 from labse.model_folder.formats.tf_bundle import read_tf_bundle
-from labse.model_folder.formats.tf_names import from_tf_variables
 from labse.model_folder.int8 import StoredWeights
 from labse.model_folder.layout import read_bert_config, read_max_seq_length
 from labse.model_folder.weights import read_bert_weights
 from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.names import from_tf_variables
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 __all__ = [
