@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import typer.core
 
 import labse
-from labse.cli import app
+from labse.cli import app, corpus
 
 SRC = Path(labse.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,7 @@ MODULES = sorted(
     for path in SRC.rglob("*.py")
     if path.name != "__main__.py"  # It runs the program when it is imported.
 )
+NO_CONTEXT: Any = None
 # Not pydantic: typer itself loads it to read arguments.
 HEAVY = {"torch", "transformers", "sentence_transformers", "numpy", "ctranslate2"}
 # What trains, or computes with torch; everything else works without it.
@@ -50,9 +53,10 @@ def loaded_modules(code: str) -> set[str]:
     return set(done.stdout.rpartition("LOADED")[2].split())
 
 
-def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
-    for name in group.list_commands(None):  # type: ignore[attr-defined]
-        command = group.get_command(None, name)  # type: ignore[attr-defined]
+def commands(group: typer.core.TyperGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yields the name and the command of each that a user may call, built as a call builds it."""
+    for name in group.list_commands(NO_CONTEXT):
+        _, command, _ = group.resolve_command(NO_CONTEXT, [name])
         if hasattr(command, "list_commands"):
             yield from commands(command, (*path, name))
         else:
@@ -141,12 +145,23 @@ def test_public_names_of_the_package_resolve_on_first_use() -> None:
         assert getattr(labse, name) is not None
 
 
+def test_the_help_of_a_group_says_what_its_commands_say() -> None:
+    offenders = []
+    for group in (typer.main.get_command(app), typer.main.get_command(corpus.app)):
+        for name in group.list_commands(NO_CONTEXT):  # type: ignore[attr-defined, arg-type]
+            listed = group.get_command(NO_CONTEXT, name)  # type: ignore[attr-defined, arg-type]
+            _, command, _ = group.resolve_command(NO_CONTEXT, [name])  # type: ignore[attr-defined, arg-type]
+            if listed.help != " ".join(command.help.split("\n\n")[0].split()):
+                offenders.append(f"{name}: {listed.help!r} is not how its own help begins")
+    assert offenders == []
+
+
 def test_every_command_has_examples_and_every_option_a_sentence() -> None:
     offenders = []
     for name, command in commands(typer.main.get_command(app)):
-        if f"labse {name} " not in str(command.help).partition("Examples")[2]:  # type: ignore[attr-defined]
+        if f"labse {name} " not in str(command.help).partition("Examples")[2]:
             offenders.append(f"labse {name}: no example")
-        for option in command.params:  # type: ignore[attr-defined]
+        for option in command.params:
             text = getattr(option, "help", None) or ""
             if text.startswith("Of ") or not text.rstrip().endswith((".", "]")):
                 offenders.append(f"labse {name}: {option.name}: {text!r}")

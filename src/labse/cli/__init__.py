@@ -1,8 +1,8 @@
 """The command line: a command parses, makes one library call and prints.
 
 Takes: arguments. Gives: data on standard output, everything else on standard error, an exit code.
-Source: docs/design.md, exit codes. Command modules import the library inside the command, not at
-their top: `labse --help` loads neither torch nor NumPy.
+Source: docs/design.md, exit codes. The group imports a command's module when that command is asked
+for, so `labse --help` loads neither torch nor NumPy.
 """
 
 import contextlib
@@ -17,30 +17,10 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from labse import __version__
-from labse.cli.align import align
-from labse.cli.calibrate import calibrate
-from labse.cli.compare import compare
 from labse.cli.console import fail, show_log_messages
-from labse.cli.corpus import app as corpus_app
-from labse.cli.doctor import doctor
-from labse.cli.encode import encode
-from labse.cli.evaluate import app as evaluate_app
-from labse.cli.export import export
-from labse.cli.filter import filter
-from labse.cli.hard_negatives import hard_negatives
-from labse.cli.info import info
-from labse.cli.mine import mine
-from labse.cli.plot import plot
-from labse.cli.pretrain import pretrain
-from labse.cli.prune import prune
-from labse.cli.rate import rate
-from labse.cli.score import score
-from labse.cli.train import train
-from labse.cli.verify import verify
-from labse.cli.vocab import vocab
+from labse.cli.lazy import LazyGroup, add_rows
 from labse.errors import LabseError, ResourceError
 
 __all__ = ["app", "main"]
@@ -50,38 +30,46 @@ _CLOSED_PIPE = 141  # 128 + SIGPIPE
 _TERMINATED = 143  # 128 + SIGTERM
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_ORDER = (
-    "corpus",
-    "vocab",
-    "pretrain",
-    "hard-negatives",
-    "train",
-    "plot",
-    "encode",
-    "export",
-    "prune",
-    "verify",
-    "evaluate",
-    "compare",
-    "mine",
-    "score",
-    "filter",
-    "rate",
-    "calibrate",
-    "align",
-    "info",
-    "doctor",
-)  # That of the pipeline.
-
-
-class _Commands(TyperGroup):
-    def list_commands(self, ctx: object) -> list[str]:
-        return sorted(self.commands, key=_ORDER.index)
-
+# In the order of the pipeline.
+_COMMANDS = (
+    ("corpus", "corpus", "Raw web text and bitext to clean sentences tagged with their language."),
+    ("vocab", "vocab", "Learn a word-piece vocabulary shared by all languages."),
+    ("pretrain", "pretrain",
+     "Pre-train a BERT on text and on pairs of translations (needs the extra train)."),
+    ("hard-negatives", "hard_negatives",
+     "Add to pairs the sentences that are hard to tell from their translations."),
+    ("train", "train",
+     "Train a dual encoder on pairs of translations (needs the extra train)."),
+    ("plot", "plot",
+     "Draw loss, P@1, accuracy and perplexity over the steps (needs the extra train)."),
+    ("encode", "encode", "Turn lines into vectors that numpy.load reads."),
+    ("export", "export", "Write a model anew: smaller, for sentence-transformers, or as ONNX."),
+    ("prune", "prune", "Make a model smaller: leave out the pieces that some text never needs."),
+    ("verify", "verify",
+     "Check vectors: the hash of each file, shapes, rows, finite values, length 1."),
+    ("evaluate", "evaluate", "Score a model on public test sets, each score with its signature."),
+    ("compare", "compare",
+     "Tell which of two systems is better, and whether that is more than chance."),
+    ("mine", "mine", "Find the lines of two files that translate each other, best first."),
+    ("score", "score",
+     "Score the pairs of two line-aligned files: a line of cosine and margin for each."),
+    ("filter", "filter",
+     "Drop the pairs that are no translations, and tell which bound dropped them."),
+    ("rate", "rate",
+     "Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits)."),
+    ("calibrate", "calibrate",
+     "Find the min_score for a wanted precision or the best F1, from rated or gold pairs."),
+    ("align", "align",
+     "Align two documents line by line, m to n: each line of both stands in one bead."),
+    ("info", "info",
+     "Tell what a folder is, what it was made from, and whether its files are unchanged."),
+    ("doctor", "doctor",
+     "Look at what this machine has for encoding: processor, threads, model, disk, locale."),
+)  # fmt: skip
 
 app = typer.Typer(
     name="labse",
-    cls=_Commands,
+    cls=LazyGroup,
     help="Train sentence embeddings that find translations, and use them.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 bad input data, 4 no memory, disk or package, "
     "5 stopped and the same command goes on.",
@@ -89,26 +77,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.add_typer(corpus_app, name="corpus")
-app.command()(vocab)
-app.command()(pretrain)
-app.command(name="hard-negatives")(hard_negatives)
-app.command()(train)
-app.command()(plot)
-app.command()(encode)
-app.command()(export)
-app.command()(prune)
-app.command()(verify)
-app.add_typer(evaluate_app, name="evaluate")
-app.command()(compare)
-app.command()(mine)
-app.command()(score)
-app.command()(filter)
-app.command()(rate)
-app.command()(calibrate)
-app.command()(align)
-app.command()(info)
-app.command()(doctor)
+add_rows(app, _COMMANDS)
 
 
 def _print_version(is_asked: bool) -> None:

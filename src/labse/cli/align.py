@@ -5,10 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from labse.alignment.accuracy import AlignmentCounts, AlignmentScore
+from labse.alignment.batch import (
+    AlignedJob,
+    AlignmentJob,
+    AlignOptions,
+    align_job,
+    claim_options,
+    is_done,
+    pair_folders,
+    pair_lists,
+)
+from labse.alignment.formats import BeadFormat
 from labse.cli.console import check_out, print_json, print_table, progress, say
 from labse.cli.options import (
     JsonOption,
@@ -19,13 +31,10 @@ from labse.cli.options import (
     VisibleEncoder,
     load_encoder,
 )
+from labse.corpus.languages import canonical_tag
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError, UsageError
-
-if TYPE_CHECKING:
-    from labse.alignment.accuracy import AlignmentCounts, AlignmentScore
-    from labse.alignment.batch import AlignedJob, AlignmentJob, AlignOptions
-    from labse.alignment.formats import BeadFormat
-    from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.evaluation.protocol import build_signature
 
 __all__ = ["align"]
 
@@ -139,8 +148,6 @@ def align(
     if not is_batch:
         check_out(out)
     encoder = load_encoder(model, precision, runtime, threads)
-    from labse.alignment.accuracy import AlignmentCounts
-    from labse.alignment.batch import AlignOptions, align_job, claim_options, is_done
 
     options = AlignOptions(bead_format, max_size, skip_percentile, seed, ids, langs)
     if is_batch and out:
@@ -181,7 +188,6 @@ def _check_options(
     if bead_format == "tmx":
         if not (source_lang and target_lang):
             raise UsageError("--format tmx names languages; give --source-lang and --target-lang")
-        from labse.corpus.languages import canonical_tag
 
         return canonical_tag(source_lang), canonical_tag(target_lang)
     if source_lang or target_lang:
@@ -198,7 +204,6 @@ def _list_jobs(
     bead_format: "BeadFormat",
     is_batch: bool,
 ) -> "list[AlignmentJob]":
-    from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 
     if not is_batch:
         if "-" in (str(source), str(target)) and source == target:
@@ -241,7 +246,6 @@ def _tell(totals: _Totals, encoder: "SentenceEncoder", options: "AlignOptions") 
 
 
 def _print_scores(counts: "AlignmentCounts", options: "AlignOptions", json: bool) -> None:
-    from labse.evaluation.protocol import build_signature
 
     scores = {"strict": counts.strict, "lax": counts.lax}
     signatures = {

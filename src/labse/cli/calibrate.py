@@ -2,16 +2,24 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from labse.cli.console import check_out, print_json, print_table, say
 from labse.cli.options import JsonOption
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.rating.calibration import BestF1, Interval, PrecisionFit, Ratings
+from labse.rating.calibration import (
+    BestF1,
+    Interval,
+    PrecisionFit,
+    Ratings,
+    fit_best_f1,
+    fit_precision,
+    read_ratings,
+)
+from labse.rating.calibration_plot import plot_precision
+from labse.rating.mined_files import read_gold_pairs, read_mined
 
 __all__ = ["calibrate"]
 
@@ -47,12 +55,12 @@ def calibrate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="PNG of precision over min_score (needs matplotlib: the extra train).",
+            help="PNG of precision over min_score (needs the extra train).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Find the min_score for a wanted precision from rated pairs, or for best F1 from gold pairs.
+    """Find the min_score for a wanted precision or the best F1, from rated or gold pairs.
 
     Below a number of ratings that could not show the precision if all were GOOD (16 for 0.8, 35
     for 0.9), nothing is said but that.
@@ -78,8 +86,6 @@ def calibrate(
         raise UsageError(f"--precision {precision}: give a share between 0 and 1")
     check_out(plot)
 
-    from labse.rating.calibration import fit_precision, read_ratings
-
     ratings = read_ratings(rated)
     fit = fit_precision(ratings, precision, confidence=confidence, seed=seed)
     if json:
@@ -87,15 +93,11 @@ def calibrate(
     else:
         _print_fit(fit, ratings, precision, confidence)
     if plot:
-        from labse.rating.calibration_plot import plot_precision
-
         plot_precision(fit, precision, plot)
         say(f"{plot}")
 
 
 def _calibrate_f1(mined: str, gold: str, confidence: float, json: bool) -> None:
-    from labse.rating.calibration import fit_best_f1
-    from labse.rating.mined_files import read_gold_pairs, read_mined
 
     if mined == gold == "-":
         raise UsageError("only one of both can be standard input (-)")

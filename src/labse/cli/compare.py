@@ -7,6 +7,7 @@ import typer
 
 from labse.cli.console import print_json, print_table, say
 from labse.cli.options import JsonOption
+from labse.evaluation.compare import compare_reports, comparison_table, read_report
 
 __all__ = ["compare"]
 
@@ -32,8 +33,6 @@ def compare(
 
     labse compare reports/base.json reports/new.json
     """
-    from labse.evaluation.compare import compare_reports, comparison_table, read_report
-
     reports = read_report(first), read_report(second)
     found = compare_reports(*reports, num_resamples=resamples, level=level, seed=seed)
     if left_out := len(reports[0].scores) - len(found):

@@ -1,45 +1,45 @@
 """The commands `labse corpus ...`: their group; each command stands in a module of its kind."""
 
 import typer
-from typer.core import TyperGroup
 
-from labse.cli.corpus_clean import clean, decide
-from labse.cli.corpus_dedup import dedup
-from labse.cli.corpus_quality import app as quality_app
-from labse.cli.corpus_text import convert, extract, split, stats
+from labse.cli.lazy import LazyGroup, add_rows
 
 __all__ = ["app"]
 
-_ORDER = (
-    "extract",
-    "split",
-    "convert",
-    "clean",
-    "decide",
-    "quality",
-    "dedup",
-    "stats",
-)  # That of the pipeline.
-
-
-class _Commands(TyperGroup):
-    def list_commands(self, ctx: object) -> list[str]:
-        return sorted(self.commands, key=_ORDER.index)
-
+# In the order of the pipeline.
+_COMMANDS = (
+    ("extract", "corpus_text", "Take the text out of web archives and dumps, a paragraph a row."),
+    (
+        "split",
+        "corpus_text",
+        "Split paragraphs into sentences, a sentence a row; of raw files too.",
+    ),
+    (
+        "convert",
+        "corpus_text",
+        "Write pairs in another format: TMX, TSV, JSONL, Parquet or two aligned text files.",
+    ),
+    (
+        "clean",
+        "corpus_clean",
+        "Score every row, then keep those within the bounds; each drop has a reason and is "
+        "counted.",
+    ),
+    (
+        "decide",
+        "corpus_clean",
+        "Decide anew, with other bounds, from the scores that stand in a folder.",
+    ),
+    ("quality", "corpus_quality", "A model that tells clean prose from noise: train it, apply it."),
+    ("dedup", "corpus_dedup", "Keep each row once, across all files."),
+    (
+        "stats",
+        "corpus_text",
+        "Count sentences and pairs by language, their lengths and scripts (the paper's figure 1).",
+    ),
+)
 
 app = typer.Typer(
-    cls=_Commands, help="Raw web text and bitext to clean sentences tagged with their language."
+    cls=LazyGroup, help="Raw web text and bitext to clean sentences tagged with their language."
 )
-app.command()(extract)
-app.command()(split)
-app.command()(convert)
-app.command()(clean)
-app.command()(decide)
-app.add_typer(quality_app, name="quality")
-app.command()(dedup)
-app.command()(stats)
-
-
-@app.callback()
-def _group() -> None:
-    pass
+add_rows(app, _COMMANDS)

@@ -3,16 +3,18 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from labse.cleaning.bounds import PairBounds, TextBounds
+from labse.cleaning.pipeline import CleaningReport, OnProgress, clean_files, decide_files
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from labse.cleaning.bounds import TextBounds
-    from labse.cleaning.pipeline import CleaningReport, OnProgress
+from labse.config import load_config
+from labse.corpus.languages import canonical_tag
+from labse.errors import LabseError, ResourceError
+from labse.files.claim import claim_folder
 
 __all__ = ["clean", "decide", "show_steps"]
 
@@ -96,9 +98,6 @@ def clean(
 
     labse corpus clean pairs.parquet --pairs --out clean --workers 8 --set max_length_ratio=2.5
     """
-    from labse.cleaning.pipeline import clean_files
-    from labse.corpus.languages import canonical_tag
-
     limits = _load_bounds(pairs, bounds, set_)
     with show_steps(out) as on_progress:
         report = clean_files(
@@ -138,8 +137,6 @@ def decide(
 
     labse corpus decide clean --pairs --bounds strict.toml --json
     """
-    from labse.cleaning.pipeline import decide_files
-
     limits = _load_bounds(pairs, bounds, set_)
     with show_steps(folder, must_exist=True) as on_progress:
         report = decide_files(
@@ -157,9 +154,6 @@ def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]"
         ResourceError: the folder cannot be made.
         UsageError: another process is at work there.
     """
-    from labse.errors import LabseError, ResourceError
-    from labse.files.claim import claim_folder
-
     if must_exist and not out.is_dir():
         raise LabseError(f"{out}: no such folder")
     try:
@@ -182,8 +176,6 @@ def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]"
 
 
 def _load_bounds(pairs: bool, path: Path | None, overrides: list[str] | None) -> "TextBounds":
-    from labse.cleaning.bounds import PairBounds, TextBounds
-    from labse.config import load_config
 
     bounds_type = PairBounds if pairs else TextBounds
     return load_config(bounds_type, path, overrides or ())

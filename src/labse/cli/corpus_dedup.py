@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from labse.cleaning.dedup import dedup_files
 from labse.cli.console import print_json, say
 from labse.cli.corpus_clean import PairsOption, WorkersOption, show_steps
 from labse.cli.options import JsonOption
+from labse.corpus.languages import canonical_tag
 
 __all__ = ["dedup"]
 
@@ -53,9 +55,6 @@ def dedup(
 
     labse corpus dedup a.parquet b.parquet --pairs --near 0.8 --out unique --workers 8
     """
-    from labse.cleaning.dedup import dedup_files
-    from labse.corpus.languages import canonical_tag
-
     with show_steps(out) as on_progress:
         report = dedup_files(
             files,

@@ -1,19 +1,22 @@
 """The commands `labse corpus quality train` and `labse corpus quality apply`."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from labse.cleaning.quality import load_quality_model
+from labse.cleaning.quality_training import QualityReport, train_quality
 from labse.cli.console import check_out, print_json, print_lines, print_table, say
 from labse.cli.corpus_clean import show_steps
 from labse.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from labse.cleaning.quality_training import QualityReport
+from labse.corpus.languages import canonical_tag
+from labse.corpus.records import UNKNOWN_LANG
+from labse.corpus.shards import expand_folders, iter_sentences
+from labse.files.atomic import MANIFEST_NAME
 
 __all__ = ["app"]
 
@@ -56,10 +59,6 @@ def train(
 
     labse corpus clean web.jsonl --quality quality --set min_quality_prob=0.5 --out clean
     """
-    from labse.cleaning.quality_training import train_quality
-    from labse.corpus.languages import canonical_tag
-    from labse.files.atomic import MANIFEST_NAME
-
     tag = None if lang is None else canonical_tag(lang)
     with show_steps(out):
         check_out(out / MANIFEST_NAME)
@@ -94,20 +93,12 @@ def apply(
 
     labse corpus quality apply quality web.txt | sort -gr | head
     """
-    from labse.cleaning.quality import load_quality_model
-    from labse.corpus.shards import expand_folders
-
     check_out(out)
     load_quality_model(model)
     print_lines(_score(model, expand_folders(files)), out)
 
 
 def _score(model_folder: Path, files: list[str]) -> "Iterator[str]":
-    from itertools import islice
-
-    from labse.cleaning.quality import load_quality_model
-    from labse.corpus.records import UNKNOWN_LANG
-    from labse.corpus.shards import iter_sentences
 
     model = load_quality_model(model_folder)
     for file in files:

@@ -4,16 +4,23 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from labse.cli.console import check_out, print_json, print_lines, progress, say
 from labse.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from labse.corpus.records import TextRecord
-    from labse.corpus.writers import Written
+from labse.corpus.languages import canonical_tag
+from labse.corpus.pair_files import iter_pairs, iter_rows
+from labse.corpus.raw_text import read_raw
+from labse.corpus.records import TextRecord
+from labse.corpus.sentence_splitting import split_records
+from labse.corpus.statistics import count_corpus
+from labse.corpus.statistics_report import draw_statistics, render_statistics, to_json
+from labse.corpus.writers import Written, write_moses, write_pairs, write_records
+from labse.errors import UsageError
+from labse.files.atomic import write_atomic
+from labse.runtime import require
 
 __all__ = ["convert", "extract", "split", "stats"]
 
@@ -109,11 +116,6 @@ def _write(
     *,
     is_split: bool,
 ) -> None:
-    from labse.corpus.languages import canonical_tag
-    from labse.corpus.raw_text import read_raw
-    from labse.corpus.sentence_splitting import split_records
-    from labse.corpus.writers import write_records
-    from labse.errors import UsageError
 
     if lang is not None:
         canonical_tag(lang)
@@ -192,10 +194,6 @@ def convert(
 
     labse corpus convert news.de news.en --source-lang de --target-lang en --out news.tmx.gz
     """
-    from labse.corpus.pair_files import iter_pairs
-    from labse.corpus.writers import write_moses, write_pairs
-    from labse.errors import UsageError
-
     if len(out) > 2:
         raise UsageError("give --out once, or twice for two aligned text files")
     if json and "-" in out:
@@ -255,12 +253,6 @@ def stats(
 
     labse corpus stats pairs.parquet --json
     """
-    from labse.corpus.pair_files import iter_rows
-    from labse.corpus.statistics import count_corpus
-    from labse.corpus.statistics_report import draw_statistics, render_statistics, to_json
-    from labse.files.atomic import write_atomic
-    from labse.runtime import require
-
     check_out(out)
     if out is not None:  # Told before the counting, not after.
         require("matplotlib.figure", "corpus")
@@ -282,7 +274,6 @@ def stats(
 
 
 def _check_places(files: list[str], outs: list[str]) -> None:
-    from labse.errors import UsageError
 
     places = {os.path.realpath(file) for file in files if file != "-"}
     for out in outs:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from labse.cli.console import print_json
 from labse.cli.options import JsonOption, ModelOption
+from labse.encoder.check.diagnosis import diagnose
 from labse.errors import LabseError
 
 __all__ = ["doctor"]
@@ -22,8 +23,6 @@ def doctor(model: ModelOption = None, json: JsonOption = False) -> None:
 
     labse doctor --model runs/tiny/run/model --json
     """
-    from labse.encoder.check.diagnosis import diagnose
-
     findings = diagnose(model)
     failed = [finding for finding in findings if finding.state == "fail"]
     if json:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,12 +20,13 @@ from labse.cli.options import (
     RuntimeOption,
     ThreadsOption,
 )
+from labse.encoder.job.embedding_file import encode_file
+from labse.encoder.job.inputs import InputTexts
+from labse.encoder.job.shard_run import encode_folder
+from labse.encoder.job.workers import LoadEncoder, Workers
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.tokenization import TextOptions
 from labse.errors import InterruptedRunError, UsageError
-
-if TYPE_CHECKING:
-    from labse.encoder.job.inputs import InputTexts
-    from labse.encoder.job.workers import LoadEncoder
-    from labse.encoder.sentence_encoder import SentenceEncoder
 
 __all__ = ["encode"]
 
@@ -146,10 +147,6 @@ def encode(
         # bytes of a folder must not depend on how many processes share the processors.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-    from labse.encoder.job.inputs import InputTexts
-    from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.encoder.tokenization import TextOptions
-
     texts = InputTexts(sources, column=column)
     load = partial(
         SentenceEncoder.from_pretrained,
@@ -192,7 +189,6 @@ def _encode_file(
     storage: Literal["float32", "float16"],
     json: bool,
 ) -> None:
-    from labse.encoder.job.embedding_file import encode_file
 
     with progress("encode", texts.estimate_rows(), unit="rows") as update:
         update(0)
@@ -225,8 +221,6 @@ def _encode_folder(
     shard_rows: int,
     json: bool,
 ) -> None:
-    from labse.encoder.job.shard_run import encode_folder
-    from labse.encoder.job.workers import Workers
 
     encoder = load()
     settings = {

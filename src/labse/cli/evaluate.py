@@ -14,6 +14,16 @@ from labse.cli.measure import (
     split_langs,
     to_bytes,
 )
+from labse.evaluation.aligned import read_aligned
+from labse.evaluation.datasets import read_tatoeba
+from labse.evaluation.retrieval import evaluate_retrieval
+from labse.evaluation.sts import evaluate_sts, read_sts
+from labse.evaluation.suite import evaluate_bucc_folder
+from labse.evaluation.tables import build_un_report, build_xsim_report
+from labse.evaluation.tatoeba import evaluate_tatoeba
+from labse.evaluation.tatoeba_report import build_tatoeba_report
+from labse.evaluation.un import evaluate_un_files
+from labse.evaluation.xsim import evaluate_xsim_files
 
 __all__ = ["app", "bucc", "retrieval", "sts", "tatoeba", "un", "xsim"]
 
@@ -66,10 +76,6 @@ def tatoeba(
 
     labse evaluate tatoeba data/tatoeba/v1 --langs de,fr --model runs/tiny/run/model --json
     """
-    from labse.evaluation.datasets import read_tatoeba
-    from labse.evaluation.tatoeba import evaluate_tatoeba
-    from labse.evaluation.tatoeba_report import build_tatoeba_report
-
     sets = read_tatoeba(folder, split_langs(langs))
     measured = options.open()
     scores = evaluate_tatoeba(
@@ -112,8 +118,6 @@ def bucc(
 
     labse evaluate bucc data/bucc2018 --model runs/tiny/run/model --out reports/bucc
     """
-    from labse.evaluation.suite import evaluate_bucc_folder
-
     measured = options.open()
     report = evaluate_bucc_folder(
         measured,
@@ -172,9 +176,6 @@ def un(
 
     labse evaluate un UNv1.0.en-fr.en UNv1.0.en-fr.fr --queries 100000 --shards pool
     """
-    from labse.evaluation.tables import build_un_report
-    from labse.evaluation.un import evaluate_un_files
-
     measured = options.open()
     score = evaluate_un_files(
         measured,
@@ -223,10 +224,6 @@ def xsim(
 
     labse evaluate xsim data/tico19 --langs fr,sw --target eng
     """
-    from labse.evaluation.aligned import read_aligned
-    from labse.evaluation.tables import build_xsim_report
-    from labse.evaluation.xsim import evaluate_xsim_files
-
     chosen = split_langs(langs)
     lines = read_aligned(folder, chosen and [*chosen, target], pattern=files)
     measured = options.open()
@@ -265,9 +262,6 @@ def retrieval(
 
     labse evaluate retrieval data/tico19 --langs eng,fr,sw,zh --out reports/tico19
     """
-    from labse.evaluation.aligned import read_aligned
-    from labse.evaluation.retrieval import evaluate_retrieval
-
     lines = read_aligned(folder, split_langs(langs), pattern=files)
     measured = options.open()
     report = evaluate_retrieval(
@@ -302,8 +296,6 @@ def sts(
 
     labse evaluate sts stsbenchmark-test.tsv
     """
-    from labse.evaluation.sts import evaluate_sts, read_sts
-
     sets = [read_sts(path) for path in tables]
     measured = options.open()
     report = evaluate_sts(

@@ -16,6 +16,8 @@ from labse.cli.measure import (
 )
 from labse.cli.options import PrecisionOption, RuntimeOption, ThreadsOption
 from labse.errors import UsageError
+from labse.evaluation.report import check_destination, write_report
+from labse.evaluation.suite import check_tasks, evaluate_task, find_tasks, summarize
 
 __all__ = ["evaluate_all"]
 
@@ -51,9 +53,6 @@ def evaluate_all(
 
     labse evaluate all data/eval --out reports/today
     """
-    from labse.evaluation.report import check_destination, write_report
-    from labse.evaluation.suite import check_tasks, evaluate_task, find_tasks, summarize
-
     if out.suffix:
         raise UsageError(f"{out}: name a folder without a suffix")
     tasks = find_tasks(folder)

@@ -8,7 +8,14 @@ import typer
 
 from labse.cli.console import print_json, say
 from labse.cli.options import JsonOption
+from labse.encoder.export.folder import export_folder
+from labse.encoder.export.onnx_export import export_onnx
+from labse.encoder.export.quality import QualityBounds
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
+from labse.evaluation.datasets import read_tatoeba
+from labse.evaluation.tatoeba import evaluate_tatoeba
+from labse.files.text import read_lines
 
 __all__ = ["export"]
 
@@ -69,14 +76,6 @@ def export(
 
     labse export LaBSE labse.onnx --tatoeba tatoeba/v1
     """
-    from labse.encoder.export.folder import export_folder
-    from labse.encoder.export.onnx_export import export_onnx
-    from labse.encoder.export.quality import QualityBounds
-    from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.evaluation.datasets import read_tatoeba
-    from labse.evaluation.tatoeba import evaluate_tatoeba
-    from labse.files.text import read_lines
-
     is_onnx = out.suffix == ".onnx"
     if is_onnx and storage == "float16":
         raise UsageError("--storage float16: ONNX is written in float32 or int8")

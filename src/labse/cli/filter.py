@@ -4,7 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,10 +32,12 @@ from labse.cli.pair_inputs import (
     parse_bytes,
     search_sides,
 )
+from labse.corpus.languages import canonical_tag
+from labse.corpus.writers import open_output
 from labse.errors import LabseError, UsageError
-
-if TYPE_CHECKING:
-    from labse.mining.workplace import EmbeddedSide
+from labse.mining.filter import Bounds, read_scores, score_pairs, to_json
+from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
+from labse.mining.workplace import EmbeddedSide, open_workplace
 
 __all__ = ["filter"]
 
@@ -166,7 +168,7 @@ def filter(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Drop the pairs of a parallel corpus that are no translations, and tell which bound dropped.
+    """Drop the pairs that are no translations, and tell which bound dropped them.
 
     All pairs are scored first, then the bounds decide: with --scores and --from-scores other bounds
     need no other scores. A pair with a blank side is always dropped.
@@ -179,8 +181,6 @@ def filter(
 
     labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --same-numbers --out kept.tsv
     """
-    from labse.mining.filter import Bounds
-
     bounds = Bounds(
         min_cosine, min_margin, max_length_ratio, max_copy_ratio, min_langid, same_numbers,
         same_names,
@@ -200,8 +200,6 @@ def filter(
                 raise UsageError("--scores would copy --from-scores; leave one out")
             path = from_scores
         else:
-            from labse.mining.workplace import open_workplace
-
             choice = ModelChoice(model, precision, runtime, threads)
             encoder = load_needed_encoder(sides, choice)
             folder = stack.enter_context(open_workplace(work, build_key(sides, encoder, choice, k)))
@@ -220,7 +218,6 @@ def filter(
 def _choose_langs(
     source: str | None, target: str | None, min_langid: float | None, from_scores: Path | None
 ) -> tuple[str, str] | None:
-    from labse.corpus.languages import canonical_tag
 
     if (source is None) != (target is None):
         raise UsageError("give both --source-lang and --target-lang, or neither")
@@ -252,10 +249,6 @@ def _write_scores(
     margin: Literal["ratio", "distance", "absolute"],
 ) -> None:
     """Writes one line of scores for each line of the corpus, which is asserted."""
-    from labse.corpus.writers import open_output
-    from labse.mining.filter import score_pairs, to_json
-    from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
-
     check_aligned(*embedded)
     cosines = aligned_cosines(*embedded)
     margins = None
@@ -278,7 +271,6 @@ def _write_scores(
 
 
 def _scored_pairs(sides: tuple[Side, Side], path: Path) -> Iterator[ScoredPair]:
-    from labse.mining.filter import read_scores
 
     rows = zip(sides[0].texts, sides[1].texts, read_scores(str(path)), strict=True)
     number = 0

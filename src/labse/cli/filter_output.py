@@ -6,15 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO
 
 from labse.cli.console import print_json, print_table, say
+from labse.corpus.writers import choose_layout, open_output, write_rows
 from labse.errors import LabseError, UsageError
-
-if TYPE_CHECKING:
-    from typing import IO
-
-    from labse.mining.filter import Bounds, PairScores
+from labse.mining.filter import Bounds, PairScores, broken_bounds
 
 __all__ = ["FilterReport", "ScoredPair", "decide", "show_report", "write_kept"]
 
@@ -54,9 +51,6 @@ def decide(
     Raises:
         LabseError: see `broken_bounds`. ResourceError: `rejects` cannot be written.
     """
-    from labse.corpus.writers import open_output
-    from labse.mining.filter import broken_bounds
-
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_output(rejects)) if rejects else None
         for pair in pairs:
@@ -93,7 +87,6 @@ def write_kept(kept: Iterator[ScoredPair], out: Path | None, langs: tuple[str, s
         for _ in kept:
             pass
         return
-    from labse.corpus.writers import choose_layout, write_rows
 
     columns: tuple[str, ...] = ("source", "target")
     if choose_layout(out) == "tmx" and langs is None:

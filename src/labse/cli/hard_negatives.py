@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,10 +17,14 @@ from labse.cli.options import (
     ThreadsOption,
 )
 from labse.cli.pair_inputs import MemoryOption, ModelChoice, WorkOption, parse_bytes
+from labse.corpus.inputs import hash_files
+from labse.corpus.readers import read_pairs
+from labse.corpus.records import SentencePair
+from labse.corpus.writers import choose_layout, write_rows
 from labse.errors import LabseError, UsageError
-
-if TYPE_CHECKING:
-    from labse.corpus.records import SentencePair
+from labse.mining.hard_negatives import NegativeOptions, iter_hard_negatives, negative_row_columns
+from labse.mining.pair_spool import spool_pairs
+from labse.mining.workplace import open_workplace
 
 __all__ = ["hard_negatives"]
 
@@ -106,15 +110,6 @@ def hard_negatives(
     if out.resolve() in {file.resolve() for file in pairs}:
         raise UsageError(f"--out {out} is one of the inputs; name another file")
     check_out(out)
-    from labse.corpus.inputs import hash_files
-    from labse.corpus.writers import choose_layout, write_rows
-    from labse.mining.hard_negatives import (
-        NegativeOptions,
-        iter_hard_negatives,
-        negative_row_columns,
-    )
-    from labse.mining.pair_spool import spool_pairs
-    from labse.mining.workplace import open_workplace
 
     if choose_layout(out) not in ("tsv", "jsonl", "parquet"):
         raise UsageError(f"--out {out}: name a .parquet, .jsonl or .tsv file")
@@ -160,7 +155,6 @@ def hard_negatives(
 def _read(
     files: list[Path], source_lang: str | None, target_lang: str | None
 ) -> "Iterator[SentencePair]":
-    from labse.corpus.readers import read_pairs
 
     for file in files:
         yield from read_pairs(file, source_lang=source_lang, target_lang=target_lang)

@@ -9,7 +9,10 @@ import typer
 
 from labse.cli.console import print_json
 from labse.cli.options import JsonOption
+from labse.encoder.job.verification import describe_embeddings
 from labse.errors import LabseError
+from labse.model_folder.hub import locate_model
+from labse.training.lineage import describe_folder
 
 __all__ = ["info"]
 
@@ -39,10 +42,6 @@ def info(
 
     labse info default
     """
-    from labse.encoder.job.verification import describe_embeddings
-    from labse.model_folder.hub import locate_model
-    from labse.training.lineage import describe_folder
-
     described = describe_embeddings(path) or describe_folder(locate_model(path))
     if json:
         print_json({"path": str(path), **asdict(described)})

@@ -5,9 +5,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, cast
+from typing import Annotated, Concatenate, ParamSpec, cast
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from labse.cli.console import print_json, print_lines, print_table, say
 from labse.cli.options import (
@@ -19,14 +21,10 @@ from labse.cli.options import (
     ThreadsOption,
     VisibleEncoder,
 )
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from labse.evaluation.report import Report
-    from labse.evaluation.sources import MeasuredEncoder
+from labse.evaluation.report import Report, check_destination, report_dict, write_report
+from labse.evaluation.sources import MeasuredEncoder, open_encoder
 
 __all__ = [
     "BlockRowsOption",
@@ -126,7 +124,6 @@ class VisibleMeasurement:
     """An encoder of any kind; a model folder draws a progress bar."""
 
     def __init__(self, measured: "MeasuredEncoder") -> None:
-        from labse.encoder.sentence_encoder import SentenceEncoder
 
         encoder = measured.encoder
         self._measured = measured
@@ -156,10 +153,7 @@ def measure(
 ) -> VisibleMeasurement:
     """Opens the encoder, once it is known that the report can be written."""
     if out is not None:
-        from labse.evaluation.report import check_destination
-
         check_destination(out)
-    from labse.evaluation.sources import open_encoder
 
     return VisibleMeasurement(
         open_encoder(model, precision=precision, runtime=runtime, threads=threads)
@@ -170,8 +164,6 @@ def show_report(
     report: "Report", measured: VisibleMeasurement, is_json: bool, out: Path | None
 ) -> None:
     """Prints a report, and writes it where that is asked for."""
-    from labse.evaluation.report import report_dict, write_report
-
     if measured.num_truncated:
         say(f"{measured.num_truncated:,} sentences cut to {measured.max_seq_length} tokens")
     if is_json:

@@ -4,11 +4,13 @@ import contextlib
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from labse.cleaning.flags import FLAGS
 from labse.cli.console import check_out, say
+from labse.cli.mine_estimate import print_estimate
 from labse.cli.mined_output import OutputFormat, choose_output, write_mined
 from labse.cli.options import (
     JsonOption,
@@ -37,9 +39,8 @@ from labse.cli.pair_inputs import (
     search_sides,
 )
 from labse.errors import LabseError, UsageError
-
-if TYPE_CHECKING:
-    from labse.mining.workplace import EmbeddedSide
+from labse.mining.bitext import select_pairs, warn_of_small_corpora
+from labse.mining.workplace import EmbeddedSide, open_workplace
 
 __all__ = ["mine"]
 
@@ -207,14 +208,9 @@ def mine(
         raise UsageError("give two texts or two sets of vectors; text has --source-vectors too")
     choice = ModelChoice(model, precision, runtime, threads)
     if dry_run:
-        from labse.cli.mine_estimate import print_estimate
-
         print_estimate(sides, choice, k=k, memory_bytes=memory_bytes)
         return
     encoder = load_needed_encoder(sides, choice)
-
-    from labse.mining.bitext import select_pairs, warn_of_small_corpora
-    from labse.mining.workplace import open_workplace
 
     with open_workplace(work, build_key(sides, encoder, choice, k)) as folder:
         embedded = embed_sides(sides, encoder, folder)
@@ -242,7 +238,6 @@ def _check_files(source: str, target: str) -> None:
 
 
 def _parse_flags(names: str | None) -> frozenset[str]:
-    from labse.cleaning.flags import FLAGS
 
     flags = frozenset(names.split(",") if names else ())
     if unknown := sorted(flags.difference(FLAGS)):

@@ -2,14 +2,12 @@
 
 import itertools
 import time
-from typing import TYPE_CHECKING
 
 from labse.cli.pair_inputs import ModelChoice, Side
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.search.engine import EngineName
+from labse.search.engine import EngineName, build_engine
+from labse.search.knn import mutual_neighbours
 
 __all__ = ["print_estimate"]
 
@@ -69,9 +67,6 @@ def _time_search(size: int, k: int, num_products: int) -> float:
     The sample is multiplied by what the whole search would take, though it is small itself.
     """
     import numpy as np
-
-    from labse.search.engine import build_engine
-    from labse.search.knn import mutual_neighbours
 
     engine: EngineName = "torch" if build_engine("auto", num_products).name == "torch" else "numpy"
 

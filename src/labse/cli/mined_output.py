@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from labse.cleaning.flags import flag_pair
+from labse.corpus.languages import canonical_tag
+from labse.corpus.records import SentencePair
+from labse.corpus.writers import open_output, write_moses, write_rows
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.mining.bitext import MinedIndices
-    from labse.mining.workplace import EmbeddedSide
+from labse.files.text import format_suffix
+from labse.mining.bitext import MinedIndices
+from labse.mining.workplace import EmbeddedSide
 
 __all__ = ["Output", "OutputFormat", "choose_output", "write_mined"]
 
@@ -53,9 +56,6 @@ def choose_output(
         UsageError: a format that cannot go to standard output or hold what is asked for, or one
             that needs languages.
     """
-    from labse.corpus.languages import canonical_tag
-    from labse.files.text import format_suffix
-
     if format is None:
         format = "tsv" if out is None else _SUFFIXES.get(format_suffix(out), "tsv")
     if format in ("parquet", "moses") and out is None:
@@ -90,8 +90,6 @@ def write_mined(
     elif output.format == "moses":
         _write_moses(rows, output, counts)
     else:
-        from labse.corpus.writers import write_rows
-
         columns = ["margin_score", "source", "target"]
         columns += ["source_line", "target_line"] if output.with_ids else []
         columns += ["flags"] if output.with_flags else []
@@ -113,7 +111,6 @@ def _rows(
     drop: frozenset[str],
     counts: Counter[str],
 ) -> Iterator[tuple[str | int | float, ...]]:
-    from labse.cleaning.flags import flag_pair
 
     source_lines = sides[0].lines.first_lines[mined.source] + 1
     target_lines = sides[1].lines.first_lines[mined.target] + 1
@@ -141,8 +138,6 @@ def _write_plain(
     rows: Iterator[tuple[str | int | float, ...]], output: Output, counts: Counter[str]
 ) -> None:
     """Writes rows without a header, the score with four decimals: for `cut`, `sort`, `head`."""
-    from labse.corpus.writers import open_output
-
     with open_output(output.path) as stream:
         for score, *rest in rows:
             cells = [str(cell) for cell in rest]
@@ -155,8 +150,6 @@ def _write_plain(
 def _write_moses(
     rows: Iterator[tuple[str | int | float, ...]], output: Output, counts: Counter[str]
 ) -> None:
-    from labse.corpus.records import SentencePair
-    from labse.corpus.writers import write_moses
 
     langs = output.langs
     pairs = (

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.sentence_encoder import SentenceEncoder
 
 __all__ = [
     "JsonOption",
@@ -64,8 +62,6 @@ def load_encoder(
     model: Path | None, precision: Precision, runtime: Runtime, threads: int | None
 ) -> "SentenceEncoder":
     """Loads a model folder; see `SentenceEncoder.from_pretrained`."""
-    from labse.encoder.sentence_encoder import SentenceEncoder
-
     return SentenceEncoder.from_pretrained(
         model, precision=precision, runtime=runtime, threads=threads
     )

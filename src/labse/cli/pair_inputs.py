@@ -4,20 +4,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from labse import __version__
 from labse.cli.console import progress, say
 from labse.cli.options import Precision, Runtime, load_encoder
+from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
+from labse.encoder.job.inputs import InputTexts
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.encoder.job.embeddings import Embeddings
-    from labse.encoder.sentence_encoder import SentenceEncoder
-    from labse.mining.workplace import EmbeddedSide
-    from labse.search.knn import MutualNeighbours
+from labse.files.atomic import sha256_file
+from labse.mining.bitext import SearchOptions, find_neighbours
+from labse.mining.sides import EmbeddedSides
+from labse.mining.workplace import EmbeddedSide, embed_side
+from labse.search.engine import build_engine
+from labse.search.knn import MutualNeighbours
 
 __all__ = [
     "ColumnOption",
@@ -118,8 +121,6 @@ class Side:
 
     def identify(self) -> dict[str, object]:
         """Returns what the stages of a run depend on."""
-        from labse.files.atomic import sha256_file
-
         # Standard input can be read once; a run that is resumed does not take it.
         content = sha256_file(self.path) if self.has_text and self.path != "-" else None
         vectors = str(self.vectors.path.resolve()) if self.vectors else None
@@ -133,9 +134,6 @@ def open_side(name: str, path: str, vectors: Path | None, column: str | None) ->
     Raises:
         LabseError, UsageError: it cannot be read.
     """
-    from labse.encoder.job.embeddings import open_embeddings
-    from labse.encoder.job.inputs import InputTexts
-
     if _is_vectors(path):
         if vectors is not None:
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
@@ -152,8 +150,6 @@ def load_needed_encoder(sides: tuple[Side, Side], choice: ModelChoice) -> "Sente
     Raises:
         UsageError: vectors of two models.
     """
-    from labse.encoder.job.embeddings import check_same_model
-
     given = [side.vectors for side in sides if side.vectors is not None]
     if len(given) == len(sides):
         check_same_model(*given)
@@ -189,8 +185,6 @@ def embed_sides(
     Raises:
         LabseError: broken input.
     """
-    from labse.mining.workplace import embed_side
-
     embedded = []
     for side in sides:
         with progress(f"embed {side.name}") as update:
@@ -215,9 +209,6 @@ def search_sides(
     device: str = "auto",
 ) -> "MutualNeighbours":
     """Finds the neighbours of both sides among each other, with a progress bar."""
-    from labse.mining.bitext import SearchOptions, find_neighbours
-    from labse.mining.sides import EmbeddedSides
-
     with progress("search", total=len(sides[0].lines)) as update:
         options = SearchOptions(memory_bytes, index, device)
         both = EmbeddedSides(*sides, folder)
@@ -231,8 +222,6 @@ def check_device(device: str) -> None:
         ResourceError: torch or the device is missing.
     """
     if device == "cuda":
-        from labse.search.engine import build_engine
-
         build_engine("torch", 0, device)
 
 

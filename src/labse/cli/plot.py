@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from labse.cli.console import say
+from labse.training.plot import plot_metrics
 
 __all__ = ["plot"]
 
@@ -22,14 +23,12 @@ def plot(
         typer.Option(help="The picture, PNG; by default curves.png in RUN.", show_default=False),
     ] = None,
 ) -> None:
-    """Draw loss, P@1, accuracy and perplexity over the steps (needs matplotlib: the extra train).
+    """Draw loss, P@1, accuracy and perplexity over the steps (needs the extra train).
 
     [bold]Examples[/bold]
 
     labse plot runs/tiny/run --out curves.png
     """
-    from labse.training.plot import plot_metrics
-
     out = out or run / "curves.png"
     plot_metrics(run / "metrics.jsonl", out)
     say(f"{out}")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -27,10 +27,13 @@ from labse.cli.training_runs import (
     stop_as_error,
     tensorboard_reports,
 )
+from labse.config import load_config
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.pretraining.config import PretrainConfig
+from labse.pretraining.config import PretrainConfig
+from labse.pretraining.estimate import estimate_stages
+from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
+from labse.runtime import require
+from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = ["pretrain"]
 
@@ -74,7 +77,7 @@ def pretrain(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Pre-train a BERT on text and on pairs of translations (needs torch: the extra train).
+    """Pre-train a BERT on text and on pairs of translations (needs the extra train).
 
     Masked language modelling on text (MLM) and on pairs (TLM), in stages that double the layers.
     Relative paths in the configuration start at its folder. SIGTERM or Ctrl-C writes a checkpoint
@@ -91,9 +94,6 @@ def pretrain(
 
     labse pretrain recipes/paper/pretraining.toml --dry-run --hardware v100 --devices 64
     """
-    from labse.config import load_config
-    from labse.pretraining.config import PretrainConfig
-
     machine = choose_machine(dry_run, tflops, hardware, devices)
     run_config = load_config(PretrainConfig, config, set_ or ())
     if machine is not None:
@@ -105,8 +105,6 @@ def pretrain(
     if out is None:
         raise UsageError("give --out, the folder of the run")
     with stop_as_error():
-        from labse.runtime import require
-
         require("torch", "train")
         is_main = mute_all_but_main()
         from labse.pretraining.run import run_pretraining
@@ -138,17 +136,10 @@ def _print_dry_run(
     config: "PretrainConfig", vocab: Path | None, grow: Path | None, machine: Machine, *, json: bool
 ) -> None:
     """Estimates the stages; a vocabulary and a model to grow are read for their sizes only."""
-    from labse.pretraining.estimate import estimate_stages
-    from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
-
     vocab_folder = vocab or grow
     if vocab_folder is not None:
-        from labse.vocab.tokenizer import load_tokenizer
-
         config = fit_to_vocabulary(config, load_tokenizer(vocab_folder))
         if grow is not None:
-            from labse.runtime import require
-
             require("torch", "train")
             from labse.pretraining.start import read_start
 

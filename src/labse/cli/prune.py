@@ -8,6 +8,7 @@ import typer
 
 from labse.cli.console import print_json, say
 from labse.cli.options import JsonOption
+from labse.encoder.export.prune import prune_folder
 
 __all__ = ["prune"]
 
@@ -61,8 +62,6 @@ def prune(
 
     labse prune LaBSE smaller --langs de,ru --text pairs.parquet --held-out news.txt
     """
-    from labse.encoder.export.prune import prune_folder
-
     report = prune_folder(
         model,
         out,

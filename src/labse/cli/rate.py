@@ -5,16 +5,14 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from labse.cli.console import say
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.rating.mined_files import MinedRow
-    from labse.rating.rating import Label, RatingFile
+from labse.rating.mined_files import MinedRow
+from labse.rating.rating import Label, RatingFile, draw_sample
 
 __all__ = ["rate"]
 
@@ -54,7 +52,6 @@ def rate(
     """
     if str(mined) == "-":
         raise UsageError("the pairs cannot be standard input (-), which gives the keys")
-    from labse.rating.rating import RatingFile, draw_sample
 
     sample = draw_sample(mined, count, seed=seed)
     with RatingFile(out, sample) as ratings, _open_keys() as keys:

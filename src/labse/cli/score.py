@@ -3,9 +3,11 @@
 import json as json_format
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from labse.cli.console import check_out, print_lines, say
 from labse.cli.options import (
@@ -32,10 +34,9 @@ from labse.cli.pair_inputs import (
     parse_bytes,
     search_sides,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from labse.mining.bitext import warn_of_small_corpora
+from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
+from labse.mining.workplace import open_workplace
 
 __all__ = ["score"]
 
@@ -100,10 +101,6 @@ def score(
     )
     choice = ModelChoice(model, precision, runtime, threads)
     encoder = load_needed_encoder(sides, choice)
-
-    from labse.mining.bitext import warn_of_small_corpora
-    from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
-    from labse.mining.workplace import open_workplace
 
     with open_workplace(work, build_key(sides, encoder, choice, k)) as folder:
         embedded = embed_sides(sides, encoder, folder)

@@ -28,10 +28,20 @@ from labse.cli.training_runs import (
     stop_as_error,
     tensorboard_reports,
 )
+from labse.config import load_config
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.arrays import Resources
+from labse.dual_encoder.data.prepare import fit_to_vocabulary
+from labse.dual_encoder.estimate import estimate_run
+from labse.dual_encoder.tuning import count_pairs, tuning_overrides
 from labse.errors import UsageError
+from labse.evaluation.datasets import read_tatoeba
+from labse.evaluation.tatoeba import evaluate_tatoeba
+from labse.model_folder.hub import locate_model
+from labse.runtime import require
+from labse.vocab.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from labse.dual_encoder.config import RunConfig
     from labse.dual_encoder.train import Evaluate
 
 __all__ = ["train"]
@@ -117,7 +127,7 @@ def train(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a dual encoder on pairs of translations (needs torch: the extra train).
+    """Train a dual encoder on pairs of translations (needs the extra train).
 
     SIGTERM or Ctrl-C writes a checkpoint and exits with code 5; the same command then goes on and
     ends in the same bits. The trained model is the folder model inside --out.
@@ -142,9 +152,6 @@ def train(
     if out is None:
         raise UsageError("give --out, the folder of the run")
     with stop_as_error():
-        from labse.dual_encoder.data.arrays import Resources
-        from labse.runtime import require
-
         run_config = choice.load()
         require("torch", "train")
         is_main = mute_all_but_main()
@@ -195,13 +202,10 @@ class _Choice:
     overrides: tuple[str, ...]
 
     def start_folder(self) -> Path | None:
-        from labse.model_folder.hub import locate_model
 
         return None if self.init is None else locate_model(self.init)
 
     def load(self) -> "RunConfig":
-        from labse.config import load_config
-        from labse.dual_encoder.config import RunConfig
 
         if (self.config is None) == (not self.pairs):
             raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
@@ -210,11 +214,9 @@ class _Choice:
         start = self.start_folder()
         if start is None:
             raise UsageError("--pairs needs --init, the model to tune, such as --init default")
-        from labse.runtime import require
 
         require("torch", "train")
         from labse.dual_encoder.start import read_start_config
-        from labse.dual_encoder.tuning import count_pairs, tuning_overrides
 
         num_pairs = count_pairs(self.pairs, self.source_lang, self.target_lang)
         settings = tuning_overrides(self.pairs, num_pairs, read_start_config(start))
@@ -232,18 +234,11 @@ class _Choice:
 
 def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, json: bool) -> None:
     """Estimates the run; a vocabulary or a model to start from is read for its sizes only."""
-    from labse.dual_encoder.estimate import estimate_run
-
     run_config = choice.load()
     if vocab is not None:
-        from labse.dual_encoder.data.prepare import fit_to_vocabulary
-        from labse.vocab.tokenizer import load_tokenizer
-
         run_config = fit_to_vocabulary(run_config, load_tokenizer(vocab))
     start = choice.start_folder()
     if start is not None:
-        from labse.runtime import require
-
         require("torch", "train")
         from labse.dual_encoder.start import fit_to_start, read_start_config
 
@@ -257,8 +252,6 @@ def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
     """Returns what scores the model under training on Tatoeba."""
     from labse.dual_encoder.start import read_tokenizer
     from labse.encoder.trained import build_encoder
-    from labse.evaluation.datasets import read_tatoeba
-    from labse.evaluation.tatoeba import evaluate_tatoeba
     from labse.network.dual_encoder import DualEncoder
 
     sets = read_tatoeba(folder)

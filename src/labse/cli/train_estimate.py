@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from labse.cli.console import print_json, say
 from labse.errors import UsageError
-
-if TYPE_CHECKING:
-    from labse.network.config import BertConfig
-    from labse.pretraining.estimate import StageEstimate
-    from labse.training.estimate import RunEstimate
+from labse.network.config import BertConfig
+from labse.pretraining.estimate import StageEstimate
+from labse.training.estimate import RunEstimate, find_hardware
 
 __all__ = [
     "DevicesOption",
@@ -166,7 +164,6 @@ class _Speeds:
 
 
 def _find_speeds(machine: Machine, precision: Precision) -> _Speeds:
-    from labse.training.estimate import find_hardware
 
     tflops: dict[str, float] = {}
     if machine.tflops is not None:

@@ -11,6 +11,7 @@ import typer
 
 from labse.cli.console import progress, say
 from labse.errors import InterruptedRunError
+from labse.training.metrics import open_tensorboard
 
 __all__ = [
     "ConfigArgument",
@@ -109,7 +110,6 @@ def tensorboard_reports(run_folder: Path, report: Report, *, is_asked: bool) -> 
     if not is_asked:
         yield report
         return
-    from labse.training.metrics import open_tensorboard
 
     with open_tensorboard(run_folder / "tensorboard") as write:
 

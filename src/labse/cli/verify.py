@@ -8,6 +8,7 @@ import typer
 
 from labse.cli.console import print_json
 from labse.cli.options import JsonOption
+from labse.encoder.job.verification import verify_embeddings
 
 __all__ = ["verify"]
 
@@ -33,8 +34,6 @@ def verify(
 
     labse verify vectors.npy --json
     """
-    from labse.encoder.job.verification import verify_embeddings
-
     found = verify_embeddings(path)
     if json:
         print_json({**asdict(found), "path": str(found.path)})

@@ -8,6 +8,9 @@ import typer
 
 from labse.cli.console import print_json, print_lines, say
 from labse.cli.options import JsonOption
+from labse.errors import UsageError
+from labse.vocab.folder import count_files, learn_vocabulary
+from labse.vocab.report import REPORT_NAME, load_report, render_report
 
 __all__ = ["vocab"]
 
@@ -88,9 +91,6 @@ def vocab(
 
     labse vocab counts1 --out vocab-bpe --algorithm bpe --report report-bpe
     """
-    from labse.vocab.folder import count_files, learn_vocabulary
-    from labse.vocab.report import REPORT_NAME, load_report, render_report
-
     memory_bytes = int(memory * 2**30)
     if out is None:
         counts = _check_counting(context, counts)
@@ -128,8 +128,6 @@ def vocab(
 
 def _check_counting(context: typer.Context, counts: Path | None) -> Path:
     """Returns the folder of counts; no option of learning may stand there without `--out`."""
-    from labse.errors import UsageError
-
     if counts is None:
         raise UsageError(
             "Missing option '--out', or '--counts' to count only; see labse vocab --help"

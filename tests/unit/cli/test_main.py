@@ -2,6 +2,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -20,6 +21,9 @@ def failing_command(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     def fail() -> NoReturn:
         raise errors[0]
 
+    # The group imports the module that a command names.
+    fail.__module__ = "failing"
+    monkeypatch.setitem(sys.modules, "failing", SimpleNamespace(fail=fail))
     command = typer.models.CommandInfo("fail", callback=fail)
     monkeypatch.setattr(app, "registered_commands", [*app.registered_commands, command])
     return errors
