@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 import labse
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
 from labse.files.replacing import files_in, replace_folder
 from labse.model_folder.formats.foreign import (
     find_weights,
@@ -30,7 +30,6 @@ from labse.model_folder.formats.foreign import (
 from labse.model_folder.int8 import Storage, StoredWeights, to_tensors
 from labse.model_folder.integrity import check_hashes, checked_beside, listed_hashes
 from labse.model_folder.layout import MODULES_NAME, build_layout_files, read_layout
-from labse.model_folder.replacing import check_replaceable
 from labse.model_folder.weights import (
     check_finite,
     check_shapes,
@@ -150,7 +149,7 @@ def write_model_folder(
     target = Path(path).resolve()
     check_weights(model.config, model.weights, where=str(path))
     _check_vocab_size(model.tokenizer, model.config, where=str(path))
-    check_replaceable(target)
+    _check_replaceable(target)
 
     with replace_folder(target) as folder:
         _write_payload(folder, model, vocab_folder, storage)
@@ -164,6 +163,23 @@ def write_model_folder(
             "files": {name: sha256_file(folder / name) for name in names},
         }
         write_json(folder / MANIFEST_NAME, {**own, **manifest})
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuses to replace files that are not those of a model folder of labse."""
+    if target.exists() and not target.is_dir():
+        raise LabseError(f"{target}: is a file; give another folder")
+    found = {str(file.relative_to(target)) for file in files_in(target)}
+    if not found:
+        return
+    files = read_json(target / MANIFEST_NAME).get("files") if MANIFEST_NAME in found else None
+    if not isinstance(files, dict) or MODULES_NAME not in files:
+        raise LabseError(f"{target}: is not empty and not a model folder; give another folder")
+    if others := sorted(found - {*files, MANIFEST_NAME}):
+        raise LabseError(
+            f"{target}: holds {others[0]!r} beside the model, which replacing it would delete; "
+            "move it or give another folder"
+        )
 
 
 def _read_plain(folder: Path) -> ModelFolder:

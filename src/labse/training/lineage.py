@@ -5,52 +5,30 @@ Gives: its kind, its facts, and each file with its size and the result of compar
 Source: docs/design.md, promises.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
-from labse.model_folder.formats.foreign import is_plain_model, read_plain_model
-from labse.model_folder.layout import MODULES_NAME, read_layout
-from labse.model_folder.weights import expected_shapes
+from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.model_folder.describe import (
+    Fact,
+    FileState,
+    FolderDescription,
+    compare_files,
+    is_model_folder,
+    model_facts,
+)
+from labse.model_folder.layout import MODULES_NAME
 from labse.training.metrics import read_metrics
 from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["FileState", "FolderDescription", "describe_folder"]
+__all__ = ["describe_folder"]
 
-Fact = str | int | float
 # A hundred numbers, which metrics.jsonl has: mlm_deu_accuracy, tlm_eng-deu_perplexity.
 _OF_A_LANGUAGE = re.compile("[mt]lm_.+_(accuracy|perplexity)")
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """One file against the manifest of its folder.
-
-    Attributes:
-        name: relative to the folder.
-        num_bytes: its size; 0 if it is missing.
-        state: `ok` and `changed` compare the SHA-256; `unlisted` has none to compare with.
-    """
-
-    name: str
-    num_bytes: int
-    state: Literal["ok", "changed", "missing", "unlisted"]
-
-
-@dataclass(frozen=True, slots=True)
-class FolderDescription:
-    """A folder: `model`, `vocabulary`, `run`, `checkpoint` or `tokens`."""
-
-    kind: str
-    facts: dict[str, Fact]
-    files: tuple[FileState, ...]
 
 
 def describe_folder(path: str | Path) -> FolderDescription:
@@ -70,13 +48,13 @@ def describe_folder(path: str | Path) -> FolderDescription:
 
     kind = _find_kind(folder, manifest)
     readers = {
-        "model": _model_facts,
+        "model": model_facts,
         "vocabulary": _vocabulary_facts,
         "run": _run_facts,
         "checkpoint": _checkpoint_facts,
     }
     facts = readers[kind](folder) if kind in readers else {}
-    files = _compare_files(folder, manifest)
+    files = compare_files(folder, manifest)
     if kind == "run":
         inner = folder / "model"
         if (inner / MANIFEST_NAME).is_file():
@@ -95,30 +73,14 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
         return "checkpoint"
     if (folder / "metrics.jsonl").is_file():
         return "run"
-    if (folder / "vocab.txt").is_file() and not is_plain_model(folder):
-        return "vocabulary"
-    if is_plain_model(folder):
+    if is_model_folder(folder):
         return "model"
+    if (folder / "vocab.txt").is_file():
+        return "vocabulary"
     raise LabseError(
         f"{folder}: neither a model, a vocabulary, a run nor a checkpoint; it has no "
         f"{MODULES_NAME}, vocab.txt, metrics.jsonl or state.json"
     )
-
-
-def _model_facts(folder: Path) -> dict[str, Fact]:
-    is_plain = not (folder / MODULES_NAME).is_file()
-    config = (read_plain_model(folder) if is_plain else read_layout(folder)).config
-    bert = config.bert
-    return {
-        "layers": bert.num_hidden_layers,
-        "hidden_size": bert.hidden_size,
-        "vocab_size": bert.vocab_size,
-        "pooling": config.pooling,
-        "projection": config.projection,
-        "embedding_size": config.output_size,
-        "max_seq_length": config.max_seq_length,
-        "parameters": sum(math.prod(shape) for shape in expected_shapes(config).values()),
-    }
 
 
 def _vocabulary_facts(folder: Path) -> dict[str, Fact]:
@@ -183,22 +145,6 @@ def _input_facts(label: str, inputs: object) -> Iterator[tuple[str, Fact]]:
             rows = _number(entry.get("num_rows"))
             digest = str(entry.get("sha256"))[:12]
             yield f"{label} {entry.get('path')}", f"{rows:,} rows, sha256 {digest}"
-
-
-def _compare_files(folder: Path, manifest: Mapping[str, object]) -> list[FileState]:
-    listed = manifest.get("files")
-    hashes: dict[str, object] = listed if isinstance(listed, dict) else {}
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in found}
-    sizes.pop(MANIFEST_NAME, None)
-    states = [FileState(name, 0, "missing") for name in hashes if name not in sizes]
-    for name, num_bytes in sizes.items():
-        if name not in hashes:
-            states.append(FileState(name, num_bytes, "unlisted"))
-        else:
-            is_same = sha256_file(folder / name) == hashes[name]
-            states.append(FileState(name, num_bytes, "ok" if is_same else "changed"))
-    return sorted(states, key=lambda state: state.name)
 
 
 def _dig(value: object, *keys: str) -> object:

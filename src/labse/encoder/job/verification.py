@@ -14,7 +14,7 @@ from labse.encoder.job.records import KIND
 from labse.encoder.job.shard import Shard
 from labse.errors import LabseError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
-from labse.training.lineage import FileState, FolderDescription
+from labse.model_folder.describe import FolderDescription, compare_file
 
 __all__ = ["Verified", "describe_embeddings", "verify_embeddings"]
 
@@ -89,16 +89,8 @@ def describe_embeddings(path: str | Path) -> FolderDescription | None:
     facts = {name: value for name, value in settings.items() if isinstance(value, str | int)}
     facts |= {name: value for name in _COUNTS if isinstance(value := manifest.get(name), int)}
     hashes = {name: digest for shard in shards for name, digest in shard.files.items()}
-    files = [_compare(folder, name, digest) for name, digest in sorted(hashes.items())]
+    files = [compare_file(folder, name, digest) for name, digest in sorted(hashes.items())]
     return FolderDescription(KIND, {**facts, "shards": len(shards)}, tuple(files))
-
-
-def _compare(folder: Path, name: str, digest: str) -> FileState:
-    path = folder / name
-    if not path.is_file():
-        return FileState(name, 0, "missing")
-    is_same = sha256_file(path) == digest
-    return FileState(name, path.stat().st_size, "ok" if is_same else "changed")
 
 
 def _check_files(folder: Path, shard: Shard) -> None:
