@@ -11,8 +11,7 @@ import typer
 
 from labse.cli.console import say
 from labse.errors import UsageError
-from labse.rating.mined_files import MinedRow
-from labse.rating.rating import Label, RatingFile, draw_sample
+from labse.rating.rating import Label, MinedRow, RatingFile, draw_sample
 
 __all__ = ["rate"]
 
@@ -25,23 +24,27 @@ def rate(
     mined: Annotated[
         Path,
         typer.Argument(
-            metavar="MINED", help="TSV of labse mine: score, source, target.", show_default=False
+            metavar="MINED",
+            help="TSV of score, source and target, as labse mine writes it.",
+            show_default=False,
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            help="TSV of score, label, source, target and line; grows by one row a rating.",
+            help="TSV of score, label, source, target and line, to which each rating adds a row.",
             show_default=False,
         ),
     ],
-    count: Annotated[int, typer.Option(min=1, help="Pairs to rate, over all scores alike.")] = 100,
+    count: Annotated[
+        int, typer.Option(min=1, help="Pairs to rate, spread evenly over the scores.")
+    ] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of its order.")] = 1,
 ) -> None:
     """Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits).
 
-    The sample is spread over all scores, so that labse calibrate can tell a min_score from it.
-    Each rating is on the disk at once; the same command goes on where it was stopped, and a higher
+    The sample is spread over all scores, so that labse calibrate can find a min_score from it.
+    Each rating is saved at once. The same command goes on where it was stopped, and a higher
     --count adds pairs. Without a terminal, each line of standard input is one key.
 
     [bold]Examples[/bold]
@@ -52,7 +55,6 @@ def rate(
     """
     if str(mined) == "-":
         raise UsageError("the pairs cannot be standard input (-), which gives the keys")
-
     sample = draw_sample(mined, count, seed=seed)
     with RatingFile(out, sample) as ratings, _open_keys() as keys:
         _rate_all(sample, ratings, keys)
@@ -65,7 +67,7 @@ def rate(
         say("the same command goes on from here")
 
 
-def _rate_all(sample: "list[MinedRow]", ratings: "RatingFile", keys: Iterator[str]) -> None:
+def _rate_all(sample: list[MinedRow], ratings: RatingFile, keys: Iterator[str]) -> None:
     labels: dict[str, Label] = {"g": "GOOD", "b": "BAD", "s": "SKIP"}
     while True:
         rated = ratings.labels
@@ -86,7 +88,7 @@ def _rate_all(sample: "list[MinedRow]", ratings: "RatingFile", keys: Iterator[st
             ratings.rate(row, labels[key])
 
 
-def _show(row: "MinedRow", number: int, total: int) -> None:
+def _show(row: MinedRow, number: int, total: int) -> None:
     say(f"\n{number}/{total}  score {row.score:.4f}  ({_KEYS})")
     for text in (row.source, row.target):
         shown = _CONTROLS.sub("\ufffd", text[:_SHOWN_CHARACTERS])

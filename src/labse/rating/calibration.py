@@ -1,7 +1,7 @@
-"""Threshold advice: the `min_score` that gives a wanted precision, or the best F1.
+"""Which `min_score` gives the precision that is wanted, or the best F1.
 
 Takes: rated pairs (score, GOOD or BAD), or mined pairs and gold ones.
-Gives: a threshold with confidence intervals, or an error that says why there is none.
+Gives: a `min_score` with confidence intervals, or an error that says why there is none.
 Source: Feng et al., arXiv 2007.01852, section 3.1 (80 % of the kept pairs are rated GOOD);
 Wilson 1927, interval of a share; Efron 1979, bootstrap; Ayer et al. 1955, isotonic regression.
 """
@@ -16,23 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.files.text import read_lines
-from labse.rating.mined_files import MinedRow, parse_score
+from labse.files.atomic import write_atomic
+from labse.rating.rating import MinedRow, Ratings
+from labse.runtime import require
 
 __all__ = [
     "BestF1",
     "Interval",
     "PrecisionFit",
-    "Ratings",
     "fit_best_f1",
     "fit_precision",
     "num_ratings_needed",
-    "read_ratings",
+    "plot_precision",
     "wilson_interval",
 ]
 
 _NUM_RESAMPLES = 500
-_LABELS = {"GOOD": True, "BAD": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,9 @@ class Interval:
     low: float
     high: float
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ratings:
-    """Rated pairs: (N,) scores and whether people called them GOOD; SKIP is only counted."""
-
-    scores: NDArray[np.float64]
-    is_good: NDArray[np.bool_]
-    num_skipped: int = 0
+    def to_json(self) -> list[float | None]:
+        """Returns both ends; an infinite one is None."""
+        return [self.low, None if math.isinf(self.high) else self.high]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +57,11 @@ class PrecisionFit:
         min_score_interval: bootstrap over the ratings.
         safe_min_score: the smallest at which the interval's low end is as high as wanted; None if
             there is none.
+        wanted_precision: what was asked for.
+        confidence: level of the intervals.
         num_kept: rated pairs with at least `min_score`.
         num_ratings: all rated pairs.
+        num_skipped: pairs that were shown and not rated.
         thresholds: (T,) the distinct scores, ascending.
         precisions: (T,) smoothed precision from each of them up.
     """
@@ -74,10 +71,28 @@ class PrecisionFit:
     precision_interval: Interval
     min_score_interval: Interval
     safe_min_score: float | None
+    wanted_precision: float
+    confidence: float
     num_kept: int
     num_ratings: int
+    num_skipped: int
     thresholds: NDArray[np.float64]
     precisions: NDArray[np.float64]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns a JSON object without the curve."""
+        return {
+            "min_score": self.min_score,
+            "min_score_interval": self.min_score_interval.to_json(),
+            "safe_min_score": self.safe_min_score,
+            "wanted_precision": self.wanted_precision,
+            "precision": self.precision,
+            "precision_interval": self.precision_interval.to_json(),
+            "confidence": self.confidence,
+            "num_kept": self.num_kept,
+            "num_ratings": self.num_ratings,
+            "num_skipped": self.num_skipped,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,38 +105,27 @@ class BestF1:
     f1: float
     precision_interval: Interval
     recall_interval: Interval
+    confidence: float
     num_kept: int
     num_right: int
     num_mined: int
     num_gold: int
 
-
-def read_ratings(path: str | Path) -> Ratings:
-    """Reads a TSV of score and label: GOOD, BAD or SKIP in any case; more columns are ignored.
-
-    Raises:
-        LabseError: another label, a score that is no finite number, a missing column; with line.
-    """
-    scores: list[float] = []
-    is_good: list[bool] = []
-    num_skipped = 0
-    for number, line in enumerate(read_lines(path), start=1):
-        cells = line.split("\t", 2)
-        if len(cells) < 2:
-            raise LabseError(
-                f"{path}, line {number}: 1 column; expected score, a tab, and GOOD or BAD"
-            )
-        score, label = parse_score(cells[0], path, number), cells[1].strip().upper()
-        if label == "SKIP":
-            num_skipped += 1
-        elif label in _LABELS:
-            scores.append(score)
-            is_good.append(_LABELS[label])
-        else:
-            raise LabseError(
-                f"{path}, line {number}: the label is {cells[1][:40]!r}; expected GOOD, BAD or SKIP"
-            )
-    return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
+    def to_json(self) -> dict[str, object]:
+        """Returns a JSON object."""
+        return {
+            "min_score": self.min_score,
+            "precision": self.precision,
+            "precision_interval": self.precision_interval.to_json(),
+            "recall": self.recall,
+            "recall_interval": self.recall_interval.to_json(),
+            "f1": self.f1,
+            "confidence": self.confidence,
+            "num_kept": self.num_kept,
+            "num_right": self.num_right,
+            "num_mined": self.num_mined,
+            "num_gold": self.num_gold,
+        }
 
 
 def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:
@@ -156,18 +160,19 @@ def fit_precision(
 ) -> PrecisionFit:
     """Finds the smallest `min_score` from which up the rated pairs have the wanted precision.
 
-    The bare precision jumps up and down with single ratings. So the share of GOOD is first made a
-    function that never falls with the score (isotonic regression); the precision from a score up is
-    the mean of it, never falls either, and is the bare one wherever the function steps.
+    The precision of the rated pairs jumps up and down with single ratings. So the share of GOOD is
+    first made a function that never falls with the score (isotonic regression). The precision from
+    a score up is the mean of that function: it never falls either, and wherever the function steps
+    it equals the precision of the rated pairs.
 
     Args:
-        ratings: of pairs drawn at the same rate from all scores, as `labse rate` draws them.
-        precision: the share of GOOD that is wanted, below 1.
-        confidence: of the intervals.
-        seed: of the bootstrap.
+        ratings: ratings of pairs drawn at one rate from all scores, as `labse rate` draws them.
+        precision: the wanted share of GOOD, below 1.
+        confidence: level of the intervals.
+        seed: seed of the bootstrap.
 
     Raises:
-        ValueError: a share that is none. LabseError: too few ratings to say, or not reached.
+        ValueError: a share outside 0 to 1. LabseError: too few ratings to say, or not reached.
     """
     for name, value in (("precision", precision), ("confidence", confidence)):
         if not 0 < value < 1:
@@ -207,8 +212,11 @@ def fit_precision(
         precision_interval=wilson_interval(num_good, int(kept[place]), confidence),
         min_score_interval=_bootstrap(ratings, precision, confidence, seed),
         safe_min_score=safe,
+        wanted_precision=precision,
+        confidence=confidence,
         num_kept=int(kept[place]),
         num_ratings=total,
+        num_skipped=ratings.num_skipped,
         thresholds=thresholds,
         precisions=precisions,
     )
@@ -252,6 +260,28 @@ def _bootstrap(ratings: Ratings, precision: float, confidence: float, seed: int)
     return Interval(low, high)
 
 
+def plot_precision(fit: PrecisionFit, out: Path) -> None:
+    """Draws the smoothed precision, the wanted one, and the threshold with its interval.
+
+    Raises:
+        ResourceError: matplotlib is not installed, or `out` cannot be written.
+    """
+    figure = require("matplotlib.figure", "train").Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.step(fit.thresholds, fit.precisions, where="pre", label="precision from here up")
+    axes.axhline(fit.wanted_precision, color="grey", linestyle="--", label="wanted")
+    axes.axvline(fit.min_score, color="black", label=f"min_score {fit.min_score:.4f}")
+    interval = fit.min_score_interval
+    high = min(interval.high, float(fit.thresholds[-1]))
+    axes.axvspan(interval.low, high, alpha=0.15, label="its interval")
+    axes.set_xlabel("min_score")
+    axes.set_ylabel("share of GOOD")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with write_atomic(out) as stream:
+        figure.savefig(stream, format="png", dpi=120)
+
+
 # ---- gold pairs ------------------------------------------------------------------------------
 
 
@@ -286,6 +316,7 @@ def fit_best_f1(
         f1=2 * num_right / (num_kept + len(gold)),
         precision_interval=wilson_interval(num_right, num_kept, confidence),
         recall_interval=wilson_interval(num_right, len(gold), confidence),
+        confidence=confidence,
         num_kept=num_kept,
         num_right=num_right,
         num_mined=len(best),

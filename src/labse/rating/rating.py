@@ -1,11 +1,14 @@
 """Rating mined pairs by hand: a sample over all scores, and a file that survives a kill.
 
-Takes: the TSV of `labse mine`, a seed. Gives: pairs in the order to rate, ratings row by row.
+Takes: what `labse mine` wrote, a seed. Gives: pairs in the order to rate; ratings, row by row.
 Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples GOOD or BAD.
 """
 
 import fcntl
+import math
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self, TypeAlias
@@ -14,14 +17,118 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.rating.mined_files import MinedRow, read_mined
+from labse.files.text import read_lines
 
-__all__ = ["Label", "RatingFile", "draw_sample", "sample_order"]
+__all__ = [
+    "Label",
+    "MinedRow",
+    "RatingFile",
+    "Ratings",
+    "draw_sample",
+    "read_gold_pairs",
+    "read_mined",
+    "read_ratings",
+    "sample_order",
+]
 
 Label: TypeAlias = Literal["GOOD", "BAD", "SKIP"]
 
 _LABELS: tuple[Label, ...] = ("GOOD", "BAD", "SKIP")
 _NUM_STRATA = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MinedRow:
+    """A pair and its score; `line` is its number in the file, from 1."""
+
+    line: int
+    score: float
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratings:
+    """Rated pairs: (N,) scores and whether people called them GOOD; SKIP is only counted."""
+
+    scores: NDArray[np.float64]
+    is_good: NDArray[np.bool_]
+    num_skipped: int = 0
+
+
+# ---- tables without a header -----------------------------------------------------------------
+
+
+def read_mined(path: str | Path) -> Iterator[MinedRow]:
+    """Yields the rows of a TSV of score, source, target; further columns are ignored.
+
+    Raises:
+        LabseError: a column is missing, or a score is not a finite number; with file and line.
+    """
+    expected = "score, source and target with tabs between, as labse mine prints them"
+    for number, (score, source, target) in _read_cells(path, 3, expected):
+        yield MinedRow(number, _parse_score(score, path, number), source, target)
+
+
+def read_gold_pairs(path: str | Path) -> set[tuple[str, str]]:
+    """Returns the distinct pairs of a TSV of source and target; further columns are ignored.
+
+    Raises:
+        LabseError: a column is missing, with file and line, or there is no row.
+    """
+    rows = _read_cells(path, 2, "source and target with a tab between")
+    pairs = {(source, target) for _, (source, target) in rows}
+    if not pairs:
+        raise LabseError(f"{path}: empty; give the pairs that are translations")
+    return pairs
+
+
+def read_ratings(path: str | Path) -> Ratings:
+    """Reads a TSV of score and label: GOOD, BAD or SKIP in any case; further columns are ignored.
+
+    Raises:
+        LabseError: a column is missing, another label, or a score that is not a finite number;
+            with file and line.
+    """
+    scores: list[float] = []
+    is_good: list[bool] = []
+    num_skipped = 0
+    for number, cells in _read_cells(path, 2, "score, a tab, and GOOD or BAD"):
+        score, label = _parse_score(cells[0], path, number), cells[1].strip().upper()
+        if label not in _LABELS:
+            raise LabseError(
+                f"{path}, line {number}: the label is {cells[1][:40]!r}; expected GOOD, BAD or SKIP"
+            )
+        if label == "SKIP":
+            num_skipped += 1
+        else:
+            scores.append(score)
+            is_good.append(label == "GOOD")
+    return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
+
+
+def _read_cells(path: str | Path, count: int, expected: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        cells = line.split("\t", count)
+        if len(cells) < count:
+            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+            raise LabseError(f"{path}, line {number}: {columns}; expected {expected}")
+        yield number, cells[:count]
+
+
+def _parse_score(cell: str, path: str | Path, line: int) -> float:
+    try:
+        score = float(cell)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise LabseError(
+            f"{path}, line {line}: the score is {cell[:40]!r}; expected a finite number"
+        )
+    return score
+
+
+# ---- the sample ------------------------------------------------------------------------------
 
 
 def draw_sample(path: str | Path, count: int, *, seed: int) -> list[MinedRow]:
@@ -40,10 +147,11 @@ def draw_sample(path: str | Path, count: int, *, seed: int) -> list[MinedRow]:
 
 
 def sample_order(scores: NDArray[np.float64], *, seed: int) -> NDArray[np.int64]:
-    """Returns all rows in an order of which each beginning is spread over the scores.
+    """Returns the numbers of all rows in an order whose every beginning is spread over the scores.
 
-    The rows are cut by score into ten strata of one size; each round takes one row of each, in a
-    new order. So every pair has the same chance, and a precision of the ratings is one of the file.
+    The rows are cut by score into ten strata of equal size; each round takes one row of each, in a
+    new order. So every pair has the same chance to be rated, and the precision of the ratings
+    estimates that of the file.
     """
     generator = np.random.default_rng(seed)
     num_strata = min(_NUM_STRATA, len(scores))
@@ -58,18 +166,21 @@ def sample_order(scores: NDArray[np.float64], *, seed: int) -> NDArray[np.int64]
     return np.array(rounds, np.int64)
 
 
+# ---- the file of ratings ---------------------------------------------------------------------
+
+
 class RatingFile:
     """A TSV of score, label, source, target and line that grows by one rating at a time.
 
-    Each rating is on the disk before the next is asked for. A row that a kill cut short is taken
-    away when the file is opened again. Only one process may hold it.
+    Each rating is on the disk before the next is asked for. A row that a kill cut short is removed
+    when the file is opened again. Only one process may hold it.
     """
 
     def __init__(self, path: str | Path, sample: list[MinedRow]) -> None:
         """Opens or makes the file.
 
         Raises:
-            LabseError: it holds something else than ratings.
+            LabseError: it holds something other than ratings.
             UsageError: it holds ratings of other pairs, or another process rates there.
             ResourceError: it cannot be written.
         """
@@ -110,7 +221,7 @@ class RatingFile:
         self._ends.append(self._stream.tell())
 
     def undo(self) -> MinedRow | None:
-        """Takes the last rating away and returns its pair; None if there is none."""
+        """Removes the last rating and returns its pair; None if there is none."""
         if not self._labels:
             return None
         line, _ = self._labels.popitem()
@@ -139,7 +250,7 @@ class RatingFile:
         return stream
 
     def _read(self) -> list[int]:
-        """Fills `_labels`; returns where each row ends."""
+        """Fills `_labels` and returns where each row ends."""
         self._stream.seek(0)
         ends: list[int] = []
         for number, raw in enumerate(self._stream.readlines(), start=1):

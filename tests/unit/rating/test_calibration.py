@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from labse.errors import LabseError
 from labse.rating.calibration import (
-    Ratings,
     fit_best_f1,
     fit_precision,
     num_ratings_needed,
-    read_ratings,
+    plot_precision,
     wilson_interval,
 )
-from labse.rating.mined_files import MinedRow
+from labse.rating.rating import MinedRow, Ratings
 
 
 def ratings(rows: list[tuple[float, bool]]) -> Ratings:
@@ -115,29 +114,10 @@ def test_a_share_that_is_none_is_a_wrong_call(precision: float) -> None:
         fit_precision(ratings([(1.0, True)] * 50), precision)
 
 
-def test_ratings_are_read_in_any_case_and_skips_counted(tmp_path: Path) -> None:
-    path = tmp_path / "rated.tsv"
-    path.write_text("1.5\tGOOD\ta\tb\t3\n0.5\tbad\n0.7\tSKIP\tc\td\t1\n")
-    found = read_ratings(path)
-    assert found.scores.tolist() == [1.5, 0.5]
-    assert found.is_good.tolist() == [True, False]
-    assert found.num_skipped == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1.0\n", "line 1: 1 column"),
-        ("1.0\tGOOD\n0.9\tMAYBE\n", "line 2: the label is 'MAYBE'"),
-        ("nan\tGOOD\n", "line 1: the score is 'nan'"),
-        ("GOOD\t1.0\n", "line 1: the score is 'GOOD'"),
-    ],
-)
-def test_a_broken_rating_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "rated.tsv"
-    path.write_text(text)
-    with pytest.raises(LabseError, match=message):
-        read_ratings(path)
+def test_the_curve_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot_precision(fit_precision(drawn(200, 0), 0.8), tmp_path / "precision.png")
+    assert (tmp_path / "precision.png").read_bytes().startswith(b"\x89PNG")
 
 
 def mined(rows: list[tuple[float, str]]) -> list[MinedRow]:

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.rating.mined_files import MinedRow
-from labse.rating.rating import RatingFile, draw_sample, sample_order
+from labse.rating.rating import (
+    MinedRow,
+    RatingFile,
+    draw_sample,
+    read_gold_pairs,
+    read_mined,
+    read_ratings,
+    sample_order,
+)
 
 ROWS = [MinedRow(n, 1 / n, f"source {n}", f"ziel ä {n}") for n in range(1, 6)]
+
+
+def read_all_mined(path: Path) -> list[MinedRow]:
+    return list(read_mined(path))
 
 
 def write_mined(path: Path, num_rows: int) -> Path:
@@ -120,3 +132,46 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="cannot be written"):
         RatingFile(tmp_path / "none" / "rated.tsv", ROWS)
+
+
+def test_rows_are_read_with_their_numbers_and_more_columns_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "mined.tsv"
+    path.write_text("1.25\ta\tb\n-0.5\tc\td\t7\t8\n")
+    assert read_all_mined(path) == [MinedRow(1, 1.25, "a", "b"), MinedRow(2, -0.5, "c", "d")]
+
+
+def test_gold_pairs_are_a_set(tmp_path: Path) -> None:
+    path = tmp_path / "gold.tsv"
+    path.write_text("a\tb\na\tb\nc\td\tmore\n")
+    assert read_gold_pairs(path) == {("a", "b"), ("c", "d")}
+
+
+def test_ratings_are_read_in_any_case_and_skips_counted(tmp_path: Path) -> None:
+    path = tmp_path / "rated.tsv"
+    path.write_text("1.5\tGOOD\ta\tb\t3\n0.5\tbad\n0.7\tSKIP\tc\td\t1\n")
+    found = read_ratings(path)
+    assert found.scores.tolist() == [1.5, 0.5]
+    assert found.is_good.tolist() == [True, False]
+    assert found.num_skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (read_all_mined, "1.0\ta\n", "line 1: 2 columns"),
+        (read_all_mined, "1.0\ta\tb\nnan\ta\tb\n", "line 2: the score is 'nan'"),
+        (read_all_mined, "inf\ta\tb\n", "line 1: the score is 'inf'"),
+        (read_gold_pairs, "a\n", "line 1: 1 column"),
+        (read_gold_pairs, "", "empty"),
+        (read_ratings, "1.0\n", "line 1: 1 column"),
+        (read_ratings, "1.0\tGOOD\n0.9\tMAYBE\n", "line 2: the label is 'MAYBE'"),
+        (read_ratings, "GOOD\t1.0\n", "line 1: the score is 'GOOD'"),
+    ],
+)
+def test_a_broken_row_is_told_with_its_line(
+    tmp_path: Path, read: Callable[[Path], object], text: str, message: str
+) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text(text)
+    with pytest.raises(LabseError, match=message):
+        read(path)
