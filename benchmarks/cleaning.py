@@ -16,8 +16,7 @@ from labse.cleaning.boilerplate import boilerplate_shares, markup_shares
 from labse.cleaning.characters import build_block, count_kinds, count_script_letters
 from labse.cleaning.langid import identify_languages
 from labse.cleaning.normalize import normalize_text
-from labse.cleaning.repetition import repetition_shares
-from labse.cleaning.text_scores import score_texts
+from labse.cleaning.text_scores import repetition_shares, score_texts
 from labse.corpus.shards import iter_sentences
 from labse.runtime import require
 

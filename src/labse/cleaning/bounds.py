@@ -7,6 +7,7 @@ reading what they drop, see docs/cleaning.md.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +15,41 @@ from pydantic import Field
 
 from labse.config import Config
 
-__all__ = ["KEPT", "PairBounds", "Scores", "TextBounds", "find_reasons"]
+__all__ = [
+    "KEPT",
+    "Check",
+    "FilterBounds",
+    "PairBounds",
+    "Scores",
+    "TextBounds",
+    "find_reasons",
+    "iter_broken",
+]
 
 Scores = Mapping[str, NDArray[np.float32]]
 KEPT = "kept"
 _SIDES = ("source", "target")
+_Count = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Ratio = Annotated[float, Field(ge=1)]
 
 
 class TextBounds(Config):
     """Bounds of a text; both ends count as inside. A score that is not known (NaN) passes."""
 
-    min_characters: int = Field(default=10, ge=0)
-    max_characters: int = Field(default=5000, ge=0)
-    max_control_share: float = Field(default=0.02, ge=0, le=1)
-    max_broken_share: float = Field(default=0.0, ge=0, le=1)
-    min_letter_share: float = Field(default=0.5, ge=0, le=1)
-    max_digit_share: float = Field(default=0.3, ge=0, le=1)
-    max_symbol_share: float = Field(default=0.3, ge=0, le=1)
-    max_markup_share: float = Field(default=0.3, ge=0, le=1)
-    max_repetition_share: float = Field(default=0.5, ge=0, le=1)
-    max_boilerplate_share: float = Field(default=0.3, ge=0, le=1)
-    min_script_share: float = Field(default=0.5, ge=0, le=1)
-    min_language_match: float = Field(default=0.5, ge=0, le=1)
-    min_quality_prob: float = Field(default=0.0, ge=0, le=1)
+    min_characters: _Count = 10
+    max_characters: _Count = 5000
+    max_control_share: _Share = 0.02
+    max_broken_share: _Share = 0.0
+    min_letter_share: _Share = 0.5
+    max_digit_share: _Share = 0.3
+    max_symbol_share: _Share = 0.3
+    max_markup_share: _Share = 0.3
+    max_repetition_share: _Share = 0.5
+    max_boilerplate_share: _Share = 0.3
+    min_script_share: _Share = 0.5
+    min_language_match: _Share = 0.5
+    min_quality_prob: _Share = 0.0
 
 
 class PairBounds(TextBounds):
@@ -46,20 +59,38 @@ class PairBounds(TextBounds):
     foreign names, even `Log in`, is a good pair if its translation is.
     """
 
-    min_characters: int = Field(default=1, ge=0)
-    min_letter_share: float = Field(default=0.3, ge=0, le=1)
-    max_digit_share: float = Field(default=0.6, ge=0, le=1)
-    max_symbol_share: float = Field(default=0.5, ge=0, le=1)
-    max_markup_share: float = Field(default=0.5, ge=0, le=1)
-    max_boilerplate_share: float = Field(default=1.0, ge=0, le=1)
-    min_script_share: float = Field(default=0.25, ge=0, le=1)
-    max_length_ratio: float = Field(default=3.0, ge=1)
-    max_overlap: float = Field(default=0.9, ge=0, le=1)
-    max_number_mismatch: float = Field(default=0.5, ge=0, le=1)
+    min_characters: _Count = 1
+    min_letter_share: _Share = 0.3
+    max_digit_share: _Share = 0.6
+    max_symbol_share: _Share = 0.5
+    max_markup_share: _Share = 0.5
+    max_boilerplate_share: _Share = 1.0
+    min_script_share: _Share = 0.25
+    max_length_ratio: _Ratio = 3.0
+    max_overlap: _Share = 0.9
+    max_number_mismatch: _Share = 0.5
+    same_names: bool = False
+
+
+class FilterBounds(Config):
+    """Bounds of `labse filter`: those of `PairBounds` by the same names, and two of vectors.
+
+    None lets all pairs pass.
+    """
+
+    min_cosine: float | None = None
+    min_margin: float | None = None
+    max_length_ratio: _Ratio | None = None
+    max_overlap: _Share | None = None
+    max_number_mismatch: _Share | None = None
+    min_language_match: _Share | None = None
+    same_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
+class Check:
+    """A bound, the score that it is for, and what is told of a row that breaks it."""
+
     reason: str
     score: str
     bound: str
@@ -67,24 +98,27 @@ class _Check:
 
 # In this order: the first that fails is the reason.
 _TEXT_CHECKS = (
-    _Check("too short", "characters", "min_characters"),
-    _Check("too long", "characters", "max_characters"),
-    _Check("control characters", "control_share", "max_control_share"),
-    _Check("broken encoding", "broken_share", "max_broken_share"),
-    _Check("markup", "markup_share", "max_markup_share"),
-    _Check("few letters", "letter_share", "min_letter_share"),
-    _Check("many digits", "digit_share", "max_digit_share"),
-    _Check("many symbols", "symbol_share", "max_symbol_share"),
-    _Check("repetition", "repetition_share", "max_repetition_share"),
-    _Check("boilerplate", "boilerplate_share", "max_boilerplate_share"),
-    _Check("wrong script", "script_share", "min_script_share"),
-    _Check("wrong language", "language_match", "min_language_match"),
-    _Check("low quality", "quality_prob", "min_quality_prob"),
+    Check("too short", "characters", "min_characters"),
+    Check("too long", "characters", "max_characters"),
+    Check("control characters", "control_share", "max_control_share"),
+    Check("broken encoding", "broken_share", "max_broken_share"),
+    Check("markup", "markup_share", "max_markup_share"),
+    Check("few letters", "letter_share", "min_letter_share"),
+    Check("many digits", "digit_share", "max_digit_share"),
+    Check("many symbols", "symbol_share", "max_symbol_share"),
+    Check("repetition", "repetition_share", "max_repetition_share"),
+    Check("boilerplate", "boilerplate_share", "max_boilerplate_share"),
+    Check("wrong script", "script_share", "min_script_share"),
+    Check("wrong language", "language_match", "min_language_match"),
+    Check("low quality", "quality_prob", "min_quality_prob"),
 )
 _PAIR_CHECKS = (
-    _Check("untranslated", "overlap", "max_overlap"),
-    _Check("length ratio", "length_ratio", "max_length_ratio"),
-    _Check("numbers disagree", "number_mismatch", "max_number_mismatch"),
+    Check("low cosine", "cosine", "min_cosine"),
+    Check("low margin", "margin", "min_margin"),
+    Check("untranslated", "overlap", "max_overlap"),
+    Check("length ratio", "length_ratio", "max_length_ratio"),
+    Check("numbers disagree", "number_mismatch", "max_number_mismatch"),
+    Check("names disagree", "name_mismatch", "same_names"),
 )
 
 
@@ -96,22 +130,32 @@ def find_reasons(scores: Scores, bounds: TextBounds) -> NDArray[np.str_]:
     num_rows = len(next(iter(scores.values())))
     reasons = np.full(num_rows, KEPT, object)
     is_open = np.ones(num_rows, bool)
-    for reason, score, bound in _iter_checks(isinstance(bounds, PairBounds)):
-        if score in scores:
-            limit = getattr(bounds, bound)
-            values = scores[score]
-            is_outside = values < limit if bound.startswith("min_") else values > limit
-            reasons[is_open & is_outside] = reason
-            is_open &= ~is_outside
+    for check, is_broken in iter_broken(scores, bounds):
+        reasons[is_open & is_broken] = check.reason
+        is_open &= ~is_broken
     return reasons
 
 
-def _iter_checks(is_pairs: bool) -> Iterator[tuple[str, str, str]]:
-    for check in _TEXT_CHECKS:
-        if not is_pairs:
-            yield check.reason, check.score, check.bound
+def iter_broken(
+    scores: Scores, bounds: TextBounds | FilterBounds
+) -> Iterator[tuple[Check, NDArray[np.bool_]]]:
+    """Yields each check of these bounds that has scores, and (N,) the rows that break it."""
+    for check in _iter_checks(is_pairs=type(bounds) is not TextBounds):
+        limit = getattr(bounds, check.bound, None)
+        if limit is None or limit is False or check.score not in scores:
             continue
+        values = scores[check.score]
+        if check.bound.startswith("min_"):
+            yield check, values < limit
+        else:
+            yield check, values > (0 if limit is True else limit)
+
+
+def _iter_checks(*, is_pairs: bool) -> Iterator[Check]:
+    if not is_pairs:
+        yield from _TEXT_CHECKS
+        return
+    for check in _TEXT_CHECKS:
         for side in _SIDES:
-            yield f"{side}: {check.reason}", f"{side}_{check.score}", check.bound
-    for check in _PAIR_CHECKS if is_pairs else ():
-        yield check.reason, check.score, check.bound
+            yield Check(f"{side}: {check.reason}", f"{side}_{check.score}", check.bound)
+    yield from _PAIR_CHECKS

@@ -5,9 +5,13 @@ Source: docs/design.md, chosen parts; docs/cleaning.md has the precision of one 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from labse.cleaning.naive_bayes import load_naive_bayes
 from labse.corpus.languages import canonical_tag
@@ -15,9 +19,18 @@ from labse.corpus.records import UNKNOWN_LANG
 from labse.errors import UsageError
 from labse.runtime import require
 
-__all__ = ["LanguageGuess", "identify_languages", "is_known_language", "is_same"]
+__all__ = [
+    "LanguageGuess",
+    "identify_languages",
+    "is_known_language",
+    "is_same",
+    "match_languages",
+]
 
 _MAX_CHARS = 2000  # Of a text that pycld2 looks at.
+# For the identifiers to be believed against the tag: lists of names mislead them.
+_MIN_LETTERS = 25
+_MIN_PROB = 0.8
 # What pycld2 raises an error on: C0, DEL, C1 and the noncharacters (every code point was tried).
 _REFUSED = re.compile(
     "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
@@ -88,6 +101,32 @@ def identify_languages(sentences: Sequence[str]) -> list[LanguageGuess]:
     return merged
 
 
+def match_languages(
+    texts: Sequence[str], langs: Sequence[str]
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Returns the N languages identified, and (N,) whether they are those of the tags.
+
+    1: one identifier at least says the tag's language; 0: both have it and agree on another; 0.5:
+    it cannot be told.
+
+    Raises:
+        ResourceError: pycld2 or py3langid is not installed.
+    """
+    matches = np.full(len(texts), 0.5, np.float32)
+    guesses = identify_languages(texts)
+    for row, (guess, lang) in enumerate(zip(guesses, langs, strict=True)):
+        if is_same(guess.cld2_lang, lang) or is_same(guess.langid_lang, lang):
+            matches[row] = 1
+        elif (
+            guess.langid_prob >= _MIN_PROB
+            and is_same(guess.cld2_lang, guess.langid_lang)
+            and is_known_language(lang)
+            and _num_letters(texts[row]) >= _MIN_LETTERS
+        ):
+            matches[row] = 0
+    return [guess.lang for guess in guesses], matches
+
+
 def is_same(tag: str, other: str) -> bool:
     """Returns whether two tags are one language to the identifiers; `und` is like no other.
 
@@ -107,6 +146,11 @@ def is_known_language(tag: str) -> bool:
     if script and base not in ("zho", "srp"):
         return False
     return base in _langid_languages() and base in _cld2_languages()
+
+
+def _num_letters(text: str) -> int:
+    """Counts letters and marks (Unicode's general categories L and M)."""
+    return sum(unicodedata.category(char)[0] in "LM" for char in text)
 
 
 def _ask_cld2(sentence: str) -> tuple[str, bool]:

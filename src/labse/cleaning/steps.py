@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds, find_reasons
-from labse.cleaning.pair_scores import length_ratio, number_mismatch, overlap
+from labse.cleaning.pair_scores import score_pair_texts
 from labse.cleaning.quality import load_quality_model
 from labse.cleaning.text_scores import score_texts
 from labse.config import parse_config
@@ -67,9 +67,8 @@ def score_step(
         scored = {}
         for side in _SIDES:
             scored |= _score_side(columns, f"{side}_", identify, quality)
-        scored |= _score_pairs(
-            cast("list[str]", scored["source"]), cast("list[str]", scored["target"])
-        )
+        texts = (cast("list[str]", scored[side]) for side in _SIDES)
+        scored |= cast("_Columns", score_pair_texts(*texts))
     write_shard(Path(out), scored)
     return {"num_rows": table.num_rows, "sha256": sha256_file(out)}
 
@@ -129,19 +128,6 @@ def _score_side(
         f"{prefix}identified_lang": result.identified_langs,
         **{f"{prefix}{name}": cast("Sequence[object]", v) for name, v in result.scores.items()},
     }
-
-
-def _score_pairs(sources: Sequence[str], targets: Sequence[str]) -> _Columns:
-    checks = {
-        "length_ratio": length_ratio,
-        "overlap": overlap,
-        "number_mismatch": number_mismatch,
-    }
-    scores: _Columns = {}
-    for name, check in checks.items():
-        values = map(check, sources, targets)
-        scores[name] = cast("Sequence[object]", np.fromiter(values, np.float32, len(sources)))
-    return scores
 
 
 def _mask(is_chosen: NDArray[np.bool_]) -> "pyarrow.Array":

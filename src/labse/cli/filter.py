@@ -2,14 +2,14 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from labse.cleaning.bounds import FilterBounds
 from labse.cli.console import check_out, progress
-from labse.cli.filter_output import FilterReport, ScoredPair, decide, show_report, write_kept
+from labse.cli.filter_output import show_report, write_kept
 from labse.cli.options import (
     JsonOption,
     ModelOption,
@@ -32,10 +32,11 @@ from labse.cli.pair_inputs import (
     parse_bytes,
     search_sides,
 )
+from labse.config import parse_config
 from labse.corpus.languages import canonical_tag
 from labse.corpus.writers import open_output
 from labse.errors import LabseError, UsageError
-from labse.mining.filter import Bounds, read_scores, score_pairs, to_json
+from labse.mining.filter import FilterReport, decide, score_texts, to_json
 from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
 from labse.mining.workplace import EmbeddedSide, open_workplace
 
@@ -107,22 +108,30 @@ def filter(
     max_length_ratio: Annotated[
         float | None,
         typer.Option(
-            min=1,
-            help="Characters of the longer text for one of the shorter.",
+            help="Length of the longer text over that of the shorter, at least 1; both plus 15, a "
+            "Han character counts 3.3, kana and Hangul 2.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
     ] = None,
-    max_copy_ratio: Annotated[
+    max_overlap: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            help="Share of words that stand on both sides; 1 is a copy.",
+            help="Share of the letters in words of both sides; an untranslated copy has 1.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
     ] = None,
-    min_langid: Annotated[
+    max_number_mismatch: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the numbers that the other side has not; 0: all numbers agree, or one "
+            "side has none.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    min_language_match: Annotated[
         float | None,
         typer.Option(
             help="1: both sides are in their language for sure; 0.5: neither is in another. Needs "
@@ -131,14 +140,6 @@ def filter(
             show_default=False,
         ),
     ] = None,
-    same_numbers: Annotated[
-        bool,
-        typer.Option(
-            "--same-numbers",
-            help="Drop pairs of which a side has another number.",
-            rich_help_panel=_BOUNDS,
-        ),
-    ] = False,
     same_names: Annotated[
         bool,
         typer.Option(
@@ -179,13 +180,19 @@ def filter(
 
     labse filter web.tsv --scores scores.jsonl --min-margin 1.05 --out kept.tsv --rejects no.jsonl
 
-    labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --same-numbers --out kept.tsv
+    labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --max-overlap 0.7 --out a.tsv
     """
-    bounds = Bounds(
-        min_cosine, min_margin, max_length_ratio, max_copy_ratio, min_langid, same_numbers,
-        same_names,
-    )  # fmt: skip
-    langs = _choose_langs(source_lang, target_lang, min_langid, from_scores)
+    values = {
+        "min_cosine": min_cosine,
+        "min_margin": min_margin,
+        "max_length_ratio": max_length_ratio,
+        "max_overlap": max_overlap,
+        "max_number_mismatch": max_number_mismatch,
+        "min_language_match": min_language_match,
+        "same_names": same_names,
+    }
+    bounds = parse_config(FilterBounds, values, where="filter")
+    langs = _choose_langs(source_lang, target_lang, min_language_match, from_scores)
     if "-" in (source, target):
         raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
     if out is None and scores is None:
@@ -210,19 +217,23 @@ def filter(
                 search = (k, folder, parse_bytes(memory))
             _write_scores(path, sides, embedded, langs, search, margin)
         report = FilterReport()
-        kept = decide(_scored_pairs(sides, path), bounds, report, rejects)
+        pairs = zip(sides[0].texts, sides[1].texts, strict=True)
+        kept = decide(pairs, path, bounds, report, rejects)
         write_kept(kept, out, langs)
     show_report(report, as_json=json)
 
 
 def _choose_langs(
-    source: str | None, target: str | None, min_langid: float | None, from_scores: Path | None
+    source: str | None,
+    target: str | None,
+    min_language_match: float | None,
+    from_scores: Path | None,
 ) -> tuple[str, str] | None:
 
     if (source is None) != (target is None):
         raise UsageError("give both --source-lang and --target-lang, or neither")
-    if min_langid is not None and source is None and from_scores is None:
-        raise UsageError("--min-langid needs --source-lang and --target-lang")
+    if min_language_match is not None and source is None and from_scores is None:
+        raise UsageError("--min-language-match needs --source-lang and --target-lang")
     return (canonical_tag(source), canonical_tag(target)) if source and target else None
 
 
@@ -261,25 +272,11 @@ def _write_scores(
         while chunk := list(itertools.islice(texts, _CHUNK)):
             here = slice(num_written, num_written + len(chunk))
             sources, targets = zip(*chunk, strict=True)
-            known = None if margins is None else margins[here].tolist()
-            for scored in score_pairs(sources, targets, cosines[here].tolist(), known, langs):
-                stream.write(to_json(scored).encode() + b"\n")
+            known = {"cosine": cosines[here]}
+            known |= {} if margins is None else {"margin": margins[here]}
+            for line in to_json(known | score_texts(sources, targets, langs)):
+                stream.write(line.encode() + b"\n")
                 num_written += 1
             update(num_written)
         if num_written != len(cosines):
             raise LabseError(f"{num_written} scores for {len(cosines)} lines; did a file change?")
-
-
-def _scored_pairs(sides: tuple[Side, Side], path: Path) -> Iterator[ScoredPair]:
-
-    rows = zip(sides[0].texts, sides[1].texts, read_scores(str(path)), strict=True)
-    number = 0
-    try:
-        for number, row in enumerate(rows, start=1):
-            yield ScoredPair(number, *row)
-    except ValueError as error:
-        if "zip()" not in str(error):
-            raise
-        raise LabseError(
-            f"{path} does not have one line for each line of the input ({number} of both were read)"
-        ) from None

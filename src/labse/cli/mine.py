@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cleaning.flags import FLAGS
+from labse.cleaning.pair_scores import FLAGS
 from labse.cli.console import check_out, say
 from labse.cli.mine_estimate import print_estimate
 from labse.cli.mined_output import OutputFormat, choose_output, write_mined

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labse.cleaning.flags import flag_pair
+from labse.cleaning.pair_scores import flag_pair
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import SentencePair
 from labse.corpus.writers import open_output, write_moses, write_rows

@@ -2,197 +2,203 @@
 
 Takes: pairs with their cosines. Gives: scores, one record a pair, and the bounds each one breaks.
 Source: OpusFilter (Aulamo et al. 2020), score first and decide later: new bounds need no new
-scores. The records have its format: a JSON object a line, a list where each side has a score.
+scores. The records are a JSON object a line, as OpusFilter writes them.
 """
 
+import contextlib
 import json
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 
-from labse.cleaning.flags import copy_ratio, has_other_names, has_other_numbers
-from labse.cleaning.langid import identify_languages, is_known_language, is_same
-from labse.corpus.records import UNKNOWN_LANG
-from labse.errors import LabseError, UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
+from labse.cleaning.langid import match_languages
+from labse.cleaning.normalize import normalize_text
+from labse.cleaning.pair_scores import score_pair_texts
+from labse.corpus.writers import open_output
+from labse.errors import LabseError
 from labse.files.text import read_lines
 
-__all__ = ["Bounds", "PairScores", "broken_bounds", "read_scores", "score_pairs", "to_json"]
+__all__ = [
+    "EMPTY",
+    "FilterReport",
+    "decide",
+    "find_broken",
+    "read_scores",
+    "score_texts",
+    "to_json",
+]
 
-_MAX_CHARS = 2000
-_UNSURE = 0.5
+EMPTY = "empty"
+"""The reason why a pair with a blank side is dropped, whatever the bounds."""
+
+_CHUNK_ROWS = 8192
+_REQUIRED = {
+    *("cosine", "source_characters", "target_characters"),
+    *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
+}
+_OPTIONAL = {"margin", "source_language_match", "target_language_match"}
 
 
-@dataclass(frozen=True, slots=True)
-class PairScores:
-    """What is known of a pair.
+@dataclass(slots=True)
+class FilterReport:
+    """How many pairs each bound dropped.
 
     Attributes:
-        is_empty: a side is blank; the other scores are then 0.
-        cosine: of the vectors.
-        margin: score against the neighbourhood; None if it was not asked for.
-        length_ratio: characters of the longer text for one of the shorter, at least 1.
-        copy_ratio: see `copy_ratio`; 1 is a copy.
-        same_numbers: see `has_other_numbers`.
-        same_names: see `has_other_names`.
-        langid: for each side 1 if it is in its language, 0 if in another, 0.5 if nobody can tell;
-            None if the languages were not given.
+        num_read: all pairs.
+        num_kept: those that break no bound.
+        num_altered: kept pairs with a character that the format of the output cannot hold.
+        broken: for each bound the pairs that break it, perhaps with others.
+        only: for each bound the pairs that break it alone.
     """
 
-    is_empty: bool
-    cosine: float
-    margin: float | None
-    length_ratio: float
-    copy_ratio: float
-    same_numbers: bool
-    same_names: bool
-    langid: tuple[float, float] | None
+    num_read: int = 0
+    num_kept: int = 0
+    num_altered: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
+    only: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a pair must keep, inclusive; None or False lets all pairs pass."""
-
-    min_cosine: float | None = None
-    min_margin: float | None = None
-    max_length_ratio: float | None = None
-    max_copy_ratio: float | None = None
-    min_langid: float | None = None
-    same_numbers: bool = False
-    same_names: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks that bounds are numbers: nothing is below NaN, so it would keep all pairs.
-
-        Raises:
-            UsageError: one is not.
-        """
-        for bound in fields(self):
-            value = getattr(self, bound.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"{bound.name} is {value}; give a number")
+# ---- scores ----------------------------------------------------------------------------------
 
 
-def score_pairs(
-    sources: Sequence[str],
-    targets: Sequence[str],
-    cosines: Sequence[float],
-    margins: Sequence[float] | None,
-    langs: tuple[str, str] | None,
-) -> list[PairScores]:
-    """Scores pairs of texts, one record each.
+def score_texts(
+    sources: Sequence[str], targets: Sequence[str], langs: tuple[str, str] | None
+) -> dict[str, NDArray[np.float32]]:
+    """Scores what the texts of N pairs tell without a model; see docs/cleaning.md for each score.
 
     Args:
-        sources: texts.
+        sources: N texts.
         targets: as many.
-        cosines: of their vectors.
-        margins: their margin scores, None: not known.
-        langs: canonical tags of both sides, None: languages are not looked at.
+        langs: canonical tags of both sides; None: languages are not looked at.
 
     Raises:
         ResourceError: languages are asked for and the packages that tell them are missing.
-        ValueError: unequal numbers.
     """
-    langids = _langids(sources, targets, langs) if langs else [None] * len(sources)
-    known_margins = [None] * len(sources) if margins is None else list(margins)
-    rows = zip(sources, targets, cosines, known_margins, langids, strict=True)
-    return [_score_pair(*row) for row in rows]
+    sides = [[normalize_text(text).text for text in texts] for texts in (sources, targets)]
+    scores = {}
+    for name, texts in zip(("source", "target"), sides, strict=True):
+        scores[f"{name}_characters"] = np.fromiter(map(len, texts), np.float32, len(texts))
+    scores |= score_pair_texts(*sides)
+    for name, texts, lang in zip(("source", "target"), sides, langs or (), strict=bool(langs)):
+        scores[f"{name}_language_match"] = match_languages(texts, [lang] * len(texts))[1]
+    return scores
 
 
-def _score_pair(
-    source: str,
-    target: str,
-    cosine: float,
-    margin: float | None,
-    langid: tuple[float, float] | None,
-) -> PairScores:
-    lengths = sorted((len(source.strip()), len(target.strip())))
-    is_empty = lengths[0] == 0
-    short_source, short_target = source[:_MAX_CHARS], target[:_MAX_CHARS]
-    return PairScores(
-        is_empty=is_empty,
-        cosine=cosine,
-        margin=margin,
-        length_ratio=0.0 if is_empty else lengths[1] / lengths[0],
-        copy_ratio=copy_ratio(short_source, short_target),
-        same_numbers=not has_other_numbers(short_source, short_target),
-        same_names=not has_other_names(short_source, short_target),
-        langid=langid,
-    )
+def to_json(scores: Scores) -> Iterator[str]:
+    """Yields one line of JSON for each row."""
+    for row in zip(*(column.tolist() for column in scores.values()), strict=True):
+        yield json.dumps(dict(zip(scores, row, strict=True)))
 
 
-def _langids(
-    sources: Sequence[str], targets: Sequence[str], langs: tuple[str, str]
-) -> list[tuple[float, float]]:
-    columns = []
-    for texts, lang in zip((sources, targets), langs, strict=True):
-        if not is_known_language(lang):
-            columns.append([_UNSURE] * len(texts))
-            continue
-        found = [guess.lang for guess in identify_languages(texts)]
-        columns.append(
-            [_UNSURE if tag == UNKNOWN_LANG else float(is_same(tag, lang)) for tag in found]
-        )
-    return list(zip(*columns, strict=True))
-
-
-def broken_bounds(scores: PairScores, bounds: Bounds) -> tuple[str, ...]:
-    """Returns the names of the bounds that a pair breaks; `empty` for a blank side, always.
-
-    Raises:
-        LabseError: a bound on a score that is not known.
-    """
-    if scores.is_empty:
-        return ("empty",)
-    checks = {
-        "min_cosine": _is_below("cosine", scores.cosine, bounds.min_cosine),
-        "min_margin": _is_below("margin", scores.margin, bounds.min_margin),
-        "max_length_ratio": _is_above(scores.length_ratio, bounds.max_length_ratio),
-        "max_copy_ratio": _is_above(scores.copy_ratio, bounds.max_copy_ratio),
-        "min_langid": _is_below(
-            "langid", None if scores.langid is None else min(scores.langid), bounds.min_langid
-        ),
-        "same_numbers": bounds.same_numbers and not scores.same_numbers,
-        "same_names": bounds.same_names and not scores.same_names,
-    }
-    return tuple(name for name, is_broken in checks.items() if is_broken)
-
-
-def _is_below(name: str, score: float | None, bound: float | None) -> bool:
-    if bound is None:
-        return False
-    if score is None:
-        raise LabseError(
-            f"min_{name} is set, and the scores have no {name}; score again with it set"
-        )
-    return score < bound
-
-
-def _is_above(score: float, bound: float | None) -> bool:
-    return bound is not None and score > bound
-
-
-def to_json(scores: PairScores) -> str:
-    """Returns one line of JSON; a score that is not known is left out."""
-    known = {name: value for name, value in asdict(scores).items() if value is not None}
-    return json.dumps(known)
-
-
-def read_scores(path: str) -> Iterator[PairScores]:
-    """Reads back what `to_json` wrote, line by line.
+def read_scores(path: str | Path) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Reads back what `to_json` wrote, some thousand rows at a time.
 
     Raises:
         LabseError: a broken line.
     """
-    names = [field.name for field in fields(PairScores)]
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            record = json.loads(line)
-            langid = record.pop("langid", None)
-            record.setdefault("margin", None)
-            if sorted(record) != sorted(set(names) - {"langid"}):
-                raise ValueError(f"its keys are {', '.join(record)}")
-            yield PairScores(**record, langid=langid and (float(langid[0]), float(langid[1])))
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+    rows = enumerate(read_lines(path), start=1)
+    names: list[str] = []
+    while lines := list(islice(rows, _CHUNK_ROWS)):
+        values = []
+        for number, line in lines:
+            try:
+                record = json.loads(line)
+                names = names or _check_names(record)
+                values.append([float(record.pop(name)) for name in names])
+                if record:
+                    raise ValueError(f"unknown key {next(iter(record))}")
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
+                raise LabseError(
+                    f"{path}, line {number}: not a line of labse filter --scores ({error})"
+                ) from None
+        columns = np.array(values, np.float32).T
+        yield dict(zip(names, columns, strict=True))
+
+
+def _check_names(record: dict[str, object]) -> list[str]:
+    if not _REQUIRED <= record.keys() <= _REQUIRED | _OPTIONAL:
+        raise ValueError(f"its keys are {', '.join(record)}")
+    return list(record)
+
+
+# ---- decision --------------------------------------------------------------------------------
+
+
+def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
+    """Returns for each row the names of the bounds that it breaks; `empty` for a blank side.
+
+    Raises:
+        LabseError: a bound on a score that is not known.
+    """
+    is_broken: dict[str, NDArray[np.bool_]] = {}
+    for check, rows in iter_broken(scores, bounds):
+        is_broken[check.bound] = is_broken.get(check.bound, False) | rows
+    for bound, limit in bounds:
+        if limit is not None and limit is not False and bound not in is_broken:
+            name = bound.partition("_")[2]
             raise LabseError(
-                f"{path}, line {number}: not a line of labse filter --scores ({error})"
-            ) from None
+                f"{bound} is set, and the scores have no {name}; score again with it set"
+            )
+    is_empty = np.minimum(scores["source_characters"], scores["target_characters"]) < 1
+    found: list[tuple[str, ...]] = [()] * len(is_empty)
+    is_any = np.logical_or.reduce([is_empty, *is_broken.values()])
+    for row in np.flatnonzero(is_any).tolist():
+        names = tuple(name for name, rows in is_broken.items() if rows[row])
+        found[row] = (EMPTY,) if is_empty[row] else names
+    return found
+
+
+def decide(
+    pairs: Iterable[tuple[str, str]],
+    scores: Path,
+    bounds: FilterBounds,
+    report: FilterReport,
+    rejects: Path | None = None,
+) -> Iterator[tuple[str, str]]:
+    """Yields the pairs that keep all bounds, counts them in `report` and writes the others.
+
+    Args:
+        pairs: all pairs, blank ones included.
+        scores: a file with a line for each of them.
+        bounds: what a pair must keep.
+        report: the counts.
+        rejects: a file for the other pairs, with line number and reasons; None: not written.
+
+    Raises:
+        LabseError: broken scores, or as many of them as there are not pairs.
+        ResourceError: `rejects` cannot be written.
+    """
+    rest = iter(pairs)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(open_output(rejects)) if rejects else None
+        for chunk in read_scores(scores):
+            reasons = find_broken(chunk, bounds)
+            texts = list(islice(rest, len(reasons)))
+            if len(texts) < len(reasons):
+                raise _unequal(scores, report.num_read + len(texts))
+            for (source, target), broken in zip(texts, reasons, strict=True):
+                report.num_read += 1
+                if not broken:
+                    report.num_kept += 1
+                    yield source, target
+                    continue
+                report.broken.update(broken)
+                report.only.update(broken if len(broken) == 1 else ())
+                if stream:
+                    record = {"line": report.num_read, "reasons": broken}
+                    record |= {"source": source, "target": target}
+                    stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        if next(rest, None) is not None:
+            raise _unequal(scores, report.num_read)
+
+
+def _unequal(path: Path, num_read: int) -> LabseError:
+    return LabseError(
+        f"{path} does not have one line for each line of the input ({num_read} of both were read)"
+    )

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.cleaning.characters import build_block
-from labse.cleaning.repetition import repetition_shares
+from labse.cleaning.text_scores import repetition_shares
 
 TEXTS = st.lists(st.text("ab ", max_size=40), max_size=5)
 

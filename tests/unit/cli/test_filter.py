@@ -19,12 +19,13 @@ def test_kept_pairs_rejects_scores_and_report_agree(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
     kept, rejects, scores = (tmp_path / name for name in ("k.tsv", "r.jsonl", "s.jsonl"))
-    ran = run("filter", *files, "--model", model, "--max-length-ratio", 2, "--same-numbers",
-              "--out", kept, "--rejects", rejects, "--scores", scores, "--json")  # fmt: skip
+    ran = run("filter", *files, "--model", model, "--max-length-ratio", 1.5,
+              "--max-number-mismatch", 0.5, "--out", kept, "--rejects", rejects,
+              "--scores", scores, "--json")  # fmt: skip
     assert ran.code == 0
     assert kept.read_text() == "source\ttarget\nfree\tfree\n"
     reasons = [json.loads(line)["reasons"] for line in rejects.read_text().splitlines()]
-    assert reasons == [["same_numbers"], ["empty"], ["max_length_ratio"]]
+    assert reasons == [["max_number_mismatch"], ["empty"], ["max_length_ratio"]]
     assert len(scores.read_text().splitlines()) == 4
     report = json.loads(ran.out)
     assert (report["read"], report["kept"], report["dropped"]) == (4, 1, 3)
@@ -36,7 +37,7 @@ def test_new_bounds_need_no_model(
     scores = tmp_path / "s.jsonl"
     assert run("filter", *files, "--model", model, "--scores", scores).code == 0
     ran = run("filter", *files, "--from-scores", scores, "--model", tmp_path / "none",
-              "--max-copy-ratio", 0.9, "--out", tmp_path / "k.jsonl")  # fmt: skip
+              "--max-overlap", 0.9, "--out", tmp_path / "k.jsonl")  # fmt: skip
     assert ran.code == 0
     lines = (tmp_path / "k.jsonl").read_text().splitlines()
     assert [json.loads(line)["source"] for line in lines] == ["rights"]
@@ -69,7 +70,7 @@ def test_a_table_of_pairs_is_filtered_by_its_columns(run: Run, model: Path, tmp_
         ((), "give --out FILE"),
         (("--out", "k.tmx"), "TMX needs --source-lang"),
         (("--out", "k.tsv", "--source-lang", "de"), "give both --source-lang and --target-lang"),
-        (("--out", "k.tsv", "--min-langid", 1), "--min-langid needs"),
+        (("--out", "k.tsv", "--min-language-match", 1), "--min-language-match needs"),
     ],
 )
 def test_wrong_use_is_told(

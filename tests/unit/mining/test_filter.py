@@ -1,90 +1,100 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from labse.cleaning.bounds import FilterBounds, PairBounds
+from labse.cleaning.pipeline import clean_files
+from labse.config import parse_config
+from labse.corpus.shards import write_shard
 from labse.errors import LabseError, UsageError
-from labse.mining.filter import Bounds, PairScores, broken_bounds, read_scores, score_pairs, to_json
+from labse.mining.filter import (
+    FilterReport,
+    decide,
+    find_broken,
+    read_scores,
+    score_texts,
+    to_json,
+)
+
+GOOD = {
+    "cosine": 0.75,
+    "margin": 1.25,
+    "source_characters": 40,
+    "target_characters": 40,
+    "length_ratio": 1.5,
+    "overlap": 0.125,
+    "number_mismatch": 0.25,
+    "name_mismatch": 0,
+    "source_language_match": 1,
+    "target_language_match": 0.5,
+}
 
 
-def good(**changes: object) -> PairScores:
-    values: dict[str, object] = {
-        "is_empty": False,
-        "cosine": 0.8,
-        "margin": 1.2,
-        "length_ratio": 1.5,
-        "copy_ratio": 0.1,
-        "same_numbers": True,
-        "same_names": True,
-        "langid": (1.0, 0.5),
-    }
-    return PairScores(**(values | changes))  # type: ignore[arg-type]
+def columns(*rows: Mapping[str, float]) -> dict[str, np.ndarray]:
+    return {name: np.array([row[name] for row in rows], np.float32) for name in rows[0]}
+
+
+def write(path: Path, *rows: Mapping[str, float]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in to_json(columns(*rows))))
+    return path
 
 
 def test_a_pair_at_every_bound_is_kept() -> None:
-    bounds = Bounds(0.8, 1.2, 1.5, 0.1, 0.5, same_numbers=True, same_names=True)
-    assert broken_bounds(good(), bounds) == ()
-    assert broken_bounds(good(), Bounds()) == ()
+    bounds = FilterBounds(
+        min_cosine=0.75,
+        min_margin=1.25,
+        max_length_ratio=1.5,
+        max_overlap=0.125,
+        max_number_mismatch=0.25,
+        min_language_match=0.5,
+        same_names=True,
+    )
+    assert find_broken(columns(GOOD), bounds) == [()]
 
 
 def test_a_bound_that_is_no_number_is_refused() -> None:
-    with pytest.raises(UsageError, match="min_cosine is nan; give a number"):
-        Bounds(min_cosine=float("nan"))
+    with pytest.raises(UsageError, match=r"min_cosine: .*finite number"):
+        parse_config(FilterBounds, {"min_cosine": float("nan")}, where="filter")
 
 
 @pytest.mark.parametrize(
     ("change", "bounds", "reason"),
     [
-        ({"cosine": 0.79}, Bounds(min_cosine=0.8), "min_cosine"),
-        ({"margin": 1.19}, Bounds(min_margin=1.2), "min_margin"),
-        ({"length_ratio": 1.6}, Bounds(max_length_ratio=1.5), "max_length_ratio"),
-        ({"copy_ratio": 1.0}, Bounds(max_copy_ratio=0.9), "max_copy_ratio"),
-        ({"langid": (1.0, 0.0)}, Bounds(min_langid=0.5), "min_langid"),
-        ({"same_numbers": False}, Bounds(same_numbers=True), "same_numbers"),
-        ({"same_names": False}, Bounds(same_names=True), "same_names"),
-        ({"is_empty": True}, Bounds(), "empty"),
+        ({"cosine": 0.74}, {"min_cosine": 0.75}, "min_cosine"),
+        ({"margin": 1.24}, {"min_margin": 1.25}, "min_margin"),
+        ({"length_ratio": 1.6}, {"max_length_ratio": 1.5}, "max_length_ratio"),
+        ({"overlap": 1.0}, {"max_overlap": 0.9}, "max_overlap"),
+        ({"number_mismatch": 0.5}, {"max_number_mismatch": 0.25}, "max_number_mismatch"),
+        ({"target_language_match": 0}, {"min_language_match": 0.5}, "min_language_match"),
+        ({"source_language_match": 0}, {"min_language_match": 0.5}, "min_language_match"),
+        ({"name_mismatch": 1}, {"same_names": True}, "same_names"),
+        ({"target_characters": 0}, {}, "empty"),
     ],
 )
-def test_each_bound_drops_by_its_name(change: dict, bounds: Bounds, reason: str) -> None:
-    assert broken_bounds(good(**change), bounds) == (reason,)
+def test_each_bound_drops_by_its_name(change: dict, bounds: dict, reason: str) -> None:
+    scores = columns(GOOD, GOOD | change)
+    assert find_broken(scores, FilterBounds(**bounds)) == [(), (reason,)]
     if reason != "empty":
-        assert broken_bounds(good(**change), Bounds()) == ()
-
-
-def test_all_broken_bounds_are_told() -> None:
-    bounds = Bounds(min_cosine=0.9, max_length_ratio=1.1)
-    assert broken_bounds(good(), bounds) == ("min_cosine", "max_length_ratio")
+        assert find_broken(scores, FilterBounds()) == [(), ()]
 
 
 def test_a_bound_on_a_score_that_is_not_there_is_an_error() -> None:
+    scores = {name: column for name, column in columns(GOOD).items() if name != "margin"}
     with pytest.raises(LabseError, match="min_margin is set, and the scores have no margin"):
-        broken_bounds(good(margin=None), Bounds(min_margin=1.0))
+        find_broken(scores, FilterBounds(min_margin=1.0))
 
 
 def test_texts_are_scored_pair_by_pair() -> None:
-    scored = score_pairs(
-        ["Hello 25", "", "same words"], ["Hallo du 35", "x", "same words"], [0.5, 0, 1], None, None
-    )
-    assert [pair.is_empty for pair in scored] == [False, True, False]
-    assert scored[0].length_ratio == 11 / 8
-    assert [pair.same_numbers for pair in scored] == [False, True, True]
-    assert [pair.copy_ratio for pair in scored] == [0, 0, 1]
-    assert {pair.margin for pair in scored} == {None}
-
-
-def test_scores_come_back_from_json_as_they_were(tmp_path: Path) -> None:
-    written = [good(), good(margin=None, langid=None)]
-    (tmp_path / "scores.jsonl").write_text("".join(to_json(pair) + "\n" for pair in written))
-    assert list(read_scores(str(tmp_path / "scores.jsonl"))) == written
-    assert json.loads(to_json(good()))["langid"] == [1.0, 0.5]
-    assert "langid" not in json.loads(to_json(good(langid=None)))
-
-
-@pytest.mark.parametrize("line", ["{}", "[1]", "nothing", '{"cosine": 1, "other": 2}'])
-def test_a_broken_line_of_scores_is_named(line: str, tmp_path: Path) -> None:
-    (tmp_path / "scores.jsonl").write_text(to_json(good()) + "\n" + line + "\n")
-    with pytest.raises(LabseError, match=r"scores.jsonl, line 2: not a line of labse filter"):
-        list(read_scores(str(tmp_path / "scores.jsonl")))
+    scored = score_texts(["Hello 25", " ", "same words"], ["Hallo 35", "x", "same words"], None)
+    assert scored["source_characters"].tolist() == [8, 0, 10]
+    assert scored["number_mismatch"].tolist() == [1, 0, 0]
+    assert scored["overlap"].tolist() == [0, 0, 1]
 
 
 def test_languages_are_sure_unknown_or_other() -> None:
@@ -92,5 +102,104 @@ def test_languages_are_sure_unknown_or_other() -> None:
     pytest.importorskip("py3langid")
     german = "Das ist ein ganz gewöhnlicher deutscher Satz über das Wetter von gestern."
     english = "This is a very ordinary English sentence about the weather of yesterday."
-    scored = score_pairs([german, german], [english, german], [1, 1], None, ("deu", "eng"))
-    assert [pair.langid for pair in scored] == [(1.0, 1.0), (1.0, 0.0)]
+    scored = score_texts([german, german], [english, german], ("deu", "eng"))
+    assert scored["source_language_match"].tolist() == [1, 1]
+    assert scored["target_language_match"].tolist() == [1, 0]
+
+
+def test_scores_come_back_from_json_as_they_were(tmp_path: Path) -> None:
+    known = {name: GOOD[name] for name in GOOD if name != "margin" and "language" not in name}
+    for row in (GOOD, known | {"cosine": 0.1234567}):
+        (back,) = read_scores(write(tmp_path / "scores.jsonl", row, row))
+        assert {name: column.tolist() for name, column in back.items()} == {
+            name: column.tolist() for name, column in columns(row, row).items()
+        }
+
+
+@pytest.mark.parametrize("line", ["{}", "[1]", "nothing", '{"cosine": 1, "other": 2}'])
+def test_a_broken_line_of_scores_is_named(line: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "scores.jsonl", GOOD)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(LabseError, match=r"scores.jsonl, line 2: not a line of labse filter"):
+        list(read_scores(path))
+
+
+def test_pairs_are_kept_or_written_and_counted_with_their_reasons(tmp_path: Path) -> None:
+    rows = [GOOD | {"cosine": c, "length_ratio": r} for c in (0.9, 0.1) for r in (1, 9)]
+    scores, rejects = write(tmp_path / "scores.jsonl", *rows), tmp_path / "no.jsonl"
+    bounds, report = FilterBounds(min_cosine=0.5, max_length_ratio=2), FilterReport()
+    pairs = [(f"source {number}", f"target {number}") for number in range(1, 5)]
+    assert list(decide(pairs, scores, bounds, report, rejects)) == pairs[:1]
+    told = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert [(row["line"], row["reasons"]) for row in told] == [
+        (2, ["max_length_ratio"]),
+        (3, ["min_cosine"]),
+        (4, ["min_cosine", "max_length_ratio"]),
+    ]
+    assert told[0]["source"] == "source 2"
+    assert (report.num_read, report.num_kept) == (4, 1)
+    assert report.broken == {"min_cosine": 2, "max_length_ratio": 2}
+    assert report.only == {"min_cosine": 1, "max_length_ratio": 1}
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "Haus",
+            "house",
+            "the",
+            "Paris",
+            "Berlin",
+            "lives",
+            "in",
+            "3",
+            "12",
+            "250",
+            "1984",
+            "Satz",
+            "Ä",
+            "图书馆",
+            "я",
+            ",",
+        ]
+    ),
+    max_size=6,
+).map(" ".join)
+SHARE = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+OPEN = {
+    **dict.fromkeys(("min_characters", "min_letter_share", "min_script_share"), 0),
+    **dict.fromkeys(("min_language_match", "min_quality_prob"), 0),
+    **dict.fromkeys(("max_control_share", "max_broken_share", "max_digit_share"), 1),
+    **dict.fromkeys(("max_symbol_share", "max_markup_share", "max_repetition_share"), 1),
+}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=12),
+    shared=st.fixed_dictionaries(
+        {
+            "max_length_ratio": st.floats(1, 3, width=32),
+            "max_overlap": SHARE,
+            "max_number_mismatch": SHARE,
+            "same_names": st.booleans(),
+        }
+    ),
+)
+def test_corpus_clean_and_filter_decide_alike_with_the_same_bounds(
+    tmp_path_factory: pytest.TempPathFactory,
+    pairs: list[tuple[str, str]],
+    shared: dict,
+) -> None:
+    folder = tmp_path_factory.mktemp("alike")
+    sources, targets = map(list, zip(*pairs, strict=True))
+    langs = {side: ["und"] * len(pairs) for side in ("source_lang", "target_lang")}
+    write_shard(folder / "pairs.parquet", langs | {"source": sources, "target": targets})
+    bounds = PairBounds(**(OPEN | {"min_characters": 1} | shared))
+    clean_files([folder / "pairs.parquet"], folder / "out", bounds=bounds, identify=False)
+    kept = pq.read_table(folder / "out" / "kept").select(["source", "target"]).to_pylist()
+
+    scores = score_texts(sources, targets, None) | {"cosine": np.ones(len(pairs), np.float32)}
+    (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in to_json(scores)))
+    filtered = decide(pairs, folder / "scores.jsonl", FilterBounds(**shared), FilterReport())
+    assert [tuple(row.values()) for row in kept] == list(filtered)
