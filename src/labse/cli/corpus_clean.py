@@ -14,7 +14,7 @@ from labse.cli.options import JsonOption
 from labse.config import load_config
 from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError, ResourceError
-from labse.files.claim import claim_folder
+from labse.files.atomic import claim_folder
 
 __all__ = ["clean", "decide", "show_steps"]
 

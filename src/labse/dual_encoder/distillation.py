@@ -22,7 +22,7 @@ from labse.dual_encoder.data.numbering import KeyIndex, sentence_keys, stored_ke
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
-from labse.files.stage import is_cache_of
+from labse.files.stage import cached_manifest
 
 __all__ = ["Lesson", "Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
 
@@ -160,7 +160,7 @@ def prepare_teacher(
         "sentences": int(np.bitwise_xor.reduce(wanted.keys) >> np.uint64(1)),
         "num_sentences": len(wanted.keys),
     }
-    if not is_cache_of(cache, key):
+    if not cached_manifest(cache, key):
         _empty(cache)
         write_json(cache / MANIFEST_NAME, {"kind": "teacher", "key": key})
     if not (cache / _ROWS).is_file():

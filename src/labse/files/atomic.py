@@ -1,31 +1,48 @@
-"""Whole files or none: atomic writes, hashes, JSON, and the manifest beside every artifact.
+"""Whole files and folders or none; one process a folder; hashes and JSON.
 
-Takes: paths. Gives: files that appear under their name only when they are whole.
+Takes: paths. Gives: files and folders that appear under their name only when they are whole.
 Source: docs/design.md, promises.
 """
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
+
+from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.text import open_binary
 
 __all__ = [
     "MANIFEST_NAME",
+    "check_replaceable",
     "check_writable",
+    "claim_folder",
+    "files_in",
+    "make_folder",
     "read_json",
+    "remove_leftovers",
+    "replace_folder",
     "sha256_file",
+    "sync",
     "write_atomic",
     "write_json",
 ]
 
 MANIFEST_NAME = "manifest.json"
+
+_LOGGER = logging.getLogger(__name__)
 # EFBIG: the size that the user's limits allow. None: numpy tells a short write without a number.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
 
@@ -44,6 +61,7 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     target, temporary = _choose_places(path)
     try:
         with temporary.open("wb") as stream:
+            _lock(stream.fileno())
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -88,6 +106,198 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
 
 def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
     return ResourceError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def replace_folder(target: Path) -> Iterator[Path]:
+    """Gives a temporary folder that takes the place of `target` when the block ends well.
+
+    Whenever the process is killed, the older folder or the new one is whole: under its own name,
+    or aside, from where the next call brings it back.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    remove_leftovers(target)
+    descriptor = -1
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        descriptor = os.open(temporary, os.O_RDONLY)
+        _lock(descriptor)
+        yield temporary
+        for file in files_in(temporary):
+            # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
+            file.chmod(temporary.stat().st_mode & 0o666)
+            sync(file)
+        _move_into_place(temporary, target)
+        sync(target.parent)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ResourceError(f"{target}: cannot be written: {reason}") from None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    """Renames; a folder that stood there is put aside first, and back if that fails."""
+    if not target.exists():
+        temporary.replace(target)
+        return
+    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.replace(aside)
+    try:
+        temporary.replace(target)
+    except OSError:
+        aside.replace(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Clears away what killed processes left beside a file or folder that they were writing.
+
+    A folder that was put aside and never replaced comes back. What is being written is locked, and
+    stays.
+    """
+    aside = sorted(_iter_leftovers(target, "old"))
+    if aside and not target.exists():
+        aside.pop().replace(target)
+    for left in (*aside, *_iter_leftovers(target, "tmp")):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:
+    pattern = f".{glob.escape(target.name)}.[0-9]*.{suffix}"
+    for name in glob.glob(pattern, root_dir=target.parent):
+        if name.removeprefix(f".{target.name}.").removesuffix(f".{suffix}").isdecimal():
+            yield target.parent / name
+
+
+def check_replaceable(
+    target: Path,
+    kind: str,
+    is_ours: Callable[[Mapping[str, object]], bool],
+    *,
+    error_type: type[LabseError] = UsageError,
+) -> bool:
+    """Says whether something stands where a folder is to be made; it must be of the same kind.
+
+    Args:
+        target: what `replace_folder` is about to replace.
+        kind: for messages, such as "vocabulary".
+        is_ours: tells by the manifest whether a folder is of this kind.
+        error_type: type of the errors.
+
+    Raises:
+        LabseError: `target` is a file, or holds something that its manifest does not list as a
+            file of this kind of folder.
+    """
+    remove_leftovers(target)
+    if target.exists() and not target.is_dir():
+        raise error_type(f"{target}: is a file; give another folder")
+    found = {str(file.relative_to(target)) for file in files_in(target)}
+    if not found:
+        return False
+    manifest = read_json(target / MANIFEST_NAME) if MANIFEST_NAME in found else {}
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not is_ours(manifest):
+        raise error_type(f"{target}: is not empty and not a {kind} folder; give another folder")
+    if others := sorted(found - {*files, MANIFEST_NAME}):
+        raise error_type(
+            f"{target}: holds {others[0]!r} beside the {kind}, which replacing it would delete; "
+            "move it or give another folder"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def claim_folder(folder: Path) -> Iterator[None]:
+    """Holds `folder/.lock` for the block; the kernel lets go of it when the process dies.
+
+    Raises:
+        ResourceError: the lock cannot be made, or something else has its name.
+        UsageError: another process holds it; the message names it and its host.
+    """
+    path = folder / ".lock"
+    try:
+        # Not blocking: a pipe of that name would wait for somebody to write.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ResourceError(f"{path}: is a link and not a lock; remove it") from None
+        raise _cannot_write(path, error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ResourceError(f"{path}: is not a file; remove it")
+        is_held = _lock(descriptor)
+        if is_held is False:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            raise UsageError(
+                f"{folder}: another process{holder and f' ({holder})'} is at work there; wait for "
+                "it, or give another --out"
+            )
+        if is_held is None:
+            _LOGGER.warning(
+                "%s: this file system has no locks; see to it that no other process works there",
+                folder,
+            )
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Says whether this process has the lock; None where the file system has none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # Lustre without -o flock, some FUSE and NFS mounts.
+        return None
+    return True
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it.
+
+    Raises:
+        ResourceError: it cannot be made, or nothing can be made in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileExistsError:
+        raise ResourceError(f"{folder}: is a file; give the name of a folder") from None
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Returns the files of a folder and its folders; none if there is no such folder."""
+    return [path for path in folder.rglob("*") if not path.is_dir()]
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_file(path: str | Path) -> str:

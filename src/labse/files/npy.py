@@ -1,47 +1,204 @@
-"""Arrays written to `.npy` files a piece at a time, of a length that is known only at the end."""
+"""Arrays in `.npy` files: written in pieces, mapped, and what rows of different lengths need.
 
+Takes: arrays, or pieces of one whose length is known only at the end. Gives: files that
+`numpy.load` reads and maps.
+Source: NumPy's format description, numpy.lib.format, version 1.0.
+
+Dimensions: N rows, D of a row, E entries of different lengths.
+"""
+
+import hashlib
+import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import DTypeLike, NDArray
 
+from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
 
-__all__ = ["write_array"]
+__all__ = [
+    "bad_row",
+    "load_array",
+    "map_new_array",
+    "ragged_positions",
+    "save_array",
+    "write_array",
+]
+
+Append = Callable[[NDArray[Any]], None]
+
+_BLOCK_ROWS = 8192
 
 
 @contextmanager
 def write_array(
-    path: Path, dtype: DTypeLike, row_shape: tuple[int, ...] = ()
-) -> Iterator[Callable[[NDArray[np.generic]], None]]:
+    path: str | Path,
+    dtype: DTypeLike,
+    row_shape: tuple[int, ...] = (),
+    *,
+    resume_rows: int | None = None,
+) -> Iterator[Append]:
     """Gives a function that appends rows; the file stands there when the block ends well.
 
     Args:
         path: read it with `numpy.load`, also as a map.
         dtype: of the values; what is appended is cast.
         row_shape: what follows the first dimension.
+        resume_rows: None starts anew, and a block that fails leaves nothing. A number keeps what
+            the block has appended in `path` itself: each piece is on the disk when the function
+            returns, and the next call goes on after so many rows.
 
     Raises:
         ResourceError: it cannot be written.
     """
-    descr = npy_format.dtype_to_descr(np.dtype(dtype))
-    num_rows = 0
+    if resume_rows is None:
+        with write_atomic(path) as stream:
+            writer = _Writer(stream, dtype, row_shape)
+            yield writer.append
+            writer.write_header()
+        return
+    try:
+        with Path(path).open("r+b" if resume_rows else "wb") as stream:
+            writer = _Writer(stream, dtype, row_shape, resume_rows)
+            yield writer.append_and_sync
+            writer.write_header()
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        if error.filename not in (None, str(path)):
+            raise
+        raise ResourceError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+class _Writer:
+    """Appends to the array in a stream of bytes."""
+
+    def __init__(
+        self, stream: IO[bytes], dtype: DTypeLike, row_shape: tuple[int, ...], num_rows: int = 0
+    ) -> None:
+        self._stream = stream
+        self._dtype = np.dtype(dtype)
+        self._row_shape = row_shape
+        self._num_rows = num_rows
+        self.write_header()
+        row_bytes = self._dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
+        stream.seek(num_rows * row_bytes, os.SEEK_CUR)
+        stream.truncate()
+
+    def append(self, rows: NDArray[Any]) -> None:
+        self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._num_rows += len(rows)
+
+    def append_and_sync(self, rows: NDArray[Any]) -> None:
+        self.append(rows)
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def write_header(self) -> None:
+        self._stream.seek(0)
+        self._stream.write(_header(self._dtype, (self._num_rows, *self._row_shape)))
+
+
+def save_array(
+    path: str | Path, array: NDArray[Any], order: NDArray[np.int64] | None = None
+) -> str:
+    """Writes array[order] as `numpy.save` would, in constant memory, and returns its SHA-256.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    num_rows = len(array) if order is None else len(order)
+    digest = hashlib.sha256()
     with write_atomic(path) as stream:
+        for block in _serialize(array, num_rows, order):
+            digest.update(block)
+            stream.write(block)
+    return digest.hexdigest()
 
-        def write_header() -> None:
-            header = {"descr": descr, "fortran_order": False, "shape": (num_rows, *row_shape)}
-            npy_format.write_array_header_1_0(stream, header)
 
-        def append(rows: NDArray[np.generic]) -> None:
-            nonlocal num_rows
-            stream.write(np.ascontiguousarray(rows, dtype).tobytes())
-            num_rows += len(rows)
+def _serialize(
+    array: NDArray[Any], num_rows: int, order: NDArray[np.int64] | None
+) -> Iterator[bytes]:
+    yield _header(array.dtype, (num_rows, *array.shape[1:]))
+    for start in range(0, num_rows, _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        yield np.ascontiguousarray(array[rows if order is None else order[rows]]).tobytes()
 
-        write_header()
-        yield append
-        # NumPy pads the header so that the number of rows may grow in its place.
-        stream.seek(0)
-        write_header()
+
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Returns what stands before the values; NumPy pads it so that the rows may grow in number."""
+    stream = io.BytesIO()
+    descr = npy_format.dtype_to_descr(dtype)
+    npy_format.write_array_header_1_0(
+        stream, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return stream.getvalue()
+
+
+def load_array(path: str | Path) -> NDArray[Any]:
+    """Maps the array of a `.npy` file; nothing is unpickled.
+
+    Raises:
+        LabseError: it is missing, damaged or cut short.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise LabseError(f"{path}: no such file") from None
+    except ValueError:  # NumPy's own words advise to unpickle the file.
+        raise LabseError(f"{path}: not a whole .npy file; write it again") from None
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabseError(f"{path}: not a whole .npy file ({reason}); write it again") from None
+    if not isinstance(array, np.ndarray):
+        raise LabseError(f"{path}: an .npz archive; give a .npy file or a folder of labse encode")
+    return array
+
+
+def map_new_array(path: str | Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Maps a new `.npy` file for writing, whose disk space is taken first.
+
+    Without that a full disk would kill the process with SIGBUS when a value is set.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written.
+    """
+    try:
+        array = npy_format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        with Path(path).open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return array
+
+
+def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the positions of entries of different lengths, one entry after the other.
+
+    For starts (E,) 5, 0 and lengths 2, 3 these are 5, 6, 0, 1, 2: `values[positions]` gathers the
+    entries, whose rows are `numpy.repeat(numpy.arange(E), lengths)`.
+    """
+    ends = np.cumsum(lengths)
+    shifts = np.repeat(starts - (ends - lengths), lengths)
+    return shifts + np.arange(len(shifts))
+
+
+def bad_row(embeddings: NDArray[np.floating]) -> tuple[int, str] | None:
+    """Finds the first row of (N, D) that has no direction, as no embedding is.
+
+    Returns:
+        Its number, and "NaN or infinity" or "only zeros"; None if all rows are good.
+    """
+    # Row by row sums of squares: no boolean copy of the whole array.
+    squares = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
+    is_bad = ~(np.isfinite(squares) & (squares > 0))
+    if not is_bad.any():
+        return None
+    row = int(np.argmax(is_bad))
+    return row, "only zeros" if squares[row] == 0 else "NaN or infinity"

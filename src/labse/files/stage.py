@@ -1,29 +1,322 @@
-"""Folders of things that are made once: what tells whether one is still that of the same inputs.
+"""Resumable work: a folder that knows what it is made of and which parts of it are done.
 
-Takes: a folder, the key of what it should be made of. Gives: its manifest, if that is its key.
+Takes: a folder, and the key: all that decides its content. Gives: a `Stage`, which tells what an
+earlier call with the same key has done.
 Source: docs/design.md, promises.
+
+`progress.jsonl` is the journal: the key, then a line for each part that is done. It is written
+before anything else, so a folder without it holds nothing of ours, whenever a kill came. When the
+work is finished, `manifest.json` takes its place.
+
+    with open_stage(folder, {"text": sha256_file(path), "k": 4}) as stage:
+        if stage.manifest is None:
+            for name, make in parts:
+                if stage.result(name) is None:
+                    stage.add(name, make(stage.folder / name))
+            stage.finish({"kind": "parts"})
 """
 
+import json
 import os
-from collections.abc import Mapping
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.atomic import (
+    MANIFEST_NAME,
+    claim_folder,
+    make_folder,
+    read_json,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+from labse.files.text import read_lines
 
-__all__ = ["cached_manifest", "check_may_make", "is_cache_of"]
+__all__ = [
+    "JOURNAL_NAME",
+    "Result",
+    "Stage",
+    "cached_manifest",
+    "check_may_make",
+    "find_differences",
+    "hash_content",
+    "open_stage",
+]
+
+JOURNAL_NAME = "progress.jsonl"
+
+Result = Mapping[str, object]
+"""What a part tells of itself, as JSON."""
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.(tmp|old)")
+_MAX_SHOWN = 40
 
 
-def cached_manifest(cache: Path, key: Mapping[str, object]) -> dict[str, object] | None:
-    """Returns the manifest of `cache`; None if there is none, or it is damaged or of another key.
+class Stage:
+    """The work in a folder that this process holds.
 
-    Who makes a cache writes its manifest last, with what it was made of as `key`.
+    Attributes:
+        folder: where the parts lie.
+        manifest: of finished work; None while there is something to do.
     """
-    try:
-        manifest = read_json(cache / MANIFEST_NAME)
-    except LabseError:
+
+    def __init__(self, folder: Path, found: "_Found", section: str | None) -> None:
+        self.folder = folder
+        self.manifest = found.manifest
+        self._key = found.key or {}
+        self._results = dict(found.results)
+        self._section = section
+        self._stream: IO[bytes] | None = None
+
+    def begin(self) -> IO[bytes]:
+        """Writes the journal so far, without what a kill cut short, and opens it for more."""
+        path = self.folder / JOURNAL_NAME
+        with write_atomic(path) as stream:
+            stream.write(_line({"key": self._key}))
+            for name, (inputs, result) in self._results.items():
+                stream.write(_line({"done": name, "inputs": inputs, "result": result}))
+        self._stream = path.open("ab")
+        return self._stream
+
+    @property
+    def work(self) -> Path:
+        """A folder for what is in between, which `finish` removes."""
+        make_folder(self.folder / ".work")
+        return self.folder / ".work"
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """What each part tells that is done, by its name."""
+        return {name: result for name, (_, result) in self._results.items()}
+
+    def result(self, name: str, inputs: str = "") -> Result | None:
+        """Returns what a part told that was done with the same inputs; None if there is none."""
+        of, result = self._results.get(name, ("", None))
+        return result if of == inputs else None
+
+    def add(self, name: str, result: Result, inputs: str = "") -> None:
+        """Writes down that a part is done, whose files are on the disk.
+
+        Args:
+            name: of the part; what is there of this name is replaced.
+            result: to be returned by `result`.
+            inputs: what the part depends on beside the key, such as a hash.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        self._results[name] = (inputs, result)
+        stream = self._stream or self.begin()
+        try:
+            stream.write(_line({"done": name, "inputs": inputs, "result": result}))
+            stream.flush()
+        except OSError as error:
+            path = self.folder / JOURNAL_NAME
+            raise ResourceError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def finish(self, manifest: Mapping[str, object], *, keep_journal: bool = False) -> None:
+        """Writes the manifest and removes the journal and `work`.
+
+        Args:
+            manifest: of what was made; the key is added, unless it stands at the top level.
+            keep_journal: for work that another call goes on with.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        self.manifest = dict(manifest)
+        if self._section:
+            self.manifest.setdefault(self._section, self._key)
+        write_json(self.folder / MANIFEST_NAME, self.manifest)
+        if not keep_journal:
+            self.close()
+            (self.folder / JOURNAL_NAME).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".work", ignore_errors=True)
+
+    def close(self) -> None:
+        """Closes the journal."""
+        if self._stream:
+            self._stream.close()
+        self._stream = None
+
+
+@contextmanager
+def open_stage(
+    folder: Path | None,
+    key: Result | None,
+    *,
+    section: str | None = "key",
+    read_results: Callable[[dict[str, object]], Mapping[str, Result]] | None = None,
+    restart: bool = False,
+) -> Iterator[Stage]:
+    """Holds a folder of work for the block; what is there of the same key is gone on with.
+
+    Args:
+        folder: made if it is not there; None: a temporary one, removed at the end.
+        key: all that decides the content, as JSON: hashes for files (`hash_content`), never their
+            names or sizes alone. None: that of the folder, whatever it is.
+        section: where the manifest of finished work tells the key: under this name, or None at its
+            top level.
+        read_results: tells the parts of finished work from its manifest, where more may follow.
+        restart: whether work of another key is deleted and begun anew; else it is refused.
+
+    Raises:
+        UsageError: the folder holds something else, or work of another key (the parts that differ
+            are named), or another process is at work there.
+        LabseError: the journal is damaged, or there is no work and `key` is None.
+        ResourceError: it cannot be written.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="labse-") as name:
+            stage = Stage(Path(name), _Found(key, {}, None), section)
+            try:
+                yield stage
+            finally:
+                stage.close()
+        return
+    make_folder(folder)
+    with claim_folder(folder):
+        found = _read_journal(folder) or _read_manifest(folder, key, section, read_results)
+        found = _take_over(folder, found, None if key is None else _as_json(key), restart)
+        stage = Stage(folder, found, section)
+        try:
+            if stage.manifest is None:
+                stage.begin()  # The birth: the key stands there before anything else.
+            yield stage
+        finally:
+            stage.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands in a folder; without a key it was about to be begun anew."""
+
+    key: Result | None
+    results: dict[str, tuple[str, Result]]
+    manifest: dict[str, object] | None
+
+
+def _take_over(folder: Path, found: _Found | None, key: Result | None, restart: bool) -> _Found:
+    """Returns what of the folder counts, or says why it may not be touched."""
+    if found is None and (others := _own_names(folder)):
+        raise UsageError(f"{folder}: holds {others[0]!r}, not ours; give a new or empty folder")
+    if key is None and (found is None or found.key is None):
+        raise LabseError(f"{folder}: no work is begun here")
+
+    if found and key not in (None, found.key) and not restart:
+        differing = " and ".join(find_differences(found.key, key))
+        raise UsageError(
+            f"{folder}: was begun with another {differing}; give another folder, or delete this "
+            "one to start anew"
+        )
+
+    # From here on the folder is ours, and nobody else is at work in it.
+    _remove_temporary(folder)
+    if found and key in (None, found.key):
+        if found.manifest:
+            shutil.rmtree(folder / ".work", ignore_errors=True)
+        return found
+    if found:
+        _clear(folder)
+    return _Found(key, {}, None)
+
+
+def _clear(folder: Path) -> None:
+    """Deletes what was made of another key; a kill meanwhile leaves a journal without a key."""
+    with write_atomic(folder / JOURNAL_NAME) as stream:
+        stream.write(_line({"key": None}))
+    for path in sorted(folder.iterdir()):
+        if path.name not in (JOURNAL_NAME, ".lock"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _read_journal(folder: Path) -> _Found | None:
+    path = folder / JOURNAL_NAME
+    if not path.is_file():
         return None
-    return manifest if manifest.get("key") == key else None
+    rows = []
+    for line in read_lines(path):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # The last one, cut short by a kill.
+            break
+    try:
+        results = {row["done"]: (row["inputs"], row["result"]) for row in rows[1:]}
+        return _Found(rows[0]["key"], results, None)
+    except (IndexError, KeyError, TypeError):
+        raise LabseError(f"{path}: damaged; delete the folder and start again") from None
+
+
+def _read_manifest(
+    folder: Path,
+    key: Result | None,
+    section: str | None,
+    read_results: Callable[[dict[str, object]], Mapping[str, Result]] | None,
+) -> _Found | None:
+    """Returns what finished work tells; None if there is none."""
+    try:
+        manifest = read_json(folder / MANIFEST_NAME)
+    except LabseError:  # Not there, or damaged.
+        return None
+    found = manifest.get(section) if section is not None else None
+    if section is None and key is not None and key.keys() <= manifest.keys():
+        found = {name: manifest[name] for name in key}
+    if not isinstance(found, dict):
+        return None
+    results = read_results(manifest) if read_results else {}
+    return _Found(found, {name: ("", result) for name, result in results.items()}, manifest)
+
+
+def _own_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Deletes the files that killed processes were writing; nobody else is at work here."""
+    for root, folders, files in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, folders):
+            shutil.rmtree(Path(root, name), ignore_errors=True)
+        for name in filter(_TEMPORARY.fullmatch, files):
+            Path(root, name).unlink(missing_ok=True)
+
+
+def find_differences(before: object, now: object, name: str = "") -> list[str]:
+    """Names the values of two JSON objects that differ, as `train.lr (0.1, now 0.2)`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            difference
+            for key in sorted(before.keys() | now.keys())
+            for difference in find_differences(
+                before.get(key), now.get(key), f"{name}.{key}".removeprefix(".")
+            )
+        ]
+    if before == now:
+        return []
+    shown = f"{json.dumps(before)}, now {json.dumps(now)}"
+    return [f"{name} ({shown})" if len(shown) <= _MAX_SHOWN else name]
+
+
+def hash_content(path: str | Path) -> str:
+    """Returns what identifies the content of a file, or of a folder with its manifest.
+
+    Raises:
+        LabseError: it cannot be read.
+    """
+    path = Path(path)
+    return sha256_file(path / MANIFEST_NAME if path.is_dir() else path)
+
+
+def cached_manifest(cache: Path, key: Result) -> dict[str, object] | None:
+    """Returns the manifest of finished work with this `key`; None if there is none."""
+    found = _read_manifest(cache, key, "key", None)
+    return found.manifest if found and found.key == _as_json(key) else None
 
 
 def check_may_make(cache: Path, *, is_main: bool) -> None:
@@ -39,6 +332,11 @@ def check_may_make(cache: Path, *, is_main: bool) -> None:
         )
 
 
-def is_cache_of(cache: Path, key: Mapping[str, object]) -> bool:
-    """Says whether `cache` is made of `key`."""
-    return cached_manifest(cache, key) is not None
+def _as_json(value: Result) -> dict[str, object]:
+    """Returns the value as it is read back: tuples become lists."""
+    read: dict[str, object] = json.loads(json.dumps(value))
+    return read
+
+
+def _line(row: Result) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

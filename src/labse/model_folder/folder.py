@@ -19,8 +19,14 @@ from tokenizers import Tokenizer
 
 import labse
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
-from labse.files.replacing import files_in, replace_folder
+from labse.files.atomic import (
+    MANIFEST_NAME,
+    check_replaceable,
+    files_in,
+    replace_folder,
+    sha256_file,
+    write_json,
+)
 from labse.model_folder.formats.foreign import (
     find_weights,
     is_plain_model,
@@ -149,7 +155,7 @@ def write_model_folder(
     target = Path(path).resolve()
     check_weights(model.config, model.weights, where=str(path))
     _check_vocab_size(model.tokenizer, model.config, where=str(path))
-    _check_replaceable(target)
+    check_replaceable(target, "model", _is_own_manifest, error_type=LabseError)
 
     with replace_folder(target) as folder:
         _write_payload(folder, model, vocab_folder, storage)
@@ -165,21 +171,9 @@ def write_model_folder(
         write_json(folder / MANIFEST_NAME, {**own, **manifest})
 
 
-def _check_replaceable(target: Path) -> None:
-    """Refuses to replace files that are not those of a model folder of labse."""
-    if target.exists() and not target.is_dir():
-        raise LabseError(f"{target}: is a file; give another folder")
-    found = {str(file.relative_to(target)) for file in files_in(target)}
-    if not found:
-        return
-    files = read_json(target / MANIFEST_NAME).get("files") if MANIFEST_NAME in found else None
-    if not isinstance(files, dict) or MODULES_NAME not in files:
-        raise LabseError(f"{target}: is not empty and not a model folder; give another folder")
-    if others := sorted(found - {*files, MANIFEST_NAME}):
-        raise LabseError(
-            f"{target}: holds {others[0]!r} beside the model, which replacing it would delete; "
-            "move it or give another folder"
-        )
+def _is_own_manifest(manifest: Mapping[str, object]) -> bool:
+    files = manifest.get("files")
+    return isinstance(files, dict) and MODULES_NAME in files
 
 
 def _read_plain(folder: Path) -> ModelFolder:

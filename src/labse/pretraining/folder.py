@@ -17,8 +17,7 @@ from torch import Tensor
 import labse
 from labse.config import parse_config
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
-from labse.files.replacing import replace_folder
+from labse.files.atomic import MANIFEST_NAME, read_json, replace_folder, sha256_file, write_json
 from labse.network.config import BertConfig
 from labse.network.names import from_hf_state_dict, to_hf_state_dict
 from labse.pretraining.model import MaskedLm

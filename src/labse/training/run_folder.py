@@ -12,8 +12,7 @@ from typing import Literal
 
 import labse
 from labse.errors import ResourceError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, write_json
-from labse.files.claim import claim_folder
+from labse.files.atomic import MANIFEST_NAME, claim_folder, read_json, write_json
 
 __all__ = [
     "RunStage",

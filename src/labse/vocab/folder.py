@@ -20,7 +20,13 @@ from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.atomic import (
+    MANIFEST_NAME,
+    check_replaceable,
+    replace_folder,
+    sha256_file,
+    write_json,
+)
 from labse.files.text import format_suffix
 from labse.runtime import require
 from labse.vocab.bpe import learn_bpe
@@ -143,7 +149,8 @@ def learn_vocabulary(
         ResourceError: a folder cannot be written, or `report` needs matplotlib.
     """
     folder = Path(out).resolve()
-    _check_replaceable(folder)
+    if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
+        _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
     report_folder = None if report is None else _make_report_folder(Path(report), folder)
     with _open_counts(files, folder, lang, counts, memory_bytes) as tables:
         totals = sum((table.totals for table in tables), Counter())
@@ -254,28 +261,6 @@ def _iter_rows(file: str | Path, lang: str | None) -> Iterator[tuple[tuple[str, 
         yield ((sentence.text, sentence.lang),)
 
 
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UsageError(f"--out {folder}: is a file; give a folder")
-    found = {path.name for path in folder.iterdir()}
-    if not found:
-        return
-    manifest = read_json(folder / MANIFEST_NAME) if MANIFEST_NAME in found else {}
-    files = manifest.get("files")
-    if manifest.get("kind") != _KIND or not isinstance(files, dict):
-        raise UsageError(
-            f"--out {folder}: is not empty and not made by `labse vocab`; give another folder"
-        )
-    if others := sorted(found - {*files, MANIFEST_NAME}):
-        raise UsageError(
-            f"--out {folder}: holds {others[0]!r} beside the vocabulary, which replacing it would "
-            "delete; move it or give another folder"
-        )
-    _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
-
-
 def _make_report_folder(report: Path, out: Path) -> Path:
     report = report.resolve()
     if report == out or out in report.parents:
@@ -292,17 +277,8 @@ def _make_report_folder(report: Path, out: Path) -> Path:
 
 
 def _write(folder: Path, vocab: Sequence[str], manifest: dict[str, object]) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replace_folder(folder) as temporary:
         save_vocabulary(temporary, vocab)
         files = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
         head = {"kind": _KIND, "labse_version": labse.__version__}
         write_json(temporary / MANIFEST_NAME, {**head, **manifest, "files": files})
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    except OSError as error:
-        raise ResourceError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -12,7 +12,7 @@ from labse.dual_encoder.run import RunSummary, run_training
 from labse.dual_encoder.train import Evaluate
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 from labse.errors import InterruptedRunError, ResourceError, UsageError
-from labse.files.claim import claim_folder
+from labse.files.atomic import claim_folder
 from labse.model_folder.folder import read_model_folder
 from labse.model_folder.torch_model import to_model_folder
 from labse.network.dual_encoder import DualEncoder

@@ -13,7 +13,7 @@ from labse.encoder.job.embeddings import open_embeddings
 from labse.encoder.job.shard_run import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
-from labse.files.claim import claim_folder
+from labse.files.atomic import claim_folder
 
 Fill = Callable[..., EncodedFolder]
 

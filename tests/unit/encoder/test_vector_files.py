@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.encoder.job.vector_files import Storage, allocate_rows, load_array, save_array
+from labse.encoder.job.vector_files import Storage, allocate_rows
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import sha256_file
+from labse.files.npy import load_array, save_array
 
 TOLERANCES: dict[Storage, float] = {"float32": 0, "float16": 5e-4, "int8": 4e-3}
 

@@ -10,7 +10,7 @@ from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.files.claim import claim_folder
+from labse.files.atomic import claim_folder
 from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder

@@ -67,7 +67,7 @@ def test_the_same_files_give_the_same_bytes_and_replace_the_folder(
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, pairs: Path) -> None:
-    with pytest.raises(UsageError, match="not empty and not made by"):
+    with pytest.raises(UsageError, match="not empty and not a vocabulary folder"):
         learn_vocabulary([pairs], tmp_path, vocab_size=200)
     with pytest.raises(UsageError, match="is a file"):
         learn_vocabulary([pairs], pairs, vocab_size=200)

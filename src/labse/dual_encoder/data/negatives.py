@@ -25,7 +25,7 @@ from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
-from labse.files.stage import is_cache_of
+from labse.files.stage import cached_manifest
 
 __all__ = ["HardNegatives", "Negatives", "negative_columns", "prepare_hard_negatives"]
 
@@ -189,7 +189,7 @@ def prepare_hard_negatives(
         UsageError: no file has such columns.
     """
     stated = {**key, "max_seq_length": max_seq_length}
-    if is_cache_of(cache, stated):
+    if cached_manifest(cache, stated):
         return HardNegatives.load(cache)
 
     columns = _Columns(tokenizer, max_seq_length)

@@ -3,9 +3,6 @@
 Takes: an encoder, a stream of sentences. Gives: (N, D) on disk, readable with `numpy.load`.
 """
 
-import contextlib
-import fcntl
-import glob
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.batching import split_by_budget
-from labse.encoder.job.vector_files import STORAGE_TYPES, npy_header
-from labse.files.atomic import write_atomic
+from labse.encoder.job.vector_files import STORAGE_TYPES
+from labse.files.atomic import remove_leftovers
+from labse.files.npy import write_array
 
 __all__ = ["EmbeddingFile", "encode_file"]
 
@@ -68,29 +66,13 @@ def encode_file(
         ResourceError: `out` cannot be written.
     """
     long_before = encoder.num_long
-    descr = STORAGE_TYPES[storage]
     num_rows = 0
-    _remove_temporary(Path(out))
-    with write_atomic(out) as stream:
-        with contextlib.suppress(OSError):  # Not every file system has locks.
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        stream.write(npy_header(descr, (num_rows, encoder.embedding_size)))
+    remove_leftovers(Path(out).resolve())
+    with write_array(out, STORAGE_TYPES[storage], (encoder.embedding_size,)) as append:
         for chunk in split_by_budget(sentences, chunk_sentences, _CHUNK_CHARACTERS):
-            stream.write(np.ascontiguousarray(encoder.encode(chunk), descr).tobytes())
+            append(encoder.encode(chunk))
             num_rows += len(chunk)
             if report:
                 report(num_rows)
-        # NumPy pads the header so that the number of rows may grow in its place.
-        stream.seek(0)
-        stream.write(npy_header(descr, (num_rows, encoder.embedding_size)))
     num_long = encoder.num_long - long_before
     return EmbeddingFile(Path(out), num_rows, encoder.embedding_size, num_long)
-
-
-def _remove_temporary(out: Path) -> None:
-    """Deletes what killed runs left of this file; one that is being written is locked."""
-    target = out.resolve()
-    for name in glob.glob(f".{glob.escape(target.name)}.*.tmp", root_dir=target.parent):
-        with contextlib.suppress(OSError), (target.parent / name).open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (target.parent / name).unlink()

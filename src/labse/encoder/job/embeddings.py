@@ -13,9 +13,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from labse.encoder.job.records import PROGRESS_NAME, read_shards
 from labse.encoder.job.shard import Shard, load_rows, shard_path
-from labse.encoder.job.vector_files import STORAGE_TYPES, Storage, StoredRows, load_array
+from labse.encoder.job.vector_files import STORAGE_TYPES, Storage, StoredRows
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME
+from labse.files.npy import load_array
 
 __all__ = ["Embeddings", "check_same_model", "open_embeddings", "read_manifest"]
 

@@ -15,14 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.job.vector_files import (
-    Storage,
-    StoredRows,
-    allocate_rows,
-    load_array,
-    save_array,
-)
+from labse.encoder.job.vector_files import Storage, StoredRows, allocate_rows
 from labse.encoder.streaming import EncodedSentences, Report
+from labse.files.npy import load_array, save_array
 
 __all__ = ["Shard", "encode_shard", "hash_text", "load_rows", "shard_path"]
 

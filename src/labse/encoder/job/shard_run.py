@@ -22,7 +22,7 @@ from labse.encoder.job.shard import Shard, hash_text
 from labse.encoder.job.vector_files import Storage
 from labse.encoder.job.workers import Workers
 from labse.errors import InterruptedRunError, LabseError, ResourceError
-from labse.files.claim import claim_folder
+from labse.files.atomic import claim_folder
 from labse.runtime import hold_interrupts
 
 __all__ = ["MAX_JOBS", "EncodedFolder", "encode_folder"]

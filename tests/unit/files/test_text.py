@@ -2,7 +2,6 @@ import bz2
 import gzip
 import hashlib
 import io
-import os
 import sys
 import tracemalloc
 from pathlib import Path
@@ -12,8 +11,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.atomic import check_writable, read_json, sha256_file, write_atomic, write_json
+from labse.errors import LabseError
+from labse.files.atomic import read_json, sha256_file
 from labse.files.text import format_suffix, read_chunks, read_lines
 
 
@@ -175,146 +174,6 @@ def test_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_format_is_named_by_the_suffix_before_the_compression(path: str, suffix: str) -> None:
     assert format_suffix(path) == suffix
-
-
-def test_a_written_file_appears_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.bin"
-    path.write_bytes(b"old")
-    with write_atomic(path) as stream:
-        stream.write(b"new")
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["a.bin"]
-
-
-def test_after_an_error_the_old_file_stands(tmp_path: Path) -> None:
-    path = tmp_path / "a.bin"
-    path.write_bytes(b"old")
-
-    def write_half() -> None:
-        with write_atomic(path) as stream:
-            stream.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_half()
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
-
-
-def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    (tmp_path / "folder" / "inner").mkdir(parents=True)
-    for place in ("missing/a", "file/a", "folder", "x" * 300):
-        with pytest.raises(ResourceError, match=r"cannot be written: "):
-            write_json(tmp_path / place, {})
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
-
-
-def test_an_error_of_another_file_inside_the_block_is_not_blamed_on_this_one(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(FileNotFoundError, match="other"), write_atomic(tmp_path / "a"):
-        (tmp_path / "other").read_bytes()
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ResourceError, match="a: cannot be written: No space left on device"),
-        write_atomic(tmp_path / "a"),
-        Path("/dev/full").open("wb", buffering=0) as full,
-    ):
-        full.write(b"x")
-
-
-def test_a_write_that_came_up_short_is_a_resource_error(tmp_path: Path) -> None:
-    # What numpy.save raises on a full disk: no errno.
-    with (
-        pytest.raises(ResourceError, match="a: cannot be written: 9 requested and 4 written"),
-        write_atomic(tmp_path / "a"),
-    ):
-        raise OSError("9 requested and 4 written")
-
-
-def test_a_pipe_or_device_is_refused_and_not_replaced_by_a_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to(tmp_path / "pipe")
-    for name in ("pipe", "link"):
-        with pytest.raises(UsageError, match=f"{name}: is a device or pipe, not a file"):
-            write_json(tmp_path / name, {})
-    assert (tmp_path / "pipe").is_fifo()
-    assert (tmp_path / "link").is_symlink()
-
-
-@pytest.mark.parametrize("path", ["-", ""])
-def test_what_names_no_file_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="names no file"):
-        write_json(path, {})
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_link_stays_one_and_the_file_it_points_to_is_written(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "there" / "a.json")
-    write_json(tmp_path / "link", {"a": 1})
-    assert (tmp_path / "link").is_symlink()
-    assert read_json(tmp_path / "there" / "a.json") == {"a": 1}
-
-
-def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "a").write_bytes(b"old")
-    check_writable(tmp_path / "a")
-    check_writable(tmp_path / "new")
-    assert (tmp_path / "a").read_bytes() == b"old"
-    for place in ("missing/a", "folder", "a/b", "x" * 300):
-        with pytest.raises(ResourceError, match=f"{place}: cannot be written: "):
-            check_writable(tmp_path / place)
-    assert sorted(os.listdir(tmp_path)) == ["a", "folder"]
-
-
-def test_json_can_tell_a_file_name_that_is_no_unicode(tmp_path: Path) -> None:
-    value = {"path": os.fsdecode(b"na\xffme")}
-    write_json(tmp_path / "a.json", value)
-    assert read_json(tmp_path / "a.json") == value
-
-
-def test_json_comes_back(tmp_path: Path) -> None:
-    value = {"name": "Māori\u2028", "counts": [1, 2.5, None], "nested": {"a": True}}
-    write_json(tmp_path / "a.json", value)
-    assert read_json(tmp_path / "a.json") == value
-    assert "Māori" in (tmp_path / "a.json").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("payload", "message"),
-    [
-        (b"", "not valid JSON"),
-        (b'{"a": 1', "not valid JSON"),
-        (b'{"a": "\xff"}', "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
-        (b"[1, 2]", "expected a JSON object, found list"),
-        (b"null", "expected a JSON object, found NoneType"),
-    ],
-)
-def test_broken_json_names_the_file(tmp_path: Path, payload: bytes, message: str) -> None:
-    (tmp_path / "a.json").write_bytes(payload)
-    with pytest.raises(LabseError, match=rf"a\.json: {message}"):
-        read_json(tmp_path / "a.json")
-
-
-def test_sha256_is_that_of_the_bytes_on_disk(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.gz", b"one\n")
-    assert sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
-    (tmp_path / "empty").write_bytes(b"")  # the well-known hash of nothing
-    assert sha256_file(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
-
-
-# ---- bz2 and chunks ----
 
 
 def test_concatenated_bz2_streams_are_one_file(tmp_path: Path) -> None:
