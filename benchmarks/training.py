@@ -252,7 +252,7 @@ def run_ours(
 
 
 def build_from(scratch: Path) -> Callable[..., DualEncoder]:
-    from labse.dual_encoder.start import start_model
+    from labse.dual_encoder.grow import start_model
     from labse.model_folder.folder import read_model_folder
 
     def build(config: DualEncoderConfig, *, sparse_embeddings: bool) -> DualEncoder:

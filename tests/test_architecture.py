@@ -34,7 +34,6 @@ WITH_TORCH = (
     "labse.network",
     "labse.model_folder.torch_model",
     "labse.encoder.runtimes.torch_runtime",
-    "labse.encoder.teacher",
     "labse.encoder.trained",
     "labse.search.torch_engine",
     "labse.mining.hard_negatives",

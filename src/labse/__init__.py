@@ -6,7 +6,14 @@ Source: Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv 2007.018
 
 from importlib import import_module
 
-__all__ = ["LabseError", "SentenceEncoder", "__version__", "mine_bitext"]
+__all__ = [
+    "LabseError",
+    "SentenceEncoder",
+    "__version__",
+    "mine_bitext",
+    "pretrain",
+    "train_dual_encoder",
+]
 
 __version__ = "0.1.0"
 
@@ -14,6 +21,8 @@ _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
     "mine_bitext": "labse.mining.bitext",
+    "pretrain": "labse.pretraining.run",
+    "train_dual_encoder": "labse.encoder.trained",
 }
 
 

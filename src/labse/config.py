@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from labse.errors import UsageError
 from labse.files.text import read_lines
 
-__all__ = ["Config", "load_config", "parse_config"]
+__all__ = ["Config", "load_config", "override_config", "parse_config"]
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -56,6 +56,18 @@ def load_config(
     for override in overrides:
         _apply_override(values, override)
     return parse_config(config_type, values, where="--set" if path is None else str(path))
+
+
+def override_config(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
+    """Returns the configuration with values of the form `section.key=value` in place of its own.
+
+    Raises:
+        UsageError: see `load_config`.
+    """
+    values = config.model_dump(exclude_unset=True)
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_config(type(config), values, where="--set")
 
 
 def parse_config(

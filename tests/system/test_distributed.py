@@ -20,7 +20,7 @@ from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError
 from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
-from labse.pretraining.run import run_pretraining
+from labse.pretraining.run import pretrain
 from labse.vocab.folder import learn_vocabulary
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -72,12 +72,12 @@ def run_one(name: str, folder: Path, out: Path, stop_at: int = 0) -> None:
         if row["step"] == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    options = {"vocab_folder": folder / "vocab", "data_folder": folder, "report": report}
+    options = {"vocab_folder": folder / "vocab", "data_folder": folder, "on_metrics": report}
     try:
         if isinstance(config, RunConfig):
             run_training(config, out, **options)
         else:
-            run_pretraining(config, out, **options)
+            pretrain(config, out, **options)
         has_stopped = False
     except InterruptedRunError:
         has_stopped = True

@@ -1,39 +1,32 @@
 """The command `labse pretrain`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
 from labse.cli.train_estimate import (
     DevicesOption,
     DryRunOption,
     HardwareOption,
-    Machine,
     TflopsOption,
-    choose_machine,
+    check_is_dry_run,
     print_stages,
-    tell_assumed_vocabulary,
 )
 from labse.cli.training_runs import (
     ConfigArgument,
     RunOption,
     SetOption,
     TensorBoardOption,
-    report_lines,
-    stop_as_error,
-    tensorboard_reports,
+    print_summary,
+    run_output,
 )
 from labse.config import load_config
 from labse.errors import UsageError
 from labse.pretraining.config import PretrainConfig
-from labse.pretraining.estimate import estimate_stages
-from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
-from labse.runtime import require
-from labse.vocab.tokenizer import load_tokenizer
+from labse.pretraining.estimate import estimate_pretraining
+from labse.training.estimate import choose_machine
 
 __all__ = ["pretrain"]
 
@@ -77,7 +70,7 @@ def pretrain(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Pre-train a BERT on text and on pairs of translations (needs the extra train).
+    """Pre-train a BERT on text and on pairs of translations (needs torch: the extra train).
 
     Masked language modelling on text (MLM) and on pairs (TLM), in stages that double the layers.
     Relative paths in the configuration start at its folder. SIGTERM or Ctrl-C writes a checkpoint
@@ -94,59 +87,41 @@ def pretrain(
 
     labse pretrain recipes/paper/pretraining.toml --dry-run --hardware v100 --devices 64
     """
-    machine = choose_machine(dry_run, tflops, hardware, devices)
     run_config = load_config(PretrainConfig, config, set_ or ())
-    if machine is not None:
-        _print_dry_run(run_config, vocab, grow, machine, json=json)
+    options = run_config.train
+    if dry_run:
+        stages = estimate_pretraining(run_config, vocab_folder=vocab, grow=grow, devices=devices)
+        machine = choose_machine(
+            options.precision, tflops=tflops, hardware=hardware, devices=devices
+        )
+        print_stages(stages, machine, json=json)
         return
-    vocab_folder = vocab or grow
-    if vocab_folder is None:
+    check_is_dry_run(tflops, hardware, devices)
+    if vocab is None and grow is None:
         raise UsageError("give --vocab, the pieces to train on, or --grow, a model to start from")
     if out is None:
         raise UsageError("give --out, the folder of the run")
-    with stop_as_error():
-        require("torch", "train")
-        is_main = mute_all_but_main()
-        from labse.pretraining.run import run_pretraining
+    with run_output(
+        out,
+        options.train_steps,
+        _COLUMNS,
+        label="pretrain",
+        rate="tokens_per_second",
+        has_tensorboard=tensorboard,
+        is_shown=_is_of_an_objective,
+    ) as on_metrics:
+        from labse.pretraining.run import pretrain as pretrain_from_files
 
-        steps = run_config.train.train_steps
-        with (
-            report_lines(
-                "pretrain", steps, _COLUMNS, rate="tokens_per_second", is_shown=_is_of_an_objective
-            ) as lines,
-            tensorboard_reports(out, lines, is_asked=tensorboard and is_main) as report,
-        ):
-            summary = run_pretraining(
-                run_config,
-                out,
-                vocab_folder=vocab_folder,
-                data_folder=config.parent,
-                grow=grow,
-                report=report,
-            )
-    say(
-        f"{summary.model_folder}: {summary.num_layers} layers, {summary.num_parameters:,} "
-        f"parameters, step {summary.step:,}"
-    )
-    if json and is_main:
-        print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
-
-
-def _print_dry_run(
-    config: "PretrainConfig", vocab: Path | None, grow: Path | None, machine: Machine, *, json: bool
-) -> None:
-    """Estimates the stages; a vocabulary and a model to grow are read for their sizes only."""
-    vocab_folder = vocab or grow
-    if vocab_folder is not None:
-        config = fit_to_vocabulary(config, load_tokenizer(vocab_folder))
-        if grow is not None:
-            require("torch", "train")
-            from labse.pretraining.start import read_start
-
-            config = fit_to_start(config, read_start(grow, vocab_folder).config)
-    tell_assumed_vocabulary(config.model.bert)
-    stages = estimate_stages(config, devices=machine.devices)
-    print_stages(stages, machine, precision=config.train.precision, json=json)
+        summary = pretrain_from_files(
+            run_config,
+            out,
+            vocab_folder=vocab,
+            data_folder=config.parent,
+            grow=grow,
+            on_metrics=on_metrics,
+        )
+        told = f"{summary.num_layers} layers, {summary.num_parameters:,} parameters"
+        print_summary(summary, told, json=json)
 
 
 def _is_of_an_objective(name: str) -> bool:

@@ -1,48 +1,36 @@
 """The command `labse train`."""
 
-from dataclasses import asdict, dataclass
-from json import dumps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from labse.cli.console import mute_all_but_main, print_json, say
 from labse.cli.options import JsonOption
 from labse.cli.pair_inputs import parse_bytes
 from labse.cli.train_estimate import (
     DevicesOption,
     DryRunOption,
     HardwareOption,
-    Machine,
     TflopsOption,
-    choose_machine,
+    check_is_dry_run,
     print_estimate,
-    tell_assumed_vocabulary,
 )
 from labse.cli.training_runs import (
     RunOption,
     SetOption,
     TensorBoardOption,
-    report_lines,
-    stop_as_error,
-    tensorboard_reports,
+    print_summary,
+    run_output,
 )
-from labse.config import load_config
-from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.arrays import Resources
-from labse.dual_encoder.data.prepare import fit_to_vocabulary
-from labse.dual_encoder.estimate import estimate_run
-from labse.dual_encoder.tuning import count_pairs, tuning_overrides
+from labse.dual_encoder.estimate import estimate_training
+from labse.dual_encoder.start import load_run_config
 from labse.errors import UsageError
 from labse.evaluation.datasets import read_tatoeba
-from labse.evaluation.tatoeba import evaluate_tatoeba
+from labse.evaluation.tatoeba import measure_tatoeba
 from labse.model_folder.hub import locate_model
-from labse.runtime import require
-from labse.vocab.tokenizer import load_tokenizer
-
-if TYPE_CHECKING:
-    from labse.dual_encoder.train import Evaluate
+from labse.training.estimate import choose_machine
 
 __all__ = ["train"]
 
@@ -127,7 +115,7 @@ def train(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a dual encoder on pairs of translations (needs the extra train).
+    """Train a dual encoder on pairs of translations (needs torch: the extra train).
 
     SIGTERM or Ctrl-C writes a checkpoint and exits with code 5; the same command then goes on and
     ends in the same bits. The trained model is the folder model inside --out.
@@ -142,125 +130,47 @@ def train(
 
     labse train recipes/paper/released.toml --dry-run --hardware v100 --devices 16
     """
-    machine = choose_machine(dry_run, tflops, hardware, devices)
-    choice = _Choice(config, pairs or [], init, source_lang, target_lang, tuple(set_ or ()))
-    if machine is not None:
-        _print_dry_run(choice, vocab, machine, json=json)
+    start = None if init is None else locate_model(init)
+    run_config = load_run_config(
+        config,
+        set_ or (),
+        pairs=pairs or (),
+        start=start,
+        source_lang=source_lang,
+        target_lang=target_lang,
+    )
+    options = run_config.train
+    if dry_run:
+        estimate = estimate_training(run_config, vocab_folder=vocab, start=start, devices=devices)
+        machine = choose_machine(
+            options.precision, tflops=tflops, hardware=hardware, devices=devices
+        )
+        print_estimate(estimate, machine, json=json)
         return
+    check_is_dry_run(tflops, hardware, devices)
     if vocab is None and init is None:
         raise UsageError("give --vocab, the pieces to train on, or --init, a model to start from")
     if out is None:
         raise UsageError("give --out, the folder of the run")
-    with stop_as_error():
-        run_config = choice.load()
-        require("torch", "train")
-        is_main = mute_all_but_main()
-        from labse.dual_encoder.run import run_training
-        from labse.encoder.trained import golden_files
+    score = None if evaluate is None else partial(measure_tatoeba, sets=read_tatoeba(evaluate))
+    with run_output(
+        out,
+        options.train_steps,
+        _COLUMNS,
+        label="train",
+        rate="pairs_per_second",
+        has_tensorboard=tensorboard,
+    ) as on_metrics:
+        from labse.encoder.trained import train_dual_encoder
 
-        start = choice.start_folder()
-        vocab_folder = vocab or start
-        assert vocab_folder is not None
-        data_folder = Path() if config is None else config.parent
-        teacher = None
-        if run_config.distill is not None:
-            from labse.encoder.teacher import load_teacher
-
-            teacher = load_teacher(run_config.distill.teacher, data_folder)
-        score = None if evaluate is None else _build_evaluate(evaluate, vocab_folder)
-        steps = run_config.train.train_steps
-        with (
-            report_lines("train", steps, _COLUMNS, rate="pairs_per_second") as lines,
-            tensorboard_reports(out, lines, is_asked=tensorboard and is_main) as report,
-        ):
-            summary = run_training(
-                run_config,
-                out,
-                vocab_folder=vocab_folder,
-                data_folder=data_folder,
-                start=start,
-                resources=Resources(workers, parse_bytes(memory)),
-                teacher=teacher,
-                evaluate=score,
-                report=report,
-                extra_files=golden_files,
-            )
-    say(f"{summary.model_folder}: {summary.num_parameters:,} parameters, step {summary.step:,}")
-    if json and is_main:
-        print_json({**asdict(summary), "model_folder": str(summary.model_folder)})
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What says how to train: a file, or pairs and a model to start from."""
-
-    config: Path | None
-    pairs: list[str]
-    init: Path | None
-    source_lang: str | None
-    target_lang: str | None
-    overrides: tuple[str, ...]
-
-    def start_folder(self) -> Path | None:
-
-        return None if self.init is None else locate_model(self.init)
-
-    def load(self) -> "RunConfig":
-
-        if (self.config is None) == (not self.pairs):
-            raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
-        if self.config is not None:
-            return load_config(RunConfig, self.config, (*self._langs(), *self.overrides))
-        start = self.start_folder()
-        if start is None:
-            raise UsageError("--pairs needs --init, the model to tune, such as --init default")
-
-        require("torch", "train")
-        from labse.dual_encoder.start import read_start_config
-
-        num_pairs = count_pairs(self.pairs, self.source_lang, self.target_lang)
-        settings = tuning_overrides(self.pairs, num_pairs, read_start_config(start))
-        loaded = load_config(RunConfig, None, (*settings, *self._langs(), *self.overrides))
-        say(
-            f"tuning on {num_pairs:,} pairs: {loaded.train.train_steps:,} steps of "
-            f"{loaded.train.global_batch_size}; --set train.train_steps=N changes that"
+        summary = train_dual_encoder(
+            run_config,
+            out,
+            vocab_folder=vocab,
+            start=start,
+            data_folder=Path() if config is None else config.parent,
+            resources=Resources(workers, parse_bytes(memory)),
+            evaluate=score,
+            on_metrics=on_metrics,
         )
-        return loaded
-
-    def _langs(self) -> list[str]:
-        langs = {"data.source_lang": self.source_lang, "data.target_lang": self.target_lang}
-        return [f"{key}={dumps(lang)}" for key, lang in langs.items() if lang is not None]
-
-
-def _print_dry_run(choice: _Choice, vocab: Path | None, machine: Machine, *, json: bool) -> None:
-    """Estimates the run; a vocabulary or a model to start from is read for its sizes only."""
-    run_config = choice.load()
-    if vocab is not None:
-        run_config = fit_to_vocabulary(run_config, load_tokenizer(vocab))
-    start = choice.start_folder()
-    if start is not None:
-        require("torch", "train")
-        from labse.dual_encoder.start import fit_to_start, read_start_config
-
-        run_config = fit_to_start(run_config, read_start_config(start))
-    tell_assumed_vocabulary(run_config.model.bert)
-    estimate = estimate_run(run_config, devices=machine.devices)
-    print_estimate(estimate, machine, precision=run_config.train.precision, json=json)
-
-
-def _build_evaluate(folder: Path, vocab: Path) -> "Evaluate":
-    """Returns what scores the model under training on Tatoeba."""
-    from labse.dual_encoder.start import read_tokenizer
-    from labse.encoder.trained import build_encoder
-    from labse.network.dual_encoder import DualEncoder
-
-    sets = read_tatoeba(folder)
-    tokenizer = read_tokenizer(vocab)
-
-    def evaluate(model: DualEncoder) -> dict[str, float]:
-        encoder = build_encoder(model, tokenizer)
-        report = evaluate_tatoeba(encoder, sets, max_seq_length=encoder.max_seq_length)
-        groups = {f"tatoeba_{group.name}_p_at_1": group.p_at_1 for group in report.groups}
-        return {"tatoeba_p_at_1": report.mean.p_at_1, **groups}
-
-    return evaluate
+        print_summary(summary, f"{summary.num_parameters:,} parameters", json=json)

@@ -3,27 +3,30 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labse.cli.console import progress, say
+from labse.cli.console import mute_all_but_main, print_json, progress, say
 from labse.errors import InterruptedRunError
-from labse.training.metrics import open_tensorboard
+from labse.runtime import is_main_process, require
+
+if TYPE_CHECKING:
+    from labse.dual_encoder.run import RunSummary
+    from labse.pretraining.run import PretrainSummary
+    from labse.training.run import OnMetrics
 
 __all__ = [
     "ConfigArgument",
     "RunOption",
     "SetOption",
     "TensorBoardOption",
-    "report_lines",
-    "stop_as_error",
-    "tensorboard_reports",
+    "print_summary",
+    "run_output",
 ]
-
-Report = Callable[[Mapping[str, float]], None]
 
 ConfigArgument = Annotated[
     Path,
@@ -61,27 +64,68 @@ TensorBoardOption = Annotated[
 
 
 @contextlib.contextmanager
-def report_lines(
+def run_output(
+    out: Path,
+    train_steps: int,
+    columns: Mapping[str, str],
+    *,
+    label: str,
+    rate: str,
+    has_tensorboard: bool,
+    is_shown: Callable[[str], bool] = lambda _: True,
+) -> "Iterator[OnMetrics]":
+    """Gives a function that prints a row of metrics as a line of fixed columns.
+
+    Of several processes only the main one prints. SIGTERM and Ctrl-C before and after the steps end
+    the command cleanly; the loop of the steps handles both itself, for it writes a checkpoint.
+
+    Args:
+        out: folder of the run, which receives `tensorboard/` if asked.
+        train_steps: of the whole run.
+        columns: names of metrics and their formats; one that the first row lacks is left out.
+        label: of the progress bar.
+        rate: the metric that the bar shows, such as `tokens_per_second`.
+        has_tensorboard: whether each row is written for TensorBoard as well.
+        is_shown: which measures of an evaluation are printed; all are in metrics.jsonl.
+
+    Raises:
+        InterruptedRunError: a signal arrived outside of the steps.
+        ResourceError: torch or tensorboard is not installed.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_stop_as_error())
+        require("torch", "train")
+        is_main = mute_all_but_main()
+        on_metrics = stack.enter_context(
+            _print_lines(label, train_steps, columns, rate=rate, is_shown=is_shown)
+        )
+        if not (has_tensorboard and is_main):
+            yield on_metrics
+            return
+        from labse.training.metrics import open_tensorboard
+
+        write = stack.enter_context(open_tensorboard(out / "tensorboard"))
+
+        def print_and_write(row: Mapping[str, float]) -> None:
+            on_metrics(row)
+            write(row)
+
+        yield print_and_write
+
+
+@contextlib.contextmanager
+def _print_lines(
     label: str,
     train_steps: int,
     columns: Mapping[str, str],
     *,
     rate: str,
-    is_shown: Callable[[str], bool] = lambda _: True,
-) -> Iterator[Report]:
-    """Gives a function that prints a row of metrics as a line of fixed columns.
-
-    Args:
-        label: of the progress bar.
-        train_steps: of the whole run.
-        columns: names of metrics and their formats; one that the first row lacks is left out.
-        rate: the metric that the bar shows, such as `tokens_per_second`.
-        is_shown: which measures of an evaluation are printed; all are in metrics.jsonl.
-    """
+    is_shown: Callable[[str], bool],
+) -> "Iterator[OnMetrics]":
     formats: dict[str, str] = {}
     with progress(label, total=train_steps) as update:
 
-        def report(row: Mapping[str, float]) -> None:
+        def print_row(row: Mapping[str, float]) -> None:
             if "loss" not in row:
                 shown = [name for name in row if name != "step" and is_shown(name)]
                 say(f"step {row['step']:,}: " + "  ".join(f"{n} {row[n]:.4f}" for n in shown))
@@ -93,7 +137,7 @@ def report_lines(
             speed = f"{row[rate]:,.0f} {rate.replace('_per_second', '/s')}"
             update(int(row["step"]), note=speed)
 
-        yield report
+        yield print_row
 
 
 def _width(name: str) -> int:
@@ -101,32 +145,7 @@ def _width(name: str) -> int:
 
 
 @contextlib.contextmanager
-def tensorboard_reports(run_folder: Path, report: Report, *, is_asked: bool) -> Iterator[Report]:
-    """Gives `report` or, if asked, a function that writes each row for TensorBoard as well.
-
-    Raises:
-        ResourceError: tensorboard is not installed.
-    """
-    if not is_asked:
-        yield report
-        return
-
-    with open_tensorboard(run_folder / "tensorboard") as write:
-
-        def report_both(row: Mapping[str, float]) -> None:
-            report(row)
-            write(row)
-
-        yield report_both
-
-
-@contextlib.contextmanager
-def stop_as_error() -> Iterator[None]:
-    """Makes SIGTERM and Ctrl-C, before and after the steps, end the command cleanly.
-
-    The loop of the steps handles both itself: it writes a checkpoint first.
-    """
-
+def _stop_as_error() -> Iterator[None]:
     def stop(signal_number: int, frame: FrameType | None) -> None:
         raise InterruptedRunError("stopped outside of the steps; the same command goes on")
 
@@ -137,3 +156,10 @@ def stop_as_error() -> Iterator[None]:
     finally:
         for number, handler in zip(signals, previous, strict=True):
             signal.signal(number, handler)
+
+
+def print_summary(summary: "RunSummary | PretrainSummary", told: str, *, json: bool) -> None:
+    """Prints where the model of a finished run is; as JSON, all of the summary."""
+    say(f"{summary.model_folder}: {told}, step {summary.step:,}")
+    if json and is_main_process():
+        print_json({**asdict(summary), "model_folder": str(summary.model_folder)})

@@ -4,8 +4,11 @@ Dimensions: B pairs of a batch, D embedding, V vocabulary. Source: `training.est
 """
 
 import math
+from pathlib import Path
 
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.prepare import fit_to_vocabulary
+from labse.dual_encoder.start import fit_to_start, read_start_config, read_tokenizer
 from labse.model_folder.weights import expected_shapes
 from labse.network.config import DualEncoderConfig
 from labse.training.estimate import (
@@ -13,13 +16,41 @@ from labse.training.estimate import (
     RunEstimate,
     forward_flops,
     layer_activation_bytes,
+    log_assumed_vocabulary,
 )
 
-__all__ = ["estimate_run"]
+__all__ = ["estimate_run", "estimate_training"]
 
 _FLOAT_BYTES = 4
 _INDEX_BYTES = 8
 _TABLE, _LAYERS = "word pieces", "layers"
+
+
+def estimate_training(
+    config: RunConfig,
+    *,
+    vocab_folder: Path | None = None,
+    start: Path | None = None,
+    devices: int = 1,
+) -> RunEstimate:
+    """Estimates a run; a vocabulary or a model to start from is read for its sizes only.
+
+    Args:
+        config: the run.
+        vocab_folder: made by `labse vocab`, or a model folder; None takes the size as stated.
+        start: folder of the model to start from; None starts anew.
+        devices: that share a batch.
+
+    Raises:
+        UsageError: the configuration states other sizes than these have.
+        LabseError: a folder is damaged.
+    """
+    if vocab_folder is not None:
+        config = fit_to_vocabulary(config, read_tokenizer(vocab_folder))
+    if start is not None:
+        config = fit_to_start(config, read_start_config(start))
+    log_assumed_vocabulary(config.model.bert)
+    return estimate_run(config, devices=devices)
 
 
 def estimate_run(config: RunConfig, *, devices: int = 1) -> RunEstimate:

@@ -1,12 +1,37 @@
-"""Progressive stacking from zero layers: new layers that change nothing at first."""
+"""The module that training starts from: a trained model's, perhaps with new layers on top.
+
+Source: progressive stacking (Gong et al. 2019), continued down to zero layers.
+"""
 
 import torch
 from torch import nn
 
+from labse.errors import UsageError
+from labse.model_folder.folder import ModelFolder
+from labse.model_folder.torch_model import to_dual_encoder
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
-__all__ = ["grow_from_bag"]
+__all__ = ["grow_from_bag", "start_model"]
+
+
+def start_model(
+    folder: ModelFolder, config: DualEncoderConfig, *, sparse_embeddings: bool
+) -> DualEncoder:
+    """Builds the folder's module in the shape of `config`; new layers draw their weights now.
+
+    Raises:
+        UsageError: layers cannot grow on this model.
+    """
+    model = to_dual_encoder(folder)
+    if config.bert.num_hidden_layers != folder.config.bert.num_hidden_layers:
+        try:
+            return grow_from_bag(model, config, sparse_embeddings=sparse_embeddings)
+        except ValueError as error:
+            raise UsageError(f"model.bert.num_hidden_layers: {error}") from None
+    started = DualEncoder(config, sparse_embeddings=sparse_embeddings)
+    started.load_state_dict(model.state_dict())
+    return started
 
 
 @torch.no_grad()

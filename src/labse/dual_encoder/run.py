@@ -29,22 +29,22 @@ from labse.dual_encoder.data.prepare import (
     prepare_pairs,
 )
 from labse.dual_encoder.distillation import Teacher
+from labse.dual_encoder.grow import start_model
 from labse.dual_encoder.run_state import check_unchanged
 from labse.dual_encoder.start import (
     fit_to_start,
     read_start,
     read_tokenizer,
     start_lineage,
-    start_model,
 )
-from labse.dual_encoder.train import Build, Evaluate, Report, train
+from labse.dual_encoder.train import Build, Evaluate, train
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.model_folder.folder import write_model_folder
 from labse.model_folder.torch_model import to_model_folder
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import check_shared, join_processes
-from labse.training.memory import memory_errors
+from labse.training.run import OnMetrics, memory_errors
 from labse.training.run_folder import check_run_folder, claim_run, hashes_of, open_run
 
 __all__ = ["ExtraFiles", "RunSummary", "run_training"]
@@ -78,7 +78,7 @@ def run_training(
     resources: Resources | None = None,
     teacher: Teacher | None = None,
     evaluate: Evaluate | None = None,
-    report: Report | None = None,
+    on_metrics: OnMetrics | None = None,
     extra_files: ExtraFiles | None = None,
 ) -> RunSummary:
     """Trains from files to a model folder; called again after a stop, it goes on.
@@ -96,7 +96,7 @@ def run_training(
         resources: see `prepare_pairs`.
         teacher: the model of `distill.teacher`; None without that section.
         evaluate: see `train`.
-        report: see `train`.
+        on_metrics: called with each row of metrics.
         extra_files: makes what else lies in `model/`, by name, from the trained model.
 
     Raises:
@@ -129,7 +129,7 @@ def run_training(
                     extra_sources=job.extra_sources,
                     build=job.build,
                     evaluate=evaluate,
-                    report=report,
+                    report=on_metrics,
                     processes=processes,
                 )
             step = _step_of_weights(job.config, out)

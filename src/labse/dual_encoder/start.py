@@ -1,35 +1,42 @@
-"""Where a run starts that does not start from random weights: a trained model's folder.
+"""What a run takes from the model that it starts from: sizes, vocabulary and, to tune it, settings.
 
-Takes: a model folder, a run's configuration. Gives: the configuration and the module to train.
-Source: progressive stacking (Gong et al. 2019), continued down to zero layers.
+Takes: a model folder, a configuration or files of pairs. Gives: the configuration of the run.
+Source of the settings: docs/experiments.md, 2026-11-22, for a model without layers; Devlin et al.,
+arXiv 1810.04805, appendix A.3, for the learning rate of one with layers.
 """
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from labse.config import Config
-from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.grow import grow_from_bag
-from labse.errors import UsageError
+from labse.config import Config, load_config, override_config
+from labse.corpus.readers import read_pairs
+from labse.dual_encoder.config import DataConfig, RunConfig, TrainConfig
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
 from labse.model_folder.layout import MODULES_NAME, read_layout
-from labse.model_folder.torch_model import to_dual_encoder
 from labse.network.config import DualEncoderConfig
-from labse.network.dual_encoder import DualEncoder
 from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = [
     "fit_to_start",
+    "load_run_config",
     "read_start",
     "read_start_config",
     "read_tokenizer",
     "start_lineage",
-    "start_model",
+    "tuning_config",
 ]
+
+_LOGGER = logging.getLogger(__name__)
+_MAX_BATCH_SIZE = 512
+_EPOCHS = 3
+_LAYERS_MICRO_BATCH_SIZE = 64  # BERT-Base at 64 tokens keeps about 7 GiB of it.
 
 # No shape of a weight depends on these, so a run may state others than the folder's.
 _MAY_DIFFER = (
@@ -47,6 +54,85 @@ class _Key:
     name: str
     stated: object
     found: object
+
+
+def load_run_config(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    pairs: Sequence[str] = (),
+    start: Path | None = None,
+    source_lang: str | None = None,
+    target_lang: str | None = None,
+) -> RunConfig:
+    """Reads the configuration of a run, or makes one to tune a model on some pairs.
+
+    Args:
+        path: TOML file of the run; None with `pairs`.
+        overrides: `section.key=value`, over all else.
+        pairs: files of pairs to tune `start` on.
+        start: folder of the model to tune.
+        source_lang: language of the sources, where no column tells.
+        target_lang: language of the targets, where no column tells.
+
+    Raises:
+        UsageError: neither or both of a file and pairs, pairs without a model, or a broken file.
+        LabseError: the files of pairs or the model are broken, or there are no rows.
+    """
+    if (path is None) == (not pairs):
+        raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
+    if path is not None:
+        config = load_config(RunConfig, path, overrides)
+        return _with_langs(config, source_lang, target_lang)
+    if start is None:
+        raise UsageError("--pairs needs --init, the model to tune, such as --init default")
+    num_pairs = _count_pairs(pairs, source_lang, target_lang)
+    config = tuning_config(pairs, num_pairs, read_start_config(start))
+    config = override_config(_with_langs(config, source_lang, target_lang), overrides)
+    _LOGGER.info(
+        "tuning on %s pairs: %s steps of %d; --set train.train_steps=N changes that",
+        f"{num_pairs:,}",
+        f"{config.train.train_steps:,}",
+        config.train.global_batch_size,
+    )
+    return config
+
+
+def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig) -> RunConfig:
+    """Returns settings to train a model further on somebody's own pairs.
+
+    Three passes over the pairs in batches of 512, or half of the pairs if there are fewer than
+    1,024; equal sentences are masked, so that any pairs will do. A model without layers moves its
+    rows by AdaGrad, one with layers by AdamW at BERT's rate for fine-tuning.
+
+    Args:
+        files: of pairs.
+        num_pairs: in them.
+        model: the sizes of the model to start from.
+    """
+    batch_size = min(_MAX_BATCH_SIZE, max(2, num_pairs // 2))
+    steps = max(1, -(-_EPOCHS * num_pairs // batch_size))
+    train = TrainConfig(
+        train_steps=steps,
+        global_batch_size=batch_size,
+        logit_scale=20.0,
+        logit_margin=0.1,
+        sparse_embeddings=True,
+        adam_eps=1e-8,
+        warmup_steps=steps // 10,
+        log_every=max(1, steps // 10),
+        eval_every=max(1, steps // 4),
+        checkpoint_every=max(1, min(500, steps)),
+    )
+    of_kind: dict[str, object] = {"lr": 2e-4, "embedding_lr": 0.01}
+    if model.bert.num_hidden_layers:
+        of_kind = {"lr": 2e-5, "embedding_lr": 2e-5, "embedding_optimizer": "adamw"}
+        of_kind["weight_decay"] = 0.01
+        if batch_size > _LAYERS_MICRO_BATCH_SIZE:
+            of_kind["micro_batch_size"] = _LAYERS_MICRO_BATCH_SIZE
+    return RunConfig(
+        data=DataConfig(pairs=tuple(files), repeats="mask"), train=train.model_copy(update=of_kind)
+    )
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -111,25 +197,6 @@ def fit_to_start(config: RunConfig, found: DualEncoderConfig) -> RunConfig:
     return config.model_copy(update={"model": DualEncoderConfig.model_validate(values)})
 
 
-def start_model(
-    folder: ModelFolder, config: DualEncoderConfig, *, sparse_embeddings: bool
-) -> DualEncoder:
-    """Builds the folder's module in the shape of `config`; new layers draw their weights now.
-
-    Raises:
-        UsageError: layers cannot grow on this model.
-    """
-    model = to_dual_encoder(folder)
-    if config.bert.num_hidden_layers != folder.config.bert.num_hidden_layers:
-        try:
-            return grow_from_bag(model, config, sparse_embeddings=sparse_embeddings)
-        except ValueError as error:
-            raise UsageError(f"model.{_NUM_LAYERS}: {error}") from None
-    started = DualEncoder(config, sparse_embeddings=sparse_embeddings)
-    started.load_state_dict(model.state_dict())
-    return started
-
-
 def start_lineage(path: Path) -> dict[str, object]:
     """Returns the hash of a model folder's weights and, where it is known, how they were made."""
     manifest = read_json(path / MANIFEST_NAME) if (path / MANIFEST_NAME).is_file() else {}
@@ -148,3 +215,20 @@ def _stated_keys(stated: Config, found: Config, prefix: str = "") -> list[_Key]:
         else:
             keys.append(_Key(f"{prefix}{name}", value, there))
     return keys
+
+
+def _count_pairs(files: Sequence[str], source_lang: str | None, target_lang: str | None) -> int:
+    num_pairs = sum(
+        1
+        for file in files
+        for _ in read_pairs(Path(file), source_lang=source_lang, target_lang=target_lang)
+    )
+    if not num_pairs:
+        raise LabseError(f"{', '.join(files)}: empty, there are no rows")
+    return num_pairs
+
+
+def _with_langs(config: RunConfig, source_lang: str | None, target_lang: str | None) -> RunConfig:
+    langs = {"source_lang": source_lang, "target_lang": target_lang}
+    stated = {key: lang for key, lang in langs.items() if lang is not None}
+    return config.model_copy(update={"data": config.data.model_copy(update=stated)})

@@ -1,16 +1,86 @@
-"""A model under training as an encoder, and the golden vectors that go into its folder.
+"""Training of a dual encoder as a whole: a run with the teacher, scores and golden vectors it asks.
 
-Takes: the module and its tokenizer. Gives: an encoder, or the content of `golden.safetensors`.
+Takes: a configuration, a vocabulary or a model to start from. Gives: a model folder that encodes.
+Source: docs/training.md.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.arrays import Resources
+from labse.dual_encoder.distillation import Teacher
+from labse.dual_encoder.run import RunSummary, run_training
+from labse.dual_encoder.start import read_tokenizer
 from labse.encoder.check.golden import GOLDEN_NAME, build_golden
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.model_folder.hash import hash_model_folder
+from labse.model_folder.hub import locate_model
 from labse.network.dual_encoder import DualEncoder
+from labse.training.run import OnMetrics, OnProgress, join_callbacks
 
-__all__ = ["build_encoder", "golden_files"]
+__all__ = ["build_encoder", "golden_files", "load_teacher", "train_dual_encoder"]
+
+
+def train_dual_encoder(
+    config: RunConfig,
+    out: Path,
+    *,
+    vocab_folder: Path | None = None,
+    start: Path | None = None,
+    data_folder: Path = Path(),
+    resources: Resources | None = None,
+    evaluate: Callable[[SentenceEncoder], Mapping[str, float]] | None = None,
+    on_metrics: OnMetrics | None = None,
+    on_progress: OnProgress | None = None,
+) -> RunSummary:
+    """Trains from files of pairs to a model folder; called again after a stop, it goes on.
+
+    Args:
+        config: the run; `load_run_config` reads one, or makes one to tune a model.
+        out: folder of the run, which receives `model/`, metrics and checkpoints.
+        vocab_folder: made by `labse vocab`, or a model folder; None takes that of `start`.
+        start: folder of the model to start from; None draws random weights.
+        data_folder: where relative paths of `data.pairs` and `distill.teacher` start.
+        resources: processes and memory to prepare the data with; None takes the defaults.
+        evaluate: scores the model under training every `train.eval_every` steps; its numbers join
+            the metrics.
+        on_metrics: called with each row of metrics.
+        on_progress: called with (steps done, all steps).
+
+    Raises:
+        InterruptedRunError, UsageError, LabseError, ResourceError: see `run_training`.
+        ValueError: neither a vocabulary nor a model to start from.
+    """
+    vocab_folder = vocab_folder or start
+    if vocab_folder is None:
+        raise ValueError("give vocab_folder, the pieces to train on, or start, a model")
+    teacher = None if config.distill is None else load_teacher(config.distill.teacher, data_folder)
+    return run_training(
+        config,
+        out,
+        vocab_folder=vocab_folder,
+        data_folder=data_folder,
+        start=start,
+        resources=resources,
+        teacher=teacher,
+        evaluate=None if evaluate is None else _encoding(evaluate, vocab_folder),
+        on_metrics=join_callbacks(on_metrics, on_progress, train_steps=config.train.train_steps),
+        extra_files=golden_files,
+    )
+
+
+def _encoding(
+    evaluate: Callable[[SentenceEncoder], Mapping[str, float]], vocab_folder: Path
+) -> Callable[[DualEncoder], Mapping[str, float]]:
+    tokenizer = read_tokenizer(vocab_folder)
+    return lambda model: evaluate(build_encoder(model, tokenizer))
 
 
 def build_encoder(model: DualEncoder, tokenizer: Tokenizer) -> SentenceEncoder:
@@ -23,3 +93,27 @@ def build_encoder(model: DualEncoder, tokenizer: Tokenizer) -> SentenceEncoder:
 def golden_files(model: DualEncoder, tokenizer: Tokenizer) -> dict[str, bytes]:
     """Returns, by its name, the file of vectors that the model must give whenever it is loaded."""
     return {GOLDEN_NAME: build_golden(build_encoder(model, tokenizer))}
+
+
+def load_teacher(name: str, folder: Path) -> Teacher:
+    """Returns the teacher that `distill.teacher` names, loaded when a vector is first asked for.
+
+    A run that goes on has all vectors on disk, and never loads it.
+
+    Args:
+        name: a model folder, or what `locate_model` knows, such as `default`.
+        folder: where relative paths start.
+
+    Raises:
+        LabseError, UsageError: there is no such model.
+    """
+    path = folder / name if (folder / name).is_dir() else locate_model(Path(name))
+
+    @cache
+    def load() -> SentenceEncoder:
+        return SentenceEncoder.from_pretrained(path)
+
+    def encode(sentences: Sequence[str]) -> NDArray[np.float32]:
+        return load().encode(sentences)
+
+    return Teacher(encode, hash_model_folder(path))

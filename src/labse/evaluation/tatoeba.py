@@ -25,6 +25,7 @@ __all__ = [
     "TatoebaReport",
     "TatoebaScore",
     "evaluate_tatoeba",
+    "measure_tatoeba",
     "tatoeba_signature",
 ]
 
@@ -122,6 +123,17 @@ def evaluate_tatoeba(
     samples = tuple(_score_set(tatoeba_set, embedded) for tatoeba_set in sets)
     scores = tuple(map(_mean_of_items, samples))
     return replace(_build_report(scores, max_seq_length), samples=samples)
+
+
+def measure_tatoeba(encoder: Encoder, sets: Sequence[TatoebaSet]) -> dict[str, float]:
+    """Returns P@1 by name, as metrics of a run: `tatoeba_p_at_1` and that of each complete group.
+
+    Raises:
+        ValueError, LabseError: see `evaluate_tatoeba`.
+    """
+    report = evaluate_tatoeba(encoder, sets, max_seq_length=None)
+    groups = {f"tatoeba_{group.name}_p_at_1": group.p_at_1 for group in report.groups}
+    return {"tatoeba_p_at_1": report.mean.p_at_1, **groups}
 
 
 def tatoeba_signature(

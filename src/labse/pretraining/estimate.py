@@ -6,16 +6,25 @@ Source: `labse.training.estimate`; `labse.network.heads` (what the head holds).
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from labse.network.config import BertConfig
 from labse.pretraining.config import PretrainConfig
+from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
 from labse.pretraining.speed import estimate_flops
 from labse.pretraining.stages import plan_stages
-from labse.training.estimate import MemoryEstimate, RunEstimate, layer_activation_bytes
+from labse.runtime import require
+from labse.training.estimate import (
+    MemoryEstimate,
+    RunEstimate,
+    layer_activation_bytes,
+    log_assumed_vocabulary,
+)
+from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["StageEstimate", "estimate_stages"]
+__all__ = ["StageEstimate", "estimate_pretraining", "estimate_stages"]
 
 _FLOAT_BYTES = 4
 _TABLE, _LAYERS = "word pieces", "layers"
@@ -27,6 +36,38 @@ class StageEstimate:
 
     num_layers: int
     cost: RunEstimate
+
+
+def estimate_pretraining(
+    config: PretrainConfig,
+    *,
+    vocab_folder: Path | None = None,
+    grow: Path | None = None,
+    devices: int = 1,
+) -> tuple[StageEstimate, ...]:
+    """Estimates the stages; a vocabulary and a model to grow are read for their sizes only.
+
+    Args:
+        config: the run.
+        vocab_folder: made by `labse vocab`; None takes that of `grow`, or the size as stated.
+        grow: folder of the model to grow; None starts anew.
+        devices: that share a batch.
+
+    Raises:
+        UsageError: the configuration states other sizes than these have.
+        LabseError: a folder is damaged.
+        ResourceError: torch is not installed, which reads the model to grow.
+    """
+    vocab_folder = vocab_folder or grow
+    if vocab_folder is not None:
+        config = fit_to_vocabulary(config, load_tokenizer(vocab_folder))
+        if grow is not None:
+            require("torch", "train")
+            from labse.pretraining.start import read_start
+
+            config = fit_to_start(config, read_start(grow, vocab_folder).config)
+    log_assumed_vocabulary(config.model.bert)
+    return estimate_stages(config, devices=devices)
 
 
 def estimate_stages(config: PretrainConfig, *, devices: int = 1) -> tuple[StageEstimate, ...]:

@@ -30,14 +30,14 @@ from labse.pretraining.run_state import check_unchanged
 from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
 from labse.pretraining.stages import Stage
 from labse.pretraining.start import build_grown, read_start
-from labse.pretraining.train import Report, check_sharding, train
+from labse.pretraining.train import check_sharding, train
 from labse.pretraining.validation import ValidationSet
 from labse.training.distributed import check_shared, join_processes
-from labse.training.memory import memory_errors
+from labse.training.run import OnMetrics, OnProgress, join_callbacks, memory_errors
 from labse.training.run_folder import check_run_folder, claim_run, open_run
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
-__all__ = ["PretrainSummary", "run_pretraining"]
+__all__ = ["PretrainSummary", "pretrain"]
 
 _LOGGER = logging.getLogger(__name__)
 _MEMORY_ADVICE = (
@@ -56,14 +56,15 @@ class PretrainSummary:
     counts: ExampleCounts
 
 
-def run_pretraining(
+def pretrain(
     config: PretrainConfig,
     out: Path,
     *,
-    vocab_folder: Path,
-    data_folder: Path,
+    vocab_folder: Path | None = None,
+    data_folder: Path = Path(),
     grow: Path | None = None,
-    report: Report | None = None,
+    on_metrics: OnMetrics | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PretrainSummary:
     """Pre-trains from files to a BERT folder; called again after a stop, it goes on.
 
@@ -74,11 +75,13 @@ def run_pretraining(
         config: the run; sizes that it does not state are those of the vocabulary.
         out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json`, a folder
             `stage-N-layers/` for each stage but the last, and `model/`.
-        vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads.
+        vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads; None takes
+            that of `grow`.
         data_folder: where relative paths of the configuration start.
         grow: a folder of an earlier run, whose layers are stacked twice; the first stage has twice
             its layers.
-        report: see `train`.
+        on_metrics: called with each row of metrics.
+        on_progress: called with (steps done, all steps).
 
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
@@ -86,7 +89,11 @@ def run_pretraining(
             is at work there, or the model to grow has other sizes or another vocabulary.
         LabseError: broken data, or a loss that is not a number.
         ResourceError: no memory, no disk.
+        ValueError: neither a vocabulary nor a model to grow.
     """
+    vocab_folder = vocab_folder or grow
+    if vocab_folder is None:
+        raise ValueError("give vocab_folder, the pieces to train on, or grow, a model")
     with join_processes() as processes:
         # Told before the data is read.
         processes.share(config.train.global_batch_size)
@@ -109,7 +116,9 @@ def run_pretraining(
                     out,
                     build=None if job.start is None else partial(build_grown, config, job.start),
                     finish_stage=partial(_write_stage, config, out, vocab_folder, job.lineage),
-                    report=report,
+                    report=join_callbacks(
+                        on_metrics, on_progress, train_steps=config.train.train_steps
+                    ),
                     processes=processes,
                 )
     num_parameters = sum(parameter.numel() for parameter in model.parameters())

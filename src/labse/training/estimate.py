@@ -7,9 +7,10 @@ Peaks are those of the makers' data sheets, dense products without sparsity: NVI
 and V100; Google Cloud, "TPU v3", per chip. A run reaches a part of the peak only.
 """
 
+import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -22,12 +23,24 @@ __all__ = [
     "HARDWARE",
     "THIS_CPU",
     "Hardware",
+    "Machine",
     "MemoryEstimate",
     "RunEstimate",
+    "choose_machine",
     "find_hardware",
     "forward_flops",
     "layer_activation_bytes",
+    "log_assumed_vocabulary",
 ]
+
+Precision = Literal["float32", "bfloat16"]
+
+THIS_CPU = "this-cpu"
+_LOGGER = logging.getLogger(__name__)
+_GIB = 1 << 30
+_PROBE_SIZE = 1024
+_PROBE_SECONDS = 0.3
+_USUAL_SHARE = 0.4  # Of a peak; what well-tuned runs reach.
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +95,20 @@ class RunEstimate:
         """Of all steps."""
         return self.step_flops * self.train_steps
 
-    def seconds(self, tflops: float, *, devices: int = 1) -> float:
-        """Returns how long the steps take on devices that do so many 10^12 operations a second."""
-        return self.run_flops / (tflops * 1e12 * devices)
+    @property
+    def has_time(self) -> bool:
+        """Whether operations tell the time: a model without layers waits for memory instead."""
+        return self.parameters.get("layers", 0) > 0
+
+
+def log_assumed_vocabulary(bert: BertConfig) -> None:
+    """Says that nobody has told the size of the vocabulary, if so: it is most of the parameters."""
+    if "vocab_size" not in bert.model_fields_set:
+        _LOGGER.info(
+            "assumed: %s pieces, as LaBSE has; --vocab or --set model.bert.vocab_size=N says how "
+            "many there are",
+            f"{bert.vocab_size:,}",
+        )
 
 
 def forward_flops(bert: BertConfig, num_sentences: int, num_tokens: int) -> float:
@@ -121,12 +145,6 @@ def layer_activation_bytes(
     return 4.0 * floats * num_sentences * num_tokens
 
 
-THIS_CPU = "this-cpu"
-_GIB = 1 << 30
-_PROBE_SIZE = 1024
-_PROBE_SECONDS = 0.3
-
-
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """One device.
@@ -153,7 +171,55 @@ HARDWARE: Mapping[str, Hardware] = MappingProxyType(
 )
 
 
-def find_hardware(name: str, precision: Literal["float32", "bfloat16"]) -> Hardware:
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The devices that a run would be on.
+
+    Attributes:
+        devices: how many share a batch.
+        tflops: speeds of one device, 10^12 operations a second, by the words that say which.
+        hardware: what the devices are; None where they are not named.
+    """
+
+    devices: int = 1
+    tflops: Mapping[str, float] = field(default_factory=dict)
+    hardware: Hardware | None = None
+
+    def seconds(self, *estimates: RunEstimate) -> dict[str, float]:
+        """Returns how long runs take one after the other at each speed; nothing if no one knows."""
+        if not all(estimate.has_time for estimate in estimates):
+            return {}
+        run_flops = sum(estimate.run_flops for estimate in estimates)
+        return {
+            told: run_flops / (tflops * 1e12 * self.devices) for told, tflops in self.tflops.items()
+        }
+
+
+def choose_machine(
+    precision: Precision, *, tflops: float | None, hardware: str | None, devices: int
+) -> Machine:
+    """Returns a machine with the speed stated, and with the peak and the usual speed of a device.
+
+    Args:
+        precision: of the run's arithmetic.
+        tflops: what one device reaches, 10^12 operations a second; None leaves it out.
+        hardware: name of a device, see `find_hardware`; None leaves it out.
+        devices: how many share a batch.
+
+    Raises:
+        UsageError: unknown hardware, or no such arithmetic on it.
+    """
+    speeds = {} if tflops is None else {f"at {tflops:g} TFLOP/s": tflops}
+    if hardware is None:
+        return Machine(devices, speeds)
+    found = find_hardware(hardware, precision)
+    peak = found.tflops[precision]
+    speeds[f"at the peak of {found.name}, {peak:.3g} TFLOP/s in {precision}"] = peak
+    speeds[f"at {_USUAL_SHARE:.0%} of it"] = _USUAL_SHARE * peak
+    return Machine(devices, speeds, found)
+
+
+def find_hardware(name: str, precision: Precision) -> Hardware:
     """Returns a device by its name; `this-cpu` is measured, in float32.
 
     Raises:

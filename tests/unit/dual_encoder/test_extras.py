@@ -41,7 +41,7 @@ def run(
         vocab_folder=folder / "vocab",
         data_folder=folder,
         teacher=teacher,
-        report=report,  # type: ignore[arg-type]
+        on_metrics=report,  # type: ignore[arg-type]
     )
     return rows
 

@@ -6,11 +6,19 @@ import torch
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.grow import start_model
 from labse.dual_encoder.run import run_training
-from labse.dual_encoder.start import fit_to_start, read_start, start_lineage, start_model
-from labse.errors import UsageError
+from labse.dual_encoder.start import (
+    fit_to_start,
+    load_run_config,
+    read_start,
+    start_lineage,
+    tuning_config,
+)
+from labse.errors import LabseError, UsageError
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.torch_model import to_dual_encoder
+from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer
 
@@ -124,3 +132,46 @@ def test_a_model_of_another_vocabulary_is_refused(run_folder: Path, bag_folder: 
     learn_vocabulary([run_folder / "other.tsv"], other, vocab_size=60, min_count=1)
     with pytest.raises(UsageError, match="another vocabulary"):
         read_start(bag_folder, load_tokenizer(other))
+
+
+# ---- Settings to tune a model ----
+
+FLAT = DualEncoderConfig(bert=BertConfig(num_hidden_layers=0), pooling="mean")
+
+
+@pytest.mark.parametrize(
+    ("num_pairs", "batch_size", "steps"),
+    # Three passes: 3 * 2 / 2, 3 * 40 / 20, 3 * 10,000 / 512 = 58.6.
+    [(1, 2, 2), (2, 2, 3), (40, 20, 6), (10_000, 512, 59)],
+)
+def test_batches_and_steps_follow_the_number_of_pairs(
+    num_pairs: int, batch_size: int, steps: int
+) -> None:
+    tuning = tuning_config(["a b.tsv"], num_pairs, FLAT)
+    assert tuning.data.pairs == ("a b.tsv",)
+    assert (tuning.train.global_batch_size, tuning.train.train_steps) == (batch_size, steps)
+    assert tuning.train.warmup_steps < steps
+
+
+def test_a_model_with_layers_is_tuned_by_adamw_a_few_pairs_at_a_time() -> None:
+    layered = DualEncoderConfig()
+    tuning = tuning_config(["a.tsv"], 10_000, layered).train
+    assert (tuning.embedding_optimizer, tuning.lr, tuning.embedding_lr) == ("adamw", 2e-5, 2e-5)
+    assert tuning.micro_batch_size == 64
+    assert tuning_config(["a.tsv"], 100, layered).train.micro_batch_size is None
+    assert tuning_config(["a.tsv"], 10_000, FLAT).train.embedding_optimizer == "adagrad"
+
+
+def test_pairs_of_all_files_are_counted_and_what_is_stated_overrules(
+    tmp_path: Path, bag_folder: Path
+) -> None:
+    for name, count in (("a", 2), ("b", 38), ("none", 0)):
+        rows = ["source\ttarget", *("one\teins" for _ in range(count))]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(rows) + "\n")
+    files = [str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")]
+    langs = {"source_lang": "eng", "target_lang": "deu"}
+    tuning = load_run_config(None, ["train.lr=0.5"], pairs=files, start=bag_folder, **langs)
+    assert (tuning.train.global_batch_size, tuning.train.lr) == (20, 0.5)
+    assert (tuning.data.source_lang, tuning.data.target_lang) == ("eng", "deu")
+    with pytest.raises(LabseError, match=r"none\.tsv: empty"):
+        load_run_config(None, pairs=[str(tmp_path / "none.tsv")], start=bag_folder, **langs)

@@ -14,7 +14,7 @@ from labse.files.atomic import claim_folder
 from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder
-from labse.pretraining.run import PretrainSummary, run_pretraining
+from labse.pretraining.run import PretrainSummary, pretrain
 from labse.pretraining.train import Report
 from labse.training.lineage import describe_folder
 from labse.vocab.tokenizer import save_vocabulary
@@ -26,7 +26,7 @@ def run(
     config: PretrainConfig, folder: Path, name: str = "run", **options: object
 ) -> PretrainSummary:
     vocab_folder = folder / "vocab"
-    return run_pretraining(
+    return pretrain(
         config,
         folder / name,
         vocab_folder=vocab_folder,
@@ -95,7 +95,7 @@ def test_a_stop_at_the_end_of_a_stage_and_within_one_go_on_to_the_same_bytes(
     for step in (6, 8):
         name = f"stopped-{step}"
         with pytest.raises(InterruptedRunError):
-            run(config, run_folder, name, report=stop_at(step))
+            run(config, run_folder, name, on_metrics=stop_at(step))
         run(config, run_folder, name)
         for part in ("stage-1-layers", "model"):
             ours, theirs = run_folder / name / part, run_folder / "straight" / part
@@ -161,7 +161,7 @@ def test_a_run_goes_on_with_smaller_micro_batches(run_folder: Path) -> None:
     build = lambda size: build_config(model={"bert": bert}, train={"micro_batch_size": size})  # noqa: E731
     run(build(8), run_folder, "straight")
     with pytest.raises(InterruptedRunError):
-        run(build(8), run_folder, "changed", report=stop_at(8))
+        run(build(8), run_folder, "changed", on_metrics=stop_at(8))
     run(build(2), run_folder, "changed")
     ours, theirs = (
         read_bert_folder(run_folder / name / "model").state for name in ("changed", "straight")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from labse.errors import UsageError
@@ -7,6 +9,7 @@ from labse.training.estimate import (
     THIS_CPU,
     MemoryEstimate,
     RunEstimate,
+    choose_machine,
     find_hardware,
     forward_flops,
     layer_activation_bytes,
@@ -37,10 +40,16 @@ def test_without_dropout_and_in_bfloat16_less_is_kept() -> None:
 
 def test_time_is_work_over_speed() -> None:
     memory = MemoryEstimate(1, 2, 3, 4, 5)
-    estimate = RunEstimate({"a": 1, "b": 2}, memory, 10, 3e12, 1000)
+    estimate = RunEstimate({"a": 1, "layers": 2}, memory, 10, 3e12, 1000)
     assert memory.total == 15
     assert estimate.num_parameters == 3
-    assert estimate.seconds(1.5, devices=2) == pytest.approx(1000)
+    machine = choose_machine("float32", tflops=1.5, hardware="v100", devices=2)
+    assert machine.seconds(estimate) == {
+        "at 1.5 TFLOP/s": pytest.approx(1000),
+        "at the peak of v100, 15.7 TFLOP/s in float32": pytest.approx(1000 * 1.5 / 15.7),
+        "at 40% of it": pytest.approx(1000 * 1.5 / 15.7 / 0.4),
+    }
+    assert machine.seconds(replace(estimate, parameters={"a": 1, "layers": 0})) == {}
 
 
 def test_a_named_device_has_its_peak_by_precision() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from labse.errors import ResourceError
-from labse.training.memory import memory_errors
+from labse.training.run import memory_errors
 
 
 def test_an_allocation_that_fails_says_what_to_lower() -> None:
