@@ -13,6 +13,7 @@ import typer
 from labse.cli.console import mute_all_but_main, print_json, progress, say
 from labse.errors import InterruptedRunError
 from labse.runtime import is_main_process, require
+from labse.training.metrics import open_tensorboard
 
 if TYPE_CHECKING:
     from labse.dual_encoder.run import RunSummary
@@ -102,8 +103,6 @@ def run_output(
         if not (has_tensorboard and is_main):
             yield on_metrics
             return
-        from labse.training.metrics import open_tensorboard
-
         write = stack.enter_context(open_tensorboard(out / "tensorboard"))
 
         def print_and_write(row: Mapping[str, float]) -> None:
