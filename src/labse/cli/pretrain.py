@@ -70,7 +70,7 @@ def pretrain(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Pre-train a BERT on text and on pairs of translations (needs torch: the extra train).
+    """Pre-train a BERT on text and on pairs of translations (needs the extra train).
 
     Masked language modelling on text (MLM) and on pairs (TLM), in stages that double the layers.
     Relative paths in the configuration start at its folder. SIGTERM or Ctrl-C writes a checkpoint

@@ -115,7 +115,7 @@ def train(
     tensorboard: TensorBoardOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a dual encoder on pairs of translations (needs torch: the extra train).
+    """Train a dual encoder on pairs of translations (needs the extra train).
 
     SIGTERM or Ctrl-C writes a checkpoint and exits with code 5; the same command then goes on and
     ends in the same bits. The trained model is the folder model inside --out.
