@@ -11,6 +11,7 @@ __all__ = [
     "SentenceEncoder",
     "__version__",
     "mine_bitext",
+    "mine_files",
     "pretrain",
     "train_dual_encoder",
 ]
@@ -21,6 +22,7 @@ _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
     "mine_bitext": "labse.mining.bitext",
+    "mine_files": "labse.mining.mine_files",
     "pretrain": "labse.pretraining.run",
     "train_dual_encoder": "labse.encoder.trained",
 }

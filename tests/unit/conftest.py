@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.model_folder.folder import ModelFolder
+from labse.model_folder.folder import ModelFolder, write_model_folder
 from labse.model_folder.weights import expected_shapes
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
@@ -89,3 +89,12 @@ def build_model(vocab_folder: Path) -> BuildModel:
         return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
 
     return build
+
+
+@pytest.fixture
+def model(tmp_path: Path, build_model: Callable[..., ModelFolder], vocab_folder: Path) -> Path:
+    """A random model without layers, its vocabulary single characters."""
+    folder = tmp_path / "model"
+    built = build_model(0, pooling="mean")
+    write_model_folder(folder, built, vocab_folder=vocab_folder, manifest={"seed": 7})
+    return folder

@@ -12,24 +12,24 @@ from labse.cli.console import check_out, progress
 from labse.cli.filter_output import show_report, write_kept
 from labse.cli.options import (
     JsonOption,
+    KOption,
+    MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
-    ThreadsOption,
-)
-from labse.cli.pair_inputs import (
-    KOption,
-    MemoryOption,
-    ModelChoice,
-    Side,
     SourceVectorsOption,
     TargetVectorsOption,
+    ThreadsOption,
     WorkOption,
+    parse_size,
+)
+from labse.cli.pair_inputs import (
+    ModelChoice,
+    Side,
     build_key,
     embed_sides,
     load_needed_encoder,
     open_side,
-    parse_bytes,
     search_sides,
 )
 from labse.config import parse_config
@@ -214,7 +214,7 @@ def filter(
             path = scores or folder / "scores.jsonl"
             search = None
             if min_margin is not None:
-                search = (k, folder, parse_bytes(memory))
+                search = (k, folder, parse_size(memory))
             _write_scores(path, sides, embedded, langs, search, margin)
         report = FilterReport()
         pairs = zip(sides[0].texts, sides[1].texts, strict=True)

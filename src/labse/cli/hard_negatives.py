@@ -11,12 +11,15 @@ from labse import __version__
 from labse.cli.console import check_out, print_json, progress, say
 from labse.cli.options import (
     JsonOption,
+    MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
     ThreadsOption,
+    WorkOption,
+    parse_size,
 )
-from labse.cli.pair_inputs import MemoryOption, ModelChoice, WorkOption, parse_bytes
+from labse.cli.pair_inputs import ModelChoice
 from labse.corpus.inputs import hash_files
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
@@ -104,7 +107,7 @@ def hard_negatives(
 
     labse train config.toml --init default --out run --set data.hard_negatives=4
     """
-    memory_bytes = parse_bytes(memory)
+    memory_bytes = parse_size(memory)
     if neighbours <= k:
         raise UsageError(f"--neighbours {neighbours}: give more than --k ({k})")
     if out.resolve() in {file.resolve() for file in pairs}:

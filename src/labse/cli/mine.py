@@ -1,46 +1,34 @@
 """The command `labse mine`."""
 
-import contextlib
 import math
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from labse.cleaning.pair_scores import FLAGS
-from labse.cli.console import check_out, say
-from labse.cli.mine_estimate import print_estimate
-from labse.cli.mined_output import OutputFormat, choose_output, write_mined
+from labse.cli.console import progress, say
 from labse.cli.options import (
+    ColumnOption,
+    DeviceOption,
     JsonOption,
+    KOption,
+    MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
-    ThreadsOption,
-)
-from labse.cli.pair_inputs import (
-    ColumnOption,
-    DeviceOption,
-    Index,
-    KOption,
-    MemoryOption,
-    ModelChoice,
-    Side,
     SourceVectorsOption,
     TargetVectorsOption,
+    ThreadsOption,
     WorkOption,
-    build_key,
-    check_device,
-    embed_sides,
-    load_needed_encoder,
-    open_side,
-    parse_bytes,
-    search_sides,
+    load_encoder,
+    parse_size,
 )
-from labse.errors import LabseError, UsageError
-from labse.mining.bitext import select_pairs, warn_of_small_corpora
-from labse.mining.workplace import EmbeddedSide, open_workplace
+from labse.errors import UsageError
+from labse.mining.bitext import MiningOptions, SearchOptions
+from labse.mining.estimate import MiningEstimate, estimate_mining
+from labse.mining.mine_files import MinedFiles, mine_files
+from labse.mining.mined_output import MinedOutput, OutputFormat
 
 __all__ = ["mine"]
 
@@ -149,7 +137,7 @@ def mine(
     memory: MemoryOption = "1GB",
     device: DeviceOption = "auto",
     index: Annotated[
-        Index,
+        Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"],
         typer.Option(
             help="exact compares all with all; the others, of faiss, are faster and miss some, and "
             "tell how many. auto is exact up to 2 million lines a side.",
@@ -183,85 +171,68 @@ def mine(
 
     labse mine big.de big.en --work work --out pairs.tmx --source-lang de --target-lang en
     """
-    _check_files(source, target)
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score {min_score}: give a number")
-    memory_bytes, dropped = parse_bytes(memory), _parse_flags(drop)
-    output = choose_output(
+    search = SearchOptions(parse_size(memory), index, device)
+    output = MinedOutput(
+        "-" if out is None else out,
         "jsonl" if json else format,
-        out,
         langs=(source_lang, target_lang),
         with_ids=ids,
         with_flags=flags,
+        drop=frozenset(drop.split(",") if drop else ()),
     )
-    check_out(out)
-    if device == "cuda" and index not in ("auto", "exact"):
-        raise UsageError(f"--device cuda is for --index exact; {index} searches on the CPU")
-    check_device(device)
-    if work is not None and "-" in (source, target):
-        raise UsageError("--work needs files that can be read again, not standard input (-)")
-    sides = (
-        open_side("source", source, source_vectors, column),
-        open_side("target", target, target_vectors, column),
-    )
-    if sides[0].has_text != sides[1].has_text:
-        raise UsageError("give two texts or two sets of vectors; text has --source-vectors too")
-    choice = ModelChoice(model, precision, runtime, threads)
+    vectors = (source_vectors, target_vectors)
+    encoder = partial(load_encoder, model, precision, runtime, threads)
     if dry_run:
-        print_estimate(sides, choice, k=k, memory_bytes=memory_bytes)
+        estimate = estimate_mining(
+            source, target, vectors=vectors, column=column, encoder=encoder, k=k,
+            memory_bytes=search.memory_bytes,
+        )  # fmt: skip
+        _print_estimate(estimate)
         return
-    encoder = load_needed_encoder(sides, choice)
-
-    with open_workplace(work, build_key(sides, encoder, choice, k)) as folder:
-        embedded = embed_sides(sides, encoder, folder)
-        for side, done in zip(sides, embedded, strict=True):
-            _check_not_empty(side, done)
-        warn_of_small_corpora(len(embedded[0].lines), len(embedded[1].lines), k)
-        found = search_sides(embedded, k, folder, memory_bytes, index, device)
-        mined = select_pairs(found, margin=margin, min_score=min_score, retrieval=retrieval)
-        counts = write_mined(mined, embedded, output, drop=dropped)
-    _tell(counts, has_text=sides[0].has_text)
-    if encoder is not None:
-        now = " of those embedded now" if work is not None else ""
-        say(f"{encoder.num_truncated:,} lines{now} cut to {encoder.max_seq_length} tokens")
-
-
-def _check_files(source: str, target: str) -> None:
-    is_same = source == target
-    with contextlib.suppress(OSError):
-        is_same = is_same or Path(source).samefile(target)
-    if is_same:
-        raise UsageError(f"{source} is given as both source and target; give two files")
-    for path in map(Path, (source, target)):
-        if path.is_file() and not path.stat().st_size:  # Told before anything is embedded.
-            raise LabseError(f"{path}: empty; there is nothing to mine")
+    with progress("mine") as update:
+        mined = mine_files(
+            source,
+            target,
+            output,
+            vectors=vectors,
+            column=column,
+            encoder=encoder,
+            options=MiningOptions(k, margin, min_score, retrieval),
+            search=search,
+            work=work,
+            on_progress=update,
+        )
+    _tell(mined, is_resumable=work is not None)
 
 
-def _parse_flags(names: str | None) -> frozenset[str]:
+def _print_estimate(estimate: MiningEstimate) -> None:
+    def minutes(seconds: float) -> str:
+        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
-    flags = frozenset(names.split(",") if names else ())
-    if unknown := sorted(flags.difference(FLAGS)):
-        raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
-    return flags
-
-
-def _check_not_empty(side: Side, embedded: "EmbeddedSide") -> None:
-    if not len(embedded.lines):
-        num_lines = len(embedded.lines.distinct)
-        what = f"all its {num_lines} lines are blank" if num_lines else "empty"
-        raise LabseError(f"{side.path}: {what}; there is nothing to mine")
+    sizes = "{:,} and {:,}".format(*estimate.num_lines)
+    times = f"{minutes(estimate.encode_seconds)} to embed, {minutes(estimate.search_seconds)}"
+    print(f"lines\t{sizes}, repeated ones counted")
+    print(f"time\t{times} to search")
+    print(f"memory\t{estimate.memory_bytes / 2**30:.2f} GiB")
+    disk = f"{estimate.disk_bytes / 2**30:.2f} GiB"
+    print(f"disk\t{disk} in --work or the temporary folder, and the output")
 
 
-def _tell(counts: Counter[str], *, has_text: bool) -> None:
-    if counts["altered"]:
+def _tell(mined: MinedFiles, *, is_resumable: bool) -> None:
+    if mined.num_altered:
         say(
-            f"{counts['altered']:,} pairs hold a character that the format cannot; another is in "
+            f"{mined.num_altered:,} pairs hold a character that the format cannot; another is in "
             "its place"
         )
-    if has_text:
+    if mined.flags:
         say(
-            f"{counts['copy']:,} pairs look like copies, {counts['number']:,} have other numbers, "
-            f"{counts['name']:,} other names; --flags shows them"
+            "{copy:,} pairs look like copies, {number:,} have other numbers, {name:,} other names; "
+            "--flags shows them".format(**mined.flags)
         )
-    dropped = f"; {counts['dropped']:,} dropped by flag" if counts["dropped"] else ""
-    say(f"{counts['written']:,} pairs{dropped}")
+    dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
+    say(f"{mined.num_written:,} pairs{dropped}")
+    if mined.num_truncated is not None:
+        now = " of those embedded now" if is_resumable else ""
+        say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")

@@ -1,5 +1,6 @@
 """Options that several commands share, and the encoder they ask for."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,23 +10,51 @@ import typer
 from numpy.typing import NDArray
 
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import UsageError
 
 __all__ = [
+    "ColumnOption",
+    "DeviceOption",
     "JsonOption",
+    "KOption",
+    "MemoryOption",
     "ModelOption",
+    "OptionalMemoryOption",
     "Precision",
     "PrecisionOption",
     "Runtime",
     "RuntimeOption",
+    "SourceVectorsOption",
+    "TargetVectorsOption",
     "ThreadsOption",
     "VisibleEncoder",
+    "WorkOption",
     "load_encoder",
+    "parse_size",
 ]
 
 Precision = Literal["float32", "int8", "bfloat16"]
 Runtime = Literal["auto", "ctranslate2", "numpy", "torch"]
 
 _PANEL = "Model"
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
+
+
+def parse_size(size: str) -> int:
+    """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
+
+    Raises:
+        UsageError: it is none, or below 1M.
+    """
+    match = _SIZE.fullmatch(size.strip())
+    if match is None:
+        raise UsageError(f"--memory {size}: give a size such as 800M or 2GB")
+    num_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+    if num_bytes < 1 << 20:
+        raise UsageError(f"--memory {size}: give at least 1M")
+    return num_bytes
+
 
 ModelOption = Annotated[
     Path | None,
@@ -55,6 +84,49 @@ ThreadsOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs on standard output.")
+]
+
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="FOLDER",
+        help="Keep lines, vectors and neighbours here: after a stop the same command goes on. "
+        "Without it they lie in a temporary folder (TMPDIR).",
+        show_default=False,
+    ),
+]
+_MEMORY = typer.Option(
+    "--memory",
+    metavar="SIZE",
+    help="Memory for data that is held at a time, such as 800M or 2GB; the program and its results "
+    "come on top.",
+)
+MemoryOption = Annotated[str, _MEMORY]
+OptionalMemoryOption = Annotated[str | None, _MEMORY]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(help="Where the search multiplies; auto is a GPU if there is one."),
+]
+KOption = Annotated[
+    int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
+]
+ColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of .tsv, .jsonl and .parquet files; without it, text.", show_default=False
+    ),
+]
+SourceVectorsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Vectors of the source lines from labse encode; row i is line i.",
+        show_default=False,
+    ),
+]
+TargetVectorsOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="The same of the target.", show_default=False)
 ]
 
 

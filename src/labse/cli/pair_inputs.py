@@ -1,12 +1,9 @@
 """Two sides, given as text or as vectors: what `mine`, `score` and `filter` begin with."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
+from typing import Literal
 
 from labse import __version__
 from labse.cli.console import progress, say
@@ -23,72 +20,18 @@ from labse.search.engine import build_engine
 from labse.search.knn import MutualNeighbours
 
 __all__ = [
-    "ColumnOption",
-    "DeviceOption",
     "Index",
-    "KOption",
-    "MemoryOption",
     "ModelChoice",
     "Side",
-    "SourceVectorsOption",
-    "TargetVectorsOption",
-    "WorkOption",
     "build_key",
     "check_device",
     "embed_sides",
     "load_needed_encoder",
     "open_side",
-    "parse_bytes",
     "search_sides",
 ]
 
 Index = Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"]
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_LEAST_MEMORY = 16 << 20
-_BYTES = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
-
-WorkOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--work",
-        metavar="FOLDER",
-        help="Keep lines, vectors and neighbours here: after a stop the same command goes on. "
-        "Without it they lie in a temporary folder (TMPDIR).",
-        show_default=False,
-    ),
-]
-MemoryOption = Annotated[
-    str,
-    typer.Option(
-        "--memory",
-        metavar="SIZE",
-        help="For vectors that are searched at a time; program and results come on top.",
-    ),
-]
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option(help="Where the search multiplies; auto is a GPU if there is one."),
-]
-KOption = Annotated[
-    int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
-]
-ColumnOption = Annotated[
-    str | None,
-    typer.Option(help="Column of .tsv, .jsonl and .parquet files; without it, text.",
-                 show_default=False),
-]  # fmt: skip
-SourceVectorsOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PATH",
-        help="Vectors of the source lines from labse encode; row i is line i.",
-        show_default=False,
-    ),
-]
-TargetVectorsOption = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="The same of the target.", show_default=False)
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +166,6 @@ def check_device(device: str) -> None:
     """
     if device == "cuda":
         build_engine("torch", 0, device)
-
-
-def parse_bytes(size: str) -> int:
-    """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
-
-    Raises:
-        UsageError: it is none, or too little to search with.
-    """
-    match = _BYTES.fullmatch(size.strip())
-    num_bytes = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
-    if match is None:
-        raise UsageError(f"--memory {size}: give a size such as 800M or 2GB")
-    if num_bytes < _LEAST_MEMORY:
-        raise UsageError(
-            f"--memory {size}: give at least 16M; with less, files are read again and again"
-        )
-    return num_bytes
 
 
 def _is_vectors(path: str) -> bool:

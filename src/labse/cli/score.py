@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from labse.cli.console import check_out, print_lines, say
 from labse.cli.options import (
+    ColumnOption,
+    DeviceOption,
     JsonOption,
+    KOption,
+    MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
-    ThreadsOption,
-)
-from labse.cli.pair_inputs import (
-    ColumnOption,
-    DeviceOption,
-    KOption,
-    MemoryOption,
-    ModelChoice,
     SourceVectorsOption,
     TargetVectorsOption,
+    ThreadsOption,
     WorkOption,
+    parse_size,
+)
+from labse.cli.pair_inputs import (
+    ModelChoice,
     build_key,
     check_device,
     embed_sides,
     load_needed_encoder,
     open_side,
-    parse_bytes,
     search_sides,
 )
 from labse.mining.bitext import warn_of_small_corpora
@@ -92,7 +92,7 @@ def score(
 
     labse score news.de news.en --margin none | paste - news.de news.en | sort -gr | head
     """
-    memory_bytes = parse_bytes(memory)
+    memory_bytes = parse_size(memory)
     check_out(out)
     check_device(device)
     sides = (

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.options import JsonOption
-from labse.cli.pair_inputs import parse_bytes
+from labse.cli.options import JsonOption, MemoryOption, parse_size
 from labse.cli.train_estimate import (
     DevicesOption,
     DryRunOption,
@@ -101,13 +100,7 @@ def train(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that tokenise, a file of pairs each.")
     ] = 2,
-    memory: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE",
-            help="For numbering sentences before the first step; processes take their own beside.",
-        ),
-    ] = "1G",
+    memory: MemoryOption = "1GB",
     dry_run: DryRunOption = False,
     tflops: TflopsOption = None,
     hardware: HardwareOption = None,
@@ -169,7 +162,7 @@ def train(
             vocab_folder=vocab,
             start=start,
             data_folder=Path() if config is None else config.parent,
-            resources=Resources(workers, parse_bytes(memory)),
+            resources=Resources(workers, parse_size(memory)),
             evaluate=score,
             on_metrics=on_metrics,
         )

@@ -26,9 +26,9 @@ __all__ = [
     "IndexChoice",
     "MinedIndices",
     "MinedPair",
+    "MiningOptions",
     "Retrieval",
     "SearchOptions",
-    "check_options",
     "choose_index",
     "find_neighbours",
     "mine_bitext",
@@ -41,6 +41,7 @@ _LOGGER = logging.getLogger(__name__)
 _LARGEST = float(np.finfo(np.float32).max)
 # 2,000,000 x 2,000,000: two to four hours on two cores.
 _EXACT_PRODUCTS = 4 * 10**12
+_LEAST_MEMORY = 16 << 20
 
 Retrieval: TypeAlias = Literal["forward", "backward", "intersect", "max"]
 IndexChoice: TypeAlias = Literal["auto", "exact"] | IndexKind
@@ -85,11 +86,32 @@ def mine_bitext(
     min_score: float | None = None,
     retrieval: Retrieval = "intersect",
 ) -> list[MinedPair]:
-    """Mines pairs from two embedded corpora; all k neighbours of a row compete by margin.
+    """Mines pairs from two embedded corpora; see `MiningOptions`.
 
     Args:
         source_embeddings: (N, D), float16 or float32, memory-mapped or not; not changed.
         target_embeddings: (M, D), likewise.
+        k: neighbours on each side.
+        margin: formula of the score.
+        min_score: least score of a pair.
+        retrieval: which pairs are taken.
+
+    Raises:
+        ValueError: a wrong option or shape. LabseError: a row of NaN, infinity or only zeros.
+    """
+    options = MiningOptions(k, margin, min_score, retrieval)
+    warn_of_small_corpora(len(source_embeddings), len(target_embeddings), k)
+    found = mutual_neighbours(source_embeddings, target_embeddings, k)
+    mined = select_pairs(found, options)
+    columns = (mined.source.tolist(), mined.target.tolist(), mined.scores.tolist())
+    return [MinedPair(*row) for row in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class MiningOptions:
+    """How pairs are scored and chosen; all k neighbours of a row compete by margin.
+
+    Attributes:
         k: neighbours on each side (4 in the paper); a smaller corpus gives all its rows.
         margin: see `margin_scores`; a pair without a ratio is never mined.
         min_score: keeps pairs with at least this margin score, in every retrieval; None keeps all.
@@ -98,14 +120,26 @@ def mine_bitext(
             sentences are still free.
 
     Raises:
-        ValueError: a wrong option or shape. LabseError: a row of NaN, infinity or only zeros.
+        ValueError: one of them is out of range.
     """
-    check_options(k, margin, min_score, retrieval)
-    warn_of_small_corpora(len(source_embeddings), len(target_embeddings), k)
-    found = mutual_neighbours(source_embeddings, target_embeddings, k)
-    mined = select_pairs(found, margin=margin, min_score=min_score, retrieval=retrieval)
-    columns = (mined.source.tolist(), mined.target.tolist(), mined.scores.tolist())
-    return [MinedPair(*row) for row in zip(*columns, strict=True)]
+
+    k: int = 4
+    margin: Margin = "ratio"
+    min_score: float | None = None
+    retrieval: Retrieval = "intersect"
+
+    def __post_init__(self) -> None:
+        """Refuses a wrong option before hours of encoding or search."""
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise ValueError("min_score must be a number, not NaN")
+        for name, value, choices in (
+            ("margin", self.margin, get_args(Margin)),
+            ("retrieval", self.retrieval, get_args(Retrieval)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +161,13 @@ class SearchOptions:
         """Checks that index and device go together.
 
         Raises:
-            UsageError: an index is to be searched on a GPU.
+            UsageError: an index is to be searched on a GPU, or too little memory to search with.
         """
+        if self.memory_bytes < _LEAST_MEMORY:
+            raise UsageError(
+                f"--memory {self.memory_bytes >> 20}M: give at least 16M; with less, files are "
+                "read again and again"
+            )
         if self.device not in ("auto", "cpu") and self.index not in ("auto", "exact"):
             raise UsageError(
                 f"--device {self.device} is for --index exact; {self.index} searches on the CPU"
@@ -211,26 +250,24 @@ def _no_neighbours(num_rows: int) -> Neighbours:
     return Neighbours(np.zeros((num_rows, 0), np.int64), np.zeros((num_rows, 0), np.float32))
 
 
-def select_pairs(
-    found: MutualNeighbours, *, margin: Margin, min_score: float | None, retrieval: Retrieval
-) -> MinedIndices:
-    """Chooses pairs among the neighbours of both sides; options as in `mine_bitext`."""
+def select_pairs(found: MutualNeighbours, options: MiningOptions) -> MinedIndices:
+    """Chooses pairs among the neighbours of both sides, best first."""
     if not (len(found.forward.neighbours) and len(found.backward.neighbours)):
         nothing = np.zeros(0, np.int64)
         return MinedIndices(nothing, nothing, np.zeros(0, np.float32))
     source_means = neighbourhood_means(found.forward)
     target_means = neighbourhood_means(found.backward)
-    forward = _best_pairs(found.forward, source_means, target_means, margin)
-    backward = _best_pairs(found.backward, target_means, source_means, margin).swapped()
+    forward = _best_pairs(found.forward, source_means, target_means, options.margin)
+    backward = _best_pairs(found.backward, target_means, source_means, options.margin).swapped()
 
-    candidates = _retrieve(forward, backward, retrieval)
+    candidates = _retrieve(forward, backward, options.retrieval)
     kept = np.isfinite(candidates.scores)
-    if min_score is not None:
+    if (min_score := options.min_score) is not None:
         # Inclusive in float32, the precision of a score; beyond its range none reaches the bound.
         kept &= candidates.scores >= np.float32(np.clip(min_score, -_LARGEST, _LARGEST))
         kept &= min_score <= _LARGEST
     mined = candidates.take(np.flatnonzero(kept)).best_first()
-    return _free_pairs(mined) if retrieval == "max" else mined
+    return _free_pairs(mined) if options.retrieval == "max" else mined
 
 
 def neighbourhood_means(found: Neighbours) -> NDArray[np.float64]:
@@ -250,20 +287,6 @@ def warn_of_small_corpora(num_source: int, num_target: int, k: int) -> None:
             "scores say little; lower k or take --margin absolute",
             *(k, smaller),
         )
-
-
-def check_options(k: int, margin: Margin, min_score: float | None, retrieval: Retrieval) -> None:
-    """Refuses a wrong option before hours of encoding or search."""
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-    if min_score is not None and math.isnan(min_score):
-        raise ValueError("min_score must be a number, not NaN")
-    for name, value, choices in (
-        ("margin", margin, get_args(Margin)),
-        ("retrieval", retrieval, get_args(Retrieval)),
-    ):
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _best_pairs(

@@ -20,7 +20,14 @@ from labse.files.text import format_suffix
 from labse.mining.workplace import EmbeddedSide, embed_side, open_workplace
 from labse.search.knn import OnProgress
 
-__all__ = ["EmbeddedSides", "EncoderSource", "Side", "embed_sides", "open_sides"]
+__all__ = [
+    "EmbeddedSides",
+    "EncoderSource",
+    "Side",
+    "embed_sides",
+    "load_needed_encoder",
+    "open_sides",
+]
 
 _LOGGER = logging.getLogger(__name__)
 _TABLES = (".jsonl", ".parquet", ".tsv")
@@ -77,7 +84,7 @@ def open_sides(
     source: str | Path,
     target: str | Path,
     *,
-    vectors: tuple[Path | None, Path | None] = (None, None),
+    vectors: tuple[str | Path | None, str | Path | None] = (None, None),
     columns: tuple[str | None, str | None] = (None, None),
 ) -> tuple[Side, Side]:
     """Opens both sides without reading their lines.
@@ -100,7 +107,7 @@ def open_sides(
     return first, second
 
 
-def _open_side(name: str, path: str, vectors: Path | None, column: str | None) -> Side:
+def _open_side(name: str, path: str, vectors: str | Path | None, column: str | None) -> Side:
     if _is_vectors(path):
         if vectors is not None:
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
@@ -145,17 +152,19 @@ def embed_sides(
     """
     if work is not None and "-" in (sides[0].path, sides[1].path):
         raise UsageError("--work needs files that can be read again, not standard input (-)")
-    loaded = _load_needed_encoder(sides, encoder)
+    loaded = load_needed_encoder(sides, encoder)
     key = {} if work is None else _build_key(sides, loaded, settings)
     with open_workplace(work, key) as folder:
         source, target = (_embed_side(side, loaded, folder, on_progress) for side in sides)
         yield EmbeddedSides(source, target, folder, loaded)
 
 
-def _load_needed_encoder(
-    sides: tuple[Side, Side], encoder: EncoderSource
-) -> SentenceEncoder | None:
-    """Loads the model where vectors are missing, and checks that those given are its own."""
+def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> SentenceEncoder | None:
+    """Loads the model where vectors are missing, and checks that those given are its own.
+
+    Raises:
+        UsageError: vectors of two models.
+    """
     given = [side.vectors for side in sides if side.vectors is not None]
     if len(given) == len(sides):
         check_same_model(*given)

@@ -190,6 +190,6 @@ def test_truncation_after_a_stop_is_told_of_what_was_embedded_now(
 def test_memory_that_is_too_little_is_refused(
     run: Run, files: tuple[Path, Path], model: Path
 ) -> None:
-    ran = run("mine", *files, "--model", model, "--memory", "1")
+    ran = run("mine", *files, "--model", model, "--memory", "15M")
     assert ran.code == 2
     assert "give at least 16M" in ran.err

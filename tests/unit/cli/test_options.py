@@ -1,27 +1,30 @@
-from pathlib import Path
-from typing import get_args
-
-import numpy as np
 import pytest
 
-from labse.cli.options import Precision, Runtime, VisibleEncoder, load_encoder
-from labse.encoder import sentence_encoder
-from labse.errors import LabseError
+from labse.cli.options import parse_size
+from labse.errors import UsageError
 
 
-def test_the_choices_are_those_of_the_library() -> None:
-    assert get_args(Precision) == get_args(sentence_encoder.Precision)
-    assert get_args(Runtime) == get_args(sentence_encoder.RuntimeName)
+@pytest.mark.parametrize(
+    ("size", "num_bytes"),
+    [
+        ("2GB", 2 << 30),
+        ("800M", 800 << 20),
+        ("1.5 gib", 3 << 29),
+        ("16777216", 16 << 20),
+        ("1T", 1 << 40),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(size: str, num_bytes: int) -> None:
+    assert parse_size(size) == num_bytes
 
 
-def test_a_model_folder_becomes_an_encoder(model: Path) -> None:
-    encoder = load_encoder(model, "float32", "auto", None)
-    sentences = ["free and equal", "equal in rights"]
-    np.testing.assert_array_equal(
-        VisibleEncoder(encoder).encode(sentences), encoder.encode(sentences)
-    )
+@pytest.mark.parametrize("size", ["", "much", "-1G", "1X"])
+def test_what_is_no_size_is_refused(size: str) -> None:
+    with pytest.raises(UsageError, match="give a size such as 800M"):
+        parse_size(size)
 
 
-def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LabseError, match="not a model folder"):
-        load_encoder(tmp_path, "float32", "auto", None)
+@pytest.mark.parametrize("size", ["1", "0.0001G", "1000K"])
+def test_memory_that_holds_nothing_is_refused(size: str) -> None:
+    with pytest.raises(UsageError, match="give at least 1M"):
+        parse_size(size)

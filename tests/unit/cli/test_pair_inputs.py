@@ -3,34 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.cli.pair_inputs import ModelChoice, load_needed_encoder, open_side, parse_bytes
+from labse.cli.pair_inputs import ModelChoice, load_needed_encoder, open_side
 from labse.errors import LabseError, UsageError
-
-
-@pytest.mark.parametrize(
-    ("size", "num_bytes"),
-    [
-        ("2GB", 2 << 30),
-        ("800M", 800 << 20),
-        ("1.5 gib", 3 << 29),
-        ("16777216", 16 << 20),
-        ("1T", 1 << 40),
-    ],
-)
-def test_sizes_are_read_as_people_write_them(size: str, num_bytes: int) -> None:
-    assert parse_bytes(size) == num_bytes
-
-
-@pytest.mark.parametrize("size", ["", "much", "-1G", "1X"])
-def test_what_is_no_size_is_refused(size: str) -> None:
-    with pytest.raises(UsageError, match="give a size such as 800M"):
-        parse_bytes(size)
-
-
-@pytest.mark.parametrize("size", ["1", "0.0001G", "15M"])
-def test_memory_too_little_to_search_with_is_refused(size: str) -> None:
-    with pytest.raises(UsageError, match="give at least 16M"):
-        parse_bytes(size)
 
 
 def test_vectors_alone_stand_for_numbered_rows(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def mine(
     (group,) = spool_pairs(records, folder)
     values: dict[str, object] = {"k": 2, "relative_margin": 0.0} | options
     chosen = NegativeOptions(**values)  # type: ignore[arg-type]
-    rows = list(iter_hard_negatives(group, AngleEncoder(), chosen, counts, memory_bytes=1 << 20))
+    rows = list(iter_hard_negatives(group, AngleEncoder(), chosen, counts, memory_bytes=1 << 24))
     return rows, counts
 
 

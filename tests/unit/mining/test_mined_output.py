@@ -5,18 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.cli.mined_output import choose_output, write_mined
 from labse.errors import UsageError
 from labse.mining.bitext import MinedIndices
-from labse.mining.workplace import EmbeddedSide, embed_side
+from labse.mining.mined_output import MinedOutput, write_mined
+from labse.mining.sides import EmbeddedSides
+from labse.mining.workplace import embed_side
 
 
 @pytest.fixture
-def sides(tmp_path: Path) -> tuple[EmbeddedSide, EmbeddedSide]:
+def sides(tmp_path: Path) -> EmbeddedSides:
     rows = np.ones((3, 2), np.float32)
-    return (
+    return EmbeddedSides(
         embed_side("source", ["x\x0b 20", "a\tb\nc", "same text"], rows, tmp_path),
         embed_side("target", ["y 30", "d", "same text"], rows, tmp_path),
+        tmp_path,
     )
 
 
@@ -26,16 +28,12 @@ MINED = MinedIndices(
 LANGS = ("de", "en")
 
 
-def write(sides: tuple[EmbeddedSide, EmbeddedSide], out: Path, **options: object) -> Counter[str]:
-    drop = options.pop("drop", frozenset())
+def write(sides: EmbeddedSides, out: Path, **options: object) -> Counter[str]:
     settings = {"langs": LANGS, "with_ids": True, "with_flags": True} | options
-    output = choose_output(settings.pop("format", None), out, **settings)  # type: ignore[arg-type]
-    return write_mined(MINED, sides, output, drop=drop)  # type: ignore[arg-type]
+    return write_mined(MINED, sides, MinedOutput(out, **settings))  # type: ignore[arg-type]
 
 
-def test_rows_have_score_texts_numbers_and_flags(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
-) -> None:
+def test_rows_have_score_texts_numbers_and_flags(sides: EmbeddedSides, tmp_path: Path) -> None:
     counts = write(sides, tmp_path / "o.tsv")
     rows = (tmp_path / "o.tsv").read_text().split("\n")
     assert rows[1] == "1.2500\ta b c\td\t2\t2\t"
@@ -43,9 +41,7 @@ def test_rows_have_score_texts_numbers_and_flags(
     assert counts == {"written": 3, "altered": 1, "number": 1, "copy": 1}
 
 
-def test_json_keeps_tabs_and_line_ends(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
-) -> None:
+def test_json_keeps_tabs_and_line_ends(sides: EmbeddedSides, tmp_path: Path) -> None:
     assert write(sides, tmp_path / "o.jsonl")["altered"] == 0
     row = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])
     assert row == {
@@ -59,7 +55,7 @@ def test_json_keeps_tabs_and_line_ends(
 
 
 def test_tmx_has_the_score_as_a_property_and_no_forbidden_character(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+    sides: EmbeddedSides, tmp_path: Path
 ) -> None:
     from xml.etree import ElementTree
 
@@ -69,9 +65,7 @@ def test_tmx_has_the_score_as_a_property_and_no_forbidden_character(
     assert units[0].find("tuv/seg").text == "x\ufffd 20"  # type: ignore[union-attr]
 
 
-def test_parquet_has_typed_columns(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
-) -> None:
+def test_parquet_has_typed_columns(sides: EmbeddedSides, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     write(sides, tmp_path / "o.parquet", with_flags=False)
     table = parquet.read_table(tmp_path / "o.parquet")
@@ -79,16 +73,14 @@ def test_parquet_has_typed_columns(
     assert table.column("target_line").to_pylist() == [1, 2, 3]
 
 
-def test_moses_is_two_files_named_by_language(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
-) -> None:
+def test_moses_is_two_files_named_by_language(sides: EmbeddedSides, tmp_path: Path) -> None:
     write(sides, tmp_path / "o", format="moses", with_ids=False, with_flags=False)
     assert (tmp_path / "o.de").read_text().split("\n")[1:] == ["a\tb c", "same text", ""]
     assert (tmp_path / "o.en").read_text().split("\n")[0] == "y 30"
 
 
 def test_pairs_of_a_dropped_flag_are_left_out_and_counted(
-    sides: tuple[EmbeddedSide, EmbeddedSide], tmp_path: Path
+    sides: EmbeddedSides, tmp_path: Path
 ) -> None:
     counts = write(sides, tmp_path / "o.tsv", drop=frozenset({"copy", "number"}))
     assert (counts["dropped"], counts["written"]) == (2, 1)
@@ -109,10 +101,9 @@ def test_what_a_format_cannot_do_is_refused(
     format: str, out: str | None, langs: tuple, with_ids: bool, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        choose_output(
-            format,  # type: ignore[arg-type]
-            out and Path(out),  # type: ignore[arg-type]
-            langs=langs,
-            with_ids=with_ids,
-            with_flags=False,
-        )
+        MinedOutput(out or "-", format, langs, with_ids)  # type: ignore[arg-type]
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(UsageError, match="--drop typo: the flags are copy, number, name"):
+        MinedOutput(drop=frozenset({"typo"}))

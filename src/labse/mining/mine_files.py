@@ -1,0 +1,144 @@
+"""Two files to the lines in them that translate each other: what `labse mine` does, as one call.
+
+Takes: two files of lines, or of vectors. Gives: a file of scored pairs, best first.
+Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 3.2.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labse.cleaning.pair_scores import FLAGS
+from labse.errors import LabseError, UsageError
+from labse.mining.bitext import (
+    MiningOptions,
+    SearchOptions,
+    find_neighbours,
+    select_pairs,
+    warn_of_small_corpora,
+)
+from labse.mining.mined_output import MinedOutput, write_mined
+from labse.mining.sides import EncoderSource, Side, embed_sides, open_sides
+from labse.search.knn import OnProgress
+
+__all__ = ["MinedFiles", "mine_files", "open_two_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class MinedFiles:
+    """What `mine_files` tells of its work.
+
+    Attributes:
+        num_written: pairs.
+        num_dropped: pairs left out by a flag.
+        num_altered: pairs with a character that the format cannot hold; another is in its place.
+        flags: pairs with each flag; empty where both sides are vectors without text.
+        num_truncated: lines embedded now that were cut; None where no encoder was needed.
+        max_seq_length: tokens to which they were cut; None likewise.
+    """
+
+    num_written: int
+    num_dropped: int
+    num_altered: int
+    flags: Mapping[str, int]
+    num_truncated: int | None
+    max_seq_length: int | None
+
+
+def mine_files(
+    source: str | Path,
+    target: str | Path,
+    output: MinedOutput | str | Path = "-",
+    *,
+    vectors: tuple[str | Path | None, str | Path | None] = (None, None),
+    column: str | None = None,
+    encoder: EncoderSource = None,
+    options: MiningOptions | None = None,
+    search: SearchOptions | None = None,
+    work: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> MinedFiles:
+    """Finds the lines of two files that translate each other and writes them, best first.
+
+    Blank lines are left out, repeated ones taken once.
+
+    Args:
+        source: lines of text, a .tsv, .jsonl or .parquet file, or vectors of `labse encode`; `-` is
+            standard input.
+        target: the same in the other language.
+        output: a file, or all that is to be said of it; `-` is standard output.
+        vectors: of the lines of each side, where they are there already.
+        column: of tables; None takes `text`.
+        encoder: embeds a side without vectors; None loads the model that comes with labse.
+        options: how pairs are scored and chosen.
+        search: how neighbours are searched.
+        work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
+        on_progress: called with the lines done and their number: those of the source embedded,
+            those of the target, then those of the source searched.
+
+    Raises:
+        LabseError, UsageError: a side is missing, broken, empty or the other one; see also
+            `embed_sides`.
+        ResourceError: the output cannot be written, or a package or device is missing.
+    """
+    output = output if isinstance(output, MinedOutput) else MinedOutput(output)
+    options, search = options or MiningOptions(), search or SearchOptions()
+
+    # What can go wrong is told before hours of work.
+    sides = open_two_files(source, target, vectors=vectors, column=column)
+    output.check_writable()
+    search.check_device()
+
+    with embed_sides(
+        sides, encoder, work=work, settings={"--k": options.k}, on_progress=on_progress
+    ) as embedded:
+        for side, done in zip(sides, (embedded.source, embedded.target), strict=True):
+            _check_not_blank(side, len(done.lines), len(done.lines.distinct))
+        warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), options.k)
+        found = find_neighbours(embedded, options.k, search, on_progress)
+        mined = select_pairs(found, options)
+        counts = write_mined(mined, embedded, output)
+
+    used = embedded.encoder
+    return MinedFiles(
+        num_written=counts["written"],
+        num_dropped=counts["dropped"],
+        num_altered=counts["altered"],
+        flags={flag: counts[flag] for flag in FLAGS} if sides[0].has_text else {},
+        num_truncated=None if used is None else used.num_truncated,
+        max_seq_length=None if used is None else used.max_seq_length,
+    )
+
+
+def open_two_files(
+    source: str | Path,
+    target: str | Path,
+    *,
+    vectors: tuple[str | Path | None, str | Path | None] = (None, None),
+    column: str | None = None,
+) -> tuple[Side, Side]:
+    """Opens two sides that can be mined; see `mine_files`.
+
+    Raises:
+        LabseError, UsageError: one cannot be read or is empty, both are one file, or only one has
+            text.
+    """
+    is_same = str(source) == str(target)
+    with contextlib.suppress(OSError):
+        is_same = is_same or Path(source).samefile(target)
+    if is_same:
+        raise UsageError(f"{source} is given as both source and target; give two files")
+    for path in map(Path, (source, target)):
+        if path.is_file() and not path.stat().st_size:
+            raise LabseError(f"{path}: empty; there is nothing to mine")
+    sides = open_sides(source, target, vectors=vectors, columns=(column, column))
+    if sides[0].has_text != sides[1].has_text:
+        raise UsageError("give two texts or two sets of vectors; text has --source-vectors too")
+    return sides
+
+
+def _check_not_blank(side: Side, num_distinct: int, num_lines: int) -> None:
+    if not num_distinct:
+        what = f"all its {num_lines} lines are blank" if num_lines else "empty"
+        raise LabseError(f"{side.path}: {what}; there is nothing to mine")

@@ -1,0 +1,165 @@
+"""How mined pairs are written: rows for people, tables for programs, TMX and Moses for tools.
+
+Takes: row numbers and scores of pairs, and the sides they are of. Gives: a file or a stream.
+Source: docs/mining.md; TMX 1.4b; Moses pairs are two files, line by line.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labse.cleaning.pair_scores import FLAGS, flag_pair
+from labse.corpus.languages import canonical_tag
+from labse.corpus.records import SentencePair
+from labse.corpus.writers import open_output, write_moses, write_rows
+from labse.errors import UsageError
+from labse.files.atomic import check_writable
+from labse.files.text import format_suffix
+from labse.mining.bitext import MinedIndices
+from labse.mining.sides import EmbeddedSides
+
+__all__ = ["MinedOutput", "OutputFormat", "write_mined"]
+
+OutputFormat = Literal["tsv", "jsonl", "parquet", "tmx", "moses"]
+Row = tuple[str | int | float, ...]
+
+_SUFFIXES: dict[str, OutputFormat] = {
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".tmx": "tmx",
+}
+# What would end a cell or a row of a table that has no quoting, or a line of text.
+_SEPARATORS = str.maketrans("\t\r\n", "   ")
+_LINE_ENDS = str.maketrans("\r\n", "  ")
+
+
+@dataclass(frozen=True, slots=True)
+class MinedOutput:
+    """Where mined pairs go, and what stands in a row.
+
+    Attributes:
+        path: a file, or `-`, standard output; of moses what stands before `.LANG`.
+        format: None takes that of the suffix, else tsv.
+        langs: of source and target, for tmx and moses.
+        with_ids: adds the line numbers, from 1, of both sides.
+        with_flags: adds what is odd about a pair.
+        drop: leaves out pairs with one of these flags.
+
+    Raises:
+        UsageError: a format that cannot go to standard output or hold what is asked for, or one
+            that needs languages; an unknown flag.
+    """
+
+    path: str | Path = "-"
+    format: OutputFormat | None = None
+    langs: tuple[str | None, str | None] = (None, None)
+    with_ids: bool = False
+    with_flags: bool = False
+    drop: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Checks what can be told before the work."""
+        if unknown := sorted(self.drop.difference(FLAGS)):
+            raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
+        layout, is_stream = self.layout, str(self.path) == "-"
+        if layout in ("parquet", "moses") and is_stream:
+            raise UsageError(f"--format {layout} needs --out FILE")
+        if layout == "parquet" and Path(self.path).suffix.lower() != ".parquet":
+            raise UsageError(f"--out {self.path}: name a Parquet file .parquet")
+        if layout in ("tmx", "moses") and None in self.langs:
+            raise UsageError(f"--format {layout} needs --source-lang and --target-lang")
+        source, target = self.tags
+        if layout == "moses" and (self.with_ids or self.with_flags):
+            raise UsageError("--format moses holds the two texts only; leave out --ids and --flags")
+        if layout == "moses" and source == target:
+            raise UsageError(
+                "--format moses: both languages would go to one file; name two languages"
+            )
+
+    @property
+    def layout(self) -> OutputFormat:
+        """The format: by option, then suffix, then tsv."""
+        return self.format or _SUFFIXES.get(format_suffix(self.path), "tsv")
+
+    @property
+    def tags(self) -> tuple[str, str]:
+        """Canonical tags of both languages; `und` where none is given."""
+        source, target = (canonical_tag(lang) if lang else "und" for lang in self.langs)
+        return source, target
+
+    @property
+    def files(self) -> list[str]:
+        """What is written; empty for standard output."""
+        if self.layout == "moses":
+            return [f"{self.path}.{lang}" for lang in self.langs]
+        return [] if str(self.path) == "-" else [str(self.path)]
+
+    def check_writable(self) -> None:
+        """Tells before the work that its result could not be written.
+
+        Raises:
+            ResourceError, UsageError: see `files.atomic.check_writable`.
+        """
+        for file in self.files:
+            check_writable(file)
+
+
+def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) -> Counter[str]:
+    """Writes pairs as a stream and counts those written, dropped, altered, and each flag."""
+    counts: Counter[str] = Counter()
+    rows = _iter_rows(mined, sides, output, counts)
+    if output.layout == "tsv":
+        _write_plain(rows, output, counts)
+        return counts
+    if output.layout == "moses":
+        source_file, target_file = output.files
+        texts = ((str(text).translate(_LINE_ENDS) for text in row[1:3]) for row in rows)
+        pairs = (SentencePair(source, target, *output.tags) for source, target in texts)
+        write_moses(source_file, target_file, pairs)
+        return counts
+
+    columns = ["margin_score", "source", "target"]
+    columns += ["source_line", "target_line"] if output.with_ids else []
+    columns += ["flags"] if output.with_flags else []
+    langs = output.tags if output.layout == "tmx" else ()
+    columns += ["source_lang", "target_lang"] if langs else []
+    rows_with_langs = ((*row, *langs) for row in rows)
+    written = write_rows(output.path, columns, rows_with_langs, layout=output.layout)
+    counts["altered"] = written.num_altered
+    return counts
+
+
+def _iter_rows(
+    mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput, counts: Counter[str]
+) -> Iterator[Row]:
+    source, target = sides.source.lines, sides.target.lines
+    source_lines = source.first_lines[mined.source] + 1
+    target_lines = target.first_lines[mined.target] + 1
+    texts = zip(source.read(mined.source.tolist()), target.read(mined.target.tolist()), strict=True)
+    for number, (source_text, target_text) in enumerate(texts):
+        flags = flag_pair(source_text, target_text)
+        counts.update(flags)
+        if output.drop.intersection(flags):
+            counts["dropped"] += 1
+            continue
+        counts["written"] += 1
+        row: Row = (float(mined.scores[number]), source_text, target_text)
+        if output.with_ids:
+            row += (int(source_lines[number]), int(target_lines[number]))
+        if output.with_flags:
+            row += (",".join(flags),)
+        yield row
+
+
+def _write_plain(rows: Iterator[Row], output: MinedOutput, counts: Counter[str]) -> None:
+    """Writes rows without a header, the score with four decimals: for `cut`, `sort`, `head`."""
+    with open_output(output.path) as stream:
+        for score, *rest in rows:
+            cells = [str(cell) for cell in rest]
+            clean = [cell.translate(_SEPARATORS) for cell in cells]
+            counts["altered"] += clean != cells
+            stream.write("\t".join((f"{score:.4f}", *clean)).encode() + b"\n")
