@@ -1,23 +1,59 @@
-"""Optional packages, seeds, and signals at a bad time.
+"""Signals, worker processes, optional packages and seeds.
 
-Takes: the name of a package or a seed. Gives: the module, or an error that says what to install.
+Takes: what to do when a signal comes; the name of a package; a seed. Gives: the handler for a
+block; the module, or an error that says what to install.
 Source: docs/design.md, base install without torch.
 """
 
 import importlib
+import multiprocessing
 import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-import numpy as np
-
 from labse.errors import ResourceError
 
-__all__ = ["hold_interrupts", "is_main_process", "require", "seed_everything"]
+__all__ = [
+    "answer_signals",
+    "hold_interrupts",
+    "is_main_process",
+    "require",
+    "seed_everything",
+    "start_worker",
+    "stop_requests",
+]
+
+
+@contextmanager
+def answer_signals(
+    answer: Callable[[int], object],
+    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[None]:
+    """Calls `answer` with the number of each signal that arrives during the block.
+
+    Outside of the main thread, where no signal arrives, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = [signal.signal(number, lambda n, _: answer(n)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turns SIGINT and SIGTERM into an event that a loop looks at between two steps."""
+    requested = threading.Event()
+    with answer_signals(lambda _: requested.set()):
+        yield requested
 
 
 @contextmanager
@@ -27,19 +63,26 @@ def hold_interrupts() -> Iterator[None]:
     Their handlers raise, wherever the main thread is: inside `concurrent.futures` that leaves a
     lock locked for ever, on which the threads of the pool then wait.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Signals do not come here.
-        return
     arrived: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, lambda n, _: arrived.append(n)) for number in numbers]
     try:
-        yield
+        with answer_signals(arrived.append):
+            yield
     finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+def start_worker() -> None:
+    """Prepares a worker process: it leaves Ctrl-C to its parent, and ends when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def is_main_process() -> bool:
@@ -65,6 +108,8 @@ def require(module: str, extra: str) -> ModuleType:
 
 def seed_everything(seed: int) -> None:
     """Seeds the global generators of Python, NumPy and torch; the only place that touches them."""
+    import numpy as np  # Not at the top: `labse --help` needs this module and not NumPy.
+
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     require("torch", "train").manual_seed(seed)

@@ -1,13 +1,21 @@
 import random
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labse.errors import ResourceError
-from labse.runtime import hold_interrupts, is_main_process, require, seed_everything
+from labse.runtime import (
+    answer_signals,
+    hold_interrupts,
+    is_main_process,
+    require,
+    seed_everything,
+    stop_requests,
+)
 
 
 def test_an_installed_module_is_returned() -> None:
@@ -62,11 +70,30 @@ def test_a_held_signal_is_answered_after_the_block(number: signal.Signals) -> No
             done.append("block")
         done.append("after")  # Not reached.
 
-    previous = signal.signal(number, stop)
-    try:
+    with answer_signals(stop):
         with pytest.raises(KeyboardInterrupt):
             hold()
         assert done == ["block"]
-        assert signal.getsignal(number) is stop
-    finally:
-        signal.signal(number, previous)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_becomes_a_request_and_its_handler_comes_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_requests() as requested:
+        assert not requested.is_set()
+        signal.raise_signal(number)
+        assert requested.is_set()
+    assert signal.getsignal(number) is before
+
+
+def test_outside_of_the_main_thread_no_handler_is_set() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        with stop_requests() as requested:
+            seen.append(requested.is_set())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]

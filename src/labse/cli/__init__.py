@@ -11,9 +11,7 @@ import io
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -22,6 +20,7 @@ from labse import __version__
 from labse.cli.console import fail, show_log_messages
 from labse.cli.lazy import LazyGroup, add_rows
 from labse.errors import LabseError, ResourceError
+from labse.runtime import answer_signals
 
 __all__ = ["app", "main"]
 
@@ -114,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _termination_as_exit():
+        with answer_signals(_end_as_errors_do, (signal.SIGTERM,)):
             code = _run(arguments or ["--help"])
             sys.stdout.flush()
     except BrokenPipeError:  # The reader has enough: `labse mine ... | head`.
@@ -134,21 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-@contextlib.contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """Makes SIGTERM end the command as an error does, so that temporary files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may set handlers.
-        return
-
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise SystemExit(_TERMINATED)
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+def _end_as_errors_do(_: int) -> None:
+    """Answers SIGTERM with an exception, so that temporary files are removed."""
+    raise SystemExit(_TERMINATED)
 
 
 def _run(arguments: list[str]) -> int:

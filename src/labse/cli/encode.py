@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -27,6 +26,7 @@ from labse.encoder.job.workers import LoadEncoder, Workers
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
 from labse.errors import InterruptedRunError, UsageError
+from labse.runtime import answer_signals
 
 __all__ = ["encode"]
 
@@ -266,13 +266,11 @@ def _tell_long(encoder: "SentenceEncoder", num_long: int) -> str:
 def _termination_as_interrupt(out: Path) -> Iterator[None]:
     """Makes SIGTERM and Ctrl-C end the run with the promise that it goes on."""
 
-    def stop(signal_number: int, frame: FrameType | None) -> None:
+    def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        with answer_signals(stop, (signal.SIGTERM,)):
+            yield
     except KeyboardInterrupt:
         raise InterruptedRunError(f"stopped; the same command goes on in {out}") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -1,18 +1,16 @@
 """What `labse pretrain` and `labse train` share: options, lines of metrics, a clean stop."""
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labse.cli.console import mute_all_but_main, print_json, progress, say
 from labse.errors import InterruptedRunError
-from labse.runtime import is_main_process, require
+from labse.runtime import answer_signals, is_main_process, require
 from labse.training.metrics import open_tensorboard
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ def run_output(
         ResourceError: torch or tensorboard is not installed.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_stop_as_error())
+        stack.enter_context(answer_signals(_stop_as_error))
         require("torch", "train")
         is_main = mute_all_but_main()
         on_metrics = stack.enter_context(
@@ -143,18 +141,8 @@ def _width(name: str) -> int:
     return max(10, len(name))
 
 
-@contextlib.contextmanager
-def _stop_as_error() -> Iterator[None]:
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise InterruptedRunError("stopped outside of the steps; the same command goes on")
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    previous = [signal.signal(number, stop) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, previous, strict=True):
-            signal.signal(number, handler)
+def _stop_as_error(_: int) -> None:
+    raise InterruptedRunError("stopped outside of the steps; the same command goes on")
 
 
 def print_summary(summary: "RunSummary | PretrainSummary", told: str, *, json: bool) -> None:

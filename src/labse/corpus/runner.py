@@ -9,9 +9,6 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +18,7 @@ from pathlib import Path
 from labse import __version__
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import read_json, write_json
-from labse.runtime import hold_interrupts
+from labse.runtime import hold_interrupts, start_worker
 
 __all__ = ["Result", "Task", "remove_leftovers", "run_tasks"]
 
@@ -131,7 +128,7 @@ def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Resul
     # A forked process would inherit locks that threads of this one hold.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
     try:
         running: dict[Future[Result], Task] = {}
         for task in tasks:
@@ -149,19 +146,6 @@ def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Resul
         raise
     finally:
         pool.shutdown()
-
-
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it even if that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _load_marker(markers: Path, task: Task) -> Result | None:

@@ -22,7 +22,7 @@ from labse.errors import InterruptedRunError, UsageError
 from labse.files.atomic import write_json
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
-from labse.runtime import seed_everything
+from labse.runtime import seed_everything, stop_requests
 from labse.training.checkpoint import Best, WeightSum, averaged_steps
 from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import append_metrics, truncate_metrics
@@ -34,7 +34,6 @@ from labse.training.optimizer import (
     settle,
 )
 from labse.training.sharding import shard, whole_copy
-from labse.training.stopping import stop_requests
 
 __all__ = ["Build", "Evaluate", "Report", "train"]
 

@@ -30,7 +30,7 @@ from labse.pretraining.run_state import load_checkpoint, restore_state, save_sta
 from labse.pretraining.stacking import stack_layers
 from labse.pretraining.stages import Stage, plan_stages
 from labse.pretraining.validation import validate
-from labse.runtime import seed_everything
+from labse.runtime import seed_everything, stop_requests
 from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import append_metrics, truncate_metrics
 from labse.training.optimizer import (
@@ -41,7 +41,6 @@ from labse.training.optimizer import (
     set_lr_share,
 )
 from labse.training.sharding import is_sharded, shard, whole_copy
-from labse.training.stopping import stop_requests
 
 __all__ = ["FinishStage", "Report", "check_sharding", "train"]
 

@@ -4,10 +4,7 @@ Takes: an encoder, or what is needed to load one. Gives: futures of shards.
 """
 
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,7 +22,7 @@ from labse.encoder.job.shard import Shard, encode_shard
 from labse.encoder.job.vector_files import Storage
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError
-from labse.runtime import hold_interrupts
+from labse.runtime import hold_interrupts, start_worker
 
 __all__ = ["LoadEncoder", "Workers"]
 
@@ -145,17 +142,8 @@ _own: list[Callable[..., Shard]] = []
 
 
 def _start_process(load: LoadEncoder, shared: _Shared) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    start_worker()
     _own.append(partial(_encode, load(), shared))
-
-
-def _end_with(sentinel: int) -> None:
-    """Ends this process when its parent is gone, killed perhaps: nobody waits for its shards."""
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
 
 
 def _encode_in_process(
