@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.cleaning.characters import TextBlock
+from labse.cleaning.characters import HASH_FACTOR, TextBlock
 
 __all__ = ["boilerplate_shares", "markup_shares"]
 
@@ -40,7 +40,6 @@ _NEEDLES = tuple(sorted({p.encode() for p in _PHRASES.strip().replace("\n", "|")
 _PREFIX = 8
 _LONG = tuple(needle for needle in _NEEDLES if len(needle) >= _PREFIX)
 _SHORT = tuple(needle for needle in _NEEDLES if len(needle) < _PREFIX)
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, TAOCP 6.4.
 # Tags, entities, placeholders of programs, addresses, wiki and template brackets.
 _MARKUP = re.compile(
     r"</?[A-Za-z][^<>]{0,200}>|&(?:[A-Za-z]{2,8}|#\d{1,6}|#x[0-9A-Fa-f]{1,5});"
@@ -115,4 +114,4 @@ def _needles_by_hash() -> dict[int, list[bytes]]:
 
 
 def _hash(windows: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return (windows * _MULTIPLIER) >> np.uint64(48)
+    return (windows * HASH_FACTOR) >> np.uint64(48)

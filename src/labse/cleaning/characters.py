@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "DIGIT",
+    "HASH_FACTOR",
     "LETTER",
     "OTHER",
     "PUNCTUATION",
@@ -29,6 +30,7 @@ __all__ = [
     "kinds_of",
 ]
 
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, TAOCP 6.4.
 # Kinds: Unicode's general categories L and M, N, Z, P, S, and C (control, private, unassigned).
 LETTER, DIGIT, SPACE, PUNCTUATION, SYMBOL, OTHER = range(6)
 _KINDS = {"L": LETTER, "M": LETTER, "N": DIGIT, "Z": SPACE, "P": PUNCTUATION, "S": SYMBOL}

@@ -16,10 +16,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.cleaning.characters import build_block
+from labse.cleaning.characters import HASH_FACTOR, build_block
 from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import CorpusKind, column_names, read_shard, write_shard
 from labse.files.atomic import sha256_file, write_atomic
+from labse.files.npy import ragged_positions
 from labse.runtime import require
 
 __all__ = ["drop_near_copies", "filter_step", "jaccard_similarity", "sign_step"]
@@ -28,7 +29,6 @@ _ORDER = 5  # Characters of a shingle.
 _NUM_BANDS, _BAND_ROWS = 16, 4  # Finds 99.98 % of the pairs at 0.8, 99.2 % at 0.7, 64 % at 0.5.
 _NUM_HASHES = _NUM_BANDS * _BAND_ROWS
 _SEED = 1
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, TAOCP 6.4.
 _SIGN_ROWS = 5000
 _MAX_ALL_PAIRS = 16  # In a larger bucket each row meets the first one and its neighbour.
 _ROW_BITS = 32
@@ -123,20 +123,19 @@ def _band_keys(rows: Sequence[tuple[str, str]], first: int) -> _Ids:
     hashes = np.zeros(len(block.code_points), np.uint64)
     for place in range(_ORDER):
         stop = max(len(block.code_points) - place, 0)
-        hashes[:stop] = (hashes[:stop] + block.code_points[place:]) * _MULTIPLIER
+        hashes[:stop] = (hashes[:stop] + block.code_points[place:]) * HASH_FACTOR
         hashes ^= hashes >> np.uint64(29)
     counts = block.lengths - _ORDER + 1
     edges = np.concatenate(([0], np.cumsum(counts)))
-    places = np.arange(edges[-1]) + np.repeat(block.starts - edges[:-1], counts)
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-        hashes[places], edges.astype(np.uint64), _NUM_HASHES, _SEED
+        hashes[ragged_positions(block.starts, counts)], edges.astype(np.uint64), _NUM_HASHES, _SEED
     )
     minima = np.array(matrix.to_rows(), np.uint64).reshape(-1, _NUM_BANDS, _BAND_ROWS)
     digest = require("xxhash", "corpus").xxh3_64_intdigest
     langs = np.array([digest(lang.encode()) for lang, _ in rows], np.uint64)
     keys: _Ids = np.add(langs[:, None], np.arange(_NUM_BANDS, dtype=np.uint64))
     for place in range(_BAND_ROWS):
-        keys = (keys ^ (keys >> np.uint64(29))) * _MULTIPLIER + minima[:, :, place]
+        keys = (keys ^ (keys >> np.uint64(29))) * HASH_FACTOR + minima[:, :, place]
     numbers = np.arange(first, first + len(rows), dtype=np.uint64)
     return np.stack([keys.ravel(), np.repeat(numbers, _NUM_BANDS)], axis=1)
 

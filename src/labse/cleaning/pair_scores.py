@@ -47,11 +47,7 @@ _LENGTH_PRIOR = 15.0
 _WORD = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
 _DIGITS = re.compile(r"\d+")
-# Digits with single separators of thousands or decimals inside: 1,234.5 and 1 234,5 are one number.
-_NUMBER = re.compile(
-    r"\d+(?:[.,'’\u060c\u066b\u066c\u00a0\u202f ]\d{3}(?!\d))*(?:[.,\u060c\u066b]\d+)?"
-)
-_NO_DIGIT = re.compile(r"\D")
+_THOUSANDS = re.compile(r"(?<=\d)[.,'’\u060c\u066b\u066c\u00a0\u202f ](?=\d{3}(?!\d))")
 # Up to here languages spell numbers out at will: "3 dogs", "three dogs".
 _MAX_SPELLED = 12
 _STEM = 4
@@ -136,9 +132,11 @@ def number_mismatch(source: str, target: str) -> float:
     if not (_DIGIT.search(source) and _DIGIT.search(target)):
         return 0.0
     source, target = _to_ascii_digits(source), _to_ascii_digits(target)
-    if _count_numbers(_DIGITS, source) == _count_numbers(_DIGITS, target):
+    if _count_numbers(source) == _count_numbers(target):
         return 0.0
-    source_numbers, target_numbers = (_count_numbers(_NUMBER, text) for text in (source, target))
+    source_numbers, target_numbers = (
+        _count_numbers(_THOUSANDS.sub("", text)) for text in (source, target)
+    )
     missing, added = source_numbers - target_numbers, target_numbers - source_numbers
     if missing and added:
         num_odd = max(missing.total(), added.total())
@@ -153,8 +151,8 @@ def _to_ascii_digits(text: str) -> str:
     return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
 
 
-def _count_numbers(pattern: re.Pattern[str], text: str) -> Counter[str]:
-    return Counter(_NO_DIGIT.sub("", match).lstrip("0") or "0" for match in pattern.findall(text))
+def _count_numbers(text: str) -> Counter[str]:
+    return Counter(digits.lstrip("0") or "0" for digits in _DIGITS.findall(text))
 
 
 def _may_be_spelled(number: str) -> bool:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.cleaning.normalize import normalize_text
-from labse.cleaning.quality import QualityModel, save_quality_model
-from labse.cleaning.quality_features import BUCKET_BITS, iter_buckets
+from labse.cleaning.quality import BUCKET_BITS, QualityModel, iter_buckets, save_quality_model
 from labse.corpus.inputs import hash_files
 from labse.corpus.records import UNKNOWN_LANG, Sentence
 from labse.corpus.shards import expand_folders, iter_sentences

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from labse.cleaning.boilerplate import boilerplate_shares, markup_shares
 from labse.cleaning.characters import (
     DIGIT,
+    HASH_FACTOR,
     LETTER,
     PUNCTUATION,
     SPACE,
@@ -27,6 +28,7 @@ from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.corpus.languages import find_language
 from labse.corpus.records import UNKNOWN_LANG
+from labse.files.npy import ragged_positions
 
 __all__ = ["ScoredTexts", "repetition_shares", "score_texts"]
 
@@ -41,7 +43,6 @@ _BROKEN_SIGNS = ("\ufffd", "Ã", "Â", "â€", "Ð", "Ñ")
 _ORDER = 8
 _HASH_BITS = 44
 _MAX_TEXTS = 1 << (64 - _HASH_BITS)
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, TAOCP 6.4.
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,7 @@ def repetition_shares(block: TextBlock) -> NDArray[np.float32]:
 
     hashes = _rolling_hashes(block.code_points)
     rows = np.repeat(np.arange(len(num_grams), dtype=np.uint64), num_grams)
-    firsts = np.cumsum(num_grams) - num_grams
-    places = np.arange(len(rows)) + np.repeat(block.starts - firsts, num_grams)
-    keys = hashes[places] >> np.uint64(64 - _HASH_BITS)
+    keys = hashes[ragged_positions(block.starts, num_grams)] >> np.uint64(64 - _HASH_BITS)
     keys |= rows << np.uint64(_HASH_BITS)
     keys.sort()
     repeated = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(_HASH_BITS)
@@ -165,11 +164,11 @@ def repetition_shares(block: TextBlock) -> NDArray[np.float32]:
 
 def _rolling_hashes(code_points: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """Returns a hash of the 8 characters from each place on, by doubling: 1, 2, 4, 8."""
-    hashes = (code_points.astype(np.uint64) + np.uint64(1)) * _MULTIPLIER
+    hashes = (code_points.astype(np.uint64) + np.uint64(1)) * HASH_FACTOR
     width = 1
     while width < _ORDER:
-        hashes = (hashes[:-width] ^ (hashes[:-width] >> np.uint64(29))) * _MULTIPLIER + hashes[
+        hashes = (hashes[:-width] ^ (hashes[:-width] >> np.uint64(29))) * HASH_FACTOR + hashes[
             width:
         ]
         width *= 2
-    return hashes * _MULTIPLIER
+    return hashes * HASH_FACTOR

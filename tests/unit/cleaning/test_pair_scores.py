@@ -64,6 +64,8 @@ def test_overlap_is_the_share_of_letters_in_common_words(
         ("call 5", "اتصل ٥", 0),
         ("१२३ लोग", "123 people", 0),
         ("007", "7", 0),
+        ("$200.00 a month", "200$ im Monat", 0),
+        ("till 2:30", "bis 14.30 Uhr", 0.5),
         ("page 7", "Seite sieben", 0),  # It may be spelled out.
         ("150 psalms", "a hundred and fifty psalms", 0),
         ("2 times 2", "2 times two", 0),

@@ -5,8 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from labse.cleaning.bounds import PairBounds, TextBounds
-from labse.cleaning.quality import QualityModel, save_quality_model
-from labse.cleaning.quality_features import BUCKET_BITS
+from labse.cleaning.quality import BUCKET_BITS, QualityModel, save_quality_model
 from labse.cleaning.steps import cut_step, decide_step, score_step
 from labse.corpus.shards import write_shard
 
