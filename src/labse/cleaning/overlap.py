@@ -1,20 +1,47 @@
 """Overlap with test sets: training text that a model will be scored on.
 
-Takes: a folder of test sets. Gives: whether a text is one of their sentences but for case, spaces
-and punctuation.
-Source: docs/evaluation.md; the rule of recipes/default/prepare.py, as keys of 16 bytes, so that ten
-million test sentences take about a gigabyte.
+Takes: a folder of test sets, and rows of text or pairs. Gives: the rows without those that have a
+test sentence, whatever its case, spaces and punctuation.
+Source: docs/evaluation.md. A sentence is kept as a key of 16 bytes, so that ten million test
+sentences take about a gigabyte.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from labse.errors import LabseError
+from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_rows
+from labse.corpus.writers import choose_layout, write_rows
+from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
 
-__all__ = ["HeldOutSentences", "find_test_files", "fold_text", "read_held_out_sentences"]
+__all__ = [
+    "HeldOutSentences",
+    "OverlapReport",
+    "drop_test_sentences",
+    "find_test_files",
+    "fold_text",
+    "read_held_out_sentences",
+]
+
+_PROGRESS_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapReport:
+    """What `drop_test_sentences` found.
+
+    Attributes:
+        num_test_sentences: different ones.
+        num_rows: rows read.
+        dropped: rows with a test sentence, by file.
+    """
+
+    num_test_sentences: int
+    num_rows: int
+    dropped: dict[str, int]
 
 
 class HeldOutSentences:
@@ -30,6 +57,61 @@ class HeldOutSentences:
     def __contains__(self, text: str) -> bool:
         """Returns whether `text` has the letters and digits of a test sentence, in their order."""
         return _digest(fold_text(text)) in self._keys
+
+
+def drop_test_sentences(
+    files: Sequence[str | Path],
+    tests: Path,
+    out: Path | None = None,
+    *,
+    kind: CorpusKind = "mono",
+    lang: str | None = None,
+    on_progress: Callable[[int, int | None], None] = lambda *_: None,
+) -> OverlapReport:
+    """Writes the rows that have no test sentence, of pairs on neither side, to one file.
+
+    Args:
+        files: text, tables, or folders of shards.
+        tests: a folder of test sets, see `read_held_out_sentences`.
+        out: the file to write, in the format of its suffix; None only counts.
+        kind: what the rows are.
+        lang: the language of text files and of tables without the column `lang`.
+        on_progress: called with the rows done and None.
+
+    Raises:
+        LabseError: broken data, or no test sets.
+        UsageError: a format that cannot hold the rows, or `out` is one of the files.
+        ResourceError: `out` cannot be written.
+    """
+    paths = expand_folders(files)
+    columns = column_names(kind)
+    is_text = out is not None and choose_layout(out) == "txt"
+    if is_text and kind == "pairs":
+        raise UsageError(f"{out}: text cannot hold pairs; write .tsv, .jsonl, .parquet or .tmx")
+    if out is not None and any(out.resolve() == Path(path).resolve() for path in paths):
+        raise UsageError(f"{out} would be replaced while it is read; give --out another name")
+    held_out = read_held_out_sentences(tests)
+    dropped = dict.fromkeys(paths, 0)
+    num_rows = 0
+
+    def iter_kept() -> Iterator[tuple[str, ...]]:
+        nonlocal num_rows
+        for path in paths:
+            for row in iter_rows(path, kind, lang):
+                num_rows += 1
+                if num_rows % _PROGRESS_ROWS == 0:
+                    on_progress(num_rows, None)
+                if any(text in held_out for text in row[len(row) // 2 :]):
+                    dropped[path] += 1
+                else:
+                    yield row[1:] if is_text else row
+
+    if out is None:
+        for _ in iter_kept():
+            pass
+    else:
+        write_rows(out, columns[1:] if is_text else columns, iter_kept())
+    return OverlapReport(len(held_out), num_rows, dropped)
 
 
 def fold_text(text: str) -> str:

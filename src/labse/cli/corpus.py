@@ -33,6 +33,11 @@ _COMMANDS = (
     ("quality", "corpus_quality", "A model that tells clean prose from noise: train it, apply it."),
     ("dedup", "corpus_dedup", "Keep each row once, across all files."),
     (
+        "overlap",
+        "corpus_overlap",
+        "Drop the training rows that stand in test sets, by their letters and digits.",
+    ),
+    (
         "stats",
         "corpus_text",
         "Count sentences and pairs by language, their lengths and scripts (the paper's figure 1).",

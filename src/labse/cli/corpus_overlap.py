@@ -1,0 +1,86 @@
+"""The command `labse corpus overlap`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labse.cleaning.overlap import drop_test_sentences
+from labse.cli.console import check_out, print_json, print_table, progress, say
+from labse.cli.corpus_clean import PairsOption
+from labse.cli.options import JsonOption
+from labse.corpus.languages import canonical_tag
+
+__all__ = ["overlap"]
+
+
+def overlap(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES",
+            help="Training text (with --lang), tables, or folders of shards such as clean/kept.",
+            show_default=False,
+        ),
+    ],
+    tests: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of test sets: every line of every file below it, and each field between "
+            "tabs, is a test sentence.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the other rows, in the format of its suffix; without it they are only "
+            "counted.",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: PairsOption = False,
+    lang: Annotated[
+        str | None,
+        typer.Option(help="Language of text, and of tables without lang, such as de."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Drop the training rows that stand in test sets, by their letters and digits.
+
+    Case, spaces and punctuation do not hide a test sentence; a word that differs does. Of pairs,
+    one side is enough.
+
+    [bold]Examples[/bold]
+
+    labse corpus overlap clean/kept --tests eval --out train.parquet
+
+    labse corpus overlap pairs.parquet --pairs --tests eval --json
+    """
+    check_out(out)
+    with progress("overlap", unit="rows") as on_progress:
+        report = drop_test_sentences(
+            files,
+            tests,
+            out,
+            kind="pairs" if pairs else "mono",
+            lang=None if lang is None else canonical_tag(lang),
+            on_progress=on_progress,
+        )
+    num_dropped = sum(report.dropped.values())
+    if json:
+        print_json(
+            {
+                "test_sentences": report.num_test_sentences,
+                "read": report.num_rows,
+                "dropped": num_dropped,
+                "files": report.dropped,
+            }
+        )
+        return
+    rows = [(path, f"{number:,}") for path, number in report.dropped.items()]
+    print_table(("file", "rows with a test sentence"), rows, align="lr")
+    say(
+        f"{num_dropped:,} of {report.num_rows:,} rows have one of the "
+        f"{report.num_test_sentences:,} test sentences"
+    )
