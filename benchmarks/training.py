@@ -39,6 +39,7 @@ from labse.config import parse_config
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
 from labse.dual_encoder.config import DataConfig, RunConfig
+from labse.dual_encoder.data.batch import Batches
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.train import train
@@ -242,12 +243,13 @@ def run_ours(
     }
     run = {"data": {"pairs": ["-"]}, "model": config.model_dump(), "train": values | changes}
     with tempfile.TemporaryDirectory() as out:
+        run_config = parse_config(RunConfig, run, where="benchmark")
         train(
-            parse_config(RunConfig, run, where="benchmark"),
-            tokens,
+            run_config,
+            Batches(run_config, tokens),
             Path(out),
             build=build_from(scratch),
-            report=end_step,
+            on_metrics=end_step,
         )
 
 
@@ -300,8 +302,9 @@ def run_theirs(
     num_steps = options.warmup_steps + options.steps
     data = DataConfig(pairs=("-",))  # As in `run_ours`, so that the batches are the same.
     sampler = PairSampler(tokens, data, batch_size=options.batch, seed=0)
-    numbers = np.concatenate([sampler.batch(step) for step in range(num_steps)])
+    sides = np.concatenate([sampler.sides(step) for step in range(num_steps)])
     sentences = read_sentences(scratch)
+    numbers = tokens.pairs.reshape(-1)[sides]
     source, target = ([sentences[number] for number in side] for side in numbers.T)
     with tempfile.TemporaryDirectory() as out:
         arguments = SentenceTransformerTrainingArguments(

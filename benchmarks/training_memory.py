@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from labse.dual_encoder.config import TrainConfig
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
@@ -65,7 +66,8 @@ def main() -> None:
     train = TrainConfig(global_batch_size=options.batch, micro_batch_size=options.micro_batch)
 
     before, started, cpu = peak_gb(), time.perf_counter(), time.process_time()
-    loss = add_gradients(model, pairs, pairs.pairs, train).loss.item()
+    batch = Batch.gather(pairs, sides_of(np.arange(options.batch)))
+    loss = add_gradients(model, batch, train).loss.item()
     record = {
         "batch": options.batch,
         "micro_batch": options.micro_batch,

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from labse.dual_encoder.blockwise import blockwise_additive_margin_softmax
 from labse.dual_encoder.config import TrainConfig
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.loss import additive_margin_softmax
+from labse.dual_encoder.ranking import ranking_loss
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
@@ -48,15 +49,19 @@ def build(dropout: float, dtype: torch.dtype = torch.float32) -> DualEncoder:
     return DualEncoder(config).cuda().to(dtype).train()
 
 
+def whole_batch(pairs: TokenizedPairs) -> Batch:
+    return Batch.gather(pairs, sides_of(np.arange(len(pairs.pairs))))
+
+
 def options(batch: int, **changes: object) -> TrainConfig:
     return TrainConfig.model_validate({"global_batch_size": batch} | changes)
 
 
 def test_chunks_and_blocks_give_the_gradients_of_one_batch() -> None:
     pairs, whole, chunked = some_pairs(50), build(0, torch.float64), build(0, torch.float64)
-    expected = add_gradients(whole, pairs, pairs.pairs, options(50))
+    expected = add_gradients(whole, whole_batch(pairs), options(50))
     found = add_gradients(
-        chunked, pairs, pairs.pairs, options(50, micro_batch_size=7, logit_block_bytes=4000)
+        chunked, whole_batch(pairs), options(50, micro_batch_size=7, logit_block_bytes=4000)
     )
     assert found.loss.item() == pytest.approx(expected.loss.item(), rel=1e-10)
     for ours, theirs in zip(chunked.parameters(), whole.parameters(), strict=True):
@@ -69,7 +74,7 @@ def test_the_second_pass_sees_the_dropout_of_the_first() -> None:
     pairs, model = some_pairs(32), build(0.3, torch.float64)
     seen: list[torch.Tensor] = []
     model.register_forward_hook(lambda _module, _inputs, output: seen.append(output.detach()))
-    add_gradients(model, pairs, pairs.pairs, options(32, micro_batch_size=8))
+    add_gradients(model, whole_batch(pairs), options(32, micro_batch_size=8))
     assert len(seen) == 8
     for first, second in zip(seen[:4], seen[4:], strict=True):
         assert torch.equal(first, second)
@@ -78,11 +83,13 @@ def test_the_second_pass_sees_the_dropout_of_the_first() -> None:
 
 def peak_bytes(batch: int, **changes: object) -> int:
     pairs, model = some_pairs(batch), build(0.1)
-    add_gradients(model, pairs, pairs.pairs[:64], options(64))  # What libraries take once.
+    add_gradients(
+        model, Batch.gather(pairs, sides_of(np.arange(64))), options(64)
+    )  # What libraries take once.
     model.zero_grad()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    add_gradients(model, pairs, pairs.pairs, options(batch, precision="bfloat16", **changes))
+    add_gradients(model, whole_batch(pairs), options(batch, precision="bfloat16", **changes))
     return torch.cuda.max_memory_allocated() - before
 
 
@@ -104,9 +111,11 @@ def test_a_batch_of_65536_of_width_768_fits_in_4_gib() -> None:
     torch.cuda.reset_peak_memory_stats()
     for side in sides:
         side.requires_grad_()
-    result = blockwise_additive_margin_softmax(
-        *sides, logit_scale=100.0, logit_margin=0.3, max_block_bytes=2**28
-    )
+    # The loss asks a batch for nothing but its keys, all different here.
+    empty = np.zeros(0, np.int32)
+    keys = np.arange(2 * 65536, dtype=np.uint64)
+    batch = Batch(empty, np.ones(2 * 65536, np.int64), keys, sides_of(np.arange(65536)))
+    result = ranking_loss(*sides, None, batch, options(65536, logit_block_bytes=2**28))
     result.loss.backward()
     assert torch.cuda.max_memory_allocated() < 4 * 2**30
     with torch.no_grad():

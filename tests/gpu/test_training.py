@@ -10,6 +10,7 @@ from torch import nn
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.batch import Batches
 from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.loss import additive_margin_softmax
@@ -69,7 +70,7 @@ def test_a_run_in_bfloat16_learns_and_goes_on_after_a_stop(
     tmp_path: Path, embeddings: dict[str, object]
 ) -> None:
     config = configure(**embeddings, eval_every=100)
-    model = train(config, cipher_pairs(), tmp_path / "straight")
+    model = train(config, Batches(config, cipher_pairs()), tmp_path / "straight")
     assert next(model.parameters()).device.type == DEVICE
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     straight = losses(tmp_path / "straight")
@@ -80,8 +81,8 @@ def test_a_run_in_bfloat16_learns_and_goes_on_after_a_stop(
         return {}
 
     with pytest.raises(InterruptedRunError, match="stopped at step 100 of 200"):
-        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop)
-    train(config, cipher_pairs(), tmp_path / "stopped")
+        train(config, Batches(config, cipher_pairs()), tmp_path / "stopped", evaluate=stop)
+    train(config, Batches(config, cipher_pairs()), tmp_path / "stopped")
     found = losses(tmp_path / "stopped")
     assert len(found) == len(straight)
     # CUDA adds gradients in any order, and AdamW lifts what that changes. With other dropout masks

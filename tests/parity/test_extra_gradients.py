@@ -3,16 +3,17 @@
 Every row of the loss is summed on its own here, with no mask, no matrix and no chunk.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig, TrainConfig
-from labse.dual_encoder.data.extras import Extras
+from labse.dual_encoder.data.batch import Batch
 from labse.dual_encoder.data.negatives import Negatives
-from labse.dual_encoder.data.pairs import TokenizedPairs
-from labse.dual_encoder.distillation import Lesson
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients, pad
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
@@ -56,7 +57,11 @@ def sentences() -> TokenizedPairs:
     )
 
 
-def negatives(pairs: TokenizedPairs) -> Negatives:
+def batch_with(pairs: TokenizedPairs, negatives: Negatives | None = None) -> Batch:
+    return replace(Batch.gather(pairs, sides_of(np.arange(B))), negatives=negatives)
+
+
+def five_negatives(pairs: TokenizedPairs) -> Negatives:
     numbers = np.arange(2 * B, 2 * B + NUM_NEGATIVES, dtype=np.int32)
     return Negatives(*pairs.gather(numbers), NUM_TARGETS, KNOWN)
 
@@ -72,12 +77,12 @@ def written_out(
         (source, target, range(NUM_TARGETS)),
         (target, source, range(NUM_TARGETS, NUM_NEGATIVES)),
     )
-    for queries, candidates, further in directions:
+    for queries, candidates, extras in directions:
         for i in range(B):
             positive = queries[i] @ candidates[i]
             cosines = [queries[i] @ candidates[j] for j in range(B) if j != i]
-            known = [h for h in further if {i, B + i} & set(KNOWN[h].tolist())]
-            cosines += [queries[i] @ extra[h] for h in further if h not in known]
+            known = [h for h in extras if {i, B + i} & set(KNOWN[h].tolist())]
+            cosines += [queries[i] @ extra[h] for h in extras if h not in known]
             left_out += len(known)
             if max_excess is not None:
                 kept = [c for c in cosines if c.item() <= positive.item() + max_excess]
@@ -113,14 +118,12 @@ def test_hard_negatives_join_the_denominator_of_their_direction(
     expected.backward()
     result = add_gradients(
         ours,
-        pairs,
-        pairs.pairs,
+        batch_with(pairs, five_negatives(pairs)),
         options(
             micro_batch_size=micro_batch_size,
             logit_block_bytes=block_bytes,
             max_negative_excess=max_excess,
         ),
-        Extras(negatives=negatives(pairs)),
     )
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
     assert result.num_false_negatives.item() == left_out
@@ -130,8 +133,8 @@ def test_hard_negatives_join_the_denominator_of_their_direction(
 def test_negatives_of_one_direction_alone_leave_the_other_as_it_is() -> None:
     pairs, with_some, without = sentences(), build(1), build(1)
     only = Negatives(*pairs.gather(np.array([14, 16], np.int32)), 2, np.full((2, 0), -1))
-    more = add_gradients(with_some, pairs, pairs.pairs, options(), Extras(negatives=only))
-    less = add_gradients(without, pairs, pairs.pairs, options())
+    more = add_gradients(with_some, batch_with(pairs, only), options())
+    less = add_gradients(without, batch_with(pairs), options())
     assert more.loss.item() > less.loss.item()
     torch.testing.assert_close(more.source, less.source)
 
@@ -139,8 +142,8 @@ def test_negatives_of_one_direction_alone_leave_the_other_as_it_is() -> None:
 def test_a_batch_that_draws_no_negative_is_a_plain_one() -> None:
     pairs, ours, theirs = sentences(), build(0), build(0)
     none = Negatives(np.zeros(0, np.int32), np.zeros(0, np.int64), 0, np.zeros((0, 0), np.int64))
-    found = add_gradients(ours, pairs, pairs.pairs, options(), Extras(negatives=none))
-    plain = add_gradients(theirs, pairs, pairs.pairs, options())
+    found = add_gradients(ours, batch_with(pairs, none), options())
+    plain = add_gradients(theirs, batch_with(pairs), options())
     assert found.loss.item() == plain.loss.item()
     assert_equal_gradients(ours, theirs)
 
@@ -156,23 +159,17 @@ def test_distillation_adds_the_distance_to_the_teacher(
         torch.randn(2 * B, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     )
     ranking, rows, _ = written_out(theirs, pairs)
-    pull = rows.sum() * 0
+    distance = rows.sum() * 0
     for i in range(2 * B):
         difference, cosine = rows[i] - teacher[i], torch.cosine_similarity(rows[i], teacher[i], 0)
-        pull = pull + ((difference @ difference) if loss == "mse" else 1 - cosine) / B
-    expected = ranking_weight * ranking + 3.0 * pull
+        distance = distance + ((difference @ difference) if loss == "mse" else 1 - cosine) / B
+    expected = ranking_weight * ranking + 3.0 * distance
     expected.backward()
 
     config = DistillConfig.model_validate(
         {"teacher": "t", "loss": loss, "weight": 3.0, "ranking_weight": ranking_weight}
     )
-    lesson = Lesson(teacher[:B], teacher[B:], config)
-    result = add_gradients(
-        ours,
-        pairs,
-        pairs.pairs,
-        options(micro_batch_size=micro_batch_size),
-        Extras(negatives(pairs), lesson),
-    )
+    batch = replace(batch_with(pairs, five_negatives(pairs)), teacher_vectors=teacher.numpy())
+    result = add_gradients(ours, batch, options(micro_batch_size=micro_batch_size), config)
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
     assert_equal_gradients(ours, theirs)

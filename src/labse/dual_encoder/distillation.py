@@ -1,4 +1,4 @@
-"""Distillation: a teacher's vectors of the training sentences, and the pull towards them.
+"""Distillation: a teacher's vectors of the training sentences, and the distance to them as a loss.
 
 Takes: a teacher that embeds text, sentences. Gives: its vectors on disk, each computed once, and a
 loss. Source: Reimers & Gurevych 2020, arXiv 2004.09813; Mao & Nakagawa 2023, LEALLA.
@@ -10,21 +10,20 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from labse.dual_encoder.config import DistillConfig
 from labse.dual_encoder.data.numbering import KeyIndex, sentence_keys, stored_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
 from labse.files.stage import cached_manifest
 
-__all__ = ["Lesson", "Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
+__all__ = ["Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
 
 _LOGGER = logging.getLogger(__name__)
 _CHUNK_ROWS = 16_384
@@ -44,29 +43,29 @@ class Teacher:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """Where a batch is to be pulled: (B, D) unit rows for its sources and for its targets."""
-
-    source: Tensor
-    target: Tensor
-    config: DistillConfig
-
-
-def distillation_loss(source: Tensor, target: Tensor, lesson: Lesson) -> Tensor:
+def distillation_loss(
+    student: tuple[Tensor, Tensor],
+    teacher: tuple[Tensor, Tensor],
+    *,
+    kind: Literal["mse", "cosine"],
+) -> Tensor:
     """Returns how far the vectors of a batch are from the teacher's, with s and t unit rows:
 
         mse:     1/B sum_i (|s_i - teacher(s_i)|^2 + |t_i - teacher(t_i)|^2)
         cosine:  1/B sum_i (1 - cos(s_i, teacher(s_i)) + 1 - cos(t_i, teacher(t_i)))
 
-    The first is that of Reimers & Gurevych 2020 where teacher(t_i) is teacher(s_i), with
-    `pull = "source"`. Of unit vectors it is twice the second.
+    The first is that of Reimers & Gurevych 2020 where teacher(t_i) is teacher(s_i). Of unit vectors
+    it is twice the second.
+
+    Args:
+        student: (B, D) rows of the sources, and of their targets.
+        teacher: the same rows by the teacher.
+        kind: the distance.
     """  # noqa: D415
-    sides = ((source, lesson.source), (target, lesson.target))
-    if lesson.config.loss == "mse":
-        parts = [(student - teacher).square().sum(1).mean() for student, teacher in sides]
+    if kind == "mse":
+        parts = [(s - t).square().sum(1).mean() for s, t in zip(student, teacher, strict=True)]
     else:
-        parts = [(1 - (student * teacher).sum(1)).mean() for student, teacher in sides]
+        parts = [(1 - (s * t).sum(1)).mean() for s, t in zip(student, teacher, strict=True)]
     return parts[0] + parts[1]
 
 
@@ -84,32 +83,26 @@ class TeacherVectors:
     chunks: Sequence[NDArray[np.float16]]
     projection: NDArray[np.float32] | None
 
-    def lesson(
-        self,
-        input_ids: NDArray[np.int32],
-        lengths: NDArray[np.int64],
-        config: DistillConfig,
-        device: torch.device,
-    ) -> Lesson:
-        """Returns the vectors to pull a batch to.
+    def find(
+        self, keys: NDArray[np.uint64], side: Literal["own", "source", "target"]
+    ) -> NDArray[np.float32]:
+        """Returns (2 * B, D) unit rows for the sentences of a batch.
 
         Args:
-            input_ids: ids of the B sources and then of the B targets, one after the other.
-            lengths: (2 * B,) tokens of each.
-            config: says whose vector each side is pulled to.
-            device: of the student.
+            keys: (2 * B,) keys of the sources and then of the targets.
+            side: whose vector a sentence gets: its `own`, or that of the source or target of its
+                pair.
+
+        Raises:
+            LabseError: the teacher has not embedded one of them.
         """
-        rows = self.index.find(sentence_keys(input_ids, lengths))
+        rows = self.index.find(keys)
         if (rows < 0).any():
             raise LabseError("the teacher's vectors are of other sentences; delete RUN/teacher")
         source, target = np.split(rows, 2)
-        source, target = {
-            "own": (source, target),
-            "source": (source, source),
-            "target": (target, target),
-        }[config.pull]
-        vectors = torch.from_numpy(self._read(np.concatenate([source, target]))).to(device)
-        return Lesson(vectors[: len(source)], vectors[len(source) :], config)
+        if side != "own":
+            source = target = source if side == "source" else target
+        return self._read(np.concatenate([source, target]))
 
     def _read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         vectors = np.empty((len(rows), self.chunks[0].shape[1]), np.float32)

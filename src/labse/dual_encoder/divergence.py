@@ -1,7 +1,10 @@
-"""Runs that go wrong: numbers that are none end one, vectors that are all alike give a warning.
+"""Runs that diverge or collapse.
 
-Takes: the loss, gradient and vectors of a step, or the weights after it. Gives: an error that says
-what is left and, in a file, which rows were in the batch; or a warning.
+When a loss, a gradient or a weight is not finite, the run stops; when all vectors of a batch are
+nearly alike, a warning says so.
+
+Takes: the loss, gradient and vectors of a step, or the weights after it. Gives: an error that names
+the last checkpoint and, in a file, the rows of the batch; or a warning.
 """
 
 import json
@@ -31,31 +34,32 @@ _ADVICE = "start anew in another --out with a lower train.lr or train.embedding_
 def check_finite(
     run_folder: Path,
     step: int,
-    numbers: tuple[float, float],
+    loss: float,
+    grad_norm: float,
     pairs: TokenizedPairs,
-    cells: NDArray[np.int64],
+    sides: NDArray[np.int64],
 ) -> None:
-    """Stops a run before numbers that are none reach its weights and checkpoints.
+    """Stops a run before a gradient that is not finite reaches its weights and checkpoints.
 
     Writes `batch-of-step-N.jsonl`: for each pair of the batch, file and row of both sides.
 
     Args:
         run_folder: where that file goes.
-        step: from 1.
-        numbers: the loss and the norm of the gradient.
+        step: number of the update, from 1.
+        loss: the loss of the batch.
+        grad_norm: the norm of the gradient of all weights.
         pairs: the training data.
-        cells: (B, 2) of the batch, as `PairSampler.cells` gives them.
+        sides: (B, 2) where the sentences of the batch stand (`Batch.sides`).
 
     Raises:
-        LabseError: one of the numbers is NaN or infinite.
+        LabseError: the loss or the norm is NaN or infinite.
     """
-    loss, grad_norm = numbers
     if math.isfinite(loss) and math.isfinite(grad_norm):
         return
     path = run_folder / f"batch-of-step-{step}.jsonl"
-    sides = [[asdict(origin) for origin in pairs.locate(side)] for side in cells.T]
+    sources, targets = ([asdict(origin) for origin in pairs.locate(side)] for side in sides.T)
     with write_atomic(path) as stream:
-        for source, target in zip(*sides, strict=True):
+        for source, target in zip(sources, targets, strict=True):
             line = json.dumps({"source": source, "target": target}, ensure_ascii=False)
             stream.write(line.encode() + b"\n")
     raise LabseError(
@@ -67,10 +71,16 @@ def check_finite(
 def check_state(
     run_folder: Path, step: int, tensors: Mapping[str, Tensor], processes: Processes = SINGLE
 ) -> None:
-    """Stops a run before weights or moments that are none reach a checkpoint.
+    """Stops a run before weights or moments that are not finite reach a checkpoint.
 
     A finite gradient does not keep an update finite: the rate may be too high for float32, and so
     may the square of a gradient.
+
+    Args:
+        run_folder: the folder of the run, whose last checkpoint the error names.
+        step: number of the update, from 1.
+        tensors: weights and moments by name.
+        processes: the processes of the run; one that finds something stops all.
 
     Raises:
         LabseError: a number is NaN or infinite, on any process.
@@ -85,13 +95,13 @@ def check_state(
 
 
 def warn_of_collapse(row: Mapping[str, float]) -> bool:
-    """Says that all vectors of a batch are nearly alike, if so; returns whether it did.
+    """Warns if all vectors of a batch are nearly alike; returns whether it did.
 
     Such a model cannot tell one sentence from another, its gradient is small, and its loss stays
     at that of guessing.
 
     Args:
-        row: of the metrics; one of an evaluation tells nothing of that.
+        row: metrics of a step; those of an evaluation have no `mean_cosine`, and pass.
     """
     if row.get("mean_cosine", 0.0) < _COLLAPSED_COSINE:
         return False

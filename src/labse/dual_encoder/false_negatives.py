@@ -1,7 +1,7 @@
 """Candidates of a batch that are right answers, though no pair says so.
 
-Dimensions: R queries, M candidates: one of each pair of the batch, then H hard negatives; K
-sentences that a candidate is known to be or to translate, T tokens.
+Dimensions: B pairs, R queries, M candidates: one of each pair of the batch, then H hard negatives;
+K sentences that a candidate is known to be or to translate.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["FalseNegatives", "find_false_negatives", "number_sentences"]
+from labse.dual_encoder.data.batch import Batch
+
+__all__ = ["FalseNegatives", "find_false_negatives"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class FalseNegatives:
         sentences_MK: numbers of the sentences of each candidate, equal numbers for equal sentences:
             both of its pair first, for a hard negative those that it translates; -1 is none. None
             says that no sentence stands in two pairs.
-        max_excess: of a cosine; None sets no bound.
+        max_excess: how far a negative's cosine may be above the positive's; None sets no bound.
     """
 
     sentences_MK: Tensor | None
@@ -37,7 +39,7 @@ class FalseNegatives:
 
         Args:
             cosines_RM: without margin or scale.
-            positives_R: the pair of each query, whose candidate is the positive.
+            positives_R: the pair of each query, whose candidate is its positive.
         """
         mask_RM = torch.zeros(cosines_RM.shape, dtype=torch.bool, device=cosines_RM.device)
         if self.sentences_MK is not None:
@@ -51,57 +53,44 @@ class FalseNegatives:
         return mask_RM.scatter_(1, positives_R[:, None], False)
 
 
-def number_sentences(input_ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns a number for each sentence, equal for equal pieces.
-
-    So sentences are equal that the tokenizer's normalisation makes equal, and those that differ
-    only behind max_seq_length: the encoder cannot tell them apart.
-
-    Args:
-        input_ids: (T,) ids of all sentences, one after the other.
-        lengths: tokens of each sentence.
-    """
-    numbers: dict[bytes, int] = {}
-    rows = np.split(input_ids, np.cumsum(lengths)[:-1])
-    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
-
-
 def find_false_negatives(
-    input_ids: NDArray[np.int32],
-    lengths: NDArray[np.int64],
-    *,
-    max_excess: float | None,
-    device: torch.device,
-    known: NDArray[np.int64] | None = None,
-) -> FalseNegatives | None:
-    """Looks for sentences of a batch that stand in two of its pairs.
+    batch: Batch, *, max_excess: float | None, device: torch.device
+) -> tuple[FalseNegatives | None, FalseNegatives | None]:
+    """Looks for candidates of a batch that are right answers, in each direction.
+
+    Sentences are equal that the tokenizer's normalisation makes equal, and those that differ only
+    behind max_seq_length: the encoder cannot tell them apart.
 
     Args:
-        input_ids: (T,) ids of all sources, then of all targets, one after the other.
-        lengths: tokens of each sentence.
+        batch: the sentences and hard negatives, of all processes.
         max_excess: see `FalseNegatives`.
-        device: of the embeddings.
-        known: (H, K) which of these sentences each hard negative translates, -1 for none; None
-            where the batch has none.
+        device: that of the embeddings.
 
     Returns:
-        What to leave out, or None where there is nothing to look for.
+        What to leave out, source to target and target to source; None where there is nothing.
     """
-    numbers_2M = number_sentences(input_ids, lengths)
-    pairs_M2 = numbers_2M.reshape(2, -1).T
+    numbers_2B = np.unique(batch.keys, return_inverse=True)[1]
+    pairs_B2 = numbers_2B.reshape(2, -1).T
     # A pair of two equal sentences shares nothing with another pair by that.
-    distinct = pairs_M2[:, 0] != pairs_M2[:, 1]
-    of_pairs = np.concatenate([pairs_M2[:, 0], pairs_M2[distinct, 1]])
-    has_repeats = len(np.unique(of_pairs)) < len(of_pairs)
-    is_known = known is not None and bool((known >= 0).any())
-    if not (has_repeats or is_known) and max_excess is None:
-        return None
-    rows = pairs_M2
-    if known is not None:
-        of_negatives = np.where(known >= 0, numbers_2M.reshape(-1)[known], -1)
-        width = max(2, known.shape[1])
-        rows = np.full((len(pairs_M2) + len(known), width), -1)
-        rows[: len(pairs_M2), :2] = pairs_M2
-        rows[len(pairs_M2) :, : known.shape[1]] = of_negatives
-    sentences_MK = torch.from_numpy(np.ascontiguousarray(rows)).to(device)
-    return FalseNegatives(sentences_MK if has_repeats or is_known else None, max_excess)
+    is_distinct = pairs_B2[:, 0] != pairs_B2[:, 1]
+    once_a_pair = np.concatenate([pairs_B2[:, 0], pairs_B2[is_distinct, 1]])
+    has_repeats = len(np.unique(once_a_pair)) < len(once_a_pair)
+
+    def of_direction(known_HK: NDArray[np.int64] | None) -> FalseNegatives | None:
+        has_known = known_HK is not None and bool((known_HK >= 0).any())
+        if not (has_repeats or has_known):
+            return None if max_excess is None else FalseNegatives(None, max_excess)
+        rows_MK = pairs_B2
+        if known_HK is not None:
+            rows_MK = np.full((len(pairs_B2) + len(known_HK), max(2, known_HK.shape[1])), -1)
+            rows_MK[: len(pairs_B2), :2] = pairs_B2
+            translated_HK = np.where(known_HK >= 0, numbers_2B[known_HK], -1)
+            rows_MK[len(pairs_B2) :, : known_HK.shape[1]] = translated_HK
+        sentences_MK = torch.from_numpy(np.ascontiguousarray(rows_MK)).to(device)
+        return FalseNegatives(sentences_MK, max_excess)
+
+    if batch.negatives is None:
+        both = of_direction(None)
+        return both, both
+    for_sources, for_targets = np.split(batch.negatives.known, [batch.negatives.num_targets])
+    return of_direction(for_sources), of_direction(for_targets)

@@ -13,13 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labse.dual_encoder.batch_loss import BatchLoss, batch_loss, find_left_out
-from labse.dual_encoder.config import TrainConfig
-from labse.dual_encoder.data.extras import NO_EXTRAS, Extras
-from labse.dual_encoder.data.negatives import Negatives
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.config import DistillConfig, TrainConfig
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.pairs import take_sentences
 from labse.dual_encoder.distillation import distillation_loss
-from labse.dual_encoder.shares import share_loss, share_negatives
+from labse.dual_encoder.ranking import BatchLoss, ranking_loss
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import is_sharded
@@ -29,10 +27,9 @@ __all__ = ["add_gradients", "cached_backward", "pad"]
 
 def add_gradients(
     model: DualEncoder,
-    pairs: TokenizedPairs,
-    batch_B2: NDArray[np.int32],
+    batch: Batch,
     options: TrainConfig,
-    extras: Extras = NO_EXTRAS,
+    distill: DistillConfig | None = None,
     processes: Processes = SINGLE,
 ) -> BatchLoss:
     """Adds the gradients of the loss of a batch to those of the model.
@@ -40,73 +37,61 @@ def add_gradients(
     With `micro_batch_size` below B the model sees that many pairs, or twice as many hard negatives,
     at a time (`cached_backward`). The loss and its gradients are those of the whole batch.
 
-    Of several processes, each embeds its share of the batch, all of which are given here; the sum
-    of their gradients is that of one (`Processes.sum_gradients`).
-    """
-    share = processes.share(len(batch_B2))
-    share_n2 = batch_B2[share]
-    micro_batch_size = options.micro_batch_size or len(share_n2)
-    sentences = share_n2.T.reshape(-1)  # All sources, then all targets.
-    chunks = _cut(pairs, sentences, 2 * micro_batch_size)
-    gathered = [pairs.gather(sentences[chunk]) for chunk in chunks]
-    places = torch.from_numpy(np.concatenate(chunks).argsort())
-    device = model.bert.embeddings.word.weight.device
-    embed = partial(_embed, model, precision=options.precision)
+    Args:
+        model: the student.
+        batch: the whole batch.
+        options: the loss and the micro-batch.
+        distill: the weights of ranking and distillation, where the batch has teacher vectors.
+        processes: the processes that share the batch. Each embeds its part; the sum of their
+            gradients is that of one (`Processes.sum_gradients`).
 
-    negatives = share_negatives(extras.negatives, processes)
-    if negatives is not None:
-        gathered += _split(negatives, 2 * micro_batch_size)
-    false_negatives = find_left_out(pairs, batch_B2, extras.negatives, options, device)
+    Returns:
+        The loss of the whole batch.
+    """
+    # This process's part: sentences in chunks of like lengths, then hard negatives in any order.
+    # The longest come first: what they leave free is large enough for all that follow.
+    part = processes.share(batch.num_pairs)
+    rows = np.arange(2 * batch.num_pairs).reshape(2, -1)[:, part].reshape(-1)
+    by_length = np.argsort(-batch.lengths[rows], kind="stable")
+    chunk_size = 2 * (options.micro_batch_size or len(rows) // 2)
+    chunks = _take(batch.input_ids, batch.lengths, rows[by_length], chunk_size)
+    num_chunks = len(chunks)
+    if (negatives := batch.negatives) is not None:
+        ranges = negatives.rows_of_rank(processes.rank, processes.size)
+        negative_rows = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
+        chunks += _take(negatives.input_ids, negatives.lengths, negative_rows, chunk_size)
+
+    device = model.bert.embeddings.word.weight.device
+    places = torch.from_numpy(by_length.argsort()).to(device)
+    teacher = None
+    if batch.teacher_vectors is not None and distill is not None:
+        teacher = torch.from_numpy(batch.teacher_vectors[rows]).to(device)
 
     def compute_loss(embeddings: Sequence[Tensor]) -> BatchLoss:
-        both = torch.cat(list(embeddings[: len(chunks)])).index_select(0, places.to(device))
-        source_BD, target_BD = both.chunk(2)
-        further = None
-        if negatives is not None and len(embeddings) > len(chunks):
-            further_HD = torch.cat(list(embeddings[len(chunks) :]))
-            further = (further_HD[: negatives.num_targets], further_HD[negatives.num_targets :])
-        if processes.size == 1:
-            result = batch_loss(source_BD, target_BD, further, false_negatives, options)
-        else:
-            own = (source_BD, target_BD, None if further is None else torch.cat(further))
-            ranked = share_loss(*own, extras.negatives, false_negatives, options, processes)
-            result = BatchLoss(
-                ranked.part.loss,
-                ranked.part.num_false_negatives,
-                source_BD.detach(),
-                ranked.target,
-                share.start,
-            )
-        if (lesson := extras.lesson) is None:
-            return result
-        lesson = replace(lesson, source=lesson.source[share], target=lesson.target[share])
-        pull = lesson.config.weight * distillation_loss(source_BD, target_BD, lesson)
-        # Its mean over the share, as a part of that over the batch.
-        pull = pull / processes.size
-        return replace(result, loss=lesson.config.ranking_weight * result.loss + pull)
+        """Ranks all vectors, and compares them with the teacher's."""
+        both = torch.cat(list(embeddings[:num_chunks])).index_select(0, places)
+        source_nD, target_nD = both.chunk(2)
+        negatives_hD = torch.cat(list(embeddings[num_chunks:])) if embeddings[num_chunks:] else None
+        ranked = ranking_loss(source_nD, target_nD, negatives_hD, batch, options, processes)
+        if teacher is None or distill is None:
+            return ranked
+        source_teacher_nD, target_teacher_nD = teacher.chunk(2)
+        distance = distillation_loss(
+            (source_nD, target_nD), (source_teacher_nD, target_teacher_nD), kind=distill.loss
+        )
+        # A mean over this process's part, as a part of that over the batch.
+        distance = distill.weight * distance / processes.size
+        return replace(ranked, loss=distill.ranking_weight * ranked.loss + distance)
 
-    if options.micro_batch_size is not None and len(gathered) > 1:
-        embed_chunks = [partial(embed, *chunk) for chunk in gathered]
-        return _over_all(cached_backward(embed_chunks, compute_loss), processes)
-    result = compute_loss([embed(*chunk) for chunk in gathered])
-    result.loss.backward()  # type: ignore[no-untyped-call]
-    return _over_all(result, processes)
+    # Forward and backward, at once or chunk by chunk.
+    embed_chunks = [partial(_embed, model, *chunk, precision=options.precision) for chunk in chunks]
+    if options.micro_batch_size is not None and len(chunks) > 1:
+        result = cached_backward(embed_chunks, compute_loss)
+    else:
+        result = compute_loss([embed() for embed in embed_chunks])
+        result.loss.backward()  # type: ignore[no-untyped-call]
 
-
-def _cut(
-    pairs: TokenizedPairs, sentences: NDArray[np.int32], chunk_size: int
-) -> list[NDArray[np.int64]]:
-    """Returns the places in `sentences` of each chunk; a chunk holds sentences of like lengths.
-
-    The longest come first: what they leave free is large enough for all that follow.
-    """
-    lengths = pairs.offsets[sentences + 1] - pairs.offsets[sentences]
-    order = np.argsort(-lengths, kind="stable")
-    return np.split(order, range(chunk_size, len(order), chunk_size))
-
-
-def _over_all(result: BatchLoss, processes: Processes) -> BatchLoss:
-    """Returns the loss of the batch from that of a share."""
+    # The loss of the batch from those of its parts.
     if processes.size == 1:
         return result
     numbers = [result.loss.item(), result.num_false_negatives.item()]
@@ -114,17 +99,16 @@ def _over_all(result: BatchLoss, processes: Processes) -> BatchLoss:
     return replace(result, loss=loss, num_false_negatives=num_false_negatives)
 
 
-def _split(negatives: Negatives, size: int) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Cuts hard negatives into chunks of `size` sentences at most."""
-    ends = np.concatenate([[0], np.cumsum(negatives.lengths)])
-    places = range(0, len(negatives.lengths), size)
-    return [
-        (
-            negatives.input_ids[ends[start] : ends[min(start + size, len(ends) - 1)]],
-            negatives.lengths[start : start + size],
-        )
-        for start in places
-    ]
+def _take(
+    input_ids: NDArray[np.int32],
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    chunk_size: int,
+) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Returns the ids and lengths of some sentences, a chunk at a time."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    starts = range(0, len(rows), chunk_size)
+    return [take_sentences(input_ids, offsets, rows[s : s + chunk_size]) for s in starts]
 
 
 def cached_backward(
@@ -139,9 +123,9 @@ def cached_backward(
     et al. 2021, arXiv 2101.06983.
 
     Args:
-        embed_chunks: each gives the (C, D) vectors of a chunk and draws from the global generators
-            alone; all are on one device.
-        compute_loss: of the vectors of all chunks.
+        embed_chunks: functions that give the (C, D) vectors of a chunk, all on one device, and draw
+            from no generator but the global ones.
+        compute_loss: called once, with the vectors of all chunks.
     """
     states: list[_GeneratorState] = []
     leaves: list[Tensor] = []

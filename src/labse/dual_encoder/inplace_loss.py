@@ -1,4 +1,4 @@
-"""The loss of `loss.py` with one matrix a way, and one exponential for both directions.
+"""The loss of `loss.py` with one matrix in each pass and one exponential for both directions.
 
 Dimensions: B pairs, D embedding.
 """
@@ -43,8 +43,8 @@ def inplace_additive_margin_softmax(
         target: (B, D) unit rows of that type; row i translates row i of `source`.
         logit_scale: factor on cosines.
         logit_margin: subtracted from the cosine of each true pair.
-        gradient_dtype: of the two products on the way back, factors and results; None leaves them
-            as the sides are.
+        gradient_dtype: type of the two products of the backward pass, factors and results; None
+            leaves them as the sides are.
 
     Raises:
         ValueError: the shapes differ, or `is_in_range` does not hold.

@@ -1,6 +1,6 @@
 """The translation-ranking loss: bidirectional additive margin softmax over in-batch negatives.
 
-Dimensions: B pairs, M candidates of a direction, D embedding.
+Dimensions: B pairs, H hard negatives and M candidates of a direction, D embedding.
 """
 
 import torch
@@ -60,11 +60,11 @@ def additive_margin_softmax(
     labels = torch.arange(len(source), device=source.device)
     forward_BM, backward_BM = logits_BB, logits_BB.T
     if negatives is not None:
-        further = [
-            logit_scale * (s @ n.T) for s, n in zip((source, target), negatives, strict=True)
-        ]
-        forward_BM = torch.cat([forward_BM, further[0].to(logits_BB.dtype)], 1)
-        backward_BM = torch.cat([backward_BM, further[1].to(logits_BB.dtype)], 1)
+        for_sources, for_targets = negatives
+        forward_BH = logit_scale * (source @ for_sources.T)
+        backward_BH = logit_scale * (target @ for_targets.T)
+        forward_BM = torch.cat([forward_BM, forward_BH.to(logits_BB.dtype)], 1)
+        backward_BM = torch.cat([backward_BM, backward_BH.to(logits_BB.dtype)], 1)
     if masks is not None:
         forward_BM = forward_BM.masked_fill(masks[0], -torch.inf)
         backward_BM = backward_BM.masked_fill(masks[1], -torch.inf)

@@ -21,7 +21,7 @@ from labse.dual_encoder.char_ngrams import (
 )
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.arrays import Resources
-from labse.dual_encoder.data.extras import ExtraSources, open_extras
+from labse.dual_encoder.data.batch import Batches, open_batches
 from labse.dual_encoder.data.prepare import (
     PairCounts,
     PreparedPairs,
@@ -124,12 +124,11 @@ def run_training(
             with memory_errors(_MEMORY_ADVICE):
                 model = train(
                     job.config,
-                    job.prepared.pairs,
+                    job.batches,
                     out,
-                    extra_sources=job.extra_sources,
                     build=job.build,
                     evaluate=evaluate,
-                    report=on_metrics,
+                    on_metrics=on_metrics,
                     processes=processes,
                 )
             step = _step_of_weights(job.config, out)
@@ -150,7 +149,7 @@ class _Job:
     tokenizer: Tokenizer
     prepared: PreparedPairs
     lineage: Mapping[str, object]
-    extra_sources: ExtraSources
+    batches: Batches
     build: Build | None
 
 
@@ -195,7 +194,7 @@ def _prepare(
         lineage["teacher"] = {"sha256": teacher.sha256}
     if is_main:
         open_run(out, "dual_encoder", lineage)
-    extra_sources = open_extras(
+    batches = open_batches(
         config,
         prepared.pairs,
         tokenizer,
@@ -209,7 +208,7 @@ def _prepare(
         piece_ngrams = find_char_ngrams(tokenizer, config.train.char_ngrams)
         _LOGGER.info("%s character n-grams are of several pieces", f"{len(piece_ngrams.ngrams):,}")
         build = partial(_build_with_ngrams, build or DualEncoder, piece_ngrams)
-    return _Job(config, tokenizer, prepared, lineage, extra_sources, build)
+    return _Job(config, tokenizer, prepared, lineage, batches, build)
 
 
 def _build_with_ngrams(

@@ -1,6 +1,5 @@
 """The training loop of the dual encoder, top to bottom."""
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +11,7 @@ import torch
 
 from labse.dual_encoder.char_ngrams import fold_char_ngrams
 from labse.dual_encoder.config import RunConfig, TrainConfig
-from labse.dual_encoder.data.extras import ExtraSources
-from labse.dual_encoder.data.pairs import TokenizedPairs
-from labse.dual_encoder.data.sampler import PairSampler
+from labse.dual_encoder.data.batch import Batches
 from labse.dual_encoder.divergence import check_finite, warn_of_collapse
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
@@ -33,12 +30,12 @@ from labse.training.optimizer import (
     set_lr_share,
     settle,
 )
+from labse.training.run import OnMetrics
 from labse.training.sharding import shard, whole_copy
 
-__all__ = ["Build", "Evaluate", "Report", "train"]
+__all__ = ["Build", "Evaluate", "train"]
 
 Evaluate = Callable[[DualEncoder], Mapping[str, float]]
-Report = Callable[[Mapping[str, float]], None]
 
 
 class Build(Protocol):
@@ -51,13 +48,12 @@ class Build(Protocol):
 
 def train(
     config: RunConfig,
-    pairs: TokenizedPairs,
+    batches: Batches,
     run_folder: Path,
     *,
-    extra_sources: ExtraSources | None = None,
     build: Build | None = None,
     evaluate: Evaluate | None = None,
-    report: Report | None = None,
+    on_metrics: OnMetrics | None = None,
     processes: Processes = SINGLE,
 ) -> DualEncoder:
     """Trains a dual encoder by translation ranking, from the last checkpoint if there is one.
@@ -68,15 +64,14 @@ def train(
 
     Args:
         config: the run; all that an update depends on must be as in the checkpoint.
-        pairs: the training data, tokenised.
+        batches: the training data.
         run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
-        extra_sources: hard negatives and the teacher's vectors; None where there are none.
         build: makes the model that the first step finds; None draws random weights.
         evaluate: called every `eval_every` steps with the model as it trains, which may hold
             n-grams that are not in its table yet; its numbers join the metrics.
-        report: called with each row of metrics, for a console line or a progress bar.
-        processes: that share each batch; all call this with the same arguments, and the main one
-            alone writes, evaluates and reports.
+        on_metrics: called with each row of metrics, for a console line or a progress bar.
+        processes: the processes that share each batch. All call this with the same arguments; the
+            main one alone writes, evaluates and calls `on_metrics`.
 
     Returns:
         The trained model, in evaluation mode: the last, the best (its step is in `best.json`) or
@@ -86,13 +81,13 @@ def train(
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
         UsageError: `run_folder` holds a run of another configuration, or the best is asked for and
             nothing, or not that measure, is evaluated.
-        LabseError: the loss, a gradient or a weight is not a number, or there are too few pairs.
+        LabseError: the loss, a gradient or a weight is not finite.
     """
     options = config.train
-    extra_sources = extra_sources or ExtraSources()
-    _check_evaluate(options, evaluate)
+    if options.keep_best and evaluate is None:
+        raise UsageError("train.keep_best needs evaluations: give --evaluate, or leave it out")
 
-    # ---- Model, optimizers, data ----
+    # The model, alike on all processes, and its optimizers.
     seed_everything(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = (build or DualEncoder)(config.model, sparse_embeddings=options.sparse_embeddings)
@@ -108,58 +103,63 @@ def train(
         eps=options.adam_eps,
         embedding_optimizer=options.embedding_optimizer,
     )
-    sampler = PairSampler(
-        pairs, config.data, batch_size=options.global_batch_size, seed=options.seed
-    )
-
     averaged = averaged_steps(
         options.average_checkpoints,
         checkpoint_every=options.checkpoint_every,
         train_steps=options.train_steps,
     )
 
-    # ---- Loop, from the last checkpoint if there is one ----
     run_folder.mkdir(parents=True, exist_ok=True)
-    metrics_path = run_folder / "metrics.jsonl"
     with stop_requests() as stop_requested:
+        # Where the last checkpoint stands, if there is one. Losses, false negatives and seconds are
+        # those of the steps since the last row of metrics.
         state = load_run_state(run_folder, config, model, optimizers, processes)
         best, weight_sum = state.best, WeightSum(state.weight_sums)
-        first_step, losses = state.step, list(state.losses)
-        false_negatives = list(state.false_negatives)
-        record = _open_record(metrics_path, first_step, report, processes)
-        seconds: list[float] = []  # Of the steps since the last logged row, as `losses`.
+        losses, false_negatives = list(state.losses), list(state.false_negatives)
+        seconds: list[float] = []
+        record = _open_record(run_folder / "metrics.jsonl", state.step, on_metrics, processes)
         model.train()
-        steps = range(first_step, options.train_steps)
-        # Asked before each step, of what is best by then.
-        for step in itertools.takewhile(lambda _: not _is_over(best, options), steps):  # noqa: B023
+
+        for step in range(state.step, options.train_steps):
+            # A run whose evaluations have not got better for long is over, also when it is resumed.
+            if _is_out_of_patience(best, options):
+                break
             started = time.perf_counter()
             done = step + 1
             is_last = done == options.train_steps
+
+            # The learning rates of this step.
             lr_share = linear_schedule(
                 step, warmup_steps=options.warmup_steps, train_steps=options.train_steps
             )
             set_lr_share(optimizers, lr_share)
 
-            batch_B2 = sampler.batch(step)
-            sentences = pairs.gather(batch_B2.T.reshape(-1))
-            extras = extra_sources.of_batch(step, sentences, config, device)
-            batch = add_gradients(model, pairs, batch_B2, options, extras, processes)
+            # Its batch: ids, hard negatives and teacher vectors.
+            batch = batches.load(step)
+
+            # Gradients of the loss, summed over the processes and clipped.
+            result = add_gradients(model, batch, options, config.distill, processes)
             processes.sum_gradients(model.parameters())
             grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, processes)
-            losses.append(batch.loss.item())
-            false_negatives.append(int(batch.num_false_negatives))
-            check_finite(run_folder, done, (losses[-1], grad_norm), pairs, sampler.cells(step))
+
+            # What is not finite must not reach the weights.
+            loss = result.loss.item()
+            check_finite(run_folder, done, loss, grad_norm, batches.pairs, batch.sides)
+
+            # The update.
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
+            losses.append(loss)
+            false_negatives.append(int(result.num_false_negatives))
             seconds.append(time.perf_counter() - started)
 
-            # ---- What is due after this update ----
+            # Once in a while: log the means of the steps since the last row.
             if done % options.log_every == 0 or is_last:
                 row = {"step": done, "lr": options.lr * lr_share, "grad_norm": grad_norm}
-                p_at_1 = batch.in_batch_p_at_1(options.logit_block_bytes)
+                p_at_1 = result.in_batch_p_at_1(options.logit_block_bytes)
                 row["in_batch_p_at_1"] = processes.add([p_at_1])[0] / processes.size
-                row["mean_cosine"] = batch.mean_cosine
+                row["mean_cosine"] = result.mean_cosine
                 row["loss"] = math.fsum(losses) / len(losses)
                 row["pairs_per_second"] = options.global_batch_size * len(seconds) / sum(seconds)
                 row["false_negatives"] = sum(false_negatives) / len(false_negatives)
@@ -167,30 +167,39 @@ def train(
                 losses.clear()
                 false_negatives.clear()
                 seconds.clear()
+
+            # Evaluate, and remember the best.
             if evaluate and (done % options.eval_every == 0 or is_last):
-                scores = _scores(evaluate, model, processes)
+                scores = _evaluate(evaluate, model, processes)
                 record({"step": done, **scores})
                 best = _best_after(best, done, scores, options)
+
+            # Add up the weights of which the run returns the mean.
             if done in averaged:
                 settle(optimizers)
                 weight_sum.add(model)
-            is_best = done == best.step
-            is_over = _is_over(best, options)
-            is_due = done % options.checkpoint_every == 0 or is_last
+
+            # Save, and stop when asked.
+            is_over = is_last or _is_out_of_patience(best, options)
             must_stop = processes.any(stop_requested.is_set())
-            if is_due or is_best or is_over or must_stop:
+            is_due = done % options.checkpoint_every == 0 or done == best.step
+            if is_due or is_over or must_stop:
                 state = RunState(done, losses, false_negatives, best, weight_sum.tensors)
                 save_run_state(run_folder, config, model, optimizers, state, processes)
-            if must_stop and not (is_last or is_over):
+            if must_stop and not is_over:
                 raise InterruptedRunError(
                     f"stopped at step {done} of {options.train_steps}; the same command goes on"
                 )
+
+        # The weights of the best evaluation, where it is kept.
         if best.step:
             processes.wait()  # Until the main one has written it.
             load_weights(run_folder, best.step, model, optimizers)
             write_json(run_folder / "best.json", {"step": best.step, "score": best.score})
+
+    # The whole model, with all that training kept beside its weights written into them.
     settle(optimizers)
-    model = _whole(model, processes)
+    model = whole_copy(model, partial(DualEncoder, model.config), processes)
     if averaged:
         model.load_state_dict(weight_sum.mean(len(averaged)))
     fold_char_ngrams(model)
@@ -209,21 +218,12 @@ def _shard(config: RunConfig, model: DualEncoder, processes: Processes) -> None:
     shard(model, model.bert.layers, processes)
 
 
-def _whole(model: DualEncoder, processes: Processes) -> DualEncoder:
-    return whole_copy(model, partial(DualEncoder, model.config), processes)
+def _evaluate(evaluate: Evaluate, model: DualEncoder, processes: Processes) -> dict[str, float]:
+    """Returns the scores on all processes; the main one evaluates.
 
-
-def _check_evaluate(options: TrainConfig, evaluate: Evaluate | None) -> None:
-    if options.keep_best and evaluate is None:
-        raise UsageError("train.keep_best needs evaluations: give --evaluate, or leave it out")
-
-
-def _scores(evaluate: Evaluate, model: DualEncoder, processes: Processes) -> dict[str, float]:
-    """Evaluates on the main process; whatever that draws, the dropout of the next step is the same.
-
-    Returns the scores on all.
+    Whatever that draws, the dropout of the next step is the same.
     """
-    model = _whole(model, processes)
+    model = whole_copy(model, partial(DualEncoder, model.config), processes)
     if not processes.is_main:
         return processes.from_main(None)
     device = next(model.parameters()).device
@@ -246,12 +246,14 @@ def _best_after(best: Best, step: int, scores: Mapping[str, float], options: Tra
     return best.after(step, scores[name])
 
 
-def _is_over(best: Best, options: TrainConfig) -> bool:
+def _is_out_of_patience(best: Best, options: TrainConfig) -> bool:
     return options.patience is not None and best.num_since >= options.patience
 
 
-def _open_record(path: Path, step: int, report: Report | None, processes: Processes) -> Report:
-    """Returns what takes the rows of metrics after `step`; those of the main process are kept."""
+def _open_record(
+    path: Path, step: int, on_metrics: OnMetrics | None, processes: Processes
+) -> OnMetrics:
+    """Returns a function that writes the rows of metrics after `step`, on the main process."""
     if not processes.is_main:
         return lambda row: None
     truncate_metrics(path, step)
@@ -261,7 +263,7 @@ def _open_record(path: Path, step: int, report: Report | None, processes: Proces
         nonlocal is_warned
         is_warned = is_warned or warn_of_collapse(row)
         append_metrics(path, row)
-        if report:
-            report(row)
+        if on_metrics:
+            on_metrics(row)
 
     return record

@@ -12,11 +12,22 @@ from labse.dual_encoder.data.sampler import PairSampler
 from labse.errors import LabseError
 
 
+class Sampler:
+    """A `PairSampler` that gives the numbers of sentences too."""
+
+    def __init__(self, pairs: TokenizedPairs, sampler: PairSampler) -> None:
+        self._sentences = pairs.pairs.reshape(-1)
+        self.sides = sampler.sides
+
+    def batch(self, step: int) -> np.ndarray:
+        return self._sentences[self.sides(step)]
+
+
 def build_sampler(
     pairs: TokenizedPairs, *, batch_size: int, seed: int = 0, **options: object
-) -> PairSampler:
+) -> Sampler:
     config = DataConfig.model_validate({"pairs": ("x",)} | options)
-    return PairSampler(pairs, config, batch_size=batch_size, seed=seed)
+    return Sampler(pairs, PairSampler(pairs, config, batch_size=batch_size, seed=seed))
 
 
 def random_pairs(
@@ -53,7 +64,7 @@ def test_no_sentence_stands_twice_in_a_batch(seed: int, step: int, batch_size: i
 def test_a_batch_depends_on_seed_and_step_alone(seed: int, steps: list[int]) -> None:
     pairs = random_pairs(1, 300, 400)
 
-    def build() -> PairSampler:
+    def build() -> Sampler:
         return build_sampler(pairs, batch_size=4, smoothing_exponent=0.5, seed=seed)
 
     in_order = build()
@@ -191,29 +202,29 @@ def test_whatever_is_asked_for_a_batch_holds_stored_pairs_and_depends_on_seed_an
 ) -> None:
     pairs = random_pairs(seed, 240, 500)
     sampler = build_sampler(pairs, batch_size=6, seed=seed, **options)
-    cells, batch = sampler.cells(step), sampler.batch(step)
+    sides, batch = sampler.sides(step), sampler.batch(step)
     assert batch.shape == (6, 2)
-    assert np.array_equal(pairs.pairs.reshape(-1)[cells], batch)
-    # The two cells of a row are the two sides of one pair.
-    assert np.array_equal(cells[:, 0] // 2, cells[:, 1] // 2)
-    assert (cells[:, 0] != cells[:, 1]).all()
+    assert np.array_equal(pairs.pairs.reshape(-1)[sides], batch)
+    # Both sides of a row are of one pair.
+    assert np.array_equal(sides[:, 0] // 2, sides[:, 1] // 2)
+    assert (sides[:, 0] != sides[:, 1]).all()
     if options["direction"] == "as-stored":
         assert set(map(tuple, batch.tolist())) <= stored_rows(pairs)
     if options["repeats"] == "skip":
         assert len(np.unique(batch)) == batch.size
     if options["batches"] == "one-language-pair":
-        assert len(set(pairs.pair_langs[cells[:, 0] // 2].tolist())) == 1
+        assert len(set(pairs.pair_langs[sides[:, 0] // 2].tolist())) == 1
     other = build_sampler(pairs, batch_size=6, seed=seed, **options)
     other.batch(step + 17)
-    assert np.array_equal(other.cells(step), cells)
+    assert np.array_equal(other.sides(step), sides)
 
 
 def test_half_of_the_pairs_are_turned_round() -> None:
     pairs = random_pairs(0, 2000, 20_000)
     sampler = build_sampler(pairs, batch_size=100, direction="random")
-    cells = np.concatenate([sampler.cells(step) for step in range(20)])
+    sides = np.concatenate([sampler.sides(step) for step in range(20)])
     # 2,000 draws of one half: a standard deviation is 0.011.
-    assert np.mean(cells[:, 0] % 2) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(sides[:, 0] % 2) == pytest.approx(0.5, abs=0.05)
 
 
 def distinct_pairs(counts: list[int]) -> TokenizedPairs:
@@ -229,7 +240,7 @@ def test_batches_of_one_language_pair_follow_the_smoothed_shares() -> None:
     sampler = build_sampler(
         pairs, batch_size=8, batches="one-language-pair", smoothing_exponent=0.5
     )
-    langs = [pairs.pair_langs[sampler.cells(step)[0, 0] // 2] for step in range(1000)]
+    langs = [pairs.pair_langs[sampler.sides(step)[0, 0] // 2] for step in range(1000)]
     assert np.mean(langs) == pytest.approx(0.25, abs=0.04)  # 1 / (1 + 3); deviation 0.014.
 
 
@@ -251,7 +262,7 @@ def test_batches_by_corpus_hold_one_corpus_and_like_lengths() -> None:
     lengths = np.diff(pairs.offsets)
 
     def measure(sampler: PairSampler) -> tuple[float, float, Counter[int]]:
-        rows = [sampler.cells(step)[:, 0] // 2 for step in range(96)]  # Three windows of 32.
+        rows = [sampler.sides(step)[:, 0] // 2 for step in range(96)]  # Three windows of 32.
         corpora = [Counter(pairs.pair_corpora[row].tolist()) for row in rows]
         of_one = np.mean([max(count.values()) / 16 for count in corpora])
         spread = np.mean([np.ptp(lengths[pairs.pairs[row]].max(axis=1)) for row in rows])
@@ -274,10 +285,10 @@ def test_a_language_pair_with_too_few_pairs_for_a_batch_is_named_and_left_out(
     sampler = build_sampler(pairs, **options)
     assert "1 of 3 language pairs are never drawn" in caplog.text
     assert "eng-1 7;" in caplog.text
-    langs = {int(pairs.pair_langs[sampler.cells(step)[0, 0] // 2]) for step in range(50)}
+    langs = {int(pairs.pair_langs[sampler.sides(step)[0, 0] // 2]) for step in range(50)}
     assert langs == {0, 2}
     sampler = build_sampler(pairs, repeats="mask", **options)
-    langs = {int(pairs.pair_langs[sampler.cells(step)[0, 0] // 2]) for step in range(50)}
+    langs = {int(pairs.pair_langs[sampler.sides(step)[0, 0] // 2]) for step in range(50)}
     assert langs == {0, 1, 2}
 
 
@@ -289,7 +300,7 @@ def test_no_language_pair_with_enough_pairs_is_an_error() -> None:
 def test_mixed_batches_take_a_language_with_fewer_pairs_than_a_batch() -> None:
     pairs = distinct_pairs([300, 3])
     sampler = build_sampler(pairs, batch_size=16, smoothing_exponent=0.0)
-    langs = np.concatenate([pairs.pair_langs[sampler.cells(s)[:, 0] // 2] for s in range(64)])
+    langs = np.concatenate([pairs.pair_langs[sampler.sides(s)[:, 0] // 2] for s in range(64)])
     # A window of 4 batches has each of the three at most once.
     assert 0 < (langs == 1).sum() <= 3 * 16
 
@@ -315,24 +326,24 @@ def test_pivot_pairs_are_translations_of_one_sentence_into_two_languages() -> No
     pairs = shared_english(100, 4)
     sampler = build_sampler(pairs, batch_size=10, pivot_share=1.0)
     for step in range(20):
-        cells = sampler.cells(step)
+        sides = sampler.sides(step)
         # Eight tries of finding another language among four fail with probability 2e-5.
-        cells = cells[cells[:, 0] // 2 != cells[:, 1] // 2]
-        assert len(cells) >= 9
-        rows = cells // 2
-        assert (cells % 2 == 1).all()  # Both sides are the translations.
+        sides = sides[sides[:, 0] // 2 != sides[:, 1] // 2]
+        assert len(sides) >= 9
+        rows = sides // 2
+        assert (sides % 2 == 1).all()  # Both sides are the translations.
         assert np.array_equal(pairs.pairs[rows[:, 0], 0], pairs.pairs[rows[:, 1], 0])
         langs = pairs.pair_langs[rows]
         assert (langs[:, 0] != langs[:, 1]).all()
         # No two pairs come from one English sentence: they would be each other's translations.
-        assert len(np.unique(pairs.pairs[rows[:, 0], 0])) == len(cells)
+        assert len(np.unique(pairs.pairs[rows[:, 0], 0])) == len(sides)
 
 
 def test_the_pivot_share_is_that_of_the_pairs_drawn() -> None:
     pairs = shared_english(400, 3)
     sampler = build_sampler(pairs, batch_size=20, pivot_share=0.3)
-    cells = np.concatenate([sampler.cells(step) for step in range(100)])
-    is_pivot = cells[:, 0] // 2 != cells[:, 1] // 2
+    sides = np.concatenate([sampler.sides(step) for step in range(100)])
+    is_pivot = sides[:, 0] // 2 != sides[:, 1] // 2
     assert np.mean(is_pivot) == pytest.approx(0.3, abs=0.04)
 
 

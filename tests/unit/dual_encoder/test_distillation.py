@@ -1,7 +1,8 @@
-"""A teacher's vectors: computed once, resumed, projected; and the pull towards them."""
+"""A teacher's vectors: computed once, resumed, projected; and the distance to them as a loss."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from labse.dual_encoder import distillation
-from labse.dual_encoder.config import DistillConfig
+from labse.dual_encoder.data.numbering import sentence_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.dual_encoder.distillation import (
-    Lesson,
     Teacher,
     TeacherVectors,
     distillation_loss,
@@ -23,7 +23,6 @@ from labse.errors import LabseError, UsageError
 from labse.vocab.tokenizer import load_tokenizer
 
 SENTENCES = ["a b", "A B", "c d", "C D", "e f", "E F", "g h", "G H"]
-CPU = torch.device("cpu")
 
 
 class Recording:
@@ -85,31 +84,31 @@ def prepare(
     )
 
 
-def lesson(vectors: TeacherVectors, pairs: TokenizedPairs, **changes: object) -> Lesson:
-    config = DistillConfig.model_validate({"teacher": "t"} | changes)
-    return vectors.lesson(*pairs.gather(pairs.pairs.T.reshape(-1)), config, CPU)
+def find(
+    vectors: TeacherVectors, pairs: TokenizedPairs, side: Literal["own", "source", "target"] = "own"
+) -> NDArray[np.float32]:
+    """Returns the vectors of all sources, then of all targets."""
+    return vectors.find(sentence_keys(*pairs.gather(pairs.pairs.T.reshape(-1))), side)
 
 
-def test_each_sentence_is_pulled_to_the_vector_of_its_text(
+def test_each_sentence_has_the_vector_of_its_text(
     tmp_path: Path, pairs: TokenizedPairs, tokenizer: Tokenizer
 ) -> None:
     model = Recording()
-    found = lesson(prepare(tmp_path, pairs, tokenizer, model), pairs)
+    found = find(prepare(tmp_path, pairs, tokenizer, model), pairs)
     assert sorted(model.seen) == sorted(SENTENCES)  # Once each, and no others.
-    for rows, texts in ((found.source, SENTENCES[0::2]), (found.target, SENTENCES[1::2])):
-        expected = np.stack([model.vector(text) for text in texts])
-        np.testing.assert_allclose(rows, expected, atol=1e-3)  # float16 on disk.
-        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    expected = np.stack([model.vector(text) for text in [*SENTENCES[0::2], *SENTENCES[1::2]]])
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # float16 on disk.
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("pull", ["source", "target"])
-def test_both_sides_can_be_pulled_to_one(
-    tmp_path: Path, pairs: TokenizedPairs, tokenizer: Tokenizer, pull: str
+def test_both_sides_can_have_the_vector_of_one(
+    tmp_path: Path, pairs: TokenizedPairs, tokenizer: Tokenizer
 ) -> None:
     vectors = prepare(tmp_path, pairs, tokenizer, Recording())
-    own, one = lesson(vectors, pairs), lesson(vectors, pairs, pull=pull)
-    assert torch.equal(one.source, one.target)
-    assert torch.equal(one.source, getattr(own, pull))
+    source, target = np.split(find(vectors, pairs), 2)
+    assert np.array_equal(find(vectors, pairs, "source"), np.concatenate([source, source]))
+    assert np.array_equal(find(vectors, pairs, "target"), np.concatenate([target, target]))
 
 
 def test_a_killed_call_goes_on_behind_the_last_whole_file(
@@ -119,7 +118,7 @@ def test_a_killed_call_goes_on_behind_the_last_whole_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distillation, "_CHUNK_ROWS", 3)
-    whole = lesson(prepare(tmp_path / "whole", pairs, tokenizer, Recording()), pairs)
+    whole = find(prepare(tmp_path / "whole", pairs, tokenizer, Recording()), pairs)
 
     class Dying(Recording):
         def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
@@ -130,10 +129,9 @@ def test_a_killed_call_goes_on_behind_the_last_whole_file(
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path, pairs, tokenizer, Dying())
     second = Recording()
-    found = lesson(prepare(tmp_path, pairs, tokenizer, second), pairs)
+    found = find(prepare(tmp_path, pairs, tokenizer, second), pairs)
     assert len(second.seen) == 5
-    assert torch.equal(found.source, whole.source)
-    assert torch.equal(found.target, whole.target)
+    assert np.array_equal(found, whole)
     third = Recording()
     prepare(tmp_path, pairs, tokenizer, third)
     assert third.seen == []
@@ -152,14 +150,13 @@ def test_a_narrower_student_learns_the_principal_directions(
     tmp_path: Path, pairs: TokenizedPairs, tokenizer: Tokenizer
 ) -> None:
     model = Recording(size=6)
-    found = lesson(prepare(tmp_path, pairs, tokenizer, model, size=5), pairs)
+    found = find(prepare(tmp_path, pairs, tokenizer, model, size=5), pairs)
     whole = np.stack([model.vector(text) for text in [*SENTENCES[0::2], *SENTENCES[1::2]]])
     # numpy's SVD of the vectors, not centred.
     kept = np.linalg.svd(whole, full_matrices=False)[2][:5]
     expected = whole @ kept.T
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    rows = np.concatenate([found.source, found.target])
-    np.testing.assert_allclose(rows @ rows.T, expected @ expected.T, atol=5e-3)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=5e-3)
 
 
 def test_a_wider_student_is_refused(
@@ -193,14 +190,16 @@ def test_sentences_of_another_run_are_told(
     vectors = prepare(tmp_path, pairs, tokenizer, Recording())
     ids, lengths = pairs.gather(np.array([0, 1], np.int32))
     with pytest.raises(LabseError, match="of other sentences"):
-        vectors.lesson(ids[::-1].copy(), lengths, DistillConfig(teacher="t"), CPU)
+        vectors.find(sentence_keys(ids[::-1].copy(), lengths), "own")
 
 
-@pytest.mark.parametrize(("loss", "factor"), [("cosine", 1.0), ("mse", 2.0)])
-def test_the_loss_is_the_mean_over_pairs_summed_over_sides(loss: str, factor: float) -> None:
+@pytest.mark.parametrize(("kind", "factor"), [("cosine", 1.0), ("mse", 2.0)])
+def test_the_loss_is_the_mean_over_pairs_summed_over_sides(
+    kind: Literal["cosine", "mse"], factor: float
+) -> None:
     east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    config = DistillConfig.model_validate({"teacher": "t", "loss": loss})
-    source, target = torch.cat([east, north]), torch.cat([east, north])
-    found = distillation_loss(source, target, Lesson(source, torch.cat([east, -north]), config))
+    student = torch.cat([east, north])
+    teacher = (student, torch.cat([east, -north]))
+    found = distillation_loss((student, student), teacher, kind=kind)
     # Cosines 1, 1, 1 and -1; the squared distance of opposite unit vectors is 4.
     assert found.item() == factor * 2 / 2

@@ -29,9 +29,9 @@ def test_the_rows_of_the_batch_are_saved_and_the_line_names_them(
     tmp_path: Path, numbers: tuple[float, float]
 ) -> None:
     (tmp_path / "checkpoints" / "step-000000005").mkdir(parents=True)
-    cells = np.array([[5, 4], [2, 3]])
+    sides = np.array([[5, 4], [2, 3]])
     with pytest.raises(LabseError) as raised:
-        check_finite(tmp_path, 7, numbers, some_pairs(), cells)
+        check_finite(tmp_path, 7, *numbers, some_pairs(), sides)
     path = tmp_path / "batch-of-step-7.jsonl"
     assert str(raised.value).startswith("step 7: the loss is ")
     assert str(path) in str(raised.value)
@@ -43,7 +43,7 @@ def test_the_rows_of_the_batch_are_saved_and_the_line_names_them(
 
 
 def test_finite_numbers_write_nothing(tmp_path: Path) -> None:
-    check_finite(tmp_path, 7, (1.0, 2.0), some_pairs(), np.array([[0, 1]]))
+    check_finite(tmp_path, 7, 1.0, 2.0, some_pairs(), np.array([[0, 1]]))
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.estimate import estimate_run
 from labse.dual_encoder.gradients import add_gradients
 from labse.network.dual_encoder import DualEncoder
@@ -64,7 +65,8 @@ def take_step(config: RunConfig) -> DualEncoder:
     torch.manual_seed(0)
     model = DualEncoder(config.model, sparse_embeddings=config.train.sparse_embeddings)
     pairs = some_pairs()
-    add_gradients(model, pairs, pairs.pairs, config.train)
+    batch = Batch.gather(pairs, sides_of(np.arange(NUM_PAIRS)))
+    add_gradients(model, batch, config.train)
     return model
 
 

@@ -1,13 +1,14 @@
+"""Candidates that are right answers, though no pair says so, are found and left out."""
+
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.dual_encoder.false_negatives import (
-    FalseNegatives,
-    find_false_negatives,
-    number_sentences,
-)
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.numbering import sentence_keys
+from labse.dual_encoder.data.pairs import sides_of
+from labse.dual_encoder.false_negatives import FalseNegatives, find_false_negatives
 
 CPU = torch.device("cpu")
 # Sentences by number, source and target of four pairs: 0 and 2 share a source, 3 stands alone, and
@@ -51,23 +52,15 @@ def test_the_bound_is_on_what_a_cosine_has_above_the_positive() -> None:
     assert mask.tolist() == [[False, True, False], [False, False, True], [False] * 3]
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), min_size=1, max_size=10))
-def test_sentences_have_one_number_exactly_when_their_pieces_are_equal(
-    sentences: list[list[int]],
-) -> None:
-    flat = np.array([piece for sentence in sentences for piece in sentence], dtype=np.int32)
-    numbers = number_sentences(flat, np.array([len(sentence) for sentence in sentences]))
-    for i, first in enumerate(sentences):
-        for j, second in enumerate(sentences):
-            assert (numbers[i] == numbers[j]) == (first == second)
-
-
 def find(sides: list[list[int]], max_excess: float | None = None) -> FalseNegatives | None:
     """Takes sentences of one piece: sources, then targets."""
     flat = np.array([*sides[0], *sides[1]], dtype=np.int32)
-    return find_false_negatives(
-        flat, np.ones(len(flat), dtype=np.int64), max_excess=max_excess, device=CPU
-    )
+    lengths = np.ones(len(flat), dtype=np.int64)
+    indices = np.arange(len(sides[0]))
+    batch = Batch(flat, lengths, sentence_keys(flat, lengths), sides_of(indices))
+    forward, backward = find_false_negatives(batch, max_excess=max_excess, device=CPU)
+    assert backward is forward
+    return forward
 
 
 def test_a_batch_without_repeats_or_a_bound_has_nothing_to_look_for() -> None:

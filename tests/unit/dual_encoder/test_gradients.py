@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from labse.dual_encoder.batch_loss import BatchLoss
 from labse.dual_encoder.config import TrainConfig
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.batch import Batch
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients, cached_backward, pad
 from labse.dual_encoder.loss import additive_margin_softmax
+from labse.dual_encoder.ranking import BatchLoss
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
@@ -55,6 +56,10 @@ def some_pairs(repeat: bool = False) -> TokenizedPairs:
     )
 
 
+def whole_batch(pairs: TokenizedPairs) -> Batch:
+    return Batch.gather(pairs, sides_of(np.arange(len(pairs.pairs))))
+
+
 def options(**changes: object) -> TrainConfig:
     values = {"global_batch_size": NUM_PAIRS, "logit_scale": 20.0, "logit_margin": 0.1}
     return TrainConfig.model_validate(values | changes)
@@ -92,8 +97,7 @@ def test_any_chunks_and_blocks_give_the_gradients_of_one_big_batch(
     expected.backward()
     result = add_gradients(
         ours,
-        pairs,
-        pairs.pairs,
+        whole_batch(pairs),
         options(micro_batch_size=micro_batch_size, logit_block_bytes=block_bytes),
     )
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
@@ -104,7 +108,7 @@ def test_in_float32_they_are_equal_to_its_rounding() -> None:
     pairs = some_pairs()
     ours, theirs = build(1, 0.0, torch.float32), build(1, 0.0, torch.float32)
     one_piece_of_algebra(theirs, pairs).backward()
-    add_gradients(ours, pairs, pairs.pairs, options(micro_batch_size=4, logit_block_bytes=200))
+    add_gradients(ours, whole_batch(pairs), options(micro_batch_size=4, logit_block_bytes=200))
     for name, gradient in gradients(theirs).items():
         size = max(1.0, gradient.abs().max().item())
         assert (gradients(ours)[name] - gradient).abs().max() < 1e-5 * size, name
@@ -125,7 +129,7 @@ def test_the_second_pass_sees_the_dropout_of_the_first(micro_batch_size: int) ->
     after = torch.get_rng_state()
 
     torch.manual_seed(5)
-    result = add_gradients(ours, pairs, pairs.pairs, options(micro_batch_size=micro_batch_size))
+    result = add_gradients(ours, whole_batch(pairs), options(micro_batch_size=micro_batch_size))
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
     assert_equal_gradients(ours, theirs, 1e-10)
     assert torch.equal(torch.get_rng_state(), after)
@@ -133,7 +137,7 @@ def test_the_second_pass_sees_the_dropout_of_the_first(micro_batch_size: int) ->
     # The test can fail: other masks give other gradients.
     other = build(2, 0.3)
     torch.manual_seed(6)
-    add_gradients(other, pairs, pairs.pairs, options(micro_batch_size=micro_batch_size))
+    add_gradients(other, whole_batch(pairs), options(micro_batch_size=micro_batch_size))
     with pytest.raises(AssertionError):
         assert_equal_gradients(other, theirs, 1e-3)
 
@@ -142,8 +146,8 @@ def test_gradients_in_bfloat16_reach_the_weights_in_chunks_too() -> None:
     # Weights cast under no_grad must not be taken up by the second pass.
     pairs = some_pairs()
     ours, theirs = build(1, 0.0, torch.float32), build(1, 0.0, torch.float32)
-    add_gradients(theirs, pairs, pairs.pairs, options(precision="bfloat16"))
-    add_gradients(ours, pairs, pairs.pairs, options(precision="bfloat16", micro_batch_size=4))
+    add_gradients(theirs, whole_batch(pairs), options(precision="bfloat16"))
+    add_gradients(ours, whole_batch(pairs), options(precision="bfloat16", micro_batch_size=4))
     assert gradients(ours).keys() == gradients(theirs).keys()
     for name, gradient in gradients(theirs).items():
         # bfloat16 has 8 bits; chunks of other lengths sum in another order.
@@ -177,8 +181,7 @@ def test_copies_of_a_sentence_are_no_negatives_of_each_other(
     pairs, ours, theirs = some_pairs(repeat=True), build(1, 0.0), build(1, 0.0)
     result = add_gradients(
         ours,
-        pairs,
-        pairs.pairs,
+        whole_batch(pairs),
         options(micro_batch_size=micro_batch_size, logit_block_bytes=block_bytes),
     )
     # Pairs 0 and 4, 2 and 7, in both directions of the loss.
@@ -198,7 +201,7 @@ def test_copies_of_a_sentence_are_no_negatives_of_each_other(
 
 def test_a_batch_of_copies_of_one_pair_has_no_negatives_and_teaches_nothing() -> None:
     pairs, model = some_pairs(), build(1, 0.0)
-    result = add_gradients(model, pairs, pairs.pairs[[3, 3, 3]], options())
+    result = add_gradients(model, Batch.gather(pairs, sides_of(np.array([3, 3, 3]))), options())
     assert result.loss.item() == 0
     assert result.num_false_negatives.item() == 2 * 3 * 2
     assert all(not gradient.any() for gradient in gradients(model).values())
@@ -208,7 +211,7 @@ def test_a_batch_of_copies_of_one_pair_has_no_negatives_and_teaches_nothing() ->
 def test_negatives_far_above_the_positive_are_left_out_on_request(block_bytes: int) -> None:
     pairs, model = some_pairs(), build(1, 0.0)
     result = add_gradients(
-        model, pairs, pairs.pairs, options(max_negative_excess=0.1, logit_block_bytes=block_bytes)
+        model, whole_batch(pairs), options(max_negative_excess=0.1, logit_block_bytes=block_bytes)
     )
     cosines = result.source @ result.target.T
     positives = cosines.diagonal()

@@ -1,4 +1,4 @@
-"""Hard negatives: drawn for a batch, never a translation and never twice."""
+"""Hard negatives: read once from columns of files, drawn for a batch, never a translation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labse.dual_encoder.data.negatives import HardNegatives, Negatives
+from labse.dual_encoder.data.negatives import HardNegatives, Negatives, negative_columns
+from labse.dual_encoder.data.numbering import sentence_keys
+from labse.errors import LabseError, UsageError
 
 Data = Any  # The `NegativesFile` of conftest.py.
 
 
 def draw(found: HardNegatives, batch: tuple[np.ndarray, np.ndarray], num: int = 9) -> Negatives:
-    return found.draw(*batch, num_per_pair=num, generator=np.random.default_rng(0))
+    return found.draw(sentence_keys(*batch), num_per_pair=num, generator=np.random.default_rng(0))
 
 
 ROWS = [
@@ -64,7 +66,7 @@ def test_no_more_than_asked_for_are_drawn_the_same_ones_of_a_seed(data: Data) ->
     seen = set()
     for seed in range(20):
         first, again = (
-            found.draw(*batch, num_per_pair=1, generator=np.random.default_rng(seed))
+            found.draw(sentence_keys(*batch), num_per_pair=1, generator=np.random.default_rng(seed))
             for _ in range(2)
         )
         assert first.input_ids.tolist() == again.input_ids.tolist()
@@ -76,3 +78,57 @@ def test_no_more_than_asked_for_are_drawn_the_same_ones_of_a_seed(data: Data) ->
 def test_without_any_pair_a_draw_is_empty(data: Data) -> None:
     found = replace(data.prepare(), pairs=np.zeros(0, np.uint64))
     assert not len(draw(found, data.batch(("a b", "A B"))).lengths)
+
+
+# ---- From files to disk ----
+
+
+def test_the_columns_are_named_by_side_the_hardest_first() -> None:
+    assert negative_columns("target", 2) == ("target_negative_1", "target_negative_2")
+
+
+def test_they_are_read_once(write_negatives: Callable[..., Data]) -> None:
+    data = write_negatives(ROWS)
+    before = data.prepare()
+    data.file.unlink()
+    assert data.prepare().negatives.tolist() == before.negatives.tolist()
+    with pytest.raises(LabseError, match="no such file"):
+        data.prepare(key="other bytes")
+
+
+def test_a_damaged_file_on_disk_is_told(write_negatives: Callable[..., Data]) -> None:
+    data = write_negatives(ROWS)
+    data.prepare()
+    (data.cache / "known.npy").write_bytes(b"?")
+    with pytest.raises(LabseError, match="damaged"):
+        data.prepare()
+
+
+def test_a_manifest_that_is_damaged_has_the_files_read_anew(
+    write_negatives: Callable[..., Data],
+) -> None:
+    data = write_negatives(ROWS)
+    before = data.prepare()
+    (data.cache / "manifest.json").write_text("{}")
+    assert data.prepare().negatives.tolist() == before.negatives.tolist()
+
+
+def test_files_without_columns_are_refused_with_the_command_that_makes_them(
+    write_negatives: Callable[..., Data],
+) -> None:
+    with pytest.raises(UsageError, match="labse hard-negatives"):
+        write_negatives(["a\tA\teng\tdeu"], columns="").prepare()
+
+
+def test_empty_columns_are_refused(write_negatives: Callable[..., Data]) -> None:
+    with pytest.raises(LabseError, match="are empty"):
+        write_negatives(["a\tA\teng\tdeu\t\t \t"]).prepare()
+
+
+def test_of_a_pair_that_stands_twice_the_first_row_counts(
+    write_negatives: Callable[..., Data],
+) -> None:
+    data = write_negatives(["a\tA\teng\tdeu\tB\t\t", "a\tA\teng\tdeu\tC\tD\t", ROWS[0]])
+    batch = data.batch(("a", "A"))
+    drawn = draw(data.prepare(), batch)
+    assert data.texts(drawn) == ({"B"}, set())

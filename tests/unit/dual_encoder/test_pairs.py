@@ -47,7 +47,7 @@ def test_sentences_are_gathered_in_the_order_asked_for(tmp_path: Path) -> None:
     assert lengths.tolist() == [3, 4]
 
 
-def test_a_cell_tells_file_row_and_side(tmp_path: Path) -> None:
+def test_the_number_of_a_side_tells_file_row_and_side(tmp_path: Path) -> None:
     write_pairs(tmp_path)
     assert TokenizedPairs.load(tmp_path).locate(np.array([1, 2])) == [
         SentenceOrigin("a.tsv", 3, "target", "eng-deu"),

@@ -39,7 +39,7 @@ def test_a_partner_shares_the_pivot_on_whatever_side_and_has_another_language_an
     assert (found[:, 2:] == -1).all()
 
 
-def test_cells_are_the_sides_that_are_not_the_pivot() -> None:
+def test_a_pivoted_pair_has_the_sides_that_are_not_the_pivot() -> None:
     index = build_index()
-    assert index.cells(np.array([0, 1]), np.array([1, 0])).tolist() == [[1, 2], [2, 1]]
+    assert index.other_sides(np.array([0, 1]), np.array([1, 0])).tolist() == [[1, 2], [2, 1]]
     assert index.pivot_sentences(np.array([0, 1, 3])).tolist() == [0, 0, 1]

@@ -9,10 +9,11 @@ import torch
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data.batch import Batches
 from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.gradients import pad
-from labse.dual_encoder.train import train
+from labse.dual_encoder.train import train as train_on_batches
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.network.dual_encoder import DualEncoder
 from labse.training.checkpoint import find_not_finite, latest_checkpoint
@@ -72,6 +73,10 @@ def run_config_with(config: RunConfig, **options: object) -> RunConfig:
     return config.model_copy(update={"train": config.train.model_copy(update=options)})
 
 
+def train(config: RunConfig, pairs: TokenizedPairs, out: Path, **options: object) -> DualEncoder:
+    return train_on_batches(config, Batches(config, pairs), out, **options)
+
+
 def weights(model: DualEncoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -116,7 +121,8 @@ def test_updates_equal_those_written_out_with_torch_alone(tmp_path: Path) -> Non
     # 0.01 * min(1, (s + 1) / 2) * (1 - s / 3) for s = 0, 1, 2.
     for step, lr in enumerate([0.005, 0.02 / 3, 0.01 / 3]):
         optimizer.param_groups[0]["lr"] = lr
-        source, target = (model(*pad(*pairs.gather(side))) for side in sampler.batch(step).T)
+        sentences = pairs.pairs.reshape(-1)[sampler.sides(step)]
+        source, target = (model(*pad(*pairs.gather(side))) for side in sentences.T)
         logits = 20 * (source @ target.T - 0.1 * torch.eye(16))
         labels = torch.arange(16)
         cross_entropy = torch.nn.functional.cross_entropy
@@ -317,7 +323,7 @@ def test_a_kill_between_checkpoints_loses_only_the_steps_since_the_last(tmp_path
             raise Kill
 
     with pytest.raises(Kill):
-        train(config, cipher_pairs(), tmp_path / "killed", report=die)
+        train(config, cipher_pairs(), tmp_path / "killed", on_metrics=die)
     resumed = train(config, cipher_pairs(), tmp_path / "killed")
     assert_bitwise_equal(resumed, straight)
     steps = [row["step"] for row in read_metrics(tmp_path / "killed" / "metrics.jsonl")]

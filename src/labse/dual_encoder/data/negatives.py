@@ -22,7 +22,12 @@ from tokenizers import Tokenizer
 
 from labse.corpus.tables import Table, open_table
 from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys, stored_keys
-from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
+from labse.dual_encoder.data.pairs import (
+    TokenizedPairs,
+    ragged_places,
+    take_sentences,
+    tokenize_sentences,
+)
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
 from labse.files.stage import cached_manifest
@@ -53,6 +58,18 @@ class Negatives:
     lengths: NDArray[np.int64]
     num_targets: int
     known: NDArray[np.int64]
+
+    def rows_of_rank(self, rank: int, num_ranks: int) -> tuple[range, range]:
+        """Returns the rows that a process embeds: candidates for sources, and those for targets.
+
+        The numbers of two ranks differ by one at most.
+        """
+        num_sources = len(self.lengths) - self.num_targets
+        first, last = (
+            range(start + size * rank // num_ranks, start + size * (rank + 1) // num_ranks)
+            for start, size in ((0, self.num_targets), (self.num_targets, num_sources))
+        )
+        return first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +109,17 @@ class HardNegatives:
         return cls(**arrays)
 
     def draw(
-        self,
-        input_ids: NDArray[np.int32],
-        lengths: NDArray[np.int64],
-        *,
-        num_per_pair: int,
-        generator: np.random.Generator,
+        self, keys: NDArray[np.uint64], *, num_per_pair: int, generator: np.random.Generator
     ) -> Negatives:
         """Draws up to `num_per_pair` negatives a side for each pair of a batch, at random.
 
         A pair that stands the other way round in the data has its negatives turned round too.
 
         Args:
-            input_ids: (T,) ids of the B sources and then of the B targets of the batch.
-            lengths: (2 * B,) tokens of each.
+            keys: (2 * B,) keys of the sources and then of the targets of the batch.
             num_per_pair: 1 at least.
-            generator: of the step.
+            generator: the one of the step.
         """
-        keys = sentence_keys(input_ids, lengths)
         sources, targets = np.split(keys, 2)
         index = KeyIndex(self.pairs)
         as_stored = index.find(pair_keys(sources, targets))
@@ -122,8 +132,8 @@ class HardNegatives:
             entries = entries[(as_stored >= 0) | (turned >= 0)]
             drawn.append(self._choose(entries, in_batch, num_per_pair, generator))
         sentences = np.concatenate(drawn)
-        flat, lengths = self._gather(sentences)
-        return Negatives(flat, lengths, len(drawn[0]), self._find_known(sentences, in_batch))
+        input_ids, lengths = take_sentences(self.input_ids, self.sentences, sentences)
+        return Negatives(input_ids, lengths, len(drawn[0]), self._find_known(sentences, in_batch))
 
     def _choose(
         self,
@@ -132,10 +142,11 @@ class HardNegatives:
         num_per_pair: int,
         generator: np.random.Generator,
     ) -> NDArray[np.int64]:
-        rows, positions = _ragged(self.offsets, entries)
+        rows, positions = ragged_places(self.offsets, entries)
         sentences = self.negatives[positions].astype(np.int64)
         # One that is in the batch is a candidate there already, and is not counted twice.
-        is_new = in_batch.find(sentence_keys(*self._gather(sentences))) < 0
+        texts = take_sentences(self.input_ids, self.sentences, sentences)
+        is_new = in_batch.find(sentence_keys(*texts)) < 0
         rows, sentences = rows[is_new], sentences[is_new]
         order = np.lexsort((generator.random(len(rows)), rows))
         rows, sentences = rows[order], sentences[order]
@@ -143,12 +154,8 @@ class HardNegatives:
         chosen = sentences[ranks < num_per_pair]
         return chosen[np.sort(np.unique(chosen, return_index=True)[1])]
 
-    def _gather(self, sentences: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        _, positions = _ragged(self.sentences, sentences)
-        return self.input_ids[positions], self.sentences[sentences + 1] - self.sentences[sentences]
-
     def _find_known(self, sentences: NDArray[np.int64], in_batch: KeyIndex) -> NDArray[np.int64]:
-        rows, positions = _ragged(self.known_offsets, sentences)
+        rows, positions = ragged_places(self.known_offsets, sentences)
         places = in_batch.find(self.known[positions])
         rows, places = rows[places >= 0], places[places >= 0]
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -275,7 +282,7 @@ class _Columns:
         keys, first = np.unique(np.concatenate(self._keys), return_index=True)
         starts = np.concatenate([[0], np.cumsum(self._counts)])
         entries = np.stack([2 * first, 2 * first + 1], axis=1).reshape(-1)
-        _, positions = _ragged(starts, entries)
+        _, positions = ragged_places(starts, entries)
         known, known_offsets = _known_translations(sentence_keys(ids, np.diff(offsets)), pairs)
         return {
             "input_ids": ids,
@@ -305,16 +312,6 @@ def _known_translations(
     order = np.argsort(row, kind="stable")
     starts = np.searchsorted(row[order], np.arange(len(distinct) + 1))
     # Sentences of one key, of different text and equal pieces, have the same translations.
-    _, positions = _ragged(starts, numbers)
+    _, positions = ragged_places(starts, numbers)
     lengths = np.diff(starts)[numbers]
     return other[order][positions], np.concatenate([[0], np.cumsum(lengths)])
-
-
-def _ragged(
-    offsets: NDArray[np.int64], entries: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the positions of some entries one after the other, and which entry each is of."""
-    starts = offsets[entries]
-    lengths = offsets[entries + 1] - starts
-    rows = np.repeat(np.arange(len(entries)), lengths)
-    return rows, np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(len(rows))

@@ -15,7 +15,15 @@ from tokenizers import Tokenizer
 from labse.errors import LabseError
 from labse.files.atomic import read_json, write_json
 
-__all__ = ["SentenceOrigin", "TokenizedPairs", "tokenize_sentences", "write_summary"]
+__all__ = [
+    "SentenceOrigin",
+    "TokenizedPairs",
+    "ragged_places",
+    "sides_of",
+    "take_sentences",
+    "tokenize_sentences",
+    "write_summary",
+]
 
 _ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")
 _SUMMARY = "pairs.json"
@@ -86,17 +94,12 @@ class TokenizedPairs:
 
     def gather(self, sentences: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Returns the flat ids (T,) and the lengths (B,) of some sentences, in the order given."""
-        starts = self.offsets[sentences]
-        lengths = self.offsets[sentences + 1] - starts
-        ends = np.cumsum(lengths)
-        positions = np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1])
-        return self.input_ids[positions], lengths
+        return take_sentences(self.input_ids, self.offsets, sentences)
 
-    def locate(self, cells: NDArray[np.int64]) -> list[SentenceOrigin]:
-        """Tells where sentences stand, by their cells (see `PairSampler.cells`)."""
+    def locate(self, sides: NDArray[np.int64]) -> list[SentenceOrigin]:
+        """Tells the file and row of sides of pairs (see `sides_of`)."""
         origins = []
-        for cell in cells.tolist():
-            pair, side = divmod(cell, 2)
+        for pair, side in (divmod(number, 2) for number in sides.tolist()):
             origins.append(
                 SentenceOrigin(
                     file=self.corpora[self.pair_corpora[pair]],
@@ -106,6 +109,36 @@ class TokenizedPairs:
                 )
             )
         return origins
+
+
+def sides_of(indices: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Returns (B, 2) numbers of sides: 2 * i is the source of pair i, 2 * i + 1 its target."""
+    sides: NDArray[np.int64] = 2 * indices.astype(np.int64)[:, None] + np.arange(2)
+    return sides
+
+
+def take_sentences(
+    input_ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Returns the flat ids (T,) and the lengths (B,) of some sentences, in the order given."""
+    _, places = ragged_places(offsets, rows)
+    return input_ids[places], offsets[rows + 1] - offsets[rows]
+
+
+def ragged_places(
+    offsets: NDArray[np.int64], rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the places of the elements of some ragged rows, and before them the row of each.
+
+    Args:
+        offsets: (N + 1,); row n has the places from offsets[n] to offsets[n + 1].
+        rows: (B,) some of them, in any order.
+    """
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    owners = np.repeat(np.arange(len(rows)), lengths)
+    firsts = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return owners, firsts + np.arange(len(owners))
 
 
 def write_summary(

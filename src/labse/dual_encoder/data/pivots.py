@@ -81,8 +81,10 @@ class PivotIndex:
             partners = np.where((partners < 0) & fits, found, partners)
         return partners
 
-    def cells(self, indices: NDArray[np.int64], partners: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns (B, 2) cells of the sides that are not the pivot; see `PairSampler.cells`."""
+    def other_sides(
+        self, indices: NDArray[np.int64], partners: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Returns (B, 2) sides (see `sides_of`): of both pairs the one that is not the pivot."""
         ends = [2 * rows + 1 - self._side(rows) for rows in (indices, partners)]
         return np.stack(ends, axis=1)
 

@@ -1,7 +1,7 @@
 """The batches of a run, drawn from tokenised pairs.
 
-Dimensions: P pairs, W batches of a window, B pairs of a batch. A cell is a side of a stored pair:
-cell 2 * i is the source of pair i and cell 2 * i + 1 its target.
+Dimensions: P pairs, W batches of a window, B pairs of a batch. Pairs are drawn as the numbers of
+their sides (`sides_of`), for a pair may be turned round, or made of sides of two stored ones.
 """
 
 import logging
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from labse.corpus.languages import canonical_tag
 from labse.dual_encoder.config import DataConfig
 from labse.dual_encoder.data.groups import group_pairs
-from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.data.pivots import PivotIndex
 from labse.errors import LabseError
 
@@ -67,7 +67,7 @@ class PairSampler:
     ) -> None:
         self.batch_size = batch_size
         self._pairs = pairs
-        self._sentences = pairs.pairs.reshape(-1)  # By cell.
+        self._sentences = pairs.pairs.reshape(-1)  # By side.
         self._config = config
         self._seed = seed
         self._groups = group_pairs(pairs, config, seed=seed)
@@ -89,38 +89,33 @@ class PairSampler:
         self._window_number = -1
         self._window: NDArray[np.int64] = np.empty((0, 0, 2), dtype=np.int64)
 
-    def batch(self, step: int) -> NDArray[np.int32]:
-        """Returns the (B, 2) sentence numbers of update `step`, from 0."""
-        batch: NDArray[np.int32] = self._sentences[self.cells(step)]
-        return batch
-
-    def cells(self, step: int) -> NDArray[np.int64]:
-        """Returns the (B, 2) cells of update `step`: where its sentences stand in the data."""
+    def sides(self, step: int) -> NDArray[np.int64]:
+        """Returns the (B, 2) sides of pairs that update `step`, from 0, trains on."""
         window_number, position = divmod(step, self._window_batches)
         if window_number != self._window_number:
             self._window = self._draw_window(window_number)
             self._window_number = window_number
-        cells: NDArray[np.int64] = self._window[position]
-        return cells
+        sides: NDArray[np.int64] = self._window[position]
+        return sides
 
     # ---- Windows ----
 
     def _draw_window(self, number: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self._seed, number])
         if self._config.batches == "one-language-pair":
-            cells_WB2 = self._draw_of_one_lang_pair(generator)
+            sides_WB2 = self._draw_of_one_lang_pair(generator)
         else:
             drawn = self._draw_distinct(generator, self._window_batches * self.batch_size)
-            cells_WB2 = self._cut(drawn, generator)
+            sides_WB2 = self._cut(drawn, generator)
         if self._config.direction == "random":
-            is_turned = generator.random(cells_WB2.shape[:2]) < 0.5
-            cells_WB2 = np.where(is_turned[..., None], cells_WB2[..., ::-1], cells_WB2)
-        return cells_WB2
+            is_turned = generator.random(sides_WB2.shape[:2]) < 0.5
+            sides_WB2 = np.where(is_turned[..., None], sides_WB2[..., ::-1], sides_WB2)
+        return sides_WB2
 
     def _draw_distinct(
         self, generator: np.random.Generator, wanted: int, lang: int | None = None
     ) -> NDArray[np.int64]:
-        """Returns (wanted, 2) cells; fewer where a language pair has no more distinct ones."""
+        """Returns (wanted, 2) sides; fewer where a language pair has no more distinct ones."""
         if self._config.repeats == "mask":
             return self._draw(generator, wanted, lang)
         drawn = np.empty((0, 2), dtype=np.int64)
@@ -132,31 +127,31 @@ class PairSampler:
                 return drawn[:wanted]
         # Few pairs or very uneven languages: these are enough, as the constructor has checked.
         order = self._groups.order if lang is None else self._groups.of_lang(lang)
-        drawn = generator.permutation(self._without_repeats(_stored(np.sort(order))))
+        drawn = generator.permutation(self._without_repeats(sides_of(np.sort(order))))
         return drawn[:wanted]
 
     def _draw(
         self, generator: np.random.Generator, size: int, lang: int | None
     ) -> NDArray[np.int64]:
         indices = self._groups.draw(generator, size, lang)
-        cells = _stored(indices)
+        sides = sides_of(indices)
         if self._pivots is not None:
             is_asked = generator.random(size) < self._config.pivot_share
             partners = self._pivots.find_partners(indices, generator)
             is_pivoted = is_asked & (partners >= 0)
-            cells[is_pivoted] = self._pivots.cells(indices[is_pivoted], partners[is_pivoted])
-        return cells
+            sides[is_pivoted] = self._pivots.other_sides(indices[is_pivoted], partners[is_pivoted])
+        return sides
 
-    def _cut(self, cells: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    def _cut(self, sides: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """Returns (W, B, 2): batches of like lengths, and corpora if asked, in random order."""
         offsets = self._pairs.offsets
-        sentences = self._sentences[cells]
+        sentences = self._sentences[sides]
         lengths = (offsets[sentences + 1] - offsets[sentences]).max(axis=1)
         order = np.argsort(lengths, kind="stable")
         if self._config.batches == "by-corpus":
-            corpora = self._pairs.pair_corpora[cells[:, 0] // 2]
+            corpora = self._pairs.pair_corpora[sides[:, 0] // 2]
             order = order[np.argsort(corpora[order], kind="stable")]
-        batches = cells[order].reshape(-1, self.batch_size, 2)
+        batches = sides[order].reshape(-1, self.batch_size, 2)
         shuffled: NDArray[np.int64] = batches[generator.permutation(len(batches))]
         return shuffled
 
@@ -166,21 +161,21 @@ class PairSampler:
         num_whole = len(pool) // self.batch_size * self.batch_size
         return self._cut(pool[:num_whole], generator)[:1]
 
-    def _without_repeats(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _without_repeats(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
         """Keeps the pairs whose sentences appear there for the first time, in order.
 
         With pivots the sentence that a pair comes from counts as one of its sentences, for all of
         its translations are translations of each other.
         """
-        sentences = self._sentences[cells]
+        sentences = self._sentences[sides]
         if self._pivots is not None:
-            sources = self._pivots.pivot_sentences(cells[:, 0] // 2)
+            sources = self._pivots.pivot_sentences(sides[:, 0] // 2)
             sentences = np.concatenate([sentences, sources[:, None]], axis=1)
         _, first, inverse = np.unique(sentences, return_index=True, return_inverse=True)
         width = sentences.shape[1]
         first_rows = (first // width)[inverse].reshape(-1, width)
-        is_new = (first_rows == np.arange(len(cells))[:, None]).all(axis=1)
-        kept: NDArray[np.int64] = cells[is_new & (sentences[:, 0] != sentences[:, 1])]
+        is_new = (first_rows == np.arange(len(sides))[:, None]).all(axis=1)
+        kept: NDArray[np.int64] = sides[is_new & (sentences[:, 0] != sentences[:, 1])]
         return kept
 
     # ---- Whether there is enough ----
@@ -196,7 +191,7 @@ class PairSampler:
         """Returns how many of the first pairs share no sentence; counts until it has `needed`."""
         num_looked_at = 2 * needed
         while True:
-            num_distinct = len(self._without_repeats(_stored(order[:num_looked_at])))
+            num_distinct = len(self._without_repeats(sides_of(order[:num_looked_at])))
             if num_distinct >= needed or num_looked_at >= len(order):
                 return num_distinct
             num_looked_at *= 4
@@ -233,8 +228,3 @@ class PairSampler:
             f"there are {num_distinct}; lower global_batch_size, give more data "
             'or take repeats too (data.repeats = "mask")'
         )
-
-
-def _stored(indices: NDArray[np.int64] | NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Returns the (n, 2) cells of pairs as they are stored."""
-    return 2 * indices.astype(np.int64)[:, None] + np.arange(2)

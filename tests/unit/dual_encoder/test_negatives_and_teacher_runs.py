@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.dual_encoder.config import DistillConfig, RunConfig
-from labse.dual_encoder.data.extras import NO_EXTRAS, ExtraSources
 from labse.dual_encoder.distillation import Teacher
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, UsageError
@@ -70,14 +69,6 @@ def student(config: RunConfig, **changes: object) -> RunConfig:
     shape = {"pooling": "mean", "projection": "linear", "embedding_size": 10}
     model = config.model.model_copy(update=shape)
     return config.model_copy(update={"distill": distill, "model": model})
-
-
-def test_without_either_a_batch_has_no_extras(run_config: RunConfig) -> None:
-    import torch
-
-    nothing = (np.zeros(0, np.int32), np.zeros(0, np.int64))
-    found = ExtraSources().of_batch(0, nothing, run_config, torch.device("cpu"))
-    assert found == NO_EXTRAS
 
 
 def test_hard_negatives_make_the_loss_of_the_first_steps_larger(

@@ -1,11 +1,11 @@
-"""Each process with its share: loss and gradients are those of one process with the whole batch.
+"""Each process with its part: loss and gradients are those of one process with the whole batch.
 
 Each process computes every case in turn (`work`); the tests compare what they wrote.
 """
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig, TrainConfig
-from labse.dual_encoder.data.extras import Extras
+from labse.dual_encoder.data.batch import Batch
 from labse.dual_encoder.data.negatives import Negatives
-from labse.dual_encoder.data.pairs import TokenizedPairs
-from labse.dual_encoder.distillation import Lesson
+from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.dual_encoder.shares import share_negatives
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import SINGLE, Processes, join_processes
@@ -73,26 +71,30 @@ class Case:
         model = DualEncoder(config, sparse_embeddings=self.is_sparse)
         return model.to(TYPES[self.dtype]).train()
 
-    def extras(self) -> Extras:
-        generator = np.random.default_rng(1)
-        negatives = lesson = None
+    @property
+    def distill(self) -> DistillConfig:
+        return DistillConfig(teacher="any", weight=3.0)
+
+    def batch(self) -> Batch:
+        pairs, generator = self.pairs(), np.random.default_rng(1)
+        batch = Batch.gather(pairs, sides_of(np.arange(NUM_PAIRS)))
         if self.kind == "negatives":
             lengths = generator.integers(2, 9, 7)
             known = np.full((7, 1), -1)
             known[2], known[5] = 4, NUM_PAIRS + 6
             ids = generator.integers(5, 50, lengths.sum()).astype(np.int32)
-            negatives = Negatives(ids, lengths, 3, known)
+            batch = replace(batch, negatives=Negatives(ids, lengths, 3, known))
         if self.kind == "teacher":
-            sides = torch.from_numpy(generator.normal(size=(2, NUM_PAIRS, 8)))
-            source, target = torch.nn.functional.normalize(sides.to(TYPES[self.dtype]), dim=-1)
-            lesson = Lesson(source, target, DistillConfig(teacher="any", weight=3.0))
-        return Extras(negatives, lesson)
+            vectors = torch.from_numpy(generator.normal(size=(2 * NUM_PAIRS, 8)))
+            unit = torch.nn.functional.normalize(vectors.to(TYPES[self.dtype]), dim=-1)
+            batch = replace(batch, teacher_vectors=unit.numpy())
+        return batch
 
     def pairs(self) -> TokenizedPairs:
         generator = np.random.default_rng(0)
         lengths = generator.integers(2, 9, 2 * NUM_PAIRS)
         numbers = np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2)
-        if self.kind == "repeats":  # In different shares, on either side.
+        if self.kind == "repeats":  # In parts of different processes, on either side.
             numbers[4, 0] = numbers[0, 0]
             numbers[11, 1] = numbers[2, 0]
         return TokenizedPairs(
@@ -108,9 +110,9 @@ class Case:
 
     def compute(self, processes: Processes) -> dict[str, Tensor]:
         """Returns the loss and all gradients."""
-        model, pairs = self.build(), self.pairs()
+        model = self.build()
         torch.manual_seed(100 + processes.rank)
-        result = add_gradients(model, pairs, pairs.pairs, self.options(), self.extras(), processes)
+        result = add_gradients(model, self.batch(), self.options(), self.distill, processes)
         processes.sum_gradients(model.parameters())
         p_at_1 = result.in_batch_p_at_1(self.block_bytes)
         return gradients(model) | {
@@ -177,18 +179,18 @@ def test_every_process_has_the_gradients_of_one_big_batch(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("number", range(len(WITH_DROPOUT)))
-def test_with_dropout_each_share_has_the_masks_of_its_process(
+def test_with_dropout_each_part_has_the_masks_of_its_process(
     worlds: Path, size: int, number: int
 ) -> None:
     folder = worlds / str(size)
     case = WITH_DROPOUT[number]
     model, pairs = case.build(), case.pairs()
     sides: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for rank, share_n2 in enumerate(np.split(pairs.pairs, size)):
+    for rank, part_n2 in enumerate(np.split(pairs.pairs, size)):
         torch.manual_seed(100 + rank)
-        sentences = share_n2.T.reshape(-1)
+        sentences = part_n2.T.reshape(-1)
         order = np.argsort(-pairs.gather(sentences)[1], kind="stable")
-        width = 2 * (case.micro_batch_size or len(share_n2))
+        width = 2 * (case.micro_batch_size or len(part_n2))
         chunks = np.split(sentences[order], range(width, len(order), width))
         vectors = torch.cat([model.embed_flat(*pairs.gather(chunk)) for chunk in chunks])
         vectors = vectors.index_select(0, torch.from_numpy(order.argsort()))
@@ -207,18 +209,10 @@ def test_with_dropout_each_share_has_the_masks_of_its_process(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_the_hard_negatives_of_all_processes_are_those_of_the_batch(size: int) -> None:
-    negatives = Case(kind="negatives").extras().negatives
+    negatives = Case(kind="negatives").batch().negatives
     assert negatives is not None
-    shares = [share_negatives(negatives, Processes(rank, size)) for rank in range(size)]
-    for first, last in ((0, 3), (3, 7)):
-        lengths = [
-            (
-                share.lengths[: share.num_targets]
-                if first == 0
-                else share.lengths[share.num_targets :]
-            )
-            for share in shares
-            if share is not None
-        ]
-        assert np.concatenate(lengths).tolist() == negatives.lengths[first:last].tolist()
-    assert sum(len(share.input_ids) for share in shares if share) == len(negatives.input_ids)
+    for_sources, for_targets = zip(
+        *(negatives.rows_of_rank(rank, size) for rank in range(size)), strict=True
+    )
+    assert list(itertools.chain(*for_sources)) == [0, 1, 2]
+    assert list(itertools.chain(*for_targets)) == [3, 4, 5, 6]
