@@ -93,7 +93,7 @@ def time_tatoeba(model: Path, folder: Path, num_sets: int | None, rounds: int) -
     taken = alternate(
         {
             "encode": lambda: encoder.encode(distinct),
-            "evaluate": lambda: evaluate_tatoeba(encoder, sets, max_seq_length=64),
+            "evaluate": lambda: evaluate_tatoeba(encoder, sets),
         },
         rounds,
     )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse import SentenceEncoder
-from labse.evaluation.aligned import read_aligned_pair
+from labse.evaluation.datasets import read_aligned_pair
 from labse.evaluation.un import search_shards, write_pool
 
 SHARD_ROWS = 262_144

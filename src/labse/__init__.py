@@ -10,6 +10,7 @@ __all__ = [
     "LabseError",
     "SentenceEncoder",
     "__version__",
+    "evaluate",
     "mine_bitext",
     "mine_files",
     "pretrain",
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
+    "evaluate": "labse.evaluation.evaluate",
     "mine_bitext": "labse.mining.bitext",
     "mine_files": "labse.mining.mine_files",
     "pretrain": "labse.pretraining.run",

@@ -64,7 +64,7 @@ def test_mtebs_accuracy_is_our_p_at_1_to_english() -> None:
     scores = task.evaluate(  # type: ignore[attr-defined]
         model, "test", encode_kwargs={"batch_size": 64}
     )
-    ours = evaluate_tatoeba(encoder, [TatoebaSet("deu", source, english)], max_seq_length=None)
+    ours = evaluate_tatoeba(encoder, [TatoebaSet("deu", source, english)])
     assert 0.1 < ours.langs[0].p_at_1_to_english < 0.9
     assert scores["default"]["accuracy"] == pytest.approx(ours.langs[0].p_at_1_to_english)
     assert model.mteb_model_meta.name == "labse/noisy"  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ from labse.cli.options import (
 from labse.corpus.languages import canonical_tag
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError, UsageError
-from labse.evaluation.protocol import build_signature
+from labse.evaluation.report import build_signature
 
 __all__ = ["align"]
 

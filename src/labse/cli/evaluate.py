@@ -1,31 +1,34 @@
 """The commands `labse evaluate ...`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from labse.cli.evaluate_all import evaluate_all
+from labse.cli.console import say
 from labse.cli.measure import (
     BlockRowsOption,
-    Measuring,
-    MemoryOption,
-    measuring,
-    split_langs,
-    to_bytes,
+    EncoderOption,
+    MeasuredEncoder,
+    ReportOption,
+    measure,
+    parse_memory,
+    show_report,
+    split_codes,
 )
-from labse.evaluation.aligned import read_aligned
-from labse.evaluation.datasets import read_tatoeba
-from labse.evaluation.retrieval import evaluate_retrieval
-from labse.evaluation.sts import evaluate_sts, read_sts
-from labse.evaluation.suite import evaluate_bucc_folder
-from labse.evaluation.tables import build_un_report, build_xsim_report
-from labse.evaluation.tatoeba import evaluate_tatoeba
-from labse.evaluation.tatoeba_report import build_tatoeba_report
-from labse.evaluation.un import evaluate_un_files
-from labse.evaluation.xsim import evaluate_xsim_files
+from labse.cli.options import (
+    JsonOption,
+    KOption,
+    OptionalMemoryOption,
+    PrecisionOption,
+    RuntimeOption,
+    ThreadsOption,
+)
+from labse.evaluation.evaluate import EvaluationOptions
+from labse.evaluation.evaluate import evaluate_all as evaluate_sets
+from labse.mining.margin import Margin
 
-__all__ = ["app", "bucc", "retrieval", "sts", "tatoeba", "un", "xsim"]
+__all__ = ["app", "bucc", "evaluate_all", "retrieval", "sts", "tatoeba", "un", "xsim"]
 
 app = typer.Typer(help="Score a model on public test sets, each score with its signature.")
 
@@ -52,9 +55,7 @@ def _group() -> None:
 
 
 @app.command()
-@measuring
 def tatoeba(
-    options: Measuring,
     folder: Annotated[
         Path,
         typer.Argument(
@@ -64,7 +65,13 @@ def tatoeba(
         ),
     ],
     langs: LangsOption = None,
-    memory: MemoryOption = None,
+    memory: OptionalMemoryOption = None,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Tatoeba: is the nearest sentence of the other language the translation?
 
@@ -76,21 +83,13 @@ def tatoeba(
 
     labse evaluate tatoeba data/tatoeba/v1 --langs de,fr --model runs/tiny/run/model --json
     """
-    sets = read_tatoeba(folder, split_langs(langs))
-    measured = options.open()
-    scores = evaluate_tatoeba(
-        measured,
-        sets,
-        max_seq_length=measured.max_seq_length,
-        memory_bytes=to_bytes(memory),
-    )
-    options.show(build_tatoeba_report(scores), measured)
+    options = EvaluationOptions(langs=split_codes(langs), memory_bytes=parse_memory(memory))
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("tatoeba", [folder], options, measured, out=out, json=json)
 
 
 @app.command()
-@measuring
 def bucc(
-    options: Measuring,
     folder: Annotated[
         Path,
         typer.Argument(
@@ -104,7 +103,13 @@ def bucc(
         typer.Option(help="Only these pairs, with commas: fr-en,de-en.", show_default=False),
     ] = None,
     block_rows: BlockRowsOption = 2048,
-    memory: MemoryOption = None,
+    memory: OptionalMemoryOption = None,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """BUCC: find the translations hidden in two corpora of sentences without one.
 
@@ -118,22 +123,15 @@ def bucc(
 
     labse evaluate bucc data/bucc2018 --model runs/tiny/run/model --out reports/bucc
     """
-    measured = options.open()
-    report = evaluate_bucc_folder(
-        measured,
-        folder,
-        split_langs(pairs),
-        max_seq_length=measured.max_seq_length,
-        block_rows=block_rows,
-        memory_bytes=to_bytes(memory),
+    options = EvaluationOptions(
+        lang_pairs=split_codes(pairs), block_rows=block_rows, memory_bytes=parse_memory(memory)
     )
-    options.show(report, measured)
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("bucc", [folder], options, measured, out=out, json=json)
 
 
 @app.command()
-@measuring
 def un(
-    options: Measuring,
     source: Annotated[
         Path,
         typer.Argument(
@@ -148,25 +146,40 @@ def un(
     ],
     pair: Annotated[
         str | None,
-        typer.Option(help="Languages, such as en-fr; else from the suffixes.", show_default=False),
+        typer.Option(
+            help="Languages, such as en-fr; without it, the suffixes of both files.",
+            show_default=False,
+        ),
     ] = None,
     distractors: Annotated[
         Path | None,
-        typer.Option(help="Further sentences for the pool, one a line.", show_default=False),
+        typer.Option(help="File of further sentences for the pool.", show_default=False),
     ] = None,
     queries: Annotated[
         int | None,
-        typer.Option(min=1, help="Ask this many sources, evenly spread.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Sources that ask, evenly spread; without it, all.",
+            show_default=False,
+        ),
     ] = None,
     shards: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the vectors of the pool, which stay there; else a temporary one.",
+            help="Folder for the vectors of the pool, which stay; without it, a temporary one.",
             show_default=False,
         ),
     ] = None,
-    shard_rows: Annotated[int, typer.Option(min=1, help="Vectors in memory at a time.")] = 262_144,
+    shard_rows: Annotated[
+        int, typer.Option(min=1, help="Vectors of the pool in memory at a time.")
+    ] = 262_144,
     block_rows: BlockRowsOption = 2048,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """UN: is the nearest sentence of a pool of any size the translation?
 
@@ -176,26 +189,20 @@ def un(
 
     labse evaluate un UNv1.0.en-fr.en UNv1.0.en-fr.fr --queries 100000 --shards pool
     """
-    measured = options.open()
-    score = evaluate_un_files(
-        measured,
-        source,
-        target,
-        shards,
-        lang_pair=pair,
-        max_seq_length=measured.max_seq_length,
+    options = EvaluationOptions(
+        lang_pairs=None if pair is None else [pair],
         distractors=distractors,
         num_queries=queries,
+        shards=shards,
         shard_rows=shard_rows,
         block_rows=block_rows,
     )
-    options.show(build_un_report(score), measured)
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("un", [source, target], options, measured, out=out, json=json)
 
 
 @app.command()
-@measuring
 def xsim(
-    options: Measuring,
     folder: AlignedArgument,
     target: Annotated[str, typer.Option(help="Language in which the others look.")] = "eng",
     langs: LangsOption = None,
@@ -203,18 +210,22 @@ def xsim(
         int,
         typer.Option(
             min=0,
-            help="xsim++: numbers and names swapped in each target sentence, this many times "
-            "each, and one negation; 0 leaves xsim++ out.",
+            help="Swaps of a number, and as many of a name, in each target sentence for xsim++, "
+            "with one negation; 0 leaves xsim++ out.",
         ),
     ] = 3,
-    margin: Annotated[
-        Literal["ratio", "distance", "absolute"], typer.Option(help="Score of a pair.")
-    ] = "ratio",
-    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours on each side.")] = 4,
-    seed: Annotated[int, typer.Option(help="Chooses the numbers and names.")] = 1,
+    margin: Annotated[Margin, typer.Option(help="Formula of the margin score.")] = "ratio",
+    k: KOption = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the numbers and names.")] = 1,
     files: FilesOption = "*.txt",
     block_rows: BlockRowsOption = 2048,
-    memory: MemoryOption = None,
+    memory: OptionalMemoryOption = None,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Rate of errors of margin retrieval, without near-misses (xsim) and with (xsim++).
 
@@ -224,35 +235,34 @@ def xsim(
 
     labse evaluate xsim data/tico19 --langs fr,sw --target eng
     """
-    chosen = split_langs(langs)
-    lines = read_aligned(folder, chosen and [*chosen, target], pattern=files)
-    measured = options.open()
-    name = folder.resolve().name
-    scores = evaluate_xsim_files(
-        measured,
-        lines,
-        target,
-        data=name,
-        max_seq_length=measured.max_seq_length,
-        per_kind=near_misses,
-        seed=seed,
+    options = EvaluationOptions(
+        langs=split_codes(langs),
+        pattern=files,
+        target_lang=target,
+        near_misses=near_misses,
         margin=margin,
         k=k,
+        seed=seed,
         block_rows=block_rows,
-        memory_bytes=to_bytes(memory),
+        memory_bytes=parse_memory(memory),
     )
-    options.show(build_xsim_report(name, scores), measured)
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("xsim", [folder], options, measured, out=out, json=json)
 
 
 @app.command()
-@measuring
 def retrieval(
-    options: Measuring,
     folder: AlignedArgument,
     langs: LangsOption = None,
     files: FilesOption = "*.txt",
     block_rows: BlockRowsOption = 2048,
-    memory: MemoryOption = None,
+    memory: OptionalMemoryOption = None,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Every language of a folder of aligned files asks every other: P@1 of all pairs.
 
@@ -262,33 +272,34 @@ def retrieval(
 
     labse evaluate retrieval data/tico19 --langs eng,fr,sw,zh --out reports/tico19
     """
-    lines = read_aligned(folder, split_langs(langs), pattern=files)
-    measured = options.open()
-    report = evaluate_retrieval(
-        measured,
-        lines,
-        name=folder.resolve().name,
-        max_seq_length=measured.max_seq_length,
+    options = EvaluationOptions(
+        langs=split_codes(langs),
+        pattern=files,
         block_rows=block_rows,
-        memory_bytes=to_bytes(memory),
+        memory_bytes=parse_memory(memory),
     )
-    options.show(report, measured)
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("retrieval", [folder], options, measured, out=out, json=json)
 
 
 @app.command()
-@measuring
 def sts(
-    options: Measuring,
     tables: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE.tsv...",
-            help="Two sentences and a score a line; a first line may name the columns sentence1, "
+            help="TSV of two sentences and a score; a first line may name the columns sentence1, "
             "sentence2 and score among others.",
             show_default=False,
         ),
     ],
-    memory: MemoryOption = None,
+    memory: OptionalMemoryOption = None,
+    model: EncoderOption = None,
+    out: ReportOption = None,
+    json: JsonOption = False,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """STS: do cosines order pairs of sentences as people do? Spearman's correlation.
 
@@ -296,15 +307,51 @@ def sts(
 
     labse evaluate sts stsbenchmark-test.tsv
     """
-    sets = [read_sts(path) for path in tables]
-    measured = options.open()
-    report = evaluate_sts(
-        measured,
-        sets,
-        max_seq_length=measured.max_seq_length,
-        memory_bytes=to_bytes(memory),
+    options = EvaluationOptions(memory_bytes=parse_memory(memory))
+    measured = MeasuredEncoder(model, precision, runtime, threads)
+    measure("sts", tables, options, measured, out=out, json=json)
+
+
+@app.command(name="all")
+def evaluate_all(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder with folders of test sets, which are known by their file names.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the report of each set, and at the end for one of all scores.",
+            show_default=False,
+        ),
+    ],
+    model: EncoderOption = None,
+    block_rows: BlockRowsOption = 2048,
+    memory: OptionalMemoryOption = None,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """All protocols that the test sets of a folder allow, each with its defaults.
+
+    All files are read before anything is encoded. The report of a set is written when that set is
+    done and stays if a later one fails; report.json of all is there only when all are done.
+
+    [bold]Examples[/bold]
+
+    labse evaluate all data/eval --out reports/today
+    """
+    encoder = MeasuredEncoder(model, precision, runtime, threads).open()
+    evaluate_sets(
+        folder,
+        encoder,
+        out,
+        block_rows=block_rows,
+        memory_bytes=parse_memory(memory),
+        on_report=lambda report: show_report(report, encoder),
     )
-    options.show(report, measured)
-
-
-app.command(name="all")(evaluate_all)
+    say(f"{out}: report of all written")

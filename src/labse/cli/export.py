@@ -83,8 +83,7 @@ def export(
 
     def measure(encoder: SentenceEncoder) -> float:
         assert sets is not None
-        length = encoder.max_seq_length
-        return evaluate_tatoeba(encoder, sets, max_seq_length=length).mean.p_at_1
+        return evaluate_tatoeba(encoder, sets).mean.p_at_1
 
     write = export_onnx if is_onnx else export_folder
     report = write(

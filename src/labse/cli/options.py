@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 
@@ -140,11 +141,23 @@ def load_encoder(
 
 
 class VisibleEncoder:
-    """A sentence encoder that draws a progress bar whoever calls it."""
+    """An encoder of any kind; one that labse runs itself draws a progress bar whoever calls it."""
 
-    def __init__(self, encoder: "SentenceEncoder") -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
-    def encode(self, sentences: Sequence[str], /) -> "NDArray[np.float32]":
-        """Returns (N, D) float32 unit rows."""
-        return self._encoder.encode(sentences, show_progress=True)
+    @property
+    def max_seq_length(self) -> int | None:
+        """Where the encoder cuts sentences; None if that is not known."""
+        return getattr(self._encoder, "max_seq_length", None)
+
+    @property
+    def num_truncated(self) -> int:
+        """Sentences cut so far; 0 if that is not known."""
+        return getattr(self._encoder, "num_truncated", 0)
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns (N, D) vectors."""
+        if isinstance(self._encoder, SentenceEncoder):
+            return self._encoder.encode(sentences, show_progress=True)
+        return self._encoder.encode(sentences)

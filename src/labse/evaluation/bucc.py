@@ -1,13 +1,14 @@
 """BUCC: find the translations hidden in two corpora, and leave the rest alone.
 
 Takes: an encoder and splits with gold pairs. Gives: precision, recall and F1, forward and
-backward, by cosine and by margin, with a threshold tuned on other sentences than it is tested on.
+backward, by cosine and by margin, with a threshold tuned on other sentences than it is tested on;
+and a report with the paper's numbers beside ours.
 Source: Zweigenbaum et al. 2017 (W17-2512); Feng et al. 2020 (arXiv 2007.01852), whose numbers are
 cosine with the best threshold of the training split itself; Artetxe & Schwenk 2019 (arXiv
 1811.01136), margin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -15,18 +16,28 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.evaluation.bucc_files import BuccSplit
 from labse.evaluation.embedded import embed_distinct
-from labse.evaluation.protocol import Encoder, build_signature, describe_length
-from labse.evaluation.samples import Sample, build_sample
-from labse.mining.margin import margin_scores
-from labse.search.knn import MutualNeighbours, mutual_neighbours
+from labse.evaluation.pictures import Bar
+from labse.evaluation.report import (
+    Report,
+    Score,
+    Table,
+    build_signature,
+    describe_length,
+    format_percent,
+)
+from labse.evaluation.significance import Sample, build_sample
+from labse.mining.margin import Margin, best_neighbours
+from labse.search.knn import mutual_neighbours
 
 __all__ = [
     "PAPER_BUCC_F1",
     "BuccScore",
     "Candidates",
     "best_threshold",
+    "build_bucc_report",
     "evaluate_bucc",
     "find_candidates",
 ]
@@ -98,20 +109,19 @@ def evaluate_bucc(
     training: BuccSplit,
     test: BuccSplit | None,
     *,
-    max_seq_length: int | None,
     block_rows: int = 2048,
     memory_bytes: int | None = None,
 ) -> list[BuccScore]:
     """Scores forward (source asks), backward (target asks) and intersect (both agree).
 
     Args:
-        encoder: called with all distinct sentences of a split, once unless memory is bounded.
-        training: tunes the thresholds.
-        test: is scored with them; None scores each half of `training` with the threshold of the
-            other half.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        block_rows: bounds the memory of the search, see `mutual_neighbours`.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        encoder: what is called with all distinct sentences of a split, once unless memory is
+            bounded.
+        training: the split that tunes the thresholds.
+        test: the split that is scored with them; None scores each half of `training` with the
+            threshold of the other half.
+        block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         LabseError: the encoder returned what is not one vector a sentence.
@@ -130,7 +140,7 @@ def evaluate_bucc(
             own = np.full(len(candidates.scores), best_threshold(candidates))
             rows.append((test, candidates, "oracle", own))
         for split, found, tuning, thresholds in rows:
-            scores.append(_score(split, key, found, tuning, thresholds, max_seq_length))
+            scores.append(_score(encoder, split, key, found, tuning, thresholds))
     return scores
 
 
@@ -143,9 +153,10 @@ def find_candidates(
         embedded.select(split.source), embedded.select(split.target), _K, block_rows=block_rows
     )
     candidates: dict[tuple[Retrieval, Similarity], Candidates] = {}
-    for similarity in ("cosine", "ratio"):
-        forward, forward_scores = _best(found, similarity, is_forward=True)
-        backward, backward_scores = _best(found, similarity, is_forward=False)
+    margins: dict[Similarity, Margin] = {"cosine": "absolute", "ratio": "ratio"}
+    for similarity, margin in margins.items():
+        forward, forward_scores = best_neighbours(found.forward, found.backward, margin)
+        backward, backward_scores = best_neighbours(found.backward, found.forward, margin)
         sources, targets = np.arange(len(forward)), np.arange(len(backward))
         agree = np.flatnonzero(backward[forward] == sources)
         pairs = {
@@ -185,23 +196,6 @@ def best_threshold(candidates: Candidates, chosen: NDArray[np.bool_] | None = No
     return float((ordered[best] + following) / 2)
 
 
-def _best(
-    found: MutualNeighbours, similarity: Similarity, *, is_forward: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Returns the best neighbour of each row, and its score."""
-    near, far = (found.forward, found.backward) if is_forward else (found.backward, found.forward)
-    if similarity == "cosine":
-        return near.neighbours[:, 0], near.similarities[:, 0]
-    means = near.similarities.mean(axis=1, dtype=np.float64)
-    other_means = far.similarities.mean(axis=1, dtype=np.float64)
-    scores = margin_scores(near.similarities, means[:, None], other_means[near.neighbours], "ratio")
-    best = scores.argmax(axis=1)[:, None]
-    return (
-        np.take_along_axis(near.neighbours, best, axis=1)[:, 0],
-        np.take_along_axis(scores, best, axis=1)[:, 0],
-    )
-
-
 def _candidates(
     split: BuccSplit,
     retrieval: str,
@@ -231,12 +225,12 @@ def _fold_thresholds(candidates: Candidates) -> NDArray[np.float64]:
 
 
 def _score(
+    encoder: Encoder,
     split: BuccSplit,
     key: tuple[Retrieval, Similarity],
     candidates: Candidates,
     tuning: str,
     thresholds: NDArray[np.float64],
-    max_seq_length: int | None,
 ) -> BuccScore:
     retrieval, similarity = key
     kept = candidates.scores.astype(np.float64) >= thresholds
@@ -256,7 +250,7 @@ def _score(
         "retrieval": retrieval,
         "similarity": "cosine" if similarity == "cosine" else f"ratio-k{_K}",
         "threshold": tuning,
-        "max_seq_length": describe_length(max_seq_length),
+        "max_seq_length": describe_length(encoder),
         "norm": "l2",
     }
     name = " ".join((split.lang_pair, split.split, *key, tuning))
@@ -273,3 +267,88 @@ def _score(
         signature=build_signature("bucc_f1", fields),
         sample=build_sample(name, counts, (*split.source, *split.target), "f1"),
     )
+
+
+# ---- for people ------------------------------------------------------------------------------
+
+_TUNING = {
+    "training": "training split",
+    "folds": "other half",
+    "oracle": "oracle",
+}
+_NOTES = (
+    "oracle: the threshold is the best one of the tested sentences themselves, an upper bound",
+    "LaBSE: the paper's F1 is cosine with the oracle threshold of the training split, so it "
+    "stands beside that row only; margin and a threshold tuned elsewhere are other protocols",
+    "a sentence on several lines is one sentence; of equally near ones the first counts",
+)
+
+
+def build_bucc_report(scores: Sequence[BuccScore], num_lines: Sequence[str]) -> Report:
+    """Returns one table; F1 of the paper where the protocol is the same.
+
+    Args:
+        scores: scores of one or more pairs of languages.
+        num_lines: a note for each split: how many lines and gold pairs it has.
+    """
+    headers = ("pair", "split", "asks", "by", "threshold", "", "P", "R", "F1", "LaBSE")
+    ordered = sorted(scores, key=lambda s: (s.lang_pair, s.split, s.tuning == "oracle"))
+    return Report(
+        data="bucc",
+        metric="bucc_f1",
+        scores=tuple(
+            Score(score.sample.name, "bucc_f1", score.f1, score.signature, (score.sample.name,))
+            for score in ordered
+        ),
+        tables=(Table("BUCC, percent", headers, tuple(map(_row, ordered)), num_names=5),),
+        samples=tuple(score.sample for score in ordered),
+        bars=tuple(
+            Bar(
+                f"{score.lang_pair} {score.retrieval} {score.similarity}",
+                score.lang_pair.partition("-")[0],
+                score.f1,
+            )
+            for score in ordered
+            if score.tuning != "oracle"
+        ),
+        notes=(*num_lines, *_NOTES),
+        details={
+            "rows": [
+                {
+                    "lang_pair": score.lang_pair,
+                    "split": score.split,
+                    "retrieval": score.retrieval,
+                    "similarity": score.similarity,
+                    "tuning": score.tuning,
+                    "threshold": score.threshold,
+                    "precision": score.precision,
+                    "recall": score.recall,
+                    "f1": score.f1,
+                    "paper_f1": _paper(score),
+                }
+                for score in ordered
+            ]
+        },
+    )
+
+
+def _row(score: BuccScore) -> tuple[str, ...]:
+    paper = _paper(score)
+    return (
+        score.lang_pair,
+        score.split,
+        {"forward": "source", "backward": "target", "intersect": "both"}[score.retrieval],
+        "margin, k=4" if score.similarity == "ratio" else "cosine",
+        _TUNING[score.tuning],
+        f"{score.threshold:.3f}",
+        format_percent(score.precision),
+        format_percent(score.recall),
+        format_percent(score.f1),
+        "" if paper is None else format_percent(paper),
+    )
+
+
+def _paper(score: BuccScore) -> float | None:
+    """Returns the paper's F1 where ours follows the same protocol."""
+    is_same = (score.split, score.similarity, score.tuning) == ("training", "cosine", "oracle")
+    return PAPER_BUCC_F1.get(score.lang_pair, {}).get(score.retrieval) if is_same else None

@@ -13,8 +13,12 @@ import numpy as np
 
 from labse.errors import LabseError, UsageError
 from labse.evaluation.report import Score, Table
-from labse.evaluation.samples import Sample, sample_from_dict
-from labse.evaluation.significance import Difference, paired_bootstrap
+from labse.evaluation.significance import (
+    Difference,
+    Sample,
+    paired_bootstrap,
+    sample_from_dict,
+)
 from labse.files.atomic import read_json
 
 __all__ = ["Comparison", "SavedReport", "compare_reports", "comparison_table", "read_report"]

@@ -1,9 +1,11 @@
-"""Public test sets, read from the files their authors publish.
+"""Test sets of aligned lines, read from the files that their authors publish.
 
-Takes: the folder of LASER's Tatoeba sets (`tatoeba.XXX-eng.XXX` and `.eng`, one line a sentence).
-Gives: one aligned set a language, and the groups in which the paper reports them.
-Source: Artetxe & Schwenk 2019 (arXiv 1812.10464), the sets; Feng et al. 2020 (arXiv 2007.01852),
-the groups.
+Takes: the folder of LASER's Tatoeba sets (`tatoeba.XXX-eng.XXX` and `.eng`, one line a sentence);
+a folder of files that say the same in many languages (`deu.txt`, `eng.txt` and so on).
+Gives: the sentences of each language, and the groups in which the paper reports Tatoeba.
+Source: Artetxe & Schwenk 2019 (arXiv 1812.10464), the Tatoeba sets; Feng et al. 2020 (arXiv
+2007.01852), their groups; FLORES and TICO-19 (Anastasopoulos et al. 2020, arXiv 2007.01788), the
+layout of the folder.
 """
 
 import re
@@ -16,7 +18,14 @@ from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
 
-__all__ = ["TATOEBA_GROUPS", "TatoebaSet", "read_tatoeba"]
+__all__ = [
+    "TATOEBA_GROUPS",
+    "AlignedLines",
+    "TatoebaSet",
+    "read_aligned",
+    "read_aligned_pair",
+    "read_tatoeba",
+]
 
 _FILE_NAME = re.compile(r"tatoeba\.(\w+)-eng\.(\w+)")
 
@@ -91,7 +100,7 @@ def read_tatoeba(folder: str | Path, langs: Sequence[str] | None = None) -> list
     """
     folder = Path(folder)
     available = _find_sets(folder)
-    codes = sorted(available) if langs is None else _select(langs, sorted(available), folder)
+    codes = sorted(available) if langs is None else _select_sets(langs, sorted(available), folder)
     return [_read_set(folder, code) for code in codes]
 
 
@@ -105,10 +114,10 @@ def _find_sets(folder: Path) -> set[str]:
     return codes
 
 
-def _select(langs: Sequence[str], available: Sequence[str], folder: Path) -> list[str]:
+def _select_sets(langs: Sequence[str], available: Sequence[str], folder: Path) -> list[str]:
     if not langs:
         raise UsageError("langs is empty; name at least one language, or none to read all")
-    by_tag = {_tag(code): code for code in reversed(available)}
+    by_tag = {_tag_or_code(code): code for code in reversed(available)}
     selected: set[str] = set()
     for lang in langs:
         code = lang if lang in available else by_tag.get(canonical_tag(lang))
@@ -118,7 +127,7 @@ def _select(langs: Sequence[str], available: Sequence[str], folder: Path) -> lis
     return sorted(selected)
 
 
-def _tag(code: str) -> str:
+def _tag_or_code(code: str) -> str:
     try:
         return canonical_tag(code)
     except UsageError:
@@ -130,12 +139,97 @@ def _read_set(folder: Path, code: str) -> TatoebaSet:
     for path, other in zip(paths, reversed(paths), strict=True):
         if not path.is_file():
             raise LabseError(f"{path}: missing, while {other.name} is there; fetch both again")
-    sentences, english = (tuple(read_lines(path)) for path in paths)
-    if len(sentences) != len(english):
-        raise LabseError(
-            f"{paths[0]} has {len(sentences)} lines, {paths[1].name} has {len(english)}; "
-            "the two must be aligned line by line"
-        )
-    if not sentences:
-        raise LabseError(f"{paths[0]}: no lines")
+    sentences, english = _read_equal_lines(paths)
     return TatoebaSet(code, sentences, english)
+
+
+# ---- a folder of many languages --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedLines:
+    """The lines of one language; line i of every language of a folder says the same.
+
+    Attributes:
+        lang: as the file is called, such as `pt_BR`.
+        sentences: at least one.
+    """
+
+    lang: str
+    sentences: tuple[str, ...]
+
+
+def read_aligned(
+    folder: str | Path, langs: Sequence[str] | None = None, *, pattern: str = "*.txt"
+) -> list[AlignedLines]:
+    """Reads the files of a folder that match `pattern`, in the order of their names.
+
+    Args:
+        folder: one file a language; what stands before the first dot of the name is its code.
+        langs: only these, by the code of the file or any other that `canonical_tag` knows, in
+            this order; None reads all.
+        pattern: such as `*.devtest`.
+
+    Raises:
+        UsageError: a language without a file, or fewer than two languages.
+        LabseError: no such folder, no such files, a name that is no language, unequal line counts
+            or no lines.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LabseError(f"{folder}: no such folder; it should hold deu.txt, eng.txt and so on")
+    paths = {_code(path): path for path in sorted(folder.glob(pattern)) if path.is_file()}
+    if not paths:
+        raise LabseError(f"{folder}: holds no files {pattern}; choose others with --files")
+    by_tag = {_tag(code, path): code for code, path in reversed(paths.items())}
+    codes = list(paths) if langs is None else [_select(lang, by_tag, paths) for lang in langs]
+    if len(set(codes)) < 2 or len(set(codes)) < len(codes):
+        raise UsageError(f"{folder}: give two or more different languages, not {' '.join(codes)}")
+    sentences = _read_equal_lines([paths[code] for code in codes])
+    return list(map(AlignedLines, codes, sentences))
+
+
+def read_aligned_pair(source: str | Path, target: str | Path) -> tuple[list[str], list[str]]:
+    """Reads two files of equally many lines.
+
+    Raises:
+        LabseError: a file is missing or empty, or the counts differ.
+    """
+    sides = _read_equal_lines([Path(source), Path(target)])
+    return list(sides[0]), list(sides[1])
+
+
+def _code(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _tag(code: str, path: Path) -> str:
+    try:
+        return canonical_tag(code)
+    except UsageError as error:
+        raise LabseError(
+            f"{path}: the name must begin with a language and a dot: {error}"
+        ) from None
+
+
+def _select(lang: str, by_tag: dict[str, str], paths: dict[str, Path]) -> str:
+    if lang in paths:
+        return lang
+    code = by_tag.get(canonical_tag(lang))
+    if code is None:
+        raise UsageError(f"no file for {lang!r}; there are {' '.join(paths)}")
+    return code
+
+
+def _read_equal_lines(paths: Sequence[Path]) -> list[tuple[str, ...]]:
+    """Reads files that must have equally many lines, and at least one."""
+    files = [tuple(read_lines(path)) for path in paths]
+    for path, lines in zip(paths, files, strict=True):
+        if len(lines) != len(files[0]):
+            raise LabseError(
+                f"{paths[0]} has {len(files[0])} lines, {path.name} has {len(lines)}; "
+                "they must be aligned line by line"
+            )
+    if not files[0]:
+        raise LabseError(f"{paths[0]}: no lines")
+    return files

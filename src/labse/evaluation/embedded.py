@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError, ResourceError
-from labse.evaluation.protocol import Encoder, encode_sentences
 
 __all__ = ["EmbeddedSentences", "embed_distinct"]
 
@@ -27,12 +27,14 @@ class EmbeddedSentences:
     Attributes:
         rows: row number of each distinct sentence.
         embeddings: (N, D) float32, in memory or in a temporary file that is memory-mapped.
-        memory_bytes: of vectors that `select` may hold; more of them go into such a file.
+        memory_bytes: bytes of vectors that `select` may hold; more of them go into such a file.
+        max_seq_length: that of the encoder, None if it has none.
     """
 
     rows: Mapping[str, int]
     embeddings: NDArray[np.float32]
-    memory_bytes: int | None = None
+    memory_bytes: int | None
+    max_seq_length: int | None
 
     def select(self, sentences: Sequence[str]) -> NDArray[np.float32]:
         """Returns (N, D) float32, one row a sentence; not to be changed.
@@ -61,10 +63,10 @@ def embed_distinct(
     """Encodes the distinct sentences of all lists, in the order in which they come.
 
     Args:
-        encoder: called once with all, or as often as memory asks for.
-        lists: of sentences.
-        memory_bytes: of vectors held at a time, the others lie in a temporary file; None holds
-            all.
+        encoder: what is called, once with all or as often as memory asks for.
+        lists: lists of sentences.
+        memory_bytes: bytes of vectors held at a time; the others lie in a temporary file. None
+            holds all in memory.
 
     Raises:
         ValueError: `memory_bytes` below 1.
@@ -79,9 +81,11 @@ def embed_distinct(
         for sentence in sentences:
             rows.setdefault(sentence, len(rows))
     if memory_bytes is None or len(rows) <= _FIRST_SENTENCES:
-        return EmbeddedSentences(rows, encode_sentences(encoder, list(rows)), memory_bytes)
-    embeddings = _spill(_encode_parts(encoder, list(rows), memory_bytes))
-    return EmbeddedSentences(rows, embeddings, memory_bytes)
+        embeddings = encode_sentences(encoder, list(rows))
+    else:
+        embeddings = _spill(_encode_parts(encoder, list(rows), memory_bytes))
+    max_seq_length = getattr(encoder, "max_seq_length", None)
+    return EmbeddedSentences(rows, embeddings, memory_bytes, max_seq_length)
 
 
 def _encode_parts(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.evaluation.protocol import Encoder, encode_sentences
+from labse.encoder.protocol import Encoder, encode_sentences
 from labse.runtime import require
 
 __all__ = ["MtebModel"]

@@ -11,22 +11,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from labse import __version__
+from labse.encoder.protocol import Encoder
 from labse.errors import UsageError
 from labse.evaluation.pictures import Bar, HeatMap, draw_bars, draw_heat_map
-from labse.evaluation.samples import Sample
+from labse.evaluation.significance import Sample
 from labse.files.atomic import check_writable, write_atomic, write_json
 from labse.runtime import require
 
 __all__ = [
+    "TIES_NOTE",
     "Report",
     "Score",
     "Table",
+    "build_signature",
     "check_destination",
+    "describe_length",
     "format_percent",
     "render_markdown",
     "report_dict",
     "write_report",
 ]
+
+TIES_NOTE = (
+    "among equally near sentences the first of the file counts, so a later copy of a repeated "
+    "sentence is a miss"
+)
 
 _METRIC_NAMES = {"p_at_1": "P@1", "bucc_f1": "F1", "error": "error, lower is better"}
 
@@ -90,6 +100,28 @@ class Report:
     heat_map: HeatMap | None = None
     notes: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def build_signature(metric: str, fields: Mapping[str, str | int]) -> str:
+    """Returns `metric|name:value|...|v:0.1.0`, the fields in their order.
+
+    Raises:
+        ValueError: a part is empty or holds `|`, which would read as two fields.
+    """
+    parts = [metric, *(f"{name}:{value}" for name, value in fields.items()), f"v:{__version__}"]
+    for part in parts:
+        if "|" in part or not part or part.endswith(":"):
+            raise ValueError(f"a signature cannot hold {part!r}")
+    return "|".join(parts)
+
+
+def describe_length(encoder: Encoder) -> str:
+    """Returns what a signature says of the length at which an encoder cuts.
+
+    `none` if it has no `max_seq_length`, or None there: it does not cut, or nothing is known.
+    """
+    max_seq_length = getattr(encoder, "max_seq_length", None)
+    return "none" if max_seq_length is None else str(max_seq_length)
 
 
 def format_percent(value: float) -> str:

@@ -11,20 +11,23 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.evaluation.aligned import AlignedLines
+from labse.encoder.protocol import Encoder
+from labse.evaluation.datasets import AlignedLines
 from labse.evaluation.embedded import embed_distinct
 from labse.evaluation.pictures import Bar, HeatMap
-from labse.evaluation.protocol import Encoder, build_signature, describe_length
-from labse.evaluation.report import Report, Score, Table, format_percent
-from labse.evaluation.samples import build_sample
+from labse.evaluation.report import (
+    TIES_NOTE,
+    Report,
+    Score,
+    Table,
+    build_signature,
+    describe_length,
+    format_percent,
+)
+from labse.evaluation.significance import build_sample
 from labse.search.knn import mutual_neighbours
 
 __all__ = ["evaluate_retrieval"]
-
-_TIES = (
-    "among equally near sentences the first of the file counts, so a later copy of a repeated "
-    "sentence is a miss"
-)
 
 
 def evaluate_retrieval(
@@ -32,19 +35,17 @@ def evaluate_retrieval(
     files: Sequence[AlignedLines],
     *,
     name: str,
-    max_seq_length: int | None,
     block_rows: int = 2048,
     memory_bytes: int | None = None,
 ) -> Report:
     """Scores every ordered pair of languages; line i of one must find line i of the other.
 
     Args:
-        encoder: called with all distinct sentences, once unless memory is bounded.
-        files: two or more languages, equally many lines.
-        name: of the test data, for the signature.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        block_rows: bounds the memory of the search, see `mutual_neighbours`.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        encoder: what is called with all distinct sentences, once unless memory is bounded.
+        files: the lines of two or more languages, equally many.
+        name: name of the test data, for the signature.
+        block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         ValueError: fewer than two languages, or unequal line counts.
@@ -77,7 +78,7 @@ def evaluate_retrieval(
         "langs": "+".join(langs),
         "dir": "both",
         "lines": len(gold),
-        "max_seq_length": describe_length(max_seq_length),
+        "max_seq_length": describe_length(encoder),
         "norm": "l2",
     }
     mean = Score(
@@ -98,7 +99,7 @@ def evaluate_retrieval(
         heat_map=HeatMap(
             f"{name}, P@1: row asks, column is searched", tuple(langs), tuple(langs), values
         ),
-        notes=(_TIES,),
+        notes=(TIES_NOTE,),
         details={
             "langs": langs,
             "p_at_1": [[None if np.isnan(v) else v for v in row] for row in values.tolist()],

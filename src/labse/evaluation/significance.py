@@ -1,21 +1,127 @@
-"""Is one system better than another, or was it the choice of test items?
+"""What a score was computed from, item by item; and is one system better, or was it chance?
 
-Takes: the samples of two systems on the same items. Gives: the difference of their scores and its
-confidence interval by paired bootstrap.
-Source: Koehn 2004 (W04-3250), section 4; Efron & Tibshirani 1993, chapter 13, percentile interval.
+Takes: the outcome of each test item, of one system or of two. Gives: the score of any selection of
+the items, a form that fits in a JSON file (one bit for an outcome of 0 or 1), and the difference of
+two systems with its confidence interval by paired bootstrap.
+Source: Koehn 2004 (W04-3250), section 4; Efron & Tibshirani 1993, An Introduction to the Bootstrap,
+chapters 6 (items are the units) and 13 (percentile interval).
 """
 
-from collections.abc import Callable, Sequence
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from labse.evaluation.samples import Sample, Statistic
+from labse.errors import LabseError
 
-__all__ = ["Difference", "paired_bootstrap", "score_samples", "spearman"]
+__all__ = [
+    "Difference",
+    "Sample",
+    "Statistic",
+    "build_sample",
+    "digest_texts",
+    "paired_bootstrap",
+    "sample_from_dict",
+    "score_samples",
+    "spearman",
+]
 
+Statistic: TypeAlias = Literal["mean", "f1", "spearman"]
+_FORMS = {"bits": "u1", "bytes": "u1", "float32": "<f4"}
+_COLUMNS: Mapping[Statistic, int | None] = {"mean": None, "f1": 3, "spearman": 2}
 _CHUNK_RESAMPLES = 250  # Bounds memory: weights of 250 x 10^5 items are 200 MB.
+
+
+# ---- samples ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """The outcomes of one test set, in the order of its items.
+
+    Attributes:
+        name: of the set, such as `deu`.
+        statistic: how `values` become a score. "mean" averages all columns; "f1" has the columns
+            right, found and gold, counts of each item; "spearman" has a similarity and a judgement.
+        values: (N, C) float32, C outcomes of each of N items.
+        digest: of the text of the items; only samples with the same one can be compared.
+    """
+
+    name: str
+    statistic: Statistic
+    values: NDArray[np.float32]
+    digest: str
+
+    def __post_init__(self) -> None:
+        """Refuses a shape that the statistic does not have."""
+        columns = _COLUMNS[self.statistic]
+        if self.values.ndim != 2 or columns not in (None, self.values.shape[1]):
+            raise ValueError(f"{self.name}: {self.statistic} of values {self.values.shape}")
+
+    def to_dict(self) -> dict[str, object]:
+        """Returns a JSON object; `sample_from_dict` reads it back."""
+        if np.isin(self.values, (0, 1)).all():
+            form, encoded = "bits", np.packbits(self.values.astype(np.bool_)).tobytes()
+        elif np.isin(self.values, range(256)).all():
+            form, encoded = "bytes", self.values.astype(np.uint8).tobytes()
+        else:
+            form, encoded = "float32", self.values.astype("<f4").tobytes()
+        return {
+            "name": self.name,
+            "statistic": self.statistic,
+            "shape": list(self.values.shape),
+            "digest": self.digest,
+            "form": form,
+            "values": base64.b64encode(encoded).decode(),
+        }
+
+
+def build_sample(
+    name: str, columns: Sequence[ArrayLike], texts: Iterable[str], statistic: Statistic = "mean"
+) -> Sample:
+    """Joins columns of N outcomes each; `texts` are what the items consist of, in their order."""
+    values = np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
+    return Sample(name, statistic, values, digest_texts(texts))
+
+
+def sample_from_dict(value: object, where: str) -> Sample:
+    """Reads what `Sample.to_dict` made; `where` names the file in messages.
+
+    Raises:
+        LabseError: something else stands there.
+    """
+    try:
+        if not isinstance(value, dict):
+            raise TypeError
+        rows, columns = (int(number) for number in value["shape"])
+        encoded = base64.b64decode(value["values"], validate=True)
+        values = np.frombuffer(encoded, _FORMS[value["form"]])
+        if value["form"] == "bits":
+            values = np.unpackbits(values, count=rows * columns)
+        name, statistic, digest = (value[key] for key in ("name", "statistic", "digest"))
+        outcomes = values.astype(np.float32).reshape(rows, columns)
+        return Sample(str(name), statistic, outcomes, str(digest))
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        raise LabseError(
+            f"{where}: its samples are damaged; run the evaluation again with --out"
+        ) from None
+
+
+def digest_texts(texts: Iterable[str]) -> str:
+    """Returns 16 hexadecimal digits that stand for these texts in this order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()
+
+
+# ---- paired bootstrap ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Any encoder under one name: what an evaluation measures.
 
 Takes: a model folder, `module:function`, or files of vectors made elsewhere.
-Gives: an encoder, and what a signature needs to know of it.
+Gives: an encoder; where it cuts sentences and that is known, it has a `max_seq_length`.
 Source: docs/evaluation.md, "Any encoder".
 """
 
@@ -9,23 +9,21 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.encoder.runtimes.choice import Precision, RuntimeName
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
-from labse.evaluation.protocol import Encoder
 from labse.files.text import read_lines
 from labse.runtime import require
 
 __all__ = [
     "FunctionEncoder",
-    "MeasuredEncoder",
     "TransformersEncoder",
     "VectorFiles",
     "open_encoder",
@@ -36,33 +34,13 @@ _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHOWN_CHARACTERS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredEncoder:
-    """An encoder and what is known of it.
-
-    Attributes:
-        name: as the user gave it.
-        encoder: gives the vectors.
-        max_seq_length: where it cuts; None if that is not known.
-    """
-
-    name: str
-    encoder: Encoder
-    max_seq_length: int | None
-
-    @property
-    def num_truncated(self) -> int:
-        """Sentences cut so far; 0 if that is not known."""
-        return self.encoder.num_truncated if isinstance(self.encoder, SentenceEncoder) else 0
-
-
 def open_encoder(
     name: str | Path | None,
     *,
     precision: Precision = "float32",
     runtime: RuntimeName = "auto",
     threads: int | None = None,
-) -> MeasuredEncoder:
+) -> Encoder:
     """Opens what `name` stands for.
 
     Args:
@@ -71,9 +49,9 @@ def open_encoder(
             with such a method `encode`; `a.npy,b.npy`, vectors of the lines of `a.txt` and
             `b.txt`, also `lines.tsv=vectors.npy`; `sentence-transformers:FOLDER`, any model
             that this library loads; None is the model that comes with labse.
-        precision: of a model folder.
-        runtime: likewise.
-        threads: likewise.
+        precision: arithmetic of a model folder; see `SentenceEncoder.from_pretrained`.
+        runtime: what computes a model folder.
+        threads: CPU threads of a model folder.
 
     Raises:
         UsageError: no such module or function, or an option of model folders for another encoder.
@@ -96,16 +74,14 @@ def open_encoder(
             "runs itself; leave them out"
         )
     if is_foreign:
-        encoder = TransformersEncoder(text.removeprefix(_TRANSFORMERS))
-        return MeasuredEncoder(text, encoder, encoder.max_seq_length)
+        return TransformersEncoder(text.removeprefix(_TRANSFORMERS))
     if is_file:
-        return MeasuredEncoder(text, VectorFiles.read(text.split(",")), None)
+        return VectorFiles.read(text.split(","))
     if is_callable:
-        return MeasuredEncoder(text, FunctionEncoder(_find_function(text)), None)
-    ours = SentenceEncoder.from_pretrained(
+        return FunctionEncoder(_find_function(text))
+    return SentenceEncoder.from_pretrained(
         name, precision=precision, runtime=runtime, threads=threads
     )
-    return MeasuredEncoder(text or "default", ours, ours.max_seq_length)
 
 
 class FunctionEncoder:

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.errors import LabseError
 from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
-from labse.evaluation.protocol import Encoder, build_signature, describe_length
-from labse.evaluation.report import Report, Score, Table
-from labse.evaluation.samples import build_sample
-from labse.evaluation.significance import spearman
+from labse.evaluation.report import Report, Score, Table, build_signature, describe_length
+from labse.evaluation.significance import build_sample, spearman
 from labse.files.text import read_lines
 
 __all__ = ["StsPairs", "evaluate_sts", "read_sts"]
@@ -71,16 +70,14 @@ def evaluate_sts(
     encoder: Encoder,
     sets: Sequence[StsPairs],
     *,
-    max_seq_length: int | None,
     memory_bytes: int | None = None,
 ) -> Report:
     """Returns Spearman's correlation of the cosines with the judgements, from -1 to 1.
 
     Args:
-        encoder: called with all distinct sentences, once unless memory is bounded.
-        sets: of different names, at least one.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        encoder: what is called with all distinct sentences, once unless memory is bounded.
+        sets: sets of different names, at least one.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         ValueError: no set, or two of one name.
@@ -101,7 +98,7 @@ def evaluate_sts(
             "data": pairs.name,
             "pairs": len(cosines),
             "similarity": "cosine",
-            "max_seq_length": describe_length(max_seq_length),
+            "max_seq_length": describe_length(encoder),
         }
         value = spearman(sample.values[:, 0], sample.values[:, 1])
         signature = build_signature("spearman", fields)

@@ -1,20 +1,33 @@
 """Tatoeba: is the nearest sentence in the other language the translation?
 
-Takes: an encoder and aligned sets. Gives: P@1 of each language in both directions, and the means.
+Takes: an encoder and aligned sets. Gives: P@1 of each language in both directions, the means of the
+paper's groups, and a report with the paper's numbers beside ours.
 Source: Artetxe & Schwenk 2019 (arXiv 1812.10464); Feng et al. 2020 (arXiv 2007.01852).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from labse.corpus.languages import find_language
+from labse.encoder.protocol import Encoder
+from labse.errors import UsageError
 from labse.evaluation.datasets import TATOEBA_GROUPS, TatoebaSet
 from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
-from labse.evaluation.protocol import Encoder, build_signature, describe_length
-from labse.evaluation.samples import Sample, build_sample
+from labse.evaluation.pictures import Bar
+from labse.evaluation.report import (
+    TIES_NOTE,
+    Report,
+    Score,
+    Table,
+    build_signature,
+    describe_length,
+    format_percent,
+)
+from labse.evaluation.significance import Sample, build_sample
 from labse.search.knn import mutual_neighbours
 
 __all__ = [
@@ -24,7 +37,9 @@ __all__ = [
     "MeanScore",
     "TatoebaReport",
     "TatoebaScore",
+    "build_tatoeba_report",
     "evaluate_tatoeba",
+    "language_name",
     "measure_tatoeba",
     "tatoeba_signature",
 ]
@@ -40,6 +55,8 @@ PAPER_P_AT_1: Mapping[str, Mapping[str, float]] = MappingProxyType(
     }
 )
 """Means over each group, both directions, as Feng et al. 2020 report them."""
+
+_PAPER_COLUMNS = ("LaBSE", "LASER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +84,7 @@ class MeanScore:
     p_at_1_to_english: float
     p_at_1_from_english: float
     signature: str
-    langs: tuple[str, ...] = ()
+    langs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,6 @@ def evaluate_tatoeba(
     encoder: Encoder,
     sets: Sequence[TatoebaSet],
     *,
-    max_seq_length: int | None,
     memory_bytes: int | None = None,
 ) -> TatoebaReport:
     """Scores an encoder on Tatoeba sets; a sentence that stands in many sets is encoded once.
@@ -106,10 +122,9 @@ def evaluate_tatoeba(
     ones the first counts, so a later copy of a sentence is a miss, as in LASER's evaluation.
 
     Args:
-        encoder: called with all distinct sentences, once unless memory is bounded.
-        sets: of different languages, at least one.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        encoder: what is called with all distinct sentences, once unless memory is bounded.
+        sets: sets of different languages, at least one.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         ValueError: no set, or two of the same language.
@@ -121,8 +136,19 @@ def evaluate_tatoeba(
     sides = (side for each in sets for side in (each.sentences, each.english))
     embedded = embed_distinct(encoder, sides, memory_bytes=memory_bytes)
     samples = tuple(_score_set(tatoeba_set, embedded) for tatoeba_set in sets)
-    scores = tuple(map(_mean_of_items, samples))
-    return replace(_build_report(scores, max_seq_length), samples=samples)
+
+    # Each language counts the same; a group has a mean only when all its languages are there.
+    scores = {sample.name: _mean_of_items(sample) for sample in samples}
+    groups: list[MeanScore] = []
+    incomplete: list[IncompleteGroup] = []
+    for name, langs in TATOEBA_GROUPS.items():
+        if missing := tuple(lang for lang in langs if lang not in scores):
+            incomplete.append(IncompleteGroup(name, len(langs), missing))
+        else:
+            groups.append(_mean(name, [scores[lang] for lang in langs], encoder))
+    langs_scored = tuple(scores.values())
+    mean = _mean("mean", langs_scored, encoder)
+    return TatoebaReport(langs_scored, mean, tuple(groups), tuple(incomplete), samples)
 
 
 def measure_tatoeba(encoder: Encoder, sets: Sequence[TatoebaSet]) -> dict[str, float]:
@@ -131,14 +157,12 @@ def measure_tatoeba(encoder: Encoder, sets: Sequence[TatoebaSet]) -> dict[str, f
     Raises:
         ValueError, LabseError: see `evaluate_tatoeba`.
     """
-    report = evaluate_tatoeba(encoder, sets, max_seq_length=None)
+    report = evaluate_tatoeba(encoder, sets)
     groups = {f"tatoeba_{group.name}_p_at_1": group.p_at_1 for group in report.groups}
     return {"tatoeba_p_at_1": report.mean.p_at_1, **groups}
 
 
-def tatoeba_signature(
-    langs: Sequence[str], max_seq_length: int | None, direction: Direction = "both"
-) -> str:
+def tatoeba_signature(langs: Sequence[str], encoder: Encoder, direction: Direction = "both") -> str:
     """Returns the signature of a P@1; `langs` that are exactly a group go by its name."""
     names = {group: name for name, group in TATOEBA_GROUPS.items()}
     codes = tuple(sorted(langs))
@@ -146,7 +170,7 @@ def tatoeba_signature(
         "data": "tatoeba",
         "langs": names.get(codes, "+".join(codes)),
         "dir": direction,
-        "max_seq_length": describe_length(max_seq_length),
+        "max_seq_length": describe_length(encoder),
         "norm": "l2",  # The search compares cosines, whatever the encoder's norms.
     }
     return build_signature("p_at_1", fields)
@@ -165,30 +189,119 @@ def _mean_of_items(sample: Sample) -> TatoebaScore:
     return TatoebaScore(sample.name, len(sample.values), to_english, from_english)
 
 
-def _build_report(scores: tuple[TatoebaScore, ...], max_seq_length: int | None) -> TatoebaReport:
-    by_lang = {score.lang: score for score in scores}
-    groups: list[MeanScore] = []
-    incomplete: list[IncompleteGroup] = []
-    for name, langs in TATOEBA_GROUPS.items():
-        if missing := tuple(lang for lang in langs if lang not in by_lang):
-            incomplete.append(IncompleteGroup(name, len(langs), missing))
-        else:
-            groups.append(_mean(name, [by_lang[lang] for lang in langs], max_seq_length))
-    return TatoebaReport(
-        langs=scores,
-        mean=_mean("mean", scores, max_seq_length),
-        groups=tuple(groups),
-        incomplete_groups=tuple(incomplete),
-    )
-
-
-def _mean(name: str, scores: Sequence[TatoebaScore], max_seq_length: int | None) -> MeanScore:
+def _mean(name: str, scores: Sequence[TatoebaScore], encoder: Encoder) -> MeanScore:
     return MeanScore(
         name=name,
         num_langs=len(scores),
         p_at_1=float(np.mean([score.p_at_1 for score in scores])),
         p_at_1_to_english=float(np.mean([score.p_at_1_to_english for score in scores])),
         p_at_1_from_english=float(np.mean([score.p_at_1_from_english for score in scores])),
-        signature=tatoeba_signature([score.lang for score in scores], max_seq_length),
+        signature=tatoeba_signature([score.lang for score in scores], encoder),
         langs=tuple(score.lang for score in scores),
     )
+
+
+# ---- for people ------------------------------------------------------------------------------
+
+
+def build_tatoeba_report(report: TatoebaReport) -> Report:
+    """Returns tables per language and group, in percent, and a JSON form with values from 0 to 1.
+
+    The paper's number stands beside a group, because its protocol is the same: all sets of the
+    group, each language counting once.
+    """
+    notes = [
+        f"group {group.name} left out: {len(group.missing)} of its {group.num_langs} sets missing "
+        f"({_shorten(group.missing)})"
+        for group in report.incomplete_groups
+    ]
+    if any(group.name == "82" for group in report.groups):
+        notes.append("the paper reports group 82 without a list; by LASER's sets it has 83 members")
+    means = (*report.groups, report.mean)
+    return Report(
+        data="tatoeba",
+        metric="p_at_1",
+        scores=tuple(
+            Score(mean.name, "p_at_1", mean.p_at_1, mean.signature, mean.langs) for mean in means
+        ),
+        tables=(_language_table(report), _group_table(report)),
+        samples=report.samples,
+        bars=tuple(Bar(score.lang, score.lang, score.p_at_1) for score in report.langs),
+        notes=(*notes, TIES_NOTE),
+        details=_details(report),
+    )
+
+
+def language_name(lang: str) -> str | None:
+    """Returns the English name of a language, None if the code is not known."""
+    try:
+        return find_language(lang).name
+    except UsageError:
+        return None
+
+
+def _details(report: TatoebaReport) -> dict[str, object]:
+    langs = [
+        {
+            "lang": score.lang,
+            "name": language_name(score.lang),
+            "num_pairs": score.num_pairs,
+            "p_at_1_to_english": score.p_at_1_to_english,
+            "p_at_1_from_english": score.p_at_1_from_english,
+            "p_at_1": score.p_at_1,
+        }
+        for score in report.langs
+    ]
+    return {
+        "mean": _mean_dict(report.mean),
+        "groups": [
+            {**_mean_dict(group), "paper": dict(PAPER_P_AT_1[group.name])}
+            for group in report.groups
+        ],
+        "incomplete_groups": [
+            {"name": group.name, "num_langs": group.num_langs, "missing": list(group.missing)}
+            for group in report.incomplete_groups
+        ],
+        "langs": langs,
+    }
+
+
+def _mean_dict(mean: MeanScore) -> dict[str, object]:
+    return {name: value for name, value in asdict(mean).items() if name != "langs"}
+
+
+def _language_table(report: TatoebaReport) -> Table:
+    rows = []
+    for score in report.langs:
+        values = (score.p_at_1_to_english, score.p_at_1_from_english, score.p_at_1)
+        name = language_name(score.lang) or ""
+        rows.append((score.lang, name, f"{score.num_pairs:,}", *map(format_percent, values)))
+    return Table(
+        title="Tatoeba, P@1 in percent",
+        headers=("lang", "name", "pairs", "xx->en", "en->xx", "mean"),
+        rows=tuple(rows),
+        num_names=2,
+    )
+
+
+def _group_table(report: TatoebaReport) -> Table:
+    rows = []
+    for mean in report.groups:
+        paper = PAPER_P_AT_1[mean.name]
+        rows.append((*_mean_cells(mean), *(format_percent(paper[n]) for n in _PAPER_COLUMNS)))
+    rows.append(("all given", *_mean_cells(report.mean)[1:], *("" for _ in _PAPER_COLUMNS)))
+    return Table(
+        title="Mean over languages",
+        headers=("group", "langs", "xx->en", "en->xx", "mean", *_PAPER_COLUMNS),
+        rows=tuple(rows),
+    )
+
+
+def _mean_cells(mean: MeanScore) -> tuple[str, ...]:
+    values = (mean.p_at_1_to_english, mean.p_at_1_from_english, mean.p_at_1)
+    return (mean.name, str(mean.num_langs), *map(format_percent, values))
+
+
+def _shorten(codes: tuple[str, ...]) -> str:
+    shown = " ".join(codes[:8])
+    return shown if len(codes) <= 8 else f"{shown} and {len(codes) - 8} more"

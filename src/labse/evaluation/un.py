@@ -1,7 +1,8 @@
 """UN: is the nearest of ten million sentences the translation?
 
 Takes: an encoder, queries, and a pool of any size that holds their translations.
-Gives: P@1. The pool lies on disk as float16 shards; one shard is searched at a time, exactly.
+Gives: P@1 and a report. The pool lies on disk as float16 shards; one shard is searched at a time,
+exactly.
 Source: Ziemski et al. 2016 (L16-1561), the corpus; Guo et al. 2018 (W18-6317), the task; Feng et
 al. 2020 (arXiv 2007.01852), the numbers.
 """
@@ -19,24 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.corpus.languages import canonical_tag
+from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.evaluation.protocol import (
-    Encoder,
+from labse.evaluation.report import (
+    Report,
+    Score,
+    Table,
     build_signature,
     describe_length,
-    encode_sentences,
+    format_percent,
 )
-from labse.evaluation.samples import Sample, build_sample
+from labse.evaluation.significance import Sample, build_sample
 from labse.files.atomic import write_atomic
 from labse.files.text import read_lines
 from labse.search.knn import Neighbours, nearest_neighbours
 
 __all__ = [
     "PAPER_UN_P_AT_1",
+    "SHARD_ROWS",
     "Pool",
     "UnScore",
+    "build_un_report",
+    "check_un",
     "evaluate_un",
-    "evaluate_un_files",
     "search_shards",
     "write_pool",
 ]
@@ -46,7 +52,10 @@ PAPER_UN_P_AT_1: Mapping[str, float] = MappingProxyType(
 )
 """P@1 of LaBSE in a pool of about ten million sentences."""
 
-_SHARD_ROWS = 1 << 18  # 384 MiB of 768 dimensions in float16.
+SHARD_ROWS = 1 << 18
+"""Rows of a shard: 384 MiB of 768 dimensions in float16."""
+
+_PAPER_POOL = 5_000_000  # Half of the paper's ten million: below, the task is another one.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,15 +85,14 @@ class UnScore:
 
 def evaluate_un(
     encoder: Encoder,
-    source: Sequence[str],
-    target: Iterable[str],
-    folder: Path,
+    source: Path,
+    target: Path,
+    folder: Path | None = None,
     *,
-    lang_pair: str,
-    max_seq_length: int | None,
-    distractors: Iterable[str] = (),
+    lang_pair: str | None = None,
+    distractors: Path | None = None,
     num_queries: int | None = None,
-    shard_rows: int = _SHARD_ROWS,
+    shard_rows: int = SHARD_ROWS,
     block_rows: int = 2048,
 ) -> UnScore:
     """Searches each query among all targets and distractors.
@@ -93,30 +101,32 @@ def evaluate_un(
     of `nearest_neighbours`.
 
     Args:
-        encoder: called once for the queries and once a shard.
-        source: N sentences.
-        target: their N translations; read once.
-        folder: an existing folder for the shards, which stay there.
-        lang_pair: `en-fr`, for the signature.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        distractors: further sentences of the language of `target`; read once.
-        num_queries: so many of the sources, evenly spread; None asks all.
+        encoder: what is called once for the queries and once a shard.
+        source: file of N sentences.
+        target: file of their N translations.
+        folder: folder for the shards, which stay there; None takes a temporary one.
+        lang_pair: such as `en-fr`; None takes the suffixes of both files.
+        distractors: file of further sentences in the language of `target`.
+        num_queries: how many of the sources ask, evenly spread; None asks for all.
         shard_rows: rows of a shard.
-        block_rows: see `nearest_neighbours`.
+        block_rows: rows that bound the memory of the search, see `nearest_neighbours`.
 
     Raises:
-        ValueError: an option out of range.
-        LabseError: not as many targets as sources, or a broken encoder.
+        UsageError: an unknown language, more queries than sources, or a folder with vectors in it.
+        LabseError: files that cannot be used, unequal line counts, or a broken encoder.
     """
-    if not source:
-        raise LabseError("no sentences to ask for")
-    if num_queries is not None and not 1 <= num_queries <= len(source):
-        raise ValueError(f"num_queries is {num_queries}; there are {len(source)} sentences")
-    asked = np.linspace(0, len(source) - 1, num_queries or len(source)).round().astype(np.int64)
-    queries = encode_sentences(encoder, [source[number] for number in asked.tolist()])
-    paired = _check_aligned(target, len(source))
-    pool = write_pool(encoder, chain(paired, distractors), folder, shard_rows=shard_rows)
-    found = search_shards(queries, pool.shards, block_rows=block_rows).neighbours[:, 0]
+    lang_pair, sentences = check_un(source, target, folder, lang_pair, num_queries)
+    last = len(sentences) - 1
+    asked = np.linspace(0, last, num_queries or len(sentences)).round().astype(np.int64)
+    queries = [sentences[number] for number in asked.tolist()]
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labse-pool-")))
+        folder.mkdir(exist_ok=True)
+        embeddings = encode_sentences(encoder, queries)
+        texts = chain(read_lines(target), () if distractors is None else read_lines(distractors))
+        pool = write_pool(encoder, texts, folder, shard_rows=shard_rows)
+        found = search_shards(embeddings, pool.shards, block_rows=block_rows).neighbours[:, 0]
     hits = pool.texts[found] == pool.texts[asked]
 
     fields: dict[str, str | int] = {
@@ -126,41 +136,36 @@ def evaluate_un(
         "pool": pool.num_rows,
         "dtype": "float16",
         "match": "text",
-        "max_seq_length": describe_length(max_seq_length),
+        "max_seq_length": describe_length(encoder),
         "norm": "l2",
     }
-    texts = [source[number] for number in asked.tolist()]
     return UnScore(
         lang_pair=lang_pair,
         num_queries=len(asked),
         num_pool=pool.num_rows,
         p_at_1=float(hits.mean()),
         signature=build_signature("p_at_1", fields),
-        sample=build_sample(lang_pair, [hits], [*texts, str(pool.num_rows)]),
+        sample=build_sample(lang_pair, [hits], [*queries, str(pool.num_rows)]),
     )
 
 
-def evaluate_un_files(
-    encoder: Encoder,
-    source: Path,
-    target: Path,
-    folder: Path | None = None,
-    *,
-    lang_pair: str | None = None,
-    max_seq_length: int | None,
-    distractors: Path | None = None,
-    num_queries: int | None = None,
-    shard_rows: int = _SHARD_ROWS,
-    block_rows: int = 2048,
-) -> UnScore:
-    """Does `evaluate_un` with files; None as folder takes a temporary one.
+def check_un(
+    source: Path, target: Path, folder: Path | None, lang_pair: str | None, num_queries: int | None
+) -> tuple[str, list[str]]:
+    """Finds what is wrong with files and options before the work.
+
+    Returns:
+        the pair of languages, and the sentences of the source.
 
     Raises:
-        UsageError: an unknown language, or a folder that holds shards already.
-        LabseError: files that cannot be used, unequal line counts, or a broken encoder.
+        UsageError, LabseError: see `evaluate_un`.
     """
     lang_pair = lang_pair or f"{source.suffix[1:]}-{target.suffix[1:]}"
-    _check_pair(lang_pair)
+    langs = lang_pair.split("-")
+    if len(langs) != 2 or not all(langs):
+        raise UsageError(f"{lang_pair!r}: give the pair of languages, such as en-fr")
+    for lang in langs:
+        canonical_tag(lang)
     sentences = list(read_lines(source))
     num_targets = sum(1 for _ in read_lines(target))
     if num_targets != len(sentences):
@@ -168,30 +173,19 @@ def evaluate_un_files(
             f"{source} has {len(sentences)} lines, {target} has {num_targets}; "
             "the two must be aligned line by line"
         )
-    if num_queries is not None and num_queries > len(sentences):
-        raise UsageError(f"{source} has {len(sentences)} lines, fewer than {num_queries} queries")
+    if not sentences:
+        raise LabseError(f"{source}: no lines")
+    if num_queries is not None and not 1 <= num_queries <= len(sentences):
+        raise UsageError(
+            f"{source} has {len(sentences)} lines; it cannot give {num_queries} queries"
+        )
     if folder is not None and folder.is_dir() and any(folder.glob("*.npy")):
         raise UsageError(f"{folder}: holds vectors already; give an empty folder")
-    with contextlib.ExitStack() as stack:
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labse-pool-")))
-        folder.mkdir(exist_ok=True)
-        return evaluate_un(
-            encoder,
-            sentences,
-            read_lines(target),
-            folder,
-            lang_pair=lang_pair,
-            max_seq_length=max_seq_length,
-            distractors=() if distractors is None else read_lines(distractors),
-            num_queries=num_queries,
-            shard_rows=shard_rows,
-            block_rows=block_rows,
-        )
+    return lang_pair, sentences
 
 
 def write_pool(
-    encoder: Encoder, sentences: Iterable[str], folder: Path, *, shard_rows: int = _SHARD_ROWS
+    encoder: Encoder, sentences: Iterable[str], folder: Path, *, shard_rows: int = SHARD_ROWS
 ) -> Pool:
     """Encodes sentences into float16 shards `00000.npy`, ..., one shard in memory at a time.
 
@@ -256,14 +250,6 @@ def search_shards(
     return Neighbours(neighbours, best)
 
 
-def _check_pair(lang_pair: str) -> None:
-    langs = lang_pair.split("-")
-    if len(langs) != 2 or not all(langs):
-        raise UsageError(f"{lang_pair!r}: give the pair of languages, such as en-fr")
-    for lang in langs:
-        canonical_tag(lang)
-
-
 def _load_shard(path: Path) -> NDArray[np.floating]:
     try:
         rows: NDArray[np.floating] = np.load(path, allow_pickle=False)
@@ -274,19 +260,6 @@ def _load_shard(path: Path) -> NDArray[np.floating]:
     return rows
 
 
-def _check_aligned(target: Iterable[str], num_source: int) -> Iterator[str]:
-    count = 0
-    for count, sentence in enumerate(target, start=1):
-        if count > num_source:
-            break
-        yield sentence
-    if count != num_source:
-        more = "more" if count > num_source else f"only {count}"
-        raise LabseError(
-            f"{num_source} sources and {more} targets; the two must be aligned line by line"
-        )
-
-
 def _chunks(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(sentences)
     while chunk := list(islice(iterator, size)):
@@ -295,3 +268,32 @@ def _chunks(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def _hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+# ---- for people ------------------------------------------------------------------------------
+
+
+def build_un_report(score: UnScore) -> Report:
+    """Returns one row; the paper's number stands beside it if the pool is of the paper's size."""
+    paper = PAPER_UN_P_AT_1.get(score.lang_pair)
+    is_same = paper is not None and score.num_pool >= _PAPER_POOL
+    cells = (f"{score.num_queries:,}", f"{score.num_pool:,}", format_percent(score.p_at_1))
+    shown = format_percent(paper) if paper is not None and is_same else ""
+    notes = [] if is_same else ["the paper's pool has about 10,000,000 sentences of the UN corpus"]
+    return Report(
+        data="un",
+        metric="p_at_1",
+        scores=(
+            Score(score.lang_pair, "p_at_1", score.p_at_1, score.signature, (score.sample.name,)),
+        ),
+        tables=(
+            Table(
+                "UN, P@1 in percent",
+                ("pair", "queries", "pool", "P@1", "LaBSE"),
+                ((score.lang_pair, *cells, shown),),
+            ),
+        ),
+        samples=(score.sample,),
+        notes=(*notes, "a row of equal text counts as the translation"),
+        details={"num_queries": score.num_queries, "num_pool": score.num_pool},
+    )

@@ -1,6 +1,6 @@
 """xsim and xsim++: how often margin retrieval goes wrong, with and without near-misses.
 
-Takes: an encoder and aligned sentences of two languages. Gives: error rates, source to target.
+Takes: an encoder and aligned sentences. Gives: error rates, source to target, and a report.
 Source: Heffernan et al. 2022 (arXiv 2205.12654), xsim; Chen et al. 2023 (arXiv 2306.12907),
 xsim++; facebookresearch/LASER, source/xsim.py: ratio margin, k = 4, errors matched by text.
 """
@@ -11,19 +11,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labse.corpus.languages import canonical_tag
+from labse.encoder.protocol import Encoder
 from labse.errors import UsageError
-from labse.evaluation.aligned import AlignedLines
+from labse.evaluation.datasets import AlignedLines
 from labse.evaluation.embedded import embed_distinct
 from labse.evaluation.near_misses import NearMiss, build_near_misses
-from labse.evaluation.protocol import Encoder, build_signature, describe_length
-from labse.evaluation.samples import Sample, build_sample
-from labse.mining.margin import Margin, margin_scores
+from labse.evaluation.pictures import Bar
+from labse.evaluation.report import (
+    Report,
+    Score,
+    Table,
+    build_signature,
+    describe_length,
+    format_percent,
+)
+from labse.evaluation.significance import Sample, build_sample
+from labse.mining.margin import Margin, best_neighbours
 from labse.search.knn import mutual_neighbours
 
-__all__ = ["XsimScore", "evaluate_xsim", "evaluate_xsim_files"]
+__all__ = ["XsimScore", "build_xsim_report", "evaluate_xsim", "evaluate_xsim_files"]
+
+_NAMES = {"xsim_error": "xsim", "xsimpp_error": "xsim++"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,8 @@ class XsimScore:
         num_pairs: sentences asked for.
         num_near_misses: sentences added to the targets; 0 is xsim, more is xsim++.
         error: share of sources whose best target by margin has another text than the right one.
-        kinds: of those errors that chose a near-miss, how many by its kind.
-        signature: of the error.
+        kinds: numbers of errors that chose a near-miss, by its kind.
+        signature: signature of the error.
         sample: 1 for each source that went wrong.
     """
 
@@ -61,7 +71,6 @@ def evaluate_xsim(
     *,
     data: str,
     lang_pair: str,
-    max_seq_length: int | None,
     near_misses: Sequence[NearMiss] = (),
     margin: Margin = "ratio",
     k: int = 4,
@@ -74,17 +83,16 @@ def evaluate_xsim(
     of equal score the nearer one counts, then the first of the file.
 
     Args:
-        encoder: called with all distinct sentences, once unless memory is bounded.
+        encoder: what is called with all distinct sentences, once unless memory is bounded.
         source: N sentences.
-        target: their translations.
+        target: their N translations.
         data: name of the test data, for the signature.
-        lang_pair: `deu-eng`, for the signature.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
-        near_misses: of targets; one with the text of a target is left out.
-        margin: see `margin_scores`.
+        lang_pair: such as `deu-eng`, for the signature.
+        near_misses: near-misses of targets; one with the text of a target is left out.
+        margin: formula of the score, see `margin_scores`.
         k: neighbours on each side.
-        block_rows: bounds the memory of the search, see `mutual_neighbours`.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         ValueError: unequal or no sentences, or a wrong option.
@@ -95,19 +103,37 @@ def evaluate_xsim(
     known = set(target)
     added = [near_miss for near_miss in near_misses if near_miss.text not in known]
     pool = [*target, *(near_miss.text for near_miss in added)]
+
+    # Each source takes the target with the best margin score: is its text the right one?
     embedded = embed_distinct(encoder, (source, pool), memory_bytes=memory_bytes)
     found = mutual_neighbours(
         embedded.select(source), embedded.select(pool), k, block_rows=block_rows
     )
-    means = [
-        side.similarities.mean(axis=1, dtype=np.float64) for side in (found.forward, found.backward)
-    ]
-    neighbours = found.forward.neighbours
-    scores = margin_scores(
-        found.forward.similarities, means[0][:, None], means[1][neighbours], margin
+    chosen = best_neighbours(found.forward, found.backward, margin)[0].tolist()
+    is_wrong = np.array([pool[row] != text for row, text in zip(chosen, target, strict=True)])
+    kinds = Counter(added[row - len(target)].kind for row in chosen if row >= len(target))
+
+    metric = "xsimpp_error" if added else "xsim_error"
+    fields: dict[str, str | int] = {
+        "data": data,
+        "lang_pair": lang_pair,
+        "margin": margin,
+        "k": k,
+        "match": "text",
+    }
+    if added:
+        fields["near_misses"] = "+".join(sorted({near_miss.kind for near_miss in added}))
+        fields["num_near_misses"] = len(added)
+    fields["max_seq_length"] = describe_length(encoder)
+    return XsimScore(
+        lang_pair=lang_pair,
+        num_pairs=len(source),
+        num_near_misses=len(added),
+        error=float(is_wrong.mean()),
+        kinds=tuple(sorted(kinds.items())),
+        signature=build_signature(metric, fields),
+        sample=build_sample(f"{lang_pair} {metric}", [is_wrong], (*source, *pool)),
     )
-    best = np.take_along_axis(neighbours, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return _score(source, target, pool, best, added, data, lang_pair, margin, k, max_seq_length)
 
 
 def evaluate_xsim_files(
@@ -116,7 +142,6 @@ def evaluate_xsim_files(
     target_lang: str,
     *,
     data: str,
-    max_seq_length: int | None,
     per_kind: int = 3,
     seed: int = 1,
     margin: Margin = "ratio",
@@ -127,17 +152,16 @@ def evaluate_xsim_files(
     """Scores every other language against the target language: xsim, then xsim++ of each.
 
     Args:
-        encoder: called once, with all distinct sentences and near-misses.
-        files: of a folder, the target language among them.
-        target_lang: as its file is called, or another code of it.
+        encoder: what is called with all distinct sentences and near-misses.
+        files: the lines of each language, the target language among them.
+        target_lang: the target language, by the code of its file or any other.
         data: name of the test data, for the signature.
-        max_seq_length: where the encoder cuts, for the signature; None if it does not.
         per_kind: near-misses of each kind that a sentence gets; 0 leaves xsim++ out.
-        seed: chooses the numbers and names.
-        margin: see `margin_scores`.
+        seed: seed of the numbers and names that are swapped in.
+        margin: formula of the score, see `margin_scores`.
         k: neighbours on each side.
-        block_rows: bounds the memory of the search.
-        memory_bytes: of vectors held at a time, see `embed_distinct`; None holds all.
+        block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
+        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         UsageError: no file of the target language, or xsim++ where no near-miss can be written.
@@ -164,7 +188,6 @@ def evaluate_xsim_files(
             target.sentences,
             data=data,
             lang_pair=f"{lines.lang}-{target.lang}",
-            max_seq_length=max_seq_length,
             near_misses=near_misses,
             margin=margin,
             k=k,
@@ -177,38 +200,66 @@ def evaluate_xsim_files(
     ]
 
 
-def _score(
-    source: Sequence[str],
-    target: Sequence[str],
-    pool: Sequence[str],
-    best: NDArray[np.int64],
-    added: Sequence[NearMiss],
-    data: str,
-    lang_pair: str,
-    margin: Margin,
-    k: int,
-    max_seq_length: int | None,
-) -> XsimScore:
-    is_wrong = np.array([pool[b] != text for b, text in zip(best.tolist(), target, strict=True)])
-    kinds = Counter(added[b - len(target)].kind for b in best.tolist() if b >= len(target))
-    metric = "xsimpp_error" if added else "xsim_error"
-    fields: dict[str, str | int] = {
-        "data": data,
-        "lang_pair": lang_pair,
-        "margin": margin,
-        "k": k,
-        "match": "text",
-    }
-    if added:
-        fields["near_misses"] = "+".join(sorted({near_miss.kind for near_miss in added}))
-        fields["num_near_misses"] = len(added)
-    fields["max_seq_length"] = describe_length(max_seq_length)
-    return XsimScore(
-        lang_pair=lang_pair,
-        num_pairs=len(source),
-        num_near_misses=len(added),
-        error=float(is_wrong.mean()),
-        kinds=tuple(sorted(kinds.items())),
-        signature=build_signature(metric, fields),
-        sample=build_sample(f"{lang_pair} {metric}", [is_wrong], (*source, *pool)),
+# ---- for people ------------------------------------------------------------------------------
+
+
+def build_xsim_report(data: str, scores: Sequence[XsimScore]) -> Report:
+    """Returns one row a pair and metric, with the kinds of near-misses that fooled the encoder."""
+    kinds = sorted({kind for score in scores for kind, _ in score.kinds})
+    means = [mean for metric in _NAMES if (mean := _mean(metric, scores)) is not None]
+    rows = [_xsim_row(score, kinds) for score in scores]
+    for mean in means:
+        name, blanks = _NAMES[mean.metric], ("" for _ in kinds)
+        rows.append(("mean", name, "", "", format_percent(mean.value), *blanks))
+    headers = ("pair", "metric", "pairs", "near-misses", "error", *kinds)
+    note = "the last columns count the errors in which a near-miss was chosen, by its kind"
+    return Report(
+        data=data,
+        metric="error",
+        scores=(*means, *(_xsim_score(score) for score in scores)),
+        tables=(Table(f"{data}, error in percent: lower is better", headers, tuple(rows), 2),),
+        samples=tuple(score.sample for score in scores),
+        bars=tuple(_xsim_bar(score) for score in scores),
+        notes=(note,) if kinds else (),
+        details={"rows": [_xsim_details(score) for score in scores]},
     )
+
+
+def _xsim_row(score: XsimScore, kinds: Sequence[str]) -> tuple[str, ...]:
+    chosen = dict(score.kinds)
+    counts = [str(chosen.get(kind, 0)) if score.num_near_misses else "" for kind in kinds]
+    numbers = (f"{score.num_pairs:,}", f"{score.num_near_misses:,}")
+    return (score.lang_pair, _NAMES[score.metric], *numbers, format_percent(score.error), *counts)
+
+
+def _xsim_bar(score: XsimScore) -> Bar:
+    lang = score.lang_pair.partition("-")[0]
+    return Bar(f"{score.lang_pair} {_NAMES[score.metric]}", lang, score.error)
+
+
+def _xsim_details(score: XsimScore) -> dict[str, object]:
+    return {
+        "lang_pair": score.lang_pair,
+        "metric": score.metric,
+        "error": score.error,
+        "num_pairs": score.num_pairs,
+        "num_near_misses": score.num_near_misses,
+        "kinds": dict(score.kinds),
+    }
+
+
+def _xsim_score(score: XsimScore) -> Score:
+    name = score.sample.name
+    return Score(score.lang_pair, score.metric, score.error, score.signature, (name,))
+
+
+def _mean(metric: str, scores: Sequence[XsimScore]) -> Score | None:
+    """Returns the mean over pairs; its signature names them all."""
+    chosen = [score for score in scores if score.metric == metric]
+    if len(chosen) < 2:
+        return None
+    pairs = "+".join(score.lang_pair for score in chosen)
+    first = chosen[0].signature
+    signature = first.replace(f"|lang_pair:{chosen[0].lang_pair}|", f"|lang_pair:{pairs}|")
+    value = sum(score.error for score in chosen) / len(chosen)
+    return Score("mean", metric, value, signature, tuple(score.sample.name for score in chosen))

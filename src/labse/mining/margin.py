@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Margin", "margin_scores"]
+from labse.search.knn import Neighbours
+
+__all__ = ["Margin", "best_neighbours", "margin_scores"]
 
 Margin: TypeAlias = Literal["ratio", "distance", "absolute"]
 
@@ -51,3 +53,28 @@ def margin_scores(
         scores = np.full(shape, -np.inf)
         np.divide(cosines, means, out=scores, where=means > 0)
     return scores.astype(np.float32)
+
+
+def best_neighbours(
+    near: Neighbours, far: Neighbours, margin: Margin
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Returns for each row the neighbour with the best margin score, and that score.
+
+    Of equal scores the nearer one counts.
+
+    Args:
+        near: the neighbours of the N rows.
+        far: the neighbours of the rows of the other side.
+        margin: see `margin_scores`.
+    """
+    near_means, far_means = (
+        side.similarities.mean(axis=1, dtype=np.float64) for side in (near, far)
+    )
+    scores = margin_scores(
+        near.similarities, near_means[:, None], far_means[near.neighbours], margin
+    )
+    best = scores.argmax(axis=1)[:, None]
+    return (
+        np.take_along_axis(near.neighbours, best, axis=1)[:, 0],
+        np.take_along_axis(scores, best, axis=1)[:, 0],
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labse.evaluation.report import Report, Score, write_report
-from labse.evaluation.samples import build_sample
+from labse.evaluation.significance import build_sample
 
 Run = Callable[..., Any]
 

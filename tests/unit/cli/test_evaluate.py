@@ -64,12 +64,18 @@ def test_what_was_cut_is_counted(run: Run, folder: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("langs", "message"), [("sv", "no set for 'sv'"), ("xx", "unknown language 'xx'"), (",", "")]
+    ("option", "value", "message"),
+    [
+        ("--langs", "sv", "no set for 'sv'"),
+        ("--langs", "xx", "unknown language 'xx'"),
+        ("--langs", ", ", "names nothing"),
+        ("--memory", "1", "--memory 1: give at least 1M"),
+    ],
 )
-def test_a_language_without_a_set_is_a_usage_error(
-    run: Run, folder: Path, model: Path, langs: str, message: str
+def test_a_value_that_cannot_be_is_a_usage_error(
+    run: Run, folder: Path, model: Path, option: str, value: str, message: str
 ) -> None:
-    ran = run("evaluate", "tatoeba", folder, "--model", model, "--langs", langs)
+    ran = run("evaluate", "tatoeba", folder, "--model", model, option, value)
     assert ran.code == 2
     assert message in ran.err
 
@@ -170,7 +176,7 @@ def test_memory_changes_no_score(
         ("sts", tmp_path / "toy.tsv"),
     ):  # fmt: skip
         command = ("evaluate", protocol, path, "--model", model, "--json")
-        bounded = run(*command, "--memory", 0.01)
+        bounded = run(*command, "--memory", "16M")
         assert (bounded.code, bounded.out) == (0, run(*command).out)
 
 
@@ -186,3 +192,71 @@ def test_a_broken_function_is_bad_data_and_leaves_no_report(
     assert ran.code == 3
     assert "NaN or infinity" in ran.err
     assert not report.exists()
+
+
+def write(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Aligned files and a Tatoeba set."""
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "root"
+    for lang, sentences in (("deu", GERMAN), ("eng", ENGLISH)):
+        write(path / "toy" / f"{lang}.txt", [f"{text} {n}" for n, text in enumerate(sentences)])
+        write(path / "words" / f"tatoeba.deu-eng.{lang}", sentences)
+    return path
+
+
+def test_all_writes_a_report_for_each_set_and_one_of_all(
+    run: Run, tmp_path: Path, root: Path, model: Path
+) -> None:
+    out = tmp_path / "reports"
+    ran = run("evaluate", "all", root, "--model", model, "--out", out)
+    assert ran.code == 0
+    names = sorted(path.name for path in out.iterdir())
+    assert "toy: report written" in ran.err
+    assert names == ["report.json", "report.md", "retrieval-toy", "tatoeba-words", "xsim-toy"]
+    scores = json.loads((out / "report.json").read_text("utf-8"))["scores"]
+    assert {score["name"].partition(" ")[0] for score in scores} == set(names[2:])
+
+
+def test_a_broken_file_of_the_last_set_is_told_before_anything_is_encoded(
+    run: Run, tmp_path: Path, root: Path, model: Path
+) -> None:
+    write(root / "words" / "tatoeba.deu-eng.deu", GERMAN[:2])
+    out = tmp_path / "reports"
+    ran = run("evaluate", "all", root, "--model", model, "--out", out)
+    assert ran.code == 3
+    assert "tatoeba.deu-eng.deu has 2 lines" in ran.err
+    assert not out.exists()
+
+
+def test_an_error_late_leaves_whole_reports_and_no_report_of_all(
+    run: Run, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late_encoder.py").write_text(
+        "import numpy as np\n"
+        "def encode(sentences):\n"
+        "    rows = np.random.default_rng(1).random((len(sentences), 4))\n"
+        f"    return rows * np.nan if {GERMAN[0]!r} in sentences else rows\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "reports"
+    write(out / "report.json", ["{}"])  # Of an earlier run.
+    ran = run("evaluate", "all", root, "--model", "late_encoder:encode", "--out", out)
+    assert ran.code == 3
+    assert f"NaN or infinity for {GERMAN[0]!r}" in ran.err
+    assert sorted(path.name for path in out.iterdir()) == ["retrieval-toy", "xsim-toy"]
+    assert json.loads((out / "xsim-toy" / "report.json").read_text("utf-8"))["scores"]
+
+
+def test_a_file_where_a_folder_is_asked_for_is_a_usage_error(
+    run: Run, tmp_path: Path, root: Path, model: Path
+) -> None:
+    ran = run("evaluate", "all", root, "--model", model, "--out", tmp_path / "all.json")
+    assert ran.code == 2
+    assert "all.json: name a folder without a suffix" in ran.err
+    assert not (tmp_path / "all.json").exists()

@@ -13,6 +13,8 @@ class MeaningEncoder:
     `xx:3+5*0.1` leans towards 5 by a tenth.
     """
 
+    max_seq_length = 16
+
     def __init__(self, size: int = 64) -> None:
         self.size = size
         self.calls: list[list[str]] = []

@@ -1,16 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from labse.encoder.protocol import Encoder
 from labse.evaluation.bucc import (
     BuccScore,
     Candidates,
     best_threshold,
+    build_bucc_report,
     evaluate_bucc,
     find_candidates,
 )
 from labse.evaluation.bucc_files import BuccSplit
-from labse.evaluation.protocol import Encoder
-from labse.evaluation.significance import score_samples
+from labse.evaluation.report import report_dict
+from labse.evaluation.significance import build_sample, score_samples
 
 
 def build_split(name: str = "training") -> BuccSplit:
@@ -70,9 +74,7 @@ def test_without_a_right_candidate_nothing_is_taken() -> None:
 
 
 def test_every_row_of_a_known_answer(encoder: Encoder) -> None:
-    scores = evaluate_bucc(
-        encoder, build_split(), build_split("test"), max_seq_length=16, block_rows=2
-    )
+    scores = evaluate_bucc(encoder, build_split(), build_split("test"), block_rows=2)
     assert len(scores) == 3 * 2 * 3  # Ways to ask, similarities, tunings.
     for retrieval in ("forward", "backward", "intersect"):
         tuned = find(scores, retrieval, "cosine", "test", "training")
@@ -93,7 +95,7 @@ def test_a_threshold_of_other_data_is_not_the_oracles(encoder: Encoder) -> None:
     test = BuccSplit(
         "de-en", "test", split.source, split.target, split.gold | {(3, 3), (4, 4)}, split.num_lines
     )
-    scores = evaluate_bucc(encoder, build_split(), test, max_seq_length=None)
+    scores = evaluate_bucc(encoder, build_split(), test)
     tuned = find(scores, "forward", "cosine", "test", "training")
     assert (tuned.precision, tuned.recall) == (1.0, 0.6)
     assert tuned.f1 == pytest.approx(2 * 3 / (3 + 5))
@@ -101,7 +103,7 @@ def test_a_threshold_of_other_data_is_not_the_oracles(encoder: Encoder) -> None:
 
 
 def test_without_a_test_split_halves_tune_each_other(encoder: Encoder) -> None:
-    scores = evaluate_bucc(encoder, build_split(), None, max_seq_length=None)
+    scores = evaluate_bucc(encoder, build_split(), None)
     assert {score.tuning for score in scores} == {"folds", "oracle"}
     folds = find(scores, "forward", "cosine", "training", "folds")
     # Even rows 0, 2 learn from row 1 (0.995): 0 alone is above. Row 1 learns from rows 0 and 2.
@@ -117,3 +119,42 @@ def test_forward_asks_for_each_source_and_backward_for_each_target(encoder: Enco
     assert found["backward", "cosine"].source.tolist() == [0]
     assert found["intersect", "cosine"].source.tolist() == [0]
     assert found["backward", "ratio"].gold_queries.tolist() == [0]
+
+
+SCORE = BuccScore(
+    lang_pair="fr-en",
+    split="training",
+    retrieval="forward",
+    similarity="cosine",
+    tuning="oracle",
+    threshold=0.7,
+    precision=0.9,
+    recall=0.8,
+    f1=0.847,
+    signature="bucc_f1|x:1",
+    sample=build_sample("oracle", [[1], [1], [1]], ["a"], "f1"),
+)
+
+
+def test_the_paper_stands_beside_the_row_of_its_protocol_only() -> None:
+    rows = [
+        SCORE,
+        replace(SCORE, tuning="folds"),
+        replace(SCORE, similarity="ratio"),
+        replace(SCORE, split="test"),
+        replace(SCORE, lang_pair="xx-en"),
+    ]
+    report = build_bucc_report(rows, ["fr-en: 3 lines"])
+    papers = [row["paper_f1"] for row in report_dict(report)["rows"]]  # type: ignore[index,union-attr]
+    assert sorted(papers, key=str) == [0.887, None, None, None, None]
+    assert sum(row[-1] == "88.7" for row in report.tables[0].rows) == 1
+    assert report.notes[0] == "fr-en: 3 lines"
+
+
+def test_a_row_says_who_asks_by_what_and_whose_threshold() -> None:
+    (row,) = build_bucc_report([SCORE], []).tables[0].rows
+    assert row[:5] == ("fr-en", "training", "source", "cosine", "oracle")
+    assert row[5:] == ("0.700", "90.0", "80.0", "84.7", "88.7")
+    (score,) = build_bucc_report([SCORE], []).scores
+    assert score.samples == ("oracle",)
+    assert score.value == pytest.approx(0.847)

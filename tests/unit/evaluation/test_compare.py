@@ -6,7 +6,7 @@ import pytest
 from labse.errors import LabseError, UsageError
 from labse.evaluation.compare import compare_reports, comparison_table, read_report
 from labse.evaluation.report import Report, Score, write_report
-from labse.evaluation.samples import build_sample
+from labse.evaluation.significance import build_sample
 
 
 def save(

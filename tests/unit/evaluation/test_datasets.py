@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from labse.errors import LabseError, UsageError
-from labse.evaluation.datasets import TATOEBA_GROUPS, TatoebaSet, read_tatoeba
+from labse.evaluation.datasets import (
+    TATOEBA_GROUPS,
+    TatoebaSet,
+    read_aligned,
+    read_aligned_pair,
+    read_tatoeba,
+)
 
 
 def write_set(folder: Path, lang: str, sentences: Sequence[str], english: Sequence[str]) -> None:
@@ -108,3 +114,73 @@ def test_the_groups_nest_and_have_their_sizes() -> None:
     assert all(everything.issuperset(langs) for langs in TATOEBA_GROUPS.values())
     assert set(TATOEBA_GROUPS["36"]) - set(TATOEBA_GROUPS["82"]) == {"jav"}
     assert set(TATOEBA_GROUPS["14"]) <= set(TATOEBA_GROUPS["82"])
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Path:
+    for name, lines in (("eng.txt", "a\nb\n"), ("pt_BR.txt", "c\nd\n"), ("zh.txt", "e\nf\n")):
+        (tmp_path / name).write_text(lines, "utf-8")
+    (tmp_path / "README").write_text("no language")
+    return tmp_path
+
+
+def test_files_are_read_in_the_order_of_their_names(aligned: Path) -> None:
+    files = read_aligned(aligned)
+    assert [lines.lang for lines in files] == ["eng", "pt_BR", "zh"]
+    assert files[1].sentences == ("c", "d")
+
+
+def test_languages_go_by_any_code_in_the_order_asked(aligned: Path) -> None:
+    assert [lines.lang for lines in read_aligned(aligned, ["zho", "en"])] == ["zh", "eng"]
+
+
+def test_other_names_go_by_a_pattern(aligned: Path) -> None:
+    for lang in ("deu", "fra"):
+        (aligned / f"{lang}.devtest").write_text("x\n")
+    files = read_aligned(aligned, pattern="*.devtest")
+    assert [lines.lang for lines in files] == ["deu", "fra"]
+
+
+@pytest.mark.parametrize(
+    ("langs", "message"),
+    [
+        (["eng", "fra"], "no file for 'fra'; there are eng pt_BR zh"),
+        (["eng", "xx1"], "unknown language 'xx1'"),
+        (["eng"], "two or more different"),
+        (["eng", "en"], "two or more different"),
+    ],
+)
+def test_a_wrong_choice_of_languages_is_a_usage_error(
+    aligned: Path, langs: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_aligned(aligned, langs)
+
+
+def test_what_is_wrong_with_a_folder_is_told_in_one_line(aligned: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabseError, match="no such folder"):
+        read_aligned(tmp_path / "absent")
+    with pytest.raises(LabseError, match=r"holds no files \*\.tok"):
+        read_aligned(aligned, pattern="*.tok")
+    (aligned / "eng.txt").write_text("a\n")
+    with pytest.raises(LabseError, match=r"eng\.txt has 1 lines, pt_BR\.txt has 2"):
+        read_aligned(aligned)
+    (aligned / "notes.txt").write_text("a\n")
+    with pytest.raises(LabseError, match=r"notes\.txt: the name must begin with a language"):
+        read_aligned(aligned)
+
+
+def test_files_without_lines_are_an_error(tmp_path: Path) -> None:
+    for name in ("eng.txt", "deu.txt"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(LabseError, match="no lines"):
+        read_aligned(tmp_path)
+    with pytest.raises(LabseError, match="no lines"):
+        read_aligned_pair(tmp_path / "eng.txt", tmp_path / "deu.txt")
+
+
+def test_a_pair_of_files_must_have_as_many_lines(aligned: Path) -> None:
+    assert read_aligned_pair(aligned / "eng.txt", aligned / "zh.txt") == (["a", "b"], ["e", "f"])
+    (aligned / "zh.txt").write_text("e\n", "utf-8")
+    with pytest.raises(LabseError, match=r"eng\.txt has 2 lines, .*zh\.txt has 1"):
+        read_aligned_pair(aligned / "eng.txt", aligned / "zh.txt")

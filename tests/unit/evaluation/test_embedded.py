@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.errors import LabseError
 from labse.evaluation.embedded import embed_distinct
-from labse.evaluation.protocol import Encoder
 
 
 class NumberEncoder:

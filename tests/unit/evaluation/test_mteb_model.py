@@ -3,9 +3,9 @@ import importlib.util
 import numpy as np
 import pytest
 
+from labse.encoder.protocol import Encoder
 from labse.errors import LabseError, ResourceError
 from labse.evaluation.mteb_model import MtebModel
-from labse.evaluation.protocol import Encoder
 
 
 def test_the_batches_of_mteb_become_one_call(encoder: Encoder) -> None:

@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse import __version__
 from labse.errors import ResourceError, UsageError
 from labse.evaluation.pictures import Bar, HeatMap
 from labse.evaluation.report import (
     Report,
     Score,
     Table,
+    build_signature,
     check_destination,
     format_percent,
     render_markdown,
     report_dict,
     write_report,
 )
-from labse.evaluation.samples import build_sample, sample_from_dict
+from labse.evaluation.significance import build_sample, sample_from_dict
 
 
 def build_report() -> Report:
@@ -87,3 +89,14 @@ def test_a_destination_that_cannot_be_is_told_before_the_work(tmp_path: Path) ->
 
 def test_percent_has_one_digit() -> None:
     assert format_percent(0.9534) == "95.3"
+
+
+def test_fields_keep_their_order_and_the_version_ends_the_line() -> None:
+    signature = build_signature("bucc_f1", {"data": "bucc", "k": 4})
+    assert signature == f"bucc_f1|data:bucc|k:4|v:{__version__}"
+
+
+@pytest.mark.parametrize(("metric", "value"), [("", "x"), ("p_at_1", ""), ("p_at_1", "a|b")])
+def test_a_part_that_would_not_read_back_is_refused(metric: str, value: str) -> None:
+    with pytest.raises(ValueError, match="signature"):
+        build_signature(metric, {"data": value})

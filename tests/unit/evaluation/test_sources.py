@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.encoder.protocol import encode_sentences
 from labse.errors import LabseError, UsageError
-from labse.evaluation.protocol import encode_sentences
+from labse.evaluation.report import describe_length
 from labse.evaluation.sources import open_encoder
 from labse.model_folder.folder import ModelFolder, write_model_folder
 
@@ -38,9 +39,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("name", ["lengths", "model", "model.encode"])
 def test_a_function_or_an_object_with_encode_is_an_encoder(module: str, name: str) -> None:
-    measured = open_encoder(f"{module}:{name}")
-    assert encode_sentences(measured.encoder, ["ab", "c"]).tolist() == [[2, 1], [1, 1]]
-    assert (measured.max_seq_length, measured.num_truncated) == (None, 0)
+    encoder = open_encoder(f"{module}:{name}")
+    assert encode_sentences(encoder, ["ab", "c"]).tolist() == [[2, 1], [1, 1]]
+    assert describe_length(encoder) == "none"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_name_that_is_no_function_is_a_usage_error(module: str, name: str, mes
 )
 def test_what_a_broken_function_returns_is_told(module: str, name: str, message: str) -> None:
     with pytest.raises(LabseError, match=message):
-        encode_sentences(open_encoder(f"{module}:{name}").encoder, ["ab", "c"])
+        encode_sentences(open_encoder(f"{module}:{name}"), ["ab", "c"])
 
 
 def test_options_of_a_model_folder_are_errors_for_other_encoders(module: str) -> None:
@@ -84,9 +85,9 @@ def test_a_model_folder_is_an_encoder_that_knows_its_length(
     folder = tmp_path / "model"
     write_model_folder(folder, build_model(0, pooling="mean"), vocab_folder=vocab_folder,
                        manifest={"seed": 7})  # fmt: skip
-    measured = open_encoder(folder)
-    assert encode_sentences(measured.encoder, ["free"]).shape == (1, 32)
-    assert (measured.max_seq_length, measured.num_truncated) == (24, 0)
+    encoder = open_encoder(folder)
+    assert encode_sentences(encoder, ["free"]).shape == (1, 32)
+    assert describe_length(encoder) == "24"
 
 
 def test_a_missing_model_folder_is_bad_data(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def write_vectors(folder: Path, name: str, lines: list[str], rows: object) -> Pa
 def test_a_pair_of_vector_files_is_looked_up_by_line(tmp_path: Path) -> None:
     german = write_vectors(tmp_path, "de", ["a", "b", "a"], [[1.0, 0], [2, 0], [9, 9]])
     english = write_vectors(tmp_path, "en", ["b", "c"], [[7.0, 7], [3, 0]])
-    encoder = open_encoder(f"{german},{english}").encoder
+    encoder = open_encoder(f"{german},{english}")
     # Of a repeated line, in a file or between files, the first counts.
     assert encoder.encode(["c", "a", "b"]).tolist() == [[3, 0], [1, 0], [2, 0]]
     with pytest.raises(LabseError, match="no vector for 'd'"):
@@ -113,9 +114,9 @@ def test_a_pair_of_vector_files_is_looked_up_by_line(tmp_path: Path) -> None:
 def test_lines_may_have_another_name(tmp_path: Path) -> None:
     path = write_vectors(tmp_path, "x", ["a"], [[1.0, 2]])
     (tmp_path / "lines").write_text("z\n")
-    assert open_encoder(f"{tmp_path / 'lines'}={path}").encoder.encode(["z"]).tolist() == [[1, 2]]
+    assert open_encoder(f"{tmp_path / 'lines'}={path}").encode(["z"]).tolist() == [[1, 2]]
     (tmp_path / "x").write_text("y\n")
-    assert open_encoder(path).encoder.encode(["y"]).tolist() == [[1, 2]]
+    assert open_encoder(path).encode(["y"]).tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -173,13 +174,13 @@ def bert_folder(tmp_path: Path, vocab_folder: Path) -> Path:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_folder_of_sentence_transformers_gives_that_librarys_vectors(bert_folder: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="runs the folder")
-    measured = open_encoder(f"sentence-transformers:{bert_folder}")
-    vectors = encode_sentences(measured.encoder, ["free", "All are equal.", "free"])
+    encoder = open_encoder(f"sentence-transformers:{bert_folder}")
+    vectors = encode_sentences(encoder, ["free", "All are equal.", "free"])
     expected = library.SentenceTransformer(str(bert_folder), device="cpu").encode(
         ["free", "All are equal.", "free"]
     )
     assert vectors == pytest.approx(expected, abs=1e-6)
-    assert (measured.max_seq_length, measured.num_truncated) == (16, 0)
+    assert describe_length(encoder) == "16"
     with pytest.raises(LabseError):  # Of another shape than LaBSE.
         open_encoder(bert_folder)
 

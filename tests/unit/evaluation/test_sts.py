@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from labse.encoder.protocol import Encoder
 from labse.errors import LabseError
-from labse.evaluation.protocol import Encoder
 from labse.evaluation.sts import StsPairs, evaluate_sts, read_sts
 
 
@@ -39,7 +39,7 @@ def test_cosines_in_the_order_of_people_correlate_fully(encoder: Encoder) -> Non
     # Cosines 1, about 0.71 and 0.
     good = StsPairs("good", ("a:0", "a:0", "a:0"), ("b:0", "b:0+1", "b:1"), (5, 3, 1))
     bad = StsPairs("bad", good.source, good.target, (1, 3, 5))
-    report = evaluate_sts(encoder, [good, bad], max_seq_length=None)
+    report = evaluate_sts(encoder, [good, bad])
     assert [score.value for score in report.scores] == pytest.approx([1.0, -1.0])
     assert report.scores[0].signature.startswith("spearman|data:good|pairs:3|similarity:cosine|")
     assert report.tables[0].rows == (("good", "3", "100.0"), ("bad", "3", "-100.0"))
@@ -50,4 +50,4 @@ def test_no_set_or_two_of_one_name_are_a_wrong_call(encoder: Encoder) -> None:
     pairs = StsPairs("x", ("a:0", "a:1"), ("b:0", "b:1"), (1, 2))
     for sets in ([], [pairs, pairs]):
         with pytest.raises(ValueError, match="different names"):
-            evaluate_sts(encoder, sets, max_seq_length=None)
+            evaluate_sts(encoder, sets)

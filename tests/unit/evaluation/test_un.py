@@ -1,17 +1,25 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labse.encoder.protocol import Encoder
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.evaluation.protocol import Encoder
-from labse.evaluation.un import evaluate_un, evaluate_un_files, search_shards, write_pool
+from labse.evaluation.significance import build_sample
+from labse.evaluation.un import (
+    UnScore,
+    build_un_report,
+    evaluate_un,
+    search_shards,
+    write_pool,
+)
 from labse.search.knn import nearest_neighbours
 
 
-def write(path: Path, lines: Sequence[str]) -> Path:
+def write(path: Path, *lines: str) -> Path:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return path
 
@@ -22,12 +30,10 @@ def test_p_at_1_by_hand_whatever_the_shards(
 ) -> None:
     score = evaluate_un(
         encoder,
-        ["en:0", "en:1", "en:2", "en:3"],
-        ["fr:0", "fr:1", "fr:2+9*0.5", "fr:1"],
-        tmp_path,
-        lang_pair="en-fr",
-        max_seq_length=None,
-        distractors=["fr:2+9*0.1", "fr:7"],
+        write(tmp_path / "un.en", "en:0", "en:1", "en:2", "en:3"),
+        write(tmp_path / "un.fr", "fr:0", "fr:1", "fr:2+9*0.5", "fr:1"),
+        tmp_path / "pool",
+        distractors=write(tmp_path / "more", "fr:2+9*0.1", "fr:7"),
         shard_rows=shard_rows,
     )
     # en:2 finds the distractor, en:3 nothing alike, hence the first row.
@@ -36,33 +42,20 @@ def test_p_at_1_by_hand_whatever_the_shards(
     assert score.signature.startswith(
         "p_at_1|data:un|lang_pair:en-fr|queries:4|pool:6|dtype:float16|match:text|"
     )
-    assert len(list(tmp_path.glob("*.npy"))) == -(-6 // shard_rows)
-    assert np.load(tmp_path / "00000.npy").dtype == np.float16
+    assert len(list((tmp_path / "pool").glob("*.npy"))) == -(-6 // shard_rows)
+    assert np.load(tmp_path / "pool" / "00000.npy").dtype == np.float16
 
 
 def test_a_row_of_equal_text_is_the_translation(encoder: Encoder, tmp_path: Path) -> None:
-    score = evaluate_un(
-        encoder,
-        ["en:0", "us:0"],
-        ["fr:0", "fr:0"],
-        tmp_path,
-        lang_pair="en-fr",
-        max_seq_length=None,
-    )
-    assert score.p_at_1 == 1.0
+    source = write(tmp_path / "un.en", "en:0", "us:0")
+    target = write(tmp_path / "un.fr", "fr:0", "fr:0")
+    assert evaluate_un(encoder, source, target).p_at_1 == 1.0
 
 
 def test_queries_are_spread_evenly(encoder: Encoder, tmp_path: Path) -> None:
-    source = [f"en:{n}" for n in range(9)]
-    score = evaluate_un(
-        encoder,
-        source,
-        [f"fr:{n}" for n in range(9)],
-        tmp_path,
-        lang_pair="en-fr",
-        max_seq_length=None,
-        num_queries=3,
-    )
+    source = write(tmp_path / "un.en", *(f"en:{n}" for n in range(9)))
+    target = write(tmp_path / "un.fr", *(f"fr:{n}" for n in range(9)))
+    score = evaluate_un(encoder, source, target, num_queries=3)
     assert encoder.calls[0] == ["en:0", "en:4", "en:8"]  # type: ignore[attr-defined]
     assert score.p_at_1 == 1.0
 
@@ -109,61 +102,31 @@ def test_an_encoder_of_changing_widths_is_caught(tmp_path: Path) -> None:
         write_pool(Growing(), ["a"], tmp_path, shard_rows=0)
 
 
-@pytest.mark.parametrize(("targets", "message"), [(1, "only 1 targets"), (3, "more targets")])
-def test_unaligned_targets_are_bad_data(
-    encoder: Encoder, tmp_path: Path, targets: int, message: str
-) -> None:
-    with pytest.raises(LabseError, match=message):
-        evaluate_un(
-            encoder,
-            ["en:0", "en:1"],
-            [f"fr:{n}" for n in range(targets)],
-            tmp_path,
-            lang_pair="en-fr",
-            max_seq_length=None,
-        )
-
-
-def test_wrong_numbers_of_queries_are_refused(encoder: Encoder, tmp_path: Path) -> None:
-    def ask(source: list[str], num_queries: int) -> None:
-        evaluate_un(
-            encoder,
-            source,
-            source,
-            tmp_path,
-            lang_pair="en-fr",
-            max_seq_length=None,
-            num_queries=num_queries,
-        )
-
-    with pytest.raises(ValueError, match="num_queries is 2; there are 1"):
-        ask(["en:0"], 2)
-    with pytest.raises(LabseError, match="no sentences"):
-        ask([], 1)
-
-
-def test_files_name_their_languages(encoder: Encoder, tmp_path: Path) -> None:
-    source = write(tmp_path / "un.en", ["en:0", "en:1"])
-    target = write(tmp_path / "un.fr", ["fr:0", "fr:1"])
-    more = write(tmp_path / "more.txt", ["fr:5"])
-    score = evaluate_un_files(
-        encoder, source, target, tmp_path / "pool", distractors=more, max_seq_length=None
-    )
-    assert (score.lang_pair, score.num_pool, score.p_at_1) == ("en-fr", 3, 1.0)
-    with pytest.raises(UsageError, match="holds vectors already"):
-        evaluate_un_files(encoder, source, target, tmp_path / "pool", max_seq_length=None)
-    assert evaluate_un_files(encoder, source, target, max_seq_length=None).num_pool == 2
-
-
 def test_what_is_wrong_with_files_is_told_before_the_work(encoder: Encoder, tmp_path: Path) -> None:
-    source = write(tmp_path / "un.en", ["en:0", "en:1"])
-    target = write(tmp_path / "un.fr", ["fr:0"])
+    source = write(tmp_path / "un.en", "en:0", "en:1")
+    target = write(tmp_path / "un.fr", "fr:0")
     with pytest.raises(LabseError, match=r"un\.en has 2 lines, .*un\.fr has 1"):
-        evaluate_un_files(encoder, source, target, max_seq_length=None)
+        evaluate_un(encoder, source, target)
     for pair, message in (("en-qqqq", "unknown language 'qqqq'"), ("en", "give the pair")):
         with pytest.raises(UsageError, match=message):
-            evaluate_un_files(encoder, source, target, lang_pair=pair, max_seq_length=None)
-    with pytest.raises(UsageError, match="fewer than 3 queries"):
-        evaluate_un_files(encoder, source, source, lang_pair="en-fr", max_seq_length=None,
-                          num_queries=3)  # fmt: skip
+            evaluate_un(encoder, source, target, lang_pair=pair)
+    with pytest.raises(UsageError, match="has 2 lines; it cannot give 3 queries"):
+        evaluate_un(encoder, source, source, num_queries=3)
+    empty = write(tmp_path / "none.en")
+    with pytest.raises(LabseError, match="no lines"):
+        evaluate_un(encoder, empty, empty)
+    np.save(tmp_path / "00000.npy", np.ones(1))
+    with pytest.raises(UsageError, match="holds vectors already"):
+        evaluate_un(encoder, source, source, tmp_path)
     assert encoder.calls == []  # type: ignore[attr-defined]
+
+
+UN = UnScore("en-fr", 100, 9_000_000, 0.871, "p_at_1|x:1", build_sample("en-fr", [[1]], "a"))
+
+
+def test_the_papers_un_stands_beside_a_pool_of_its_size_only() -> None:
+    assert build_un_report(UN).tables[0].rows == (("en-fr", "100", "9,000,000", "87.1", "88.3"),)
+    small = build_un_report(replace(UN, num_pool=1000))
+    assert small.tables[0].rows[0][-1] == ""
+    assert "10,000,000" in small.notes[0]
+    assert build_un_report(replace(UN, lang_pair="en-sw")).tables[0].rows[0][-1] == ""

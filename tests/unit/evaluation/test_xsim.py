@@ -1,11 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from labse.encoder.protocol import Encoder
 from labse.errors import UsageError
-from labse.evaluation.aligned import AlignedLines
+from labse.evaluation.datasets import AlignedLines
 from labse.evaluation.near_misses import NearMiss
-from labse.evaluation.protocol import Encoder
-from labse.evaluation.xsim import XsimScore, evaluate_xsim, evaluate_xsim_files
+from labse.evaluation.significance import build_sample
+from labse.evaluation.xsim import (
+    XsimScore,
+    build_xsim_report,
+    evaluate_xsim,
+    evaluate_xsim_files,
+)
 
 
 def score(
@@ -17,7 +25,6 @@ def score(
         target,
         data="toy",
         lang_pair="deu-eng",
-        max_seq_length=16,
         near_misses=near_misses,
         k=k,
     )
@@ -106,7 +113,7 @@ def files() -> list[AlignedLines]:
 
 
 def test_a_folder_gives_xsim_and_xsimpp_of_each_pair(encoder: Encoder) -> None:
-    found = evaluate_xsim_files(encoder, files(), "en", data="toy", max_seq_length=None, per_kind=1)
+    found = evaluate_xsim_files(encoder, files(), "en", data="toy", per_kind=1)
     pairs = [(each.lang_pair, each.metric) for each in found]
     assert pairs == [
         (pair, metric)
@@ -118,15 +125,58 @@ def test_a_folder_gives_xsim_and_xsimpp_of_each_pair(encoder: Encoder) -> None:
 
 
 def test_zero_near_misses_leave_xsimpp_out(encoder: Encoder) -> None:
-    found = evaluate_xsim_files(
-        encoder, files(), "eng", data="toy", max_seq_length=None, per_kind=0
-    )
+    found = evaluate_xsim_files(encoder, files(), "eng", data="toy", per_kind=0)
     assert {each.metric for each in found} == {"xsim_error"}
 
 
 def test_a_target_without_a_file_or_without_near_misses_is_a_usage_error(encoder: Encoder) -> None:
     with pytest.raises(UsageError, match="no file for the target 'swe'; there are deu eng fra"):
-        evaluate_xsim_files(encoder, files(), "swe", data="toy", max_seq_length=None)
+        evaluate_xsim_files(encoder, files(), "swe", data="toy")
     blank = [AlignedLines("deu", ("x:a",)), AlignedLines("eng", ("x",))]
     with pytest.raises(UsageError, match="no near-misses can be written for eng"):
-        evaluate_xsim_files(encoder, blank, "eng", data="toy", max_seq_length=None)
+        evaluate_xsim_files(encoder, blank, "eng", data="toy")
+
+
+PLAIN = XsimScore(
+    lang_pair="deu-eng",
+    num_pairs=4,
+    num_near_misses=0,
+    error=0.25,
+    kinds=(),
+    signature="xsim_error|data:toy|lang_pair:deu-eng|k:4",
+    sample=build_sample("deu-eng xsim_error", [[0, 0, 0, 1]], "abcd"),
+)
+HARD = replace(
+    PLAIN,
+    num_near_misses=3,
+    error=0.5,
+    kinds=(("number", 2),),
+    signature="xsimpp_error|data:toy|lang_pair:deu-eng|k:4",
+    sample=build_sample("deu-eng xsimpp_error", [[0, 0, 1, 1]], "abcd"),
+)
+
+
+def test_xsim_and_xsimpp_stand_in_rows_with_the_kinds_that_fooled() -> None:
+    report = build_xsim_report("toy", [PLAIN, HARD])
+    assert report.tables[0].headers[-1] == "number"
+    assert report.tables[0].rows == (
+        ("deu-eng", "xsim", "4", "0", "25.0", ""),
+        ("deu-eng", "xsim++", "4", "3", "50.0", "2"),
+    )
+    assert len(report.notes) == 1
+    assert build_xsim_report("toy", [PLAIN]).notes == ()
+
+
+def test_the_mean_of_pairs_names_them_all_in_its_signature() -> None:
+    other = replace(
+        PLAIN,
+        lang_pair="fra-eng",
+        error=0.75,
+        sample=build_sample("fra-eng xsim_error", [[1, 1, 1, 0]], "abcd"),
+    )
+    report = build_xsim_report("toy", [PLAIN, other])
+    mean = report.scores[0]
+    assert (mean.name, mean.value) == ("mean", pytest.approx(0.5))
+    assert mean.signature == "xsim_error|data:toy|lang_pair:deu-eng+fra-eng|k:4"
+    assert mean.samples == ("deu-eng xsim_error", "fra-eng xsim_error")
+    assert report.tables[0].rows[-1] == ("mean", "xsim", "", "", "50.0")
