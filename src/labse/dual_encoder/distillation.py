@@ -21,6 +21,7 @@ from labse.dual_encoder.data.numbering import KeyIndex, sentence_keys, stored_ke
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
+from labse.files.npy import find_bad_row
 from labse.files.stage import cached_manifest
 
 __all__ = ["Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
@@ -231,7 +232,7 @@ def _write_vectors(
         path = cache / f"vectors-{done // _CHUNK_ROWS:06d}.npy"
         if not path.is_file():
             vectors = np.asarray(teacher.encode(chunk), np.float32)
-            if vectors.shape[0] != len(chunk) or not np.isfinite(vectors).all():
+            if vectors.shape[0] != len(chunk) or find_bad_row(vectors):
                 raise LabseError("the teacher gives vectors that are not finite, or too few")
             _check_size(embedding_size, vectors.shape[1])  # Before hours of embedding.
             with write_atomic(path) as stream:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig, TrainConfig
 from labse.dual_encoder.data.batch import Batch
-from labse.dual_encoder.data.pairs import take_sentences
 from labse.dual_encoder.distillation import distillation_loss
 from labse.dual_encoder.ranking import BatchLoss, ranking_loss
+from labse.files.npy import gather_ragged
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import is_sharded
@@ -108,7 +108,7 @@ def _take(
     """Returns the ids and lengths of some sentences, a chunk at a time."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     starts = range(0, len(rows), chunk_size)
-    return [take_sentences(input_ids, offsets, rows[s : s + chunk_size]) for s in starts]
+    return [gather_ragged(input_ids, offsets, rows[s : s + chunk_size]) for s in starts]
 
 
 def cached_backward(

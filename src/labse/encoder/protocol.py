@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.files.npy import find_bad_row
 
 __all__ = ["Encoder", "encode_sentences"]
 
@@ -45,10 +46,8 @@ def encode_sentences(encoder: Encoder, sentences: Sequence[str]) -> NDArray[np.f
         raise LabseError(
             f"the encoder returned {len(embeddings)} rows for {len(sentences)} sentences"
         )
-    # Row by row sums of squares: no boolean copy of the whole array.
-    squares = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
-    for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))[:1]:
-        fault = "only zeros" if squares[row] == 0 else "NaN or infinity"
+    if bad := find_bad_row(embeddings):
+        row, fault = bad
         raise LabseError(
             f"the encoder returned {fault} for {sentences[row][:_SHOWN_CHARACTERS]!r} "
             f"(sentence {row}, from 0)"

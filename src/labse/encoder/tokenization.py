@@ -20,6 +20,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from labse.encoder.batching import split_by_budget
 from labse.errors import LabseError
+from labse.files.npy import ragged_positions
 
 __all__ = ["Long", "SentenceTokenizer", "TextOptions", "TokenizedSentences"]
 
@@ -162,7 +163,7 @@ class SentenceTokenizer:
 
         numbers = np.fromiter(map(self._numbers.__getitem__, flat), np.int64, len(flat))
         lengths = self._lengths[numbers]
-        ids = self._ids[_ranges(self._starts[numbers], lengths)]
+        ids = self._ids[ragged_positions(self._starts[numbers], lengths)]
         return ids, np.add.reduceat(lengths, np.cumsum(num_words) - num_words)
 
     def _learn(self, words: list[str]) -> None:
@@ -236,7 +237,8 @@ class SentenceTokenizer:
             num_windows = np.maximum(-(-num_tokens // room), 1)
         first_windows = np.concatenate([[0], np.cumsum(num_windows)])
 
-        places = _ranges(np.zeros_like(num_windows), num_windows)  # Of a window in its sentence.
+        # Places of the windows in their sentences.
+        places = ragged_positions(np.zeros_like(num_windows), num_windows)
         rest = np.repeat(num_tokens, num_windows) - places * room
         lengths = np.minimum(rest, room)
         starts = np.repeat(np.cumsum(num_tokens) - num_tokens, num_windows) + places * room
@@ -245,8 +247,8 @@ class SentenceTokenizer:
         input_ids = np.empty(int(offsets[-1]), np.int32)
         for place, token in enumerate(self._before):
             input_ids[offsets[:-1] + place] = token
-        input_ids[_ranges(offsets[:-1] + len(self._before), lengths)] = tokens[
-            _ranges(starts, lengths)
+        input_ids[ragged_positions(offsets[:-1] + len(self._before), lengths)] = tokens[
+            ragged_positions(starts, lengths)
         ]
         input_ids[offsets[1:] - 1] = self._after
         return TokenizedSentences(
@@ -270,11 +272,3 @@ def _find_separator(tokenizer: Tokenizer, token_id: int) -> str:
     joined = tokenizer.encode(f"a{token}b{token}{token}a b", add_special_tokens=False).ids
     is_exact = joined == [*sides[0], token_id, *sides[1], token_id, token_id, *sides[2]]
     return token if is_exact else ""
-
-
-def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns start, start + 1, ... for each start, `lengths` of them, in a row."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    ranges: NDArray[np.int64] = np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
-    return ranges

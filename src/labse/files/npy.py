@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -23,7 +23,8 @@ from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
 
 __all__ = [
-    "bad_row",
+    "find_bad_row",
+    "gather_ragged",
     "load_array",
     "map_new_array",
     "ragged_positions",
@@ -31,6 +32,7 @@ __all__ = [
     "write_array",
 ]
 
+ValueT = TypeVar("ValueT", bound=np.generic)
 Append = Callable[[NDArray[Any]], None]
 
 _BLOCK_ROWS = 8192
@@ -189,7 +191,22 @@ def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> N
     return shifts + np.arange(len(shifts))
 
 
-def bad_row(embeddings: NDArray[np.floating]) -> tuple[int, str] | None:
+def gather_ragged(
+    values: NDArray[ValueT], offsets: NDArray[np.int64], entries: NDArray[np.integer[Any]]
+) -> tuple[NDArray[ValueT], NDArray[np.int64]]:
+    """Returns the values of some entries, one after the other, and the length of each.
+
+    Args:
+        values: of all entries, one after the other.
+        offsets: where each begins, and the end of the last.
+        entries: numbers of those to gather, in any order.
+    """
+    starts = offsets[entries]
+    lengths = offsets[entries + 1] - starts
+    return values[ragged_positions(starts, lengths)], lengths
+
+
+def find_bad_row(embeddings: NDArray[np.floating]) -> tuple[int, str] | None:
     """Finds the first row of (N, D) that has no direction, as no embedding is.
 
     Returns:

@@ -5,7 +5,6 @@ line numbers, and for each line which of them it is; 50 bytes of memory a line.
 Source: docs/design.md, promises. Lines are one by their 128-bit BLAKE2 digest.
 """
 
-import hashlib
 import mmap
 from array import array
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.corpus.equal_texts import find_firsts, hash_texts
 from labse.files.atomic import write_atomic
 
 __all__ = ["LineStore", "open_line_store", "write_line_store"]
@@ -81,7 +81,7 @@ def write_line_store(lines: Iterable[str], folder: Path) -> LineStore:
             lengths.append(len(content))
             offsets.append(position)
             is_blank.append(not line.strip())
-            digests += hashlib.blake2b(content, digest_size=16).digest()
+            digests += hash_texts([line]).tobytes()
             position += stream.write(content) + stream.write(b"\n")
 
     first_lines, distinct = _unify(
@@ -108,15 +108,8 @@ def _unify(
     digests: NDArray[np.uint64], is_blank: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns the first lines of the distinct ones, ascending, and the number of each line's."""
-    order = np.lexsort((digests[:, 1], digests[:, 0]))  # Stable: copies stay in their order.
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
-    first_of_group = order[is_first]
-    first_line = np.empty(len(order), np.int64)
-    first_line[order] = first_of_group[np.cumsum(is_first) - 1]
-
-    first_lines = np.sort(first_of_group)
-    first_lines = first_lines[~is_blank[first_lines]]
+    first_line = find_firsts(digests)
+    first_lines = np.flatnonzero(~is_blank & (first_line == np.arange(len(digests))))
     distinct = np.searchsorted(first_lines, first_line)
     distinct[is_blank] = -1
     return first_lines, distinct

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import read_json, write_json
+from labse.files.npy import find_bad_row
 from labse.mining.line_store import LineStore
 from labse.search.knn import OnProgress
 
@@ -73,10 +74,9 @@ def given_rows(rows: Rows, numbers: NDArray[np.int64], name: str) -> VectorSourc
         for first in range(start, len(numbers), _CHUNK_ROWS):
             wanted = numbers[first : first + _CHUNK_ROWS]
             vectors = np.asarray(rows[wanted], np.float32)
-            squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-            for bad in np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))[:1]:
-                fault = "all zeros" if squares[bad] == 0 else "holds NaN or infinity"
-                raise LabseError(f"{name}, row {wanted[bad]} (from 0): {fault}; embed it again")
+            if bad := find_bad_row(vectors):
+                row, fault = bad
+                raise LabseError(f"{name}, row {wanted[row]} (from 0): {fault}; embed it again")
             if isinstance(rows, Releasable):
                 rows.release()
             yield vectors

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labse.errors import LabseError
 from labse.files.atomic import read_json, write_atomic, write_json
+from labse.files.npy import gather_ragged
 
 __all__ = [
     "ExampleCollector",
@@ -57,11 +58,7 @@ class TokenizedExamples:
 
     def gather(self, examples: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Returns the flat ids (T,) and the lengths (B,) of some examples, in the order given."""
-        starts = self.offsets[examples]
-        lengths = self.offsets[examples + 1] - starts
-        ends = np.cumsum(lengths)
-        places = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
-        return self.input_ids[places], lengths
+        return gather_ragged(self.input_ids, self.offsets, examples)
 
     def save(self, folder: Path) -> None:
         """Writes the arrays as .npy files, then the JSON file that makes them valid."""

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.corpus.equal_texts import hash_texts
 from labse.dual_encoder.data.arrays import FileChoice, scan_step
-from labse.dual_encoder.data.numbering import hash_texts
 from labse.errors import LabseError, UsageError
 
 

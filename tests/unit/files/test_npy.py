@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from labse.errors import LabseError, ResourceError
 from labse.files.npy import (
-    bad_row,
+    find_bad_row,
     load_array,
     map_new_array,
     ragged_positions,
@@ -108,9 +108,9 @@ def test_ragged_positions_gather_entries_of_any_length(
 
 def test_the_first_row_without_direction_is_found() -> None:
     embeddings = np.ones((4, 3), np.float32)
-    assert bad_row(embeddings) is None
-    assert bad_row(embeddings[:0]) is None
+    assert find_bad_row(embeddings) is None
+    assert find_bad_row(embeddings[:0]) is None
     embeddings[3, 1] = np.nan
-    assert bad_row(embeddings) == (3, "NaN or infinity")
+    assert find_bad_row(embeddings) == (3, "NaN or infinity")
     embeddings[2] = 0
-    assert bad_row(embeddings) == (2, "only zeros")
+    assert find_bad_row(embeddings) == (2, "only zeros")

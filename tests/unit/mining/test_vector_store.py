@@ -66,7 +66,7 @@ def test_no_lines_give_an_empty_file(tmp_path: Path) -> None:
     assert len(write_vectors(chunks_of(empty, 3), 0, tmp_path)) == 0
 
 
-@pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "NaN"), (0, "all zeros")])
+@pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "NaN"), (0, "zeros")])
 def test_a_broken_vector_is_named_by_its_row(value: float, fault: str, tmp_path: Path) -> None:
     rows = np.ones((6, 2), np.float32)
     rows[4] = value

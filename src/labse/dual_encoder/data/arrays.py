@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from labse.corpus.equal_texts import hash_texts, number_texts
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
 from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
-from labse.dual_encoder.data.numbering import hash_texts, number_texts
 from labse.dual_encoder.data.pairs import tokenize_sentences
 from labse.errors import LabseError
 from labse.files.npy import write_array

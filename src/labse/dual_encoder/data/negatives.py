@@ -22,14 +22,10 @@ from tokenizers import Tokenizer
 
 from labse.corpus.tables import Table, open_table
 from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys, stored_keys
-from labse.dual_encoder.data.pairs import (
-    TokenizedPairs,
-    ragged_places,
-    take_sentences,
-    tokenize_sentences,
-)
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
+from labse.files.npy import gather_ragged
 from labse.files.stage import cached_manifest
 
 __all__ = ["HardNegatives", "Negatives", "negative_columns", "prepare_hard_negatives"]
@@ -132,7 +128,7 @@ class HardNegatives:
             entries = entries[(as_stored >= 0) | (turned >= 0)]
             drawn.append(self._choose(entries, in_batch, num_per_pair, generator))
         sentences = np.concatenate(drawn)
-        input_ids, lengths = take_sentences(self.input_ids, self.sentences, sentences)
+        input_ids, lengths = gather_ragged(self.input_ids, self.sentences, sentences)
         return Negatives(input_ids, lengths, len(drawn[0]), self._find_known(sentences, in_batch))
 
     def _choose(
@@ -142,10 +138,10 @@ class HardNegatives:
         num_per_pair: int,
         generator: np.random.Generator,
     ) -> NDArray[np.int64]:
-        rows, positions = ragged_places(self.offsets, entries)
-        sentences = self.negatives[positions].astype(np.int64)
+        negatives, counts = gather_ragged(self.negatives, self.offsets, entries)
+        rows, sentences = np.repeat(np.arange(len(entries)), counts), negatives.astype(np.int64)
         # One that is in the batch is a candidate there already, and is not counted twice.
-        texts = take_sentences(self.input_ids, self.sentences, sentences)
+        texts = gather_ragged(self.input_ids, self.sentences, sentences)
         is_new = in_batch.find(sentence_keys(*texts)) < 0
         rows, sentences = rows[is_new], sentences[is_new]
         order = np.lexsort((generator.random(len(rows)), rows))
@@ -155,8 +151,8 @@ class HardNegatives:
         return chosen[np.sort(np.unique(chosen, return_index=True)[1])]
 
     def _find_known(self, sentences: NDArray[np.int64], in_batch: KeyIndex) -> NDArray[np.int64]:
-        rows, positions = ragged_places(self.known_offsets, sentences)
-        places = in_batch.find(self.known[positions])
+        known_keys, counts = gather_ragged(self.known, self.known_offsets, sentences)
+        rows, places = np.repeat(np.arange(len(sentences)), counts), in_batch.find(known_keys)
         rows, places = rows[places >= 0], places[places >= 0]
         ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
         known = np.full((len(sentences), int(ranks.max(initial=-1)) + 1), -1)
@@ -282,14 +278,14 @@ class _Columns:
         keys, first = np.unique(np.concatenate(self._keys), return_index=True)
         starts = np.concatenate([[0], np.cumsum(self._counts)])
         entries = np.stack([2 * first, 2 * first + 1], axis=1).reshape(-1)
-        _, positions = ragged_places(starts, entries)
+        negatives, counts = gather_ragged(np.array(self._negatives, np.int32), starts, entries)
         known, known_offsets = _known_translations(sentence_keys(ids, np.diff(offsets)), pairs)
         return {
             "input_ids": ids,
             "sentences": offsets,
             "pairs": keys,
-            "negatives": np.array(self._negatives, dtype=np.int32)[positions],
-            "offsets": np.concatenate([[0], np.cumsum(np.diff(starts)[entries])]),
+            "negatives": negatives,
+            "offsets": np.concatenate([[0], np.cumsum(counts)]),
             "known": known,
             "known_offsets": known_offsets,
         }
@@ -312,6 +308,5 @@ def _known_translations(
     order = np.argsort(row, kind="stable")
     starts = np.searchsorted(row[order], np.arange(len(distinct) + 1))
     # Sentences of one key, of different text and equal pieces, have the same translations.
-    _, positions = ragged_places(starts, numbers)
-    lengths = np.diff(starts)[numbers]
-    return other[order][positions], np.concatenate([[0], np.cumsum(lengths)])
+    known, counts = gather_ragged(other[order], starts, numbers)
+    return known, np.concatenate([[0], np.cumsum(counts)])

@@ -14,13 +14,12 @@ from tokenizers import Tokenizer
 
 from labse.errors import LabseError
 from labse.files.atomic import read_json, write_json
+from labse.files.npy import gather_ragged
 
 __all__ = [
     "SentenceOrigin",
     "TokenizedPairs",
-    "ragged_places",
     "sides_of",
-    "take_sentences",
     "tokenize_sentences",
     "write_summary",
 ]
@@ -94,7 +93,7 @@ class TokenizedPairs:
 
     def gather(self, sentences: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Returns the flat ids (T,) and the lengths (B,) of some sentences, in the order given."""
-        return take_sentences(self.input_ids, self.offsets, sentences)
+        return gather_ragged(self.input_ids, self.offsets, sentences)
 
     def locate(self, sides: NDArray[np.int64]) -> list[SentenceOrigin]:
         """Tells the file and row of sides of pairs (see `sides_of`)."""
@@ -115,30 +114,6 @@ def sides_of(indices: NDArray[np.integer]) -> NDArray[np.int64]:
     """Returns (B, 2) numbers of sides: 2 * i is the source of pair i, 2 * i + 1 its target."""
     sides: NDArray[np.int64] = 2 * indices.astype(np.int64)[:, None] + np.arange(2)
     return sides
-
-
-def take_sentences(
-    input_ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: NDArray[np.integer]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Returns the flat ids (T,) and the lengths (B,) of some sentences, in the order given."""
-    _, places = ragged_places(offsets, rows)
-    return input_ids[places], offsets[rows + 1] - offsets[rows]
-
-
-def ragged_places(
-    offsets: NDArray[np.int64], rows: NDArray[np.integer]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the places of the elements of some ragged rows, and before them the row of each.
-
-    Args:
-        offsets: (N + 1,); row n has the places from offsets[n] to offsets[n + 1].
-        rows: (B,) some of them, in any order.
-    """
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
-    owners = np.repeat(np.arange(len(rows)), lengths)
-    firsts = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return owners, firsts + np.arange(len(owners))
 
 
 def write_summary(

@@ -5,21 +5,12 @@ The answers depend on the sentences and their order alone, so a run that is resu
 processes, copies the same rows.
 """
 
-import hashlib
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SeenSentences", "hash_sentences"]
+__all__ = ["SeenSentences"]
 
 _NUM_SLOTS = 1 << 22  # 24 bytes each: 96 MiB once four million sentences were seen.
-
-
-def hash_sentences(sentences: Sequence[str]) -> NDArray[np.uint64]:
-    """Returns (N, 2), 128 bits of each sentence; two sentences in 10^10 meet once in 10^18 runs."""
-    digests = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in sentences]
-    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)
 
 
 class SeenSentences:

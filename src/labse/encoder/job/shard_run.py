@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.corpus.equal_texts import hash_texts
 from labse.encoder.batching import split_by_budget
-from labse.encoder.job.duplicates import SeenSentences, hash_sentences
+from labse.encoder.job.duplicates import SeenSentences
 from labse.encoder.job.records import RunRecord, Settings, open_record
 from labse.encoder.job.shard import Shard, hash_text
 from labse.encoder.job.vector_files import Storage
@@ -158,7 +159,7 @@ def _first_rows(sentences: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.in
     rows: dict[str, int] = {}
     for row, text in enumerate(sentences):
         rows.setdefault(text, row)
-    return hash_sentences(list(rows)), np.fromiter(rows.values(), np.int64, len(rows))
+    return hash_texts(list(rows)), np.fromiter(rows.values(), np.int64, len(rows))
 
 
 def _collect(state: _State, workers: Workers, report: Callable[[int], None] | None) -> None:
