@@ -96,9 +96,9 @@ class NgramRows(nn.Module):
     The rows start at 0, so a model that gets them computes what it did.
 
     Args:
-        piece_ngrams: of the vocabulary.
+        piece_ngrams: the n-grams of each piece of the vocabulary.
         width: H.
-        sparse: whether the table's gradient has the rows used alone.
+        sparse: whether the table's gradient holds only the rows used.
     """
 
     offsets: Tensor

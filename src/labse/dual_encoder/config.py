@@ -20,14 +20,15 @@ class DataConfig(Config):
         smoothing_exponent: a language pair is drawn with probability share^exponent.
         corpus_exponent: the same for the files within a language pair; 1 draws all pairs alike,
             less lifts the small files, which are often the better text.
-        repeats: what becomes of a pair one of whose sentences is in the batch already. `skip` draws
-            another; `mask` takes it and leaves the copies out of each other's negatives.
-        source_lang, target_lang: of every row of files without a column that tells it.
-        batches: of all language pairs and files; or each of one language pair, which is drawn by
-            the exponents; or of one file as far as possible, for negatives of its kind of text.
+        repeats: what becomes of a pair that repeats a sentence of the batch. `skip` draws another;
+            `mask` takes it and leaves the copies out of each other's negatives.
+        source_lang, target_lang: languages of every row of files without a column that tells them.
+        batches: `mixed` draws each batch from all language pairs and files; `one-language-pair`
+            from one, which is drawn by the exponents; `by-corpus` from one file as far as possible,
+            for negatives of its kind of text.
         direction: `random` exchanges the sides of half of the pairs drawn.
-        pivot_share: of the pairs drawn, those that become xx-yy: the translations into two
-            languages of one sentence in `pivot_lang`. A pair without such a partner stays.
+        pivot_share: share of the pairs drawn that become xx-yy: the translations into two languages
+            of one sentence in `pivot_lang`. A pair without such a partner stays.
         max_pairs_per_corpus: a larger file counts and is drawn as a random part of this size.
         max_pairs_per_lang_pair: the same for a language pair, of what is left of its files.
         hard_negatives: how many of its hard negatives a side each pair of a batch brings, at most;
@@ -72,7 +73,8 @@ class TrainConfig(Config):
     Attributes:
         micro_batch_size: pairs that the encoder holds activations of at a time; the loss is still
             that of the whole batch (docs/training.md). None holds all of them.
-        logit_block_bytes: a matrix of logits larger than this is made block by block, on both ways.
+        logit_block_bytes: a matrix of logits larger than this is made block by block, forward and
+            backward.
         max_negative_excess: a negative whose cosine is above the positive's by more than this is
             left out of the loss as a translation that no pair tells of; None leaves all in.
         sparse_embeddings: a step touches only the table rows of its pieces, which
@@ -82,8 +84,8 @@ class TrainConfig(Config):
             they are part of it at the end. Empty: each piece learns by itself.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         max_grad_norm: the gradient is scaled down to this global norm.
-        precision: of the products in layers, and of those for the loss's gradient where it is made
-            in one matrix (docs/training.md); losses, norms and weights are float32.
+        precision: type of the products in layers, and of those of the loss's backward pass where it
+            is made in one matrix (docs/training.md); losses, norms and weights are float32.
         shard: `full` cuts weights, gradients and moments over the processes (FSDP2), all but a
             table with sparse gradients; `none` gives each process all of them.
         keep_best: the model of the run is that of the best evaluation, and not the last.
@@ -92,7 +94,7 @@ class TrainConfig(Config):
         patience: the run ends after so many evaluations in a row that were not the best.
         average_checkpoints: the model of the run is the mean of the weights at so many checkpoints,
             the last that are due; 1 takes the last weights.
-        eval_every, checkpoint_every, log_every: in steps; the last step does all three.
+        eval_every, checkpoint_every, log_every: steps between two; the last step does all three.
     """
 
     seed: int = Field(0, ge=0, lt=2**32)  # What NumPy's global generator takes.
@@ -181,8 +183,8 @@ class DistillConfig(Config):
             start at the TOML file's folder.
         loss: distance of the student's unit vector to the teacher's; `mse` is the squared one,
             `cosine` half of that.
-        pull: to the teacher's vector of which sentence: its `own` (LEALLA), or both sides of a pair
-            to that of the `source` (Reimers & Gurevych 2020) or `target`.
+        pull: whose vector by the teacher a sentence learns: its `own` (LEALLA), or for both sides
+            of a pair that of the `source` (Reimers & Gurevych 2020) or of the `target`.
         weight: factor on this loss.
         ranking_weight: factor on the loss of translation ranking; 0 leaves distillation alone.
     """
