@@ -11,9 +11,11 @@ __all__ = [
     "SentenceEncoder",
     "__version__",
     "evaluate",
+    "filter_pairs",
     "mine_bitext",
     "mine_files",
     "pretrain",
+    "score_pairs",
     "train_dual_encoder",
 ]
 
@@ -23,9 +25,11 @@ _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
     "evaluate": "labse.evaluation.evaluate",
+    "filter_pairs": "labse.mining.filter",
     "mine_bitext": "labse.mining.bitext",
     "mine_files": "labse.mining.mine_files",
     "pretrain": "labse.pretraining.run",
+    "score_pairs": "labse.mining.pair_scores",
     "train_dual_encoder": "labse.encoder.trained",
 }
 

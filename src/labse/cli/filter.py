@@ -1,15 +1,13 @@
 """The command `labse filter`."""
 
-import contextlib
-import itertools
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from labse.cleaning.bounds import FilterBounds
-from labse.cli.console import check_out, progress
-from labse.cli.filter_output import show_report, write_kept
+from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
     JsonOption,
     KOption,
@@ -21,30 +19,17 @@ from labse.cli.options import (
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
+    load_encoder,
     parse_size,
 )
-from labse.cli.pair_inputs import (
-    ModelChoice,
-    Side,
-    build_key,
-    embed_sides,
-    load_needed_encoder,
-    open_side,
-    search_sides,
-)
 from labse.config import parse_config
-from labse.corpus.languages import canonical_tag
-from labse.corpus.writers import open_output
-from labse.errors import LabseError, UsageError
-from labse.mining.filter import FilterReport, decide, score_texts, to_json
-from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
-from labse.mining.workplace import EmbeddedSide, open_workplace
+from labse.mining.bitext import SearchOptions
+from labse.mining.filter import FilterReport, filter_pairs
 
 __all__ = ["filter"]
 
 _BOUNDS = "Bounds, inclusive"
 _OUTPUT = "Output"
-_CHUNK = 8192
 
 
 def filter(
@@ -182,101 +167,55 @@ def filter(
 
     labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --max-overlap 0.7 --out a.tsv
     """
-    values = {
-        "min_cosine": min_cosine,
-        "min_margin": min_margin,
-        "max_length_ratio": max_length_ratio,
-        "max_overlap": max_overlap,
-        "max_number_mismatch": max_number_mismatch,
-        "min_language_match": min_language_match,
-        "same_names": same_names,
+    bounds = parse_config(
+        FilterBounds,
+        {
+            "min_cosine": min_cosine,
+            "min_margin": min_margin,
+            "max_length_ratio": max_length_ratio,
+            "max_overlap": max_overlap,
+            "max_number_mismatch": max_number_mismatch,
+            "min_language_match": min_language_match,
+            "same_names": same_names,
+        },
+        where="filter",
+    )
+    with progress("filter") as update:
+        report = filter_pairs(
+            source,
+            target,
+            out,
+            bounds=bounds,
+            langs=(source_lang, target_lang),
+            rejects=rejects,
+            scores=scores,
+            from_scores=from_scores,
+            vectors=(source_vectors, target_vectors),
+            encoder=partial(load_encoder, model, precision, runtime, threads),
+            margin=margin,
+            k=k,
+            search=SearchOptions(parse_size(memory)),
+            work=work,
+            on_progress=update,
+        )
+    _print_report(report, as_json=json)
+
+
+def _print_report(report: FilterReport, *, as_json: bool) -> None:
+    if report.num_altered:
+        say(
+            f"{report.num_altered:,} pairs hold a character that the format cannot; another is in "
+            "its place"
+        )
+    counts = {
+        "read": report.num_read,
+        "kept": report.num_kept,
+        "dropped": report.num_read - report.num_kept,
     }
-    bounds = parse_config(FilterBounds, values, where="filter")
-    langs = _choose_langs(source_lang, target_lang, min_language_match, from_scores)
-    if "-" in (source, target):
-        raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
-    if out is None and scores is None:
-        raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
-    for path in (out, rejects, scores):
-        check_out(path)
-    sides = _open_sides(source, target, source_vectors, target_vectors)
-
-    with contextlib.ExitStack() as stack:
-        if from_scores is not None:
-            if scores is not None:
-                raise UsageError("--scores would copy --from-scores; leave one out")
-            path = from_scores
-        else:
-            choice = ModelChoice(model, precision, runtime, threads)
-            encoder = load_needed_encoder(sides, choice)
-            folder = stack.enter_context(open_workplace(work, build_key(sides, encoder, choice, k)))
-            embedded = embed_sides(sides, encoder, folder)
-            path = scores or folder / "scores.jsonl"
-            search = None
-            if min_margin is not None:
-                search = (k, folder, parse_size(memory))
-            _write_scores(path, sides, embedded, langs, search, margin)
-        report = FilterReport()
-        pairs = zip(sides[0].texts, sides[1].texts, strict=True)
-        kept = decide(pairs, path, bounds, report, rejects)
-        write_kept(kept, out, langs)
-    show_report(report, as_json=json)
-
-
-def _choose_langs(
-    source: str | None,
-    target: str | None,
-    min_language_match: float | None,
-    from_scores: Path | None,
-) -> tuple[str, str] | None:
-
-    if (source is None) != (target is None):
-        raise UsageError("give both --source-lang and --target-lang, or neither")
-    if min_language_match is not None and source is None and from_scores is None:
-        raise UsageError("--min-language-match needs --source-lang and --target-lang")
-    return (canonical_tag(source), canonical_tag(target)) if source and target else None
-
-
-def _open_sides(
-    source: str, target: str | None, source_vectors: Path | None, target_vectors: Path | None
-) -> tuple[Side, Side]:
-    columns = (None, None) if target is not None else ("source", "target")
-    first = open_side("source", source, source_vectors, columns[0])
-    second = open_side("target", source if target is None else target, target_vectors, columns[1])
-    for side in (first, second):
-        if not side.has_text:
-            raise UsageError(
-                f"{side.path}: filter needs the text; vectors go with --source-vectors"
-            )
-    return first, second
-
-
-def _write_scores(
-    path: Path,
-    sides: tuple[Side, Side],
-    embedded: "tuple[EmbeddedSide, EmbeddedSide]",
-    langs: tuple[str, str] | None,
-    search: tuple[int, Path, int] | None,
-    margin: Literal["ratio", "distance", "absolute"],
-) -> None:
-    """Writes one line of scores for each line of the corpus, which is asserted."""
-    check_aligned(*embedded)
-    cosines = aligned_cosines(*embedded)
-    margins = None
-    if search is not None:
-        found = search_sides(embedded, *search)
-        margins = aligned_margins(cosines, *embedded, found, margin)
-    num_written = 0
-    with open_output(path) as stream, progress("score", total=len(cosines)) as update:
-        texts = zip(sides[0].texts, sides[1].texts, strict=True)
-        while chunk := list(itertools.islice(texts, _CHUNK)):
-            here = slice(num_written, num_written + len(chunk))
-            sources, targets = zip(*chunk, strict=True)
-            known = {"cosine": cosines[here]}
-            known |= {} if margins is None else {"margin": margins[here]}
-            for line in to_json(known | score_texts(sources, targets, langs)):
-                stream.write(line.encode() + b"\n")
-                num_written += 1
-            update(num_written)
-        if num_written != len(cosines):
-            raise LabseError(f"{num_written} scores for {len(cosines)} lines; did a file change?")
+    if as_json:
+        print_json(counts | {"broken": dict(report.broken), "only": dict(report.only)})
+        return
+    broken = report.broken.most_common()
+    rows = [(name, f"{count:,}", f"{report.only[name]:,}") for name, count in broken]
+    sums = [(name, f"{counts[name]:,}", "") for name in ("read", "dropped", "kept")]
+    print_table(("bound", "pairs that break it", "and no other"), [*rows, (), *sums])

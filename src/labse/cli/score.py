@@ -2,14 +2,13 @@
 
 import json as json_format
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from labse.cli.console import check_out, print_lines, say
+from labse.cli.console import check_out, print_lines, progress, say
 from labse.cli.options import (
     ColumnOption,
     DeviceOption,
@@ -23,20 +22,11 @@ from labse.cli.options import (
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
+    load_encoder,
     parse_size,
 )
-from labse.cli.pair_inputs import (
-    ModelChoice,
-    build_key,
-    check_device,
-    embed_sides,
-    load_needed_encoder,
-    open_side,
-    search_sides,
-)
-from labse.mining.bitext import warn_of_small_corpora
-from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
-from labse.mining.workplace import open_workplace
+from labse.mining.bitext import SearchOptions
+from labse.mining.pair_scores import PairScores, score_pairs
 
 __all__ = ["score"]
 
@@ -92,31 +82,29 @@ def score(
 
     labse score news.de news.en --margin none | paste - news.de news.en | sort -gr | head
     """
-    memory_bytes = parse_size(memory)
+    search = SearchOptions(parse_size(memory), device=device)
     check_out(out)
-    check_device(device)
-    sides = (
-        open_side("source", source, source_vectors, column),
-        open_side("target", target, target_vectors, column),
-    )
-    choice = ModelChoice(model, precision, runtime, threads)
-    encoder = load_needed_encoder(sides, choice)
-
-    with open_workplace(work, build_key(sides, encoder, choice, k)) as folder:
-        embedded = embed_sides(sides, encoder, folder)
-        check_aligned(*embedded)
-        cosines = aligned_cosines(*embedded)
-        columns = {"cosine": cosines}
-        if margin != "none":
-            warn_of_small_corpora(len(embedded[0].lines), len(embedded[1].lines), k)
-            found = search_sides(embedded, k, folder, memory_bytes, device=device)
-            columns["margin"] = aligned_margins(cosines, *embedded, found, margin)
-    print_lines(_format(columns, as_json=json), out)
-    if encoder is not None and encoder.num_truncated:
-        say(f"{encoder.num_truncated:,} lines cut to {encoder.max_seq_length} tokens")
+    with progress("score") as update:
+        scores = score_pairs(
+            source,
+            target,
+            vectors=(source_vectors, target_vectors),
+            column=column,
+            encoder=partial(load_encoder, model, precision, runtime, threads),
+            margin=None if margin == "none" else margin,
+            k=k,
+            search=search,
+            work=work,
+            on_progress=update,
+        )
+    print_lines(_format(scores, as_json=json), out)
+    if scores.num_truncated:
+        say(f"{scores.num_truncated:,} lines cut to {scores.max_seq_length} tokens")
 
 
-def _format(columns: "dict[str, NDArray[np.float32]]", *, as_json: bool) -> Iterator[str]:
+def _format(scores: PairScores, *, as_json: bool) -> Iterator[str]:
+    columns = {"cosine": scores.cosines}
+    columns |= {} if scores.margins is None else {"margin": scores.margins}
     for row in zip(*(values.tolist() for values in columns.values()), strict=True):
         if as_json:
             yield json_format.dumps(dict(zip(columns, row, strict=True)))

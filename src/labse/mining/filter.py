@@ -1,6 +1,6 @@
-"""Filtering of a parallel corpus: first all scores of a pair, then bounds that decide.
+"""Filtering of a parallel corpus: what `labse filter` does, as one call.
 
-Takes: pairs with their cosines. Gives: scores, one record a pair, and the bounds each one breaks.
+Takes: pairs. Gives: first all scores, one record a pair, then the pairs that the bounds keep.
 Source: OpusFilter (Aulamo et al. 2020), score first and decide later: new bounds need no new
 scores. The records are a JSON object a line, as OpusFilter writes them.
 """
@@ -20,14 +20,22 @@ from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
 from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
-from labse.corpus.writers import open_output
-from labse.errors import LabseError
-from labse.files.text import read_lines
+from labse.corpus.languages import canonical_tag
+from labse.corpus.writers import choose_layout, open_output, write_rows
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import check_writable
+from labse.files.text import format_suffix, read_lines
+from labse.mining.bitext import SearchOptions
+from labse.mining.margin import Margin
+from labse.mining.pair_scores import score_sides
+from labse.mining.sides import EncoderSource, Side, embed_sides, open_sides
+from labse.search.knn import OnProgress
 
 __all__ = [
     "EMPTY",
     "FilterReport",
     "decide",
+    "filter_pairs",
     "find_broken",
     "read_scores",
     "score_texts",
@@ -62,6 +70,149 @@ class FilterReport:
     num_altered: int = 0
     broken: Counter[str] = field(default_factory=Counter)
     only: Counter[str] = field(default_factory=Counter)
+
+
+def filter_pairs(
+    source: str | Path,
+    target: str | Path | None = None,
+    out: Path | None = None,
+    *,
+    bounds: FilterBounds,
+    langs: tuple[str | None, str | None] = (None, None),
+    rejects: Path | None = None,
+    scores: Path | None = None,
+    from_scores: Path | None = None,
+    vectors: tuple[str | Path | None, str | Path | None] = (None, None),
+    encoder: EncoderSource = None,
+    margin: Margin = "ratio",
+    k: int = 4,
+    search: SearchOptions | None = None,
+    work: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> FilterReport:
+    """Scores all pairs of a corpus, then writes those that keep the bounds.
+
+    A pair with a blank side is always dropped.
+
+    Args:
+        source: lines of text; without `target` a table with the columns `source` and `target`.
+        target: the translations, line by line.
+        out: a file for the kept pairs, in the format of its suffix; None needs `scores`.
+        bounds: what a pair must keep; without `min_margin` no neighbours are searched.
+        langs: of both sides, for `min_language_match` and TMX.
+        rejects: a file for the other pairs: JSON lines with line number and reasons.
+        scores: a file for all scores: a JSON line for each pair.
+        from_scores: such a file of an earlier call; no model is needed then.
+        vectors: of the lines of each side, where they are there already.
+        encoder: embeds a side without vectors; None loads the model that comes with labse.
+        margin: formula of the margin score.
+        k: neighbours that make the margin score.
+        search: how neighbours are searched.
+        work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
+        on_progress: called with the lines done and their number, of each step anew.
+
+    Raises:
+        LabseError: broken data, or a bound on a score that `from_scores` does not have.
+        UsageError: options that do not go together.
+        ResourceError: a file cannot be written, or a package is missing.
+    """
+    # What can go wrong is told before hours of work.
+    if out is None and scores is None:
+        raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
+    if scores is not None and from_scores is not None:
+        raise UsageError("--scores would copy --from-scores; leave one out")
+    needs_langs = bounds.min_language_match is not None and from_scores is None
+    tags = _check_langs(langs, needs_langs=needs_langs)
+    if out is not None and choose_layout(out) == "tmx" and tags is None:
+        raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    for path in filter(None, (out, rejects, scores)):
+        check_writable(path)
+    sides = _open_sides(source, target, vectors)
+    report = FilterReport()
+
+    with contextlib.ExitStack() as stack:
+        # Score all pairs, or take the scores of an earlier call.
+        if from_scores is None:
+            embedded = stack.enter_context(
+                embed_sides(sides, encoder, work=work, settings={"--k": k}, on_progress=on_progress)
+            )
+            asked = None if bounds.min_margin is None else margin
+            cosines, margins = score_sides(
+                embedded, asked, k, search or SearchOptions(), on_progress
+            )
+            known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
+            from_scores = scores or embedded.folder / "scores.jsonl"
+            _write_scores(from_scores, sides, known, tags, on_progress)
+
+        # Decide, and write what is kept.
+        pairs = zip(sides[0].texts, sides[1].texts, strict=True)
+        kept = decide(pairs, from_scores, bounds, report, rejects)
+        if out is None:
+            for _ in kept:
+                pass
+        else:
+            columns = ("source", "target", *(("source_lang", "target_lang") if tags else ()))
+            written = write_rows(out, columns, ((*pair, *(tags or ())) for pair in kept))
+            report.num_altered = written.num_altered
+    return report
+
+
+def _check_langs(
+    langs: tuple[str | None, str | None], *, needs_langs: bool
+) -> tuple[str, str] | None:
+    source, target = langs
+    if (source is None) != (target is None):
+        raise UsageError("give both --source-lang and --target-lang, or neither")
+    if source is None or target is None:
+        if needs_langs:
+            raise UsageError("--min-language-match needs --source-lang and --target-lang")
+        return None
+    return canonical_tag(source), canonical_tag(target)
+
+
+def _open_sides(
+    source: str | Path,
+    target: str | Path | None,
+    vectors: tuple[str | Path | None, str | Path | None],
+) -> tuple[Side, Side]:
+    if "-" in (str(source), str(target)):
+        raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
+    if target is None and format_suffix(source) not in (".jsonl", ".parquet", ".tsv"):
+        raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
+    columns = ("source", "target") if target is None else (None, None)
+    sides = open_sides(
+        source, source if target is None else target, vectors=vectors, columns=columns
+    )
+    for side in sides:
+        if not side.has_text:
+            raise UsageError(
+                f"{side.path}: filter needs the text; vectors go with --source-vectors"
+            )
+    return sides
+
+
+def _write_scores(
+    path: Path,
+    sides: tuple[Side, Side],
+    known: dict[str, NDArray[np.float32]],
+    langs: tuple[str, str] | None,
+    on_progress: OnProgress | None,
+) -> None:
+    """Writes a line of scores for each line of the corpus, those that are known first."""
+    num_rows, num_written = len(known["cosine"]), 0
+    with open_output(path) as stream:
+        texts = zip(sides[0].texts, sides[1].texts, strict=True)
+        while chunk := list(islice(texts, _CHUNK_ROWS)):
+            sources, targets = zip(*chunk, strict=True)
+            here = slice(num_written, num_written + len(chunk))
+            row_scores = {name: column[here] for name, column in known.items()}
+            for line in to_json(row_scores | score_texts(sources, targets, langs)):
+                stream.write(line.encode() + b"\n")
+            num_written += len(chunk)
+            if on_progress is not None:
+                on_progress(num_written, num_rows)
+        if num_written != num_rows:
+            raise LabseError(f"{num_written} scores for {num_rows} lines; did a file change?")
 
 
 # ---- scores ----------------------------------------------------------------------------------

@@ -1,24 +1,123 @@
-"""Scores of pairs that are aligned already, line by line.
+"""Scores of pairs that are aligned already, line by line: what `labse score` does, as one call.
 
-Takes: two embedded sides of N lines each. Gives: N cosines and N margin scores, in their order.
+Takes: two sides of N lines each. Gives: N cosines and N margin scores, in their order.
 Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 4.3: filtering a noisy parallel corpus.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.mining.bitext import neighbourhood_means
+from labse.mining.bitext import (
+    SearchOptions,
+    find_neighbours,
+    neighbourhood_means,
+    warn_of_small_corpora,
+)
 from labse.mining.margin import Margin, margin_scores
+from labse.mining.sides import EmbeddedSides, EncoderSource, embed_sides, open_sides
 from labse.mining.workplace import EmbeddedSide
-from labse.search.knn import MutualNeighbours
+from labse.search.knn import MutualNeighbours, OnProgress
 from labse.search.sides import release
 
-__all__ = ["aligned_cosines", "aligned_margins", "check_aligned"]
+__all__ = [
+    "PairScores",
+    "aligned_cosines",
+    "aligned_margins",
+    "check_aligned",
+    "score_pairs",
+    "score_sides",
+]
 
 _CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """Scores of N pairs; a pair with a blank side has 0.
+
+    Attributes:
+        cosines: (N,) float32.
+        margins: (N,) float32; None if they were not asked for.
+        num_truncated: lines embedded now that were cut; 0 where no encoder was needed.
+        max_seq_length: tokens to which they were cut; None where no encoder was needed.
+    """
+
+    cosines: NDArray[np.float32]
+    margins: NDArray[np.float32] | None
+    num_truncated: int = 0
+    max_seq_length: int | None = None
+
+
+def score_pairs(
+    source: str | Path,
+    target: str | Path,
+    *,
+    vectors: tuple[str | Path | None, str | Path | None] = (None, None),
+    column: str | None = None,
+    encoder: EncoderSource = None,
+    margin: Margin | None = "ratio",
+    k: int = 4,
+    search: SearchOptions | None = None,
+    work: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> PairScores:
+    """Scores line i of one file against line i of the other.
+
+    Args:
+        source: lines of text, a .tsv, .jsonl or .parquet file, or vectors of `labse encode`.
+        target: the translations, line by line.
+        vectors: of the lines of each side, where they are there already.
+        column: of tables; None takes `text`.
+        encoder: embeds a side without vectors; None loads the model that comes with labse.
+        margin: formula of the margin score; None skips the search that it needs.
+        k: neighbours among all distinct lines of the other file.
+        search: how neighbours are searched.
+        work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
+        on_progress: called with the lines done and their number, of each step anew.
+
+    Raises:
+        LabseError, UsageError: see `embed_sides` and `check_aligned`.
+        ResourceError: a package or device is missing.
+    """
+    search = search or SearchOptions()
+    search.check_device()
+    sides = open_sides(source, target, vectors=vectors, columns=(column, column))
+    with embed_sides(
+        sides, encoder, work=work, settings={"--k": k}, on_progress=on_progress
+    ) as embedded:
+        if margin is not None:
+            warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), k)
+        cosines, margins = score_sides(embedded, margin, k, search, on_progress)
+    used = embedded.encoder
+    if used is None:
+        return PairScores(cosines, margins)
+    return PairScores(cosines, margins, used.num_truncated, used.max_seq_length)
+
+
+def score_sides(
+    sides: EmbeddedSides,
+    margin: Margin | None,
+    k: int,
+    search: SearchOptions,
+    on_progress: OnProgress | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Returns (N,) cosines and, with a margin, (N,) margin scores.
+
+    Raises:
+        LabseError: see `check_aligned`.
+    """
+    both = sides.source, sides.target
+    check_aligned(*both)
+    cosines = aligned_cosines(*both)
+    if margin is None:
+        return cosines, None
+    found = find_neighbours(sides, k, search, on_progress)
+    return cosines, aligned_margins(cosines, *both, found, margin)
 
 
 def check_aligned(source: EmbeddedSide, target: EmbeddedSide) -> None:

@@ -16,6 +16,7 @@ from labse.errors import LabseError, UsageError
 from labse.mining.filter import (
     FilterReport,
     decide,
+    filter_pairs,
     find_broken,
     read_scores,
     score_texts,
@@ -140,6 +141,31 @@ def test_pairs_are_kept_or_written_and_counted_with_their_reasons(tmp_path: Path
     assert (report.num_read, report.num_kept) == (4, 1)
     assert report.broken == {"min_cosine": 2, "max_length_ratio": 2}
     assert report.only == {"min_cosine": 1, "max_length_ratio": 1}
+
+
+def test_a_corpus_with_vectors_is_filtered_as_one_call(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one\ntwo\n\nthree 4\n")
+    (tmp_path / "b").write_text("eins\nzwei\nx\ndrei 5\n")
+    np.save(tmp_path / "a.npy", np.array([[1, 0], [1, 0], [1, 1], [0, 1]], np.float32))
+    np.save(tmp_path / "b.npy", np.array([[1, 0], [0, 1], [1, 1], [0, 1]], np.float32))
+    files, out, scores = (tmp_path / "a", tmp_path / "b"), tmp_path / "k.tsv", tmp_path / "s.jsonl"
+    vectors = (tmp_path / "a.npy", tmp_path / "b.npy")
+    bounds = FilterBounds(min_cosine=0.5)
+    report = filter_pairs(*files, out, bounds=bounds, vectors=vectors, scores=scores)
+    assert out.read_text() == "source\ttarget\none\teins\nthree 4\tdrei 5\n"
+    assert (report.num_read, report.broken) == (4, {"min_cosine": 1, "empty": 1})
+    # Other bounds need neither vectors nor a model.
+    report = filter_pairs(
+        *files, out, bounds=FilterBounds(max_number_mismatch=0), from_scores=scores
+    )
+    assert out.read_text() == "source\ttarget\none\teins\ntwo\tzwei\n"
+    assert report.only == {"max_number_mismatch": 1, "empty": 1}
+
+
+def test_a_text_alone_is_no_corpus_of_pairs(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n")
+    with pytest.raises(UsageError, match="give TARGET too"):
+        filter_pairs(tmp_path / "a.txt", out=tmp_path / "k.tsv", bounds=FilterBounds())
 
 
 WORDS = st.lists(

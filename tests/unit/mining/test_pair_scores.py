@@ -5,7 +5,12 @@ import pytest
 
 from labse.errors import LabseError
 from labse.mining.bitext import find_neighbours
-from labse.mining.pair_scores import aligned_cosines, aligned_margins, check_aligned
+from labse.mining.pair_scores import (
+    aligned_cosines,
+    aligned_margins,
+    check_aligned,
+    score_pairs,
+)
 from labse.mining.sides import EmbeddedSides
 from labse.mining.workplace import EmbeddedSide, embed_side
 
@@ -46,3 +51,12 @@ def test_unequal_widths_are_told(tmp_path: Path) -> None:
     target = side("target", ["a"], [[1, 0, 0]], tmp_path)
     with pytest.raises(LabseError, match="2 dimensions and the target 3"):
         check_aligned(source, target)
+
+
+def test_two_files_with_vectors_are_scored_as_one_call(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[1, 0], [0, 2]], np.float32))
+    np.save(tmp_path / "b.npy", np.array([[3, 0], [3, 4]], np.float32))
+    scores = score_pairs(tmp_path / "a.npy", tmp_path / "b.npy", k=1)
+    assert scores.cosines == pytest.approx([1.0, 0.8])
+    assert scores.margins == pytest.approx([1.0, 1.0])
+    assert score_pairs(tmp_path / "a.npy", tmp_path / "b.npy", margin=None).margins is None
