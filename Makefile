@@ -40,7 +40,7 @@ contracts: $(VENV)/.dev ## Layers: imports point down.
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## Unit, parity and golden tests, with coverage.
-	$(BIN)/pytest -m "not system and not gpu" --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile -m "not system and not gpu" --cov --cov-report=term
 
 # What a newer processor computes must hold on an older one: the tests of int8 and float32 again.
 .PHONY: instruction-sets
@@ -51,7 +51,7 @@ instruction-sets: $(VENV)/.dev ## Parity of the runtimes with lesser instruction
 	done
 
 system: $(VENV)/.dev ## The program as a user runs it.
-	$(BIN)/pytest -m "system and not gpu"
+	$(BIN)/pytest -n auto --dist loadfile -m "system and not gpu"
 
 gpu: $(VENV)/.dev ## Tests that need a CUDA device.
 	$(BIN)/pytest -m gpu

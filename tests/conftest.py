@@ -4,10 +4,15 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 
 from labse.corpus.records import SentencePair
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine is no fault of the program: no test has a bound on its time but the time-out.
+settings.register_profile("labse", deadline=None)
+settings.load_profile("labse")
 
 # What a shell starts in the background ignores Ctrl-C, and programs that the tests start would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
