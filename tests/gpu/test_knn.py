@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from labse.files.stage import open_stage
 from labse.search.knn import mutual_neighbours
 from labse.search.parts import search_in_parts
 
@@ -28,15 +29,13 @@ def test_neighbours_equal_those_of_numpy(block_rows: int) -> None:
 
 def test_mining_takes_the_gpu_by_itself_and_finds_the_same(tmp_path: Path) -> None:
     source, target = np.random.default_rng(0).standard_normal((2, 20_000, 64), dtype=np.float32)
-    found = [
-        search_in_parts(source, target, 4, _folder(tmp_path / device), memory_bytes=1 << 28,
-                        device=device, part_rows=8192)
-        for device in ("auto", "cpu")
-    ]  # fmt: skip
+    found = []
+    for device in ("auto", "cpu"):
+        with open_stage(tmp_path / device, {}) as stage:
+            found.append(
+                search_in_parts(
+                    source, target, 4, stage, memory_bytes=1 << 28, device=device, part_rows=8192
+                )
+            )
     assert (found[0].forward.neighbours == found[1].forward.neighbours).all()
     assert (found[0].backward.neighbours == found[1].backward.neighbours).all()
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir()
-    return path

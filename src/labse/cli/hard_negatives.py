@@ -1,14 +1,12 @@
 """The command `labse hard-negatives`."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labse import __version__
-from labse.cli.console import check_out, print_json, progress, say
+from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
     JsonOption,
     MemoryOption,
@@ -17,17 +15,10 @@ from labse.cli.options import (
     RuntimeOption,
     ThreadsOption,
     WorkOption,
+    load_encoder,
     parse_size,
 )
-from labse.cli.pair_inputs import ModelChoice
-from labse.corpus.inputs import hash_files
-from labse.corpus.readers import read_pairs
-from labse.corpus.records import SentencePair
-from labse.corpus.writers import choose_layout, write_rows
-from labse.errors import LabseError, UsageError
-from labse.mining.hard_negatives import NegativeOptions, iter_hard_negatives, negative_row_columns
-from labse.mining.pair_spool import spool_pairs
-from labse.mining.workplace import open_workplace
+from labse.mining.hard_negatives import NegativeOptions, mine_hard_negatives
 
 __all__ = ["hard_negatives"]
 
@@ -107,70 +98,23 @@ def hard_negatives(
 
     labse train config.toml --init default --out run --set data.hard_negatives=4
     """
-    memory_bytes = parse_size(memory)
-    if neighbours <= k:
-        raise UsageError(f"--neighbours {neighbours}: give more than --k ({k})")
-    if out.resolve() in {file.resolve() for file in pairs}:
-        raise UsageError(f"--out {out} is one of the inputs; name another file")
-    check_out(out)
-
-    if choose_layout(out) not in ("tsv", "jsonl", "parquet"):
-        raise UsageError(f"--out {out}: name a .parquet, .jsonl or .tsv file")
-    hashes = hash_files(pairs)
-    options = NegativeOptions(k, neighbours, relative_margin, absolute_margin, both_sides)
-    encoder = ModelChoice(model, precision, runtime, threads).load()
-    key: dict[str, object] = {
-        "labse version": __version__,
-        "--neighbours": neighbours,
-        "inputs": hashes,
-        "languages": [source_lang, target_lang],
-        "model": encoder.hash_model(),
-        "--precision": precision,
-    }
-    counts: Counter[str] = Counter()
-    with open_workplace(work, key) as folder:
-        groups = spool_pairs(_read(pairs, source_lang, target_lang), folder)
-        if not groups:
-            raise LabseError(f"{pairs[0]}: there is not one pair in the input")
-
-        def rows() -> Iterator[tuple[str, ...]]:
-            for group in groups:
-                with progress(f"{group.source_lang}-{group.target_lang}") as update:
-
-                    def count(done: int, _: int | None, show: Callable[..., None] = update) -> None:
-                        show(done)
-
-                    yield from iter_hard_negatives(
-                        group,
-                        encoder,
-                        options,
-                        counts,
-                        memory_bytes=memory_bytes,
-                        on_progress=count,
-                    )
-
-        written = write_rows(out, negative_row_columns(options), rows())
-    _tell(counts, written.num_altered, num_groups=len(groups))
-    if json:
-        print_json({"out": str(out), "language_pairs": len(groups), **_as_json(counts)})
-
-
-def _read(
-    files: list[Path], source_lang: str | None, target_lang: str | None
-) -> "Iterator[SentencePair]":
-
-    for file in files:
-        yield from read_pairs(file, source_lang=source_lang, target_lang=target_lang)
-
-
-def _as_json(counts: Counter[str]) -> dict[str, int]:
-    names = ("pairs", "negatives", "without", "blank", "known", "guarded")
-    return {f"num_{name}": counts[name] for name in names}
-
-
-def _tell(counts: Counter[str], num_altered: int, *, num_groups: int) -> None:
-    if num_altered:
-        say(f"{num_altered:,} rows hold a tab, which became a space; .jsonl and .parquet keep it")
+    with progress("hard negatives") as update:
+        mined = mine_hard_negatives(
+            pairs,
+            out,
+            NegativeOptions(k, neighbours, relative_margin, absolute_margin, both_sides),
+            encoder=partial(load_encoder, model, precision, runtime, threads),
+            langs=(source_lang, target_lang),
+            work=work,
+            memory_bytes=parse_size(memory),
+            on_progress=update,
+        )
+    counts, num_groups = mined.counts, mined.num_groups
+    if mined.num_altered:
+        say(
+            f"{mined.num_altered:,} rows hold a tab, which became a space; .jsonl and .parquet "
+            "keep it"
+        )
     say(
         f"left out: {counts['known']:,} neighbours that are translations or copies, "
         f"{counts['guarded']:,} by the margin"
@@ -179,3 +123,7 @@ def _tell(counts: Counter[str], num_altered: int, *, num_groups: int) -> None:
         f"{counts['pairs']:,} pairs of {num_groups:,} language pairs, {counts['negatives']:,} "
         f"negatives; {counts['without']:,} pairs have none ({counts['blank']:,} of them blank)"
     )
+    if json:
+        names = ("pairs", "negatives", "without", "blank", "known", "guarded")
+        sums = {f"num_{name}": counts[name] for name in names}
+        print_json({"out": str(out), "language_pairs": num_groups, **sums})

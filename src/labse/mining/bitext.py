@@ -191,7 +191,7 @@ def find_neighbours(
 ) -> MutualNeighbours:
     """Finds the neighbours of the distinct lines of both sides among each other.
 
-    The exact search keeps its finished parts in the folder of the sides.
+    The exact search keeps its finished parts in the stage of the sides.
 
     Raises:
         LabseError: the sides have vectors of different widths.
@@ -215,7 +215,7 @@ def find_neighbours(
             source,
             target,
             k,
-            sides.folder,
+            sides.stage,
             memory_bytes=options.memory_bytes,
             device=options.device,
             on_progress=on_progress,

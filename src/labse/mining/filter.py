@@ -141,7 +141,7 @@ def filter_pairs(
                 embedded, asked, k, search or SearchOptions(), on_progress
             )
             known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
-            from_scores = scores or embedded.folder / "scores.jsonl"
+            from_scores = scores or embedded.stage.folder / "scores.jsonl"
             _write_scores(from_scores, sides, known, tags, on_progress)
 
         # Decide, and write what is kept.

@@ -1,34 +1,59 @@
 """Hard negatives of pairs: the nearest sentences of a side's language that translate nothing.
 
-Takes: pairs sorted by language pair, an encoder. Gives: rows of a pair and its negatives, one
-language pair after the other. Source: Guo et al. 2018, arXiv 1807.11906; the margins follow
-NV-Retriever (Moreira et al. 2024, arXiv 2407.15831).
+Takes: files of pairs, an encoder. Gives: a file of pairs and their negatives, one language pair
+after the other. Source: Guo et al. 2018, arXiv 1807.11906; the margins follow NV-Retriever (Moreira
+et al. 2024, arXiv 2407.15831).
 
 Dimensions: N pairs, K neighbours.
 """
 
+import codecs
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labse import __version__
+from labse.corpus.inputs import hash_files
+from labse.corpus.readers import read_pairs
+from labse.corpus.records import SentencePair
+from labse.corpus.writers import choose_layout, write_rows
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import check_writable, make_folder
+from labse.files.stage import Stage, open_stage
+from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions, find_neighbours
-from labse.mining.line_store import LineStore
 from labse.mining.pair_scores import aligned_cosines
-from labse.mining.pair_spool import SpooledPairs
-from labse.mining.sides import EmbeddedSides
-from labse.mining.workplace import EmbeddedSide, embed_side
+from labse.mining.sides import (
+    EmbeddedSide,
+    EmbeddedSides,
+    EncoderSource,
+    LineStore,
+    describe_encoder,
+    embed_side,
+    load_encoder,
+)
 from labse.search.knn import Neighbours, OnProgress
 
-__all__ = ["NegativeOptions", "iter_hard_negatives", "negative_row_columns"]
+__all__ = [
+    "HardNegatives",
+    "NegativeOptions",
+    "PairGroup",
+    "group_pairs",
+    "iter_hard_negatives",
+    "mine_hard_negatives",
+    "negative_row_columns",
+]
 
 _CHUNK_PAIRS = 8192
 _SPARE = 4  # Neighbours beyond the wanted ones that are read, for some may be copies.
+_BUFFERED_CHARS = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +62,7 @@ class NegativeOptions:
 
     Attributes:
         k: negatives of a pair and side, at most.
-        num_neighbours: nearest sentences that are looked at, the pair's own included.
+        num_neighbours: nearest sentences that are looked at, the pair's own included; more than k.
         relative_margin: of the positive's cosine p, the cosine of a negative is at most
             p - relative_margin * |p|.
         absolute_margin: it is also at most p - absolute_margin.
@@ -50,12 +75,177 @@ class NegativeOptions:
     absolute_margin: float = 0.0
     both_sides: bool = False
 
+    def __post_init__(self) -> None:
+        """Checks that there are neighbours to choose from.
+
+        Raises:
+            UsageError: there are not.
+        """
+        if self.num_neighbours <= self.k:
+            raise UsageError(f"--neighbours {self.num_neighbours}: give more than --k ({self.k})")
+
     def max_cosines(self, positives: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns (N,) the largest cosine of a negative for the cosines of N pairs."""
         limits: NDArray[np.float32] = positives - np.maximum(
             self.relative_margin * np.abs(positives), self.absolute_margin
         )
         return limits
+
+
+@dataclass(frozen=True, slots=True)
+class HardNegatives:
+    """What `mine_hard_negatives` tells of its work.
+
+    Attributes:
+        num_groups: language pairs.
+        num_altered: rows with a character that the format cannot hold.
+        counts: `pairs`, `blank` ones, `negatives`, pairs `without` one, and the neighbours left out
+            as `known` (translations, copies) or `guarded` (by the margin).
+    """
+
+    num_groups: int
+    num_altered: int
+    counts: Mapping[str, int]
+
+
+def mine_hard_negatives(
+    files: Sequence[Path],
+    out: Path,
+    options: NegativeOptions | None = None,
+    *,
+    encoder: EncoderSource = None,
+    langs: tuple[str | None, str | None] = (None, None),
+    work: Path | None = None,
+    memory_bytes: int = 1 << 30,
+    on_progress: OnProgress | None = None,
+) -> HardNegatives:
+    """Adds to pairs the sentences that are hard to tell from their translations.
+
+    Args:
+        files: pairs, each with its languages.
+        out: a .parquet, .jsonl or .tsv file.
+        options: what is a hard negative.
+        encoder: gives the vectors; None loads the model that comes with labse.
+        langs: of every source and target, for files that do not tell.
+        work: a folder that keeps what is done, for the same call to go on with.
+        memory_bytes: of vectors that are searched at a time.
+        on_progress: called with the sentences embedded and their number, then those searched, for
+            each language pair anew.
+
+    Raises:
+        LabseError: the files are broken or hold no pair.
+        UsageError: `out` is an input or of another format; `work` was begun with other inputs.
+        ResourceError: something cannot be written.
+    """
+    options = options or NegativeOptions()
+    if out.resolve() in {file.resolve() for file in files}:
+        raise UsageError(f"--out {out} is one of the inputs; name another file")
+    check_writable(out)
+    if choose_layout(out) not in ("tsv", "jsonl", "parquet"):
+        raise UsageError(f"--out {out}: name a .parquet, .jsonl or .tsv file")
+    search = SearchOptions(memory_bytes)
+
+    # All that the vectors and neighbours depend on; the margins may change.
+    key = {"labse version": __version__, "--neighbours": options.num_neighbours}
+    key |= {"inputs": hash_files(files), "languages": list(langs)}
+    loaded = load_encoder(encoder)
+    key |= describe_encoder(loaded)
+
+    counts: Counter[str] = Counter()
+    with open_stage(work, key) as stage:
+        source_lang, target_lang = langs
+        pairs = (
+            pair
+            for file in files
+            for pair in read_pairs(file, source_lang=source_lang, target_lang=target_lang)
+        )
+        groups = group_pairs(pairs, stage)
+        if not groups:
+            raise LabseError(f"{files[0]}: there is not one pair in the input")
+        rows = (
+            row
+            for group in groups
+            for row in iter_hard_negatives(
+                group, loaded, options, counts, search=search, on_progress=on_progress
+            )
+        )
+        written = write_rows(out, negative_row_columns(options), rows)
+    return HardNegatives(len(groups), written.num_altered, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class PairGroup:
+    """The pairs of one language pair, sorted out of a stream.
+
+    Attributes:
+        text: the path of both sides without `.source` and `.target`; line i of one is the
+            translation of line i of the other.
+        folder: what is embedded and searched of them.
+        langs: canonical tags of source and target.
+        num_pairs: lines of each side.
+    """
+
+    text: Path
+    folder: Path
+    langs: tuple[str, str]
+    num_pairs: int
+
+    def lines(self, side: str) -> Iterator[str]:
+        """Reads one side, `source` or `target`."""
+        return read_lines(f"{self.text}.{side}")
+
+
+def group_pairs(
+    pairs: Iterable[SentencePair], stage: Stage, *, buffered_chars: int = _BUFFERED_CHARS
+) -> list[PairGroup]:
+    """Sorts pairs by language pair, first seen first; done once, it is not repeated.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    folder = stage.folder / "pairs"
+    if stage.result("groups") is None:
+        num_pairs = _write_groups(pairs, folder, buffered_chars)
+        stage.add("groups", {"groups": [[*langs, num] for langs, num in num_pairs.items()]})
+    groups = (stage.result("groups") or {})["groups"]
+    assert isinstance(groups, list)
+    return [
+        PairGroup(folder / f"{n:05d}", stage.folder / f"{n:05d}", (source, target), num_pairs)
+        for n, (source, target, num_pairs) in enumerate(groups)
+    ]
+
+
+def _write_groups(
+    pairs: Iterable[SentencePair], folder: Path, buffered_chars: int
+) -> dict[tuple[str, str], int]:
+    """Appends to two files a language pair, a buffer at a time: no file stays open."""
+    num_pairs: dict[tuple[str, str], int] = {}
+    numbers: dict[tuple[str, str], int] = {}
+    buffers: dict[Path, list[str]] = {}
+    num_chars = 0
+
+    def flush() -> None:
+        for path, lines in buffers.items():
+            with path.open("ab") as stream:
+                stream.write("".join(lines).encode())
+            lines.clear()
+
+    make_folder(folder)
+    for pair in pairs:
+        langs = pair.source_lang, pair.target_lang
+        number = numbers.setdefault(langs, len(numbers))
+        for side, text in (("source", pair.source), ("target", pair.target)):
+            path = folder / f"{number:05d}.{side}"
+            if langs not in num_pairs:  # In place of what a killed call left.
+                path.write_bytes(codecs.BOM_UTF8)
+            buffers.setdefault(path, []).append(text + "\n")
+            num_chars += len(text)
+        num_pairs[langs] = num_pairs.get(langs, 0) + 1
+        if num_chars > buffered_chars:
+            flush()
+            num_chars = 0
+    flush()
+    return num_pairs
 
 
 def negative_row_columns(options: NegativeOptions) -> tuple[str, ...]:
@@ -66,12 +256,12 @@ def negative_row_columns(options: NegativeOptions) -> tuple[str, ...]:
 
 
 def iter_hard_negatives(
-    pairs: SpooledPairs,
+    group: PairGroup,
     encoder: Encoder,
     options: NegativeOptions,
     counts: Counter[str],
     *,
-    memory_bytes: int,
+    search: SearchOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Yields a row for each pair of one language pair, in order, the hardest negative first.
@@ -80,29 +270,28 @@ def iter_hard_negatives(
     tell, or differs from one of the pair but in case, spaces and punctuation.
 
     Args:
-        pairs: of one language pair; their folder keeps what a killed call has done.
+        group: its folder keeps what a killed call has done.
         encoder: gives the vectors.
         options: what is a hard negative.
-        counts: is added to: `pairs`, `blank`, `negatives`, `without` (pairs that have none), and
-            the neighbours left out as `known` (translations, copies) or `guarded` (by the margin).
-        memory_bytes: of vectors that are searched at a time.
+        counts: is added to; see `HardNegatives`.
+        search: how neighbours are searched.
         on_progress: called with the sentences embedded and their number, then those searched.
     """
-    source, target = (
-        embed_side(name, pairs.lines(name), encoder, pairs.folder, on_progress)
-        for name in ("source", "target")
-    )
-    found = find_neighbours(
-        EmbeddedSides(source, target, pairs.folder),
-        options.num_neighbours,
-        SearchOptions(memory_bytes),
-        on_progress,
-    )
+    # Embed both sides and search each among the other.
+    with open_stage(group.folder, {"languages": list(group.langs)}) as stage:
+        source, target = (
+            embed_side(name, group.lines(name), encoder, stage, on_progress)
+            for name in ("source", "target")
+        )
+        sides = EmbeddedSides(source, target, stage)
+        found = find_neighbours(sides, options.num_neighbours, search, on_progress)
     limits = options.max_cosines(aligned_cosines(source, target))
     forward = _Direction(source, target, found.forward)
     backward = _Direction(target, source, found.backward)
-    lines = zip(pairs.lines("source"), pairs.lines("target"), strict=True)
-    for start in range(0, pairs.num_pairs, _CHUNK_PAIRS):
+
+    # Choose among the neighbours, for some pairs at a time.
+    lines = zip(group.lines("source"), group.lines("target"), strict=True)
+    for start in range(0, group.num_pairs, _CHUNK_PAIRS):
         rows = [texts for _, texts in zip(range(_CHUNK_PAIRS), lines, strict=False)]
         part = slice(start, start + len(rows))
         columns = [forward.choose(part, rows, limits[part], options, counts)]
@@ -114,7 +303,7 @@ def iter_hard_negatives(
             counts["without"] += not any(map(any, negatives))
             found_texts = [text for side in negatives for text in side]
             counts["negatives"] += sum(map(bool, found_texts))
-            yield (*texts, pairs.source_lang, pairs.target_lang, *found_texts)
+            yield (*texts, *group.langs, *found_texts)
 
 
 class _Direction:

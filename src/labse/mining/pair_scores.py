@@ -19,8 +19,13 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.margin import Margin, margin_scores
-from labse.mining.sides import EmbeddedSides, EncoderSource, embed_sides, open_sides
-from labse.mining.workplace import EmbeddedSide
+from labse.mining.sides import (
+    EmbeddedSide,
+    EmbeddedSides,
+    EncoderSource,
+    embed_sides,
+    open_sides,
+)
 from labse.search.knn import MutualNeighbours, OnProgress
 from labse.search.sides import release
 

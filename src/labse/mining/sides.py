@@ -1,36 +1,56 @@
-"""The two sides that `mine`, `score` and `filter` begin with: their lines, each with its vector.
+r"""The two sides that `mine`, `score` and `filter` begin with: their lines, each with its vector.
 
-Takes: text, or vectors of `labse encode`, or both. Gives: the distinct lines of each, embedded.
-Source: docs/design.md, promises: what is done stays in the work folder.
+Takes: text, or vectors of `labse encode`, or both. Gives: the distinct lines of each, embedded and
+kept on disk; 50 bytes of memory a line.
+Source: docs/design.md, promises: what is done stays in the work folder, to the same bytes. Lines
+are one by their 128-bit BLAKE2 digest.
+
+Dimensions: N lines of a side, U distinct ones that are not blank, D embedding.
 """
 
 import contextlib
 import logging
+import mmap
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labse import __version__
+from labse.corpus.equal_texts import find_firsts, hash_texts
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
+from labse.encoder.protocol import Encoder, encode_sentences
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.errors import UsageError
-from labse.files.atomic import MANIFEST_NAME, sha256_file
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import make_folder, write_atomic
+from labse.files.npy import find_bad_row, load_array, write_array
+from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import format_suffix
-from labse.mining.workplace import EmbeddedSide, embed_side, open_workplace
 from labse.search.knn import OnProgress
 
 __all__ = [
+    "EmbeddedSide",
     "EmbeddedSides",
     "EncoderSource",
+    "LineStore",
     "Side",
+    "describe_encoder",
+    "embed_side",
     "embed_sides",
+    "load_encoder",
     "load_needed_encoder",
     "open_sides",
 ]
 
 _LOGGER = logging.getLogger(__name__)
 _TABLES = (".jsonl", ".parquet", ".tsv")
+_CHUNK_ROWS = 16_384  # 48 MiB of 768 dimensions.
+_TEXT, _INDEX, _VECTORS = "lines.txt", "lines.npz", "vectors.npy"
 
 EncoderSource = SentenceEncoder | Callable[[], SentenceEncoder] | None
 """An encoder, what loads one if it is needed, or None: the model that comes with labse."""
@@ -61,21 +81,69 @@ class Side:
 
     def hash_content(self) -> list[str]:
         """Returns hashes of all that lines and vectors depend on."""
-        hashes = [sha256_file(self.path)] if self.has_text else []
-        if self.vectors is not None:
-            path = self.vectors.path
-            # The manifest of a folder holds the hashes of its shards.
-            hashes.append(sha256_file(path / MANIFEST_NAME if path.is_dir() else path))
-        return hashes
+        paths = [Path(self.path)] if self.has_text else []
+        paths += [self.vectors.path] if self.vectors is not None else []
+        return [hash_content(path) for path in paths]
+
+
+@dataclass(frozen=True, slots=True)
+class LineStore:
+    """U distinct lines out of N, on disk, read again by number."""
+
+    path: Path
+    offsets: NDArray[np.int64]
+    """(U,) bytes before each distinct line."""
+    lengths: NDArray[np.int64]
+    """(U,) bytes of each."""
+    first_lines: NDArray[np.int64]
+    """(U,) line number, from 0, where it stands first."""
+    distinct: NDArray[np.int64]
+    """(N,) number of the distinct line, -1 for a blank one."""
+
+    def __len__(self) -> int:
+        """Returns U."""
+        return len(self.offsets)
+
+    @property
+    def num_blank(self) -> int:
+        """Lines of white space only."""
+        return int(np.count_nonzero(self.distinct < 0))
+
+    @property
+    def num_repeated(self) -> int:
+        """Lines that stand before."""
+        return len(self.distinct) - self.num_blank - len(self)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Yields distinct lines by number, in any order."""
+        if not len(self):
+            return
+        with (
+            self.path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            for position, number in enumerate(numbers, start=1):
+                start = int(self.offsets[number])
+                yield content[start : start + int(self.lengths[number])].decode()
+                if position % 65_536 == 0 and hasattr(mmap, "MADV_DONTNEED"):
+                    content.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSide:
+    """The distinct lines of one side and their vectors (U, D), which need not be unit rows."""
+
+    lines: LineStore
+    vectors: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedSides:
-    """Both sides embedded, and the folder where later stages keep what they have done."""
+    """Both sides embedded, and the stage where the search keeps what it has done."""
 
     source: EmbeddedSide
     target: EmbeddedSide
-    folder: Path
+    stage: Stage
     encoder: SentenceEncoder | None = None
     """What embedded them; None if all vectors were given."""
 
@@ -154,9 +222,19 @@ def embed_sides(
         raise UsageError("--work needs files that can be read again, not standard input (-)")
     loaded = load_needed_encoder(sides, encoder)
     key = {} if work is None else _build_key(sides, loaded, settings)
-    with open_workplace(work, key) as folder:
-        source, target = (_embed_side(side, loaded, folder, on_progress) for side in sides)
-        yield EmbeddedSides(source, target, folder, loaded)
+    with open_stage(work, key) as stage:
+        embedded = []
+        for side in sides:
+            rows = loaded if side.vectors is None else side.vectors
+            assert rows is not None
+            done = embed_side(side.name, side.texts, rows, stage, on_progress)
+            sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
+            _LOGGER.info(
+                "%s: %s lines, %s blank left out, %s repeated left out",
+                *(side.name, *(f"{size:,}" for size in sizes)),
+            )
+            embedded.append(done)
+        yield EmbeddedSides(embedded[0], embedded[1], stage, loaded)
 
 
 def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> SentenceEncoder | None:
@@ -169,16 +247,32 @@ def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> Sen
     if len(given) == len(sides):
         check_same_model(*given)
         return None
-    if not isinstance(encoder, SentenceEncoder):
-        encoder = encoder() if encoder is not None else SentenceEncoder.from_pretrained()
+    loaded = load_encoder(encoder)
     for vectors in given:
-        hashes = {vectors.model_sha256, encoder.hash_model()} - {None}
+        hashes = {vectors.model_sha256, loaded.hash_model()} - {None}
         if len(hashes) > 1:
             raise UsageError(
                 f"{vectors.path} is of another model than the one that embeds the other side; "
                 "give that with --model"
             )
-    return encoder
+    return loaded
+
+
+def load_encoder(encoder: EncoderSource) -> SentenceEncoder:
+    """Loads an encoder, unless it is there."""
+    if isinstance(encoder, SentenceEncoder):
+        return encoder
+    return encoder() if encoder is not None else SentenceEncoder.from_pretrained()
+
+
+def describe_encoder(encoder: SentenceEncoder) -> dict[str, object]:
+    """Returns all that its vectors depend on, by the name of the option that sets it."""
+    return {
+        "model": encoder.hash_model(),
+        "--precision": encoder.precision,
+        "--runtime": encoder.runtime_name,
+        "text options": asdict(encoder.text),
+    }
 
 
 def _build_key(
@@ -188,22 +282,132 @@ def _build_key(
     key: dict[str, object] = {"labse version": __version__, **settings}
     key |= {side.name: side.hash_content() for side in sides}
     key["--column"] = [side.column for side in sides]
-    if encoder is not None:
-        key |= {"model": encoder.hash_model(), "--precision": encoder.precision}
-        key |= {"--runtime": encoder.runtime_name, "text options": asdict(encoder.text)}
+    key |= {} if encoder is None else describe_encoder(encoder)
     return key
 
 
-def _embed_side(
-    side: Side, encoder: SentenceEncoder | None, folder: Path, on_progress: OnProgress | None
+def embed_side(
+    name: str,
+    lines: Iterable[str],
+    vectors: Encoder | Embeddings | NDArray[np.floating],
+    stage: Stage,
+    on_progress: OnProgress | None = None,
 ) -> EmbeddedSide:
-    rows = encoder if side.vectors is None else side.vectors
-    assert rows is not None
-    embedded = embed_side(side.name, side.texts, rows, folder, on_progress)
-    lines = embedded.lines
-    _LOGGER.info(
-        "%s: %s lines, %s blank left out, %s repeated left out",
-        side.name,
-        *(f"{n:,}" for n in (len(lines.distinct), lines.num_blank, lines.num_repeated)),
-    )
-    return embedded
+    """Unifies the lines of a side and embeds each distinct one, or picks its vector.
+
+    Args:
+        name: of the side, for messages and as its folder.
+        lines: all of them, blank and repeated ones included; not read where an earlier call did.
+        vectors: an encoder, or rows of which row i belongs to line i.
+        stage: keeps lines and vectors; a killed call goes on with the next chunk.
+        on_progress: called with the distinct lines done and their number.
+
+    Raises:
+        LabseError: broken lines or vectors, or unequal numbers of them.
+        ResourceError: they cannot be written.
+    """
+    # Copy the lines and find the distinct ones.
+    folder = stage.folder / name
+    make_folder(folder)
+    if stage.result(f"{name}/lines") is None:
+        _write_lines(lines, folder)
+        stage.add(f"{name}/lines", {})
+    with np.load(folder / _INDEX, allow_pickle=False) as index:
+        store = LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
+
+    # Embed them, or pick the vector of the first of equal lines, chunk by chunk.
+    if not isinstance(vectors, Embeddings | np.ndarray):
+        chunks = partial(_encode_chunks, vectors, store)
+    elif len(store.distinct) == vectors.shape[0]:
+        chunks = partial(_given_chunks, vectors, store.first_lines, name)
+    else:
+        raise LabseError(
+            f"{name}: {len(store.distinct)} lines and {vectors.shape[0]} vectors; row i must be "
+            "the vector of line i"
+        )
+    if len(store):
+        _write_vectors(chunks, len(store), name, stage, on_progress)
+    rows = load_array(folder / _VECTORS) if len(store) else np.zeros((0, 1), np.float32)
+    return EmbeddedSide(store, rows)
+
+
+def _encode_chunks(encoder: Encoder, store: LineStore, start: int) -> Iterator[NDArray[np.float32]]:
+    for first in range(start, len(store), _CHUNK_ROWS):
+        numbers = range(first, min(first + _CHUNK_ROWS, len(store)))
+        yield encode_sentences(encoder, list(store.read(numbers)))
+
+
+def _given_chunks(
+    vectors: Embeddings | NDArray[np.floating], numbers: NDArray[np.int64], name: str, start: int
+) -> Iterator[NDArray[np.float32]]:
+    for first in range(start, len(numbers), _CHUNK_ROWS):
+        wanted = numbers[first : first + _CHUNK_ROWS]
+        rows = np.asarray(vectors[wanted], np.float32)
+        if bad := find_bad_row(rows):
+            raise LabseError(f"{name}, row {wanted[bad[0]]} (from 0): {bad[1]}; embed it again")
+        if isinstance(vectors, Embeddings):
+            vectors.release()  # A million rows that were read would fill the memory.
+        yield rows
+
+
+def _write_vectors(
+    chunks: Callable[[int], Iterator[NDArray[np.float32]]],
+    num_rows: int,
+    name: str,
+    stage: Stage,
+    on_progress: OnProgress | None,
+) -> None:
+    """Writes all chunks, from the first that an earlier call did not mark as done."""
+    marked = stage.result(f"{name}/vectors") or {}
+    done = int(str(marked.get("rows", 0)))
+    with contextlib.ExitStack() as stack:
+        append, width = None, marked.get("width")
+        for chunk in chunks(done):
+            width = width or chunk.shape[1]
+            if chunk.shape[1] != width:
+                raise LabseError(
+                    f"{name}: vectors of {chunk.shape[1]} dimensions after some of {width}"
+                )
+            append = append or stack.enter_context(
+                write_array(
+                    stage.folder / name / _VECTORS, "<f4", chunk.shape[1:], resume_rows=done
+                )
+            )
+            append(chunk)
+            done += len(chunk)
+            if done < num_rows:  # The last one counts when the file is closed, its length inside.
+                stage.add(f"{name}/vectors", {"rows": done, "width": width})
+            if on_progress:
+                on_progress(done, num_rows)
+    if marked.get("rows") != num_rows:
+        stage.add(f"{name}/vectors", {"rows": num_rows, "width": width})
+    elif on_progress:
+        on_progress(num_rows, num_rows)
+
+
+def _write_lines(lines: Iterable[str], folder: Path) -> None:
+    """Copies lines, which may hold line ends, into `folder` and finds the distinct ones."""
+    digests = bytearray()
+    offsets, lengths, is_blank = array("q"), array("q"), array("b")
+    position = 0
+    with write_atomic(folder / _TEXT) as stream:
+        for line in lines:
+            content = line.encode()
+            lengths.append(len(content))
+            offsets.append(position)
+            is_blank.append(not line.strip())
+            digests += hash_texts([line]).tobytes()
+            position += stream.write(content) + stream.write(b"\n")
+
+    firsts = find_firsts(np.frombuffer(digests, np.uint64).reshape(-1, 2))
+    is_text = ~np.array(is_blank, np.bool_)
+    first_lines = np.flatnonzero(is_text & (firsts == np.arange(len(firsts))))
+    distinct = np.where(is_text, np.searchsorted(first_lines, firsts), -1)
+    with write_atomic(folder / _INDEX) as stream:
+        np.savez(
+            stream,
+            offsets=np.array(offsets, np.int64)[first_lines],
+            lengths=np.array(lengths, np.int64)[first_lines],
+            first_lines=first_lines,
+            distinct=distinct,
+        )

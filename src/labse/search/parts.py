@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.files.atomic import write_atomic
+from labse.files.stage import Stage
 from labse.search.engine import EngineName
 from labse.search.knn import MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
 
@@ -23,7 +24,7 @@ def search_in_parts(
     source: NDArray[np.floating],
     target: NDArray[np.floating],
     k: int,
-    folder: Path,
+    stage: Stage,
     *,
     memory_bytes: int,
     engine: EngineName = "auto",
@@ -31,13 +32,13 @@ def search_in_parts(
     part_rows: int = _PART_ROWS,
     on_progress: OnProgress | None = None,
 ) -> MutualNeighbours:
-    """Searches as `mutual_neighbours` and keeps each finished part of the source in `folder`.
+    """Searches as `mutual_neighbours` and keeps each finished part of the source in `stage`.
 
     Args:
         source: (N, D).
         target: (M, D).
         k: neighbours.
-        folder: where the parts are; what an earlier run of the same inputs left is used.
+        stage: where the parts are; its key names the inputs and k.
         memory_bytes: see `mutual_neighbours`.
         engine: see `mutual_neighbours`.
         device: likewise.
@@ -50,8 +51,8 @@ def search_in_parts(
     )
     for start in range(0, max(1, len(source)), part_rows):
         part = source[start : start + part_rows]
-        path = folder / f"neighbours-{start:09d}.npz"
-        if not path.exists():
+        path = stage.folder / f"neighbours-{start:09d}.npz"
+        if stage.result(path.name) is None:
 
             def count_rows(products: int, _: int | None, *, first: int = start) -> None:
                 if on_progress:
@@ -68,6 +69,7 @@ def search_in_parts(
                 on_progress=count_rows,
             )
             _save(path, found)
+            stage.add(path.name, {})
         found = _load(path)
         forward.append(found.forward)
         backward = _merge(backward, found.backward, start, min(k, len(source)))

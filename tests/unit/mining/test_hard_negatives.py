@@ -1,7 +1,7 @@
 """Hard negatives on vectors that are put on a circle by hand."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from labse.corpus.records import SentencePair
+from labse.errors import LabseError
+from labse.files.stage import Stage, open_stage
 from labse.mining import hard_negatives
 from labse.mining.hard_negatives import (
     NegativeOptions,
+    group_pairs,
     iter_hard_negatives,
     negative_row_columns,
 )
-from labse.mining.pair_spool import spool_pairs
 
 
 class AngleEncoder:
@@ -34,10 +36,11 @@ def mine(
 ) -> tuple[list[tuple[str, ...]], Counter[str]]:
     records = [SentencePair(source, target, "eng", "deu") for source, target in pairs]
     counts: Counter[str] = Counter()
-    (group,) = spool_pairs(records, folder)
     values: dict[str, object] = {"k": 2, "relative_margin": 0.0} | options
     chosen = NegativeOptions(**values)  # type: ignore[arg-type]
-    rows = list(iter_hard_negatives(group, AngleEncoder(), chosen, counts, memory_bytes=1 << 24))
+    with open_stage(folder, {}) as stage:
+        (group,) = group_pairs(records, stage)
+        rows = list(iter_hard_negatives(group, AngleEncoder(), chosen, counts))
     return rows, counts
 
 
@@ -143,3 +146,57 @@ def test_chunks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(hard_negatives, "_CHUNK_PAIRS", 7)
     parts, again = mine(tmp_path / "b", pairs, both_sides=True)
     assert (parts, again) == (whole, counts)
+
+
+MIXED = [
+    SentencePair("\ufeffa", "A\u2028", "eng", "deu"),
+    SentencePair("b", "B\tB", "eng", "fra"),
+    SentencePair("", "C", "eng", "deu"),
+    SentencePair("D", "d", "deu", "eng"),
+]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with open_stage(tmp_path / "stage", {}) as opened:
+        yield opened
+
+
+def test_pairs_are_sorted_by_language_pair_and_their_text_is_kept(stage: Stage) -> None:
+    groups = group_pairs(MIXED, stage)
+    assert [(*g.langs, g.num_pairs) for g in groups] == [
+        ("eng", "deu", 2),
+        ("eng", "fra", 1),
+        ("deu", "eng", 1),
+    ]
+    assert list(groups[0].lines("source")) == ["\ufeffa", ""]
+    assert list(groups[0].lines("target")) == ["A\u2028", "C"]
+    assert list(groups[1].lines("target")) == ["B\tB"]
+
+
+def test_it_is_done_once(stage: Stage) -> None:
+    first = group_pairs(MIXED, stage)
+    assert group_pairs(iter(()), stage) == first
+
+
+def test_what_a_killed_call_left_is_replaced(stage: Stage) -> None:
+    def dying() -> Iterator[SentencePair]:
+        yield MIXED[0]
+        raise LabseError("broken row")
+
+    for _ in range(2):
+        with pytest.raises(LabseError):
+            group_pairs(dying(), stage)
+    groups = group_pairs(MIXED, stage)
+    assert list(groups[0].lines("target")) == ["A\u2028", "C"]
+
+
+def test_more_than_a_buffer_keeps_its_order(stage: Stage) -> None:
+    pairs = [SentencePair(f"s{n}", f"t{n}", "eng", "deu") for n in range(50)]
+    (group,) = group_pairs(pairs, stage, buffered_chars=10)
+    assert list(group.lines("source")) == [f"s{n}" for n in range(50)]
+    assert list(group.lines("target")) == [f"t{n}" for n in range(50)]
+
+
+def test_no_pairs_make_no_groups(stage: Stage) -> None:
+    assert group_pairs([], stage) == []

@@ -1,25 +1,27 @@
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labse.errors import UsageError
+from labse.files.stage import open_stage
 from labse.mining.bitext import MinedIndices
 from labse.mining.mined_output import MinedOutput, write_mined
-from labse.mining.sides import EmbeddedSides
-from labse.mining.workplace import embed_side
+from labse.mining.sides import EmbeddedSides, embed_side
 
 
 @pytest.fixture
-def sides(tmp_path: Path) -> EmbeddedSides:
+def sides() -> Iterator[EmbeddedSides]:
     rows = np.ones((3, 2), np.float32)
-    return EmbeddedSides(
-        embed_side("source", ["x\x0b 20", "a\tb\nc", "same text"], rows, tmp_path),
-        embed_side("target", ["y 30", "d", "same text"], rows, tmp_path),
-        tmp_path,
-    )
+    with open_stage(None, {}) as stage:
+        yield EmbeddedSides(
+            embed_side("source", ["x\x0b 20", "a\tb\nc", "same text"], rows, stage),
+            embed_side("target", ["y 30", "d", "same text"], rows, stage),
+            stage,
+        )
 
 
 MINED = MinedIndices(
