@@ -1,6 +1,6 @@
-"""Boilerplate and markup: what pages and programs say around their text.
+"""Boilerplate and markup: what pages and programs put around their text.
 
-Takes: texts. Gives: the share of each that is stock phrases, and the share that is markup.
+Takes: texts. Gives: the share of each that stands in stock phrases, and the share that is markup.
 Source: the navigation and footers of Common Crawl pages; the phrases are ours, in 22 languages.
 """
 
@@ -48,7 +48,8 @@ _MARKUP = re.compile(
     r"|(?:https?|ftp)://\S+|\bwww\.\S+|\b[\w.+-]+@[\w-]+\.[\w.]+|\\[nt]"
 )
 
-_MARKUP_SIGNS = np.zeros(129, bool)  # No markup without one; the last is for all else.
+# No markup is without one of these; the last place stands for all other characters.
+_MARKUP_SIGNS = np.zeros(129, bool)
 _MARKUP_SIGNS[list(b"<&%${[@\\/")] = True
 
 
@@ -70,7 +71,7 @@ def markup_shares(texts: Sequence[str], block: TextBlock) -> NDArray[np.float32]
 
     Args:
         texts: N texts.
-        block: the same as characters.
+        block: the same texts as one array of characters.
     """
     shares = np.zeros(len(texts), np.float32)
     signs = _MARKUP_SIGNS[np.minimum(block.code_points, len(_MARKUP_SIGNS) - 1)]

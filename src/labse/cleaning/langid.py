@@ -1,4 +1,4 @@
-"""Language identification by two witnesses.
+"""Language identification by two identifiers.
 
 Takes: texts. Gives: for each the language that pycld2 and py3langid agree on; `und` is an answer.
 Source: docs/design.md, chosen parts; docs/cleaning.md has the precision of one and of both.

@@ -83,6 +83,7 @@ def drop_test_sentences(
         UsageError: a format that cannot hold the rows, or `out` is one of the files.
         ResourceError: `out` cannot be written.
     """
+    # What can go wrong is told before anything is read.
     paths = expand_folders(files)
     columns = column_names(kind)
     is_text = out is not None and choose_layout(out) == "txt"
@@ -90,6 +91,7 @@ def drop_test_sentences(
         raise UsageError(f"{out}: text cannot hold pairs; write .tsv, .jsonl, .parquet or .tmx")
     if out is not None and any(out.resolve() == Path(path).resolve() for path in paths):
         raise UsageError(f"{out} would be replaced while it is read; give --out another name")
+
     held_out = read_held_out_sentences(tests)
     dropped = dict.fromkeys(paths, 0)
     num_rows = 0
@@ -106,6 +108,7 @@ def drop_test_sentences(
                 else:
                     yield row[1:] if is_text else row
 
+    # Write the other rows, or only count.
     if out is None:
         for _ in iter_kept():
             pass

@@ -1,4 +1,4 @@
-"""Training of the quality model, and the report on rows it has not seen.
+"""Training of the quality model, and a report on rows that it has not seen.
 
 Takes: files of good and of bad texts. Gives: a `QualityModel` and precision and recall by language.
 Source: docs/cleaning.md. Rows are split by a hash of their text: the order of files does not count,
@@ -88,26 +88,32 @@ def train_quality(
     """Trains a model, writes it to `out` and returns the report that its manifest holds.
 
     Args:
-        good: text, tables with `text`, or folders of shards.
-        bad: the same.
+        good: files of clean text, tables with `text`, or folders of shards.
+        bad: files of noise in the same formats.
         out: the folder to make.
-        lang: the language of texts and tables without a column `lang`, for the report; None: `und`.
-        max_rows: of each class, those with the smallest hashes.
+        lang: the language of texts and of tables without the column `lang`, for the report; None
+            calls it `und`.
+        max_rows: rows of each class at most, those with the smallest hashes.
 
     Raises:
         LabseError: broken data, or too few rows.
         ResourceError: scikit-learn is missing, or `out` cannot be written.
     """
+    # Read all rows; keep those of each class whose texts have the smallest hashes.
     files = {"good": expand_folders(good), "bad": expand_folders(bad)}
     hashes = {name: hash_files(paths) for name, paths in files.items()}
     num_rows: Counter[str] = Counter()
     sampled = {
         name: _sample(_read(paths, lang), max_rows, num_rows, name) for name, paths in files.items()
     }
+
+    # Fit the weights, then the probability on rows that the fit has not seen.
     train, calibration, test = _split(sampled["good"], sampled["bad"], num_rows)
     weights = _fit(train)
     raw = QualityModel(weights, np.array([1.0, 0.0]))
     model = QualityModel(weights, _calibrate(raw.measure(calibration.texts), calibration.is_good))
+
+    # Report on rows that neither has seen.
     report = _report(model, test, dict(num_rows))
     save_quality_model(
         out,

@@ -1,4 +1,4 @@
-"""The steps of cleaning, each a plain function from a shard to a shard.
+"""The steps of cleaning, each a function from a shard to a shard.
 
 Takes: paths of shards and plain arguments. Gives: files, and a summary that JSON can hold.
 Source: docs/design.md: whatever runs them, the bytes are the same.
@@ -49,11 +49,11 @@ def score_step(
     A text of the unknown language `und` gets the language that was identified.
 
     Args:
-        shard: of the columns of `kind`.
+        shard: the shard to read, with the columns of `kind`.
         out: the shard to write.
         kind: what the rows are.
         identify: whether to identify languages.
-        quality: the folder of a quality model, None for no such column.
+        quality: the folder of a quality model; None leaves its column out.
 
     Raises:
         LabseError: a broken shard or model.
@@ -79,11 +79,11 @@ def decide_step(
     """Writes the rows that the bounds keep, and counts rows by language and reason.
 
     Args:
-        scored: a shard of `score_step`.
-        kept: the shard to write; there even if no row is kept.
-        rejects: the shard of dropped rows with their reason and scores, None for none.
+        scored: a shard that `score_step` wrote.
+        kept: the shard to write, which is there even if no row is kept.
+        rejects: the shard of dropped rows with their reason and scores; None writes none.
         kind: what the rows are.
-        bounds: of `TextBounds` or `PairBounds`.
+        bounds: the fields of `TextBounds` or `PairBounds`.
 
     Raises:
         LabseError: a broken shard.

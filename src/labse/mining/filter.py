@@ -326,6 +326,7 @@ def decide(
         ResourceError: `rejects` cannot be written.
     """
     rest = iter(pairs)
+    # A chunk of scores at a time: which bounds does each row break?
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(open_output(rejects)) if rejects else None
         for chunk in read_scores(scores):
@@ -333,6 +334,8 @@ def decide(
             texts = list(islice(rest, len(reasons)))
             if len(texts) < len(reasons):
                 raise _unequal(scores, report.num_read + len(texts))
+
+            # Count each row; yield it, or write down why not.
             for (source, target), broken in zip(texts, reasons, strict=True):
                 report.num_read += 1
                 if not broken:
