@@ -1,9 +1,18 @@
+"""Files of pairs become tokenised pairs: what is dropped, cached and resumed, and the arrays."""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from labse.dual_encoder.config import RunConfig
+from labse.dual_encoder.data import arrays
+from labse.dual_encoder.data.arrays import Resources
+from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.dual_encoder.data.prepare import PreparedPairs, fit_to_vocabulary, prepare_pairs
 from labse.errors import LabseError, UsageError
 from labse.vocab.folder import learn_vocabulary
@@ -137,3 +146,149 @@ def test_a_stated_size_that_differs_is_an_error_with_both_numbers(
     size = tokenizer.get_vocab_size()
     with pytest.raises(UsageError, match=rf"vocab_size is 7, the vocabulary says {size}"):
         fit_to_vocabulary(RunConfig.model_validate(values), tokenizer)
+
+
+# ---- The arrays, against a dictionary of all sentences ----
+
+ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")
+Row = tuple[str, str, str]  # Language, English, text.
+
+
+def word_tokenizer() -> Tokenizer:
+    """One piece a word: w0 to w99 are ids 5 to 104."""
+    vocab = {p: i for i, p in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+    vocab |= {f"w{i}": i + 5 for i in range(100)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
+
+
+def prepare_files(
+    folder: Path,
+    files: Sequence[Sequence[Row]],
+    *,
+    resources: Resources | None = None,
+    max_seq_length: int = 8,
+) -> TokenizedPairs:
+    names = [f"pairs-{number}.tsv" for number in range(len(files))]
+    for name, rows in zip(names, files, strict=True):
+        lines = ["lang\tenglish\ttext", *("\t".join(row) for row in rows)]
+        (folder / name).write_text("\n".join(lines) + "\n", "utf-8")
+    values: dict[str, object] = {
+        "data": {"pairs": names},
+        "model": {"max_seq_length": max_seq_length},
+    }
+    return prepare_pairs(
+        RunConfig.model_validate(values),
+        data_folder=folder,
+        tokenizer=word_tokenizer(),
+        cache=folder / "tokens",
+        resources=resources,
+    ).pairs
+
+
+def prepare_in_memory(files: Sequence[Sequence[Row]], max_seq_length: int = 8) -> TokenizedPairs:
+    """The same, with a dictionary of all sentences."""
+    numbers: dict[str, int] = {}
+    langs: dict[str, int] = {}
+    pairs, labels = [], []
+    for corpus, rows in enumerate(files):
+        for row, (lang, english, text) in enumerate(rows, start=1):
+            if not text.strip() or text == english:
+                continue
+            pairs.append([numbers.setdefault(side, len(numbers)) for side in (english, text)])
+            labels.append((langs.setdefault(f"eng-{lang}", len(langs)), corpus, row))
+    input_ids, offsets, num_truncated = tokenize_sentences(
+        list(numbers), word_tokenizer(), max_seq_length=max_seq_length
+    )
+    columns = list(zip(*labels, strict=True))
+    return TokenizedPairs(
+        input_ids=input_ids,
+        offsets=offsets,
+        pairs=np.array(pairs, dtype=np.int32),
+        pair_langs=np.array(columns[0], dtype=np.int16),
+        lang_pairs=tuple(langs),
+        pair_corpora=np.array(columns[1], dtype=np.int16),
+        corpora=tuple(f"pairs-{number}.tsv" for number in range(len(files))),
+        num_truncated=num_truncated,
+        pair_rows=np.array(columns[2], dtype=np.int32),
+    )
+
+
+def assert_equal(ours: TokenizedPairs, theirs: TokenizedPairs) -> None:
+    for name in ARRAYS:
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        assert mine.dtype == other.dtype, name
+        np.testing.assert_array_equal(mine, other, err_msg=name)
+    for name in ("lang_pairs", "corpora", "num_truncated"):
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
+sentences = st.lists(st.sampled_from([f"w{i}" for i in range(6)]), max_size=4).map(" ".join)
+some_rows = st.tuples(st.sampled_from(["deu", "fra", "zho"]), sentences, sentences)
+kept_row = st.just(("deu", "w1 w2", "w3"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    files=st.lists(st.lists(some_rows, min_size=1, max_size=12), max_size=4),
+    last=st.lists(kept_row, min_size=1, max_size=2),
+    memory_bytes=st.sampled_from([97, 500, 1 << 30]),
+)
+def test_the_arrays_are_those_of_a_dictionary_whatever_the_memory(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: list[list[Row]],
+    last: list[Row],
+    memory_bytes: int,
+) -> None:
+    files = [*files, last]
+    files = [[row for row in file if row[1].strip()] or last for file in files]
+    folder = tmp_path_factory.mktemp("pairs")
+    resources = Resources(memory_bytes=memory_bytes)
+    ours = prepare_files(folder, files, resources=resources, max_seq_length=5)
+    assert_equal(ours, prepare_in_memory(files, max_seq_length=5))
+
+
+def some_files(num_files: int, num_rows: int) -> list[list[Row]]:
+    generator = np.random.default_rng(0)
+    words = generator.integers(0, 40, (num_files, num_rows, 2, 3))
+    return [
+        [("deu", *(" ".join(f"w{w}" for w in side) for side in row)) for row in file]
+        for file in words
+    ]
+
+
+def test_processes_and_small_chunks_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = some_files(3, 200)
+    monkeypatch.setattr(arrays, "_CHUNK", 64)
+    ours = prepare_files(tmp_path, files, resources=Resources(workers=2, memory_bytes=20_000))
+    assert_equal(ours, prepare_in_memory(files))
+
+
+def test_a_stopped_preparation_goes_on_with_the_files_that_are_not_done(tmp_path: Path) -> None:
+    files = some_files(3, 20)
+    work = tmp_path / "tokens" / ".work"
+    work.mkdir(parents=True)
+    (work / "file-00002").touch()  # In the place of a folder: the third file fails.
+    done: list[dict[Path, int]] = []
+    for _ in range(2):
+        with pytest.raises(FileExistsError):
+            prepare_files(tmp_path, files)
+        done.append({path: path.stat().st_mtime_ns for path in work.rglob("hashes.npy")})
+    assert len(done[0]) == 2
+    assert done[0] == done[1]
+    (work / "file-00002").unlink()
+    assert_equal(prepare_files(tmp_path, files), prepare_in_memory(files))
+
+
+def test_a_file_without_languages_takes_those_given(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    (run_folder / "pairs.tsv").write_text("source\ttarget\none\teins\n")
+    with pytest.raises(UsageError, match="has no column source_lang"):
+        prepare(run_config, run_folder)
+    told = with_data(run_config, source_lang="en", target_lang="de")
+    assert prepare(told, run_folder).pairs.lang_pairs == ("eng-deu",)

@@ -1,36 +1,42 @@
-"""Files of pairs to the arrays of `TokenizedPairs`, in bounded memory, in processes, resumable.
+"""The steps from files of pairs to the arrays of `TokenizedPairs`; `prepare.py` puts them in order.
 
 Takes: files, a tokenizer. Gives: `.npy` files, which depend on nothing but the files' rows.
-Source: docs/training.md. Three stages: each file is read and hashed; the hashes of all files are
-numbered; each file is read again, and what it is the first to have is tokenised.
+Source: docs/training.md.
 
 Dimensions: P pairs, T tokens, N distinct sentences; p pairs that a file keeps, t = 2 p texts of
 them, n texts that no earlier file has.
 """
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from labse.corpus.equal_texts import hash_texts, number_texts
+from labse.corpus.equal_texts import hash_texts
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
-from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.runner import Result
 from labse.dual_encoder.data.pairs import tokenize_sentences
 from labse.errors import LabseError
 from labse.files.npy import write_array
 
-__all__ = ["ArraySummary", "FileChoice", "FileScan", "PreparationPlan", "Resources", "scan_step"]
+__all__ = [
+    "FileChoice",
+    "FileScan",
+    "Resources",
+    "find_file_starts",
+    "join_tokens",
+    "scan_step",
+    "tokenize_step",
+    "write_labels",
+]
 
-_LOGGER = logging.getLogger(__name__)
 _CHUNK = 1 << 20
 _CHUNK_PAIRS = 20_000
 
@@ -55,8 +61,8 @@ class FileChoice:
     Attributes:
         path: `.tsv`, `.jsonl` or `.parquet`.
         langs: canonical tags, one of which a side must have; empty keeps all.
-        source_lang: of every source, where no column tells it.
-        target_lang: of every target, where no column tells it.
+        source_lang: language of every source, where no column tells it.
+        target_lang: language of every target, where no column tells it.
     """
 
     path: str
@@ -79,103 +85,6 @@ class FileScan:
         """Maps one of the arrays."""
         array: NDArray[np.generic] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return array
-
-
-class ArraySummary(TypedDict):
-    """What `TokenizedPairs` holds beside its arrays and the names of the files."""
-
-    lang_pairs: list[str]
-    num_truncated: int
-
-
-@dataclass(frozen=True, slots=True)
-class PreparationPlan:
-    """The work on some files.
-
-    Attributes:
-        choices: the files.
-        hashes: their SHA-256.
-        work: a folder for what is in between; its content counts as long as the inputs are equal.
-        resources: what the work may take.
-    """
-
-    choices: Sequence[FileChoice]
-    hashes: Sequence[str]
-    work: Path
-    resources: Resources
-
-    def scan(self) -> list[FileScan]:
-        """Reads and hashes each file that is not done yet.
-
-        Raises:
-            LabseError, UsageError: see `scan_step`.
-        """
-        self.work.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.work)
-        outputs = ("hashes.npy", "langs.npy", "rows.npy")
-        results = self._run("scan", scan_step, [{} for _ in self.choices], outputs)
-        return [
-            FileScan(self._folder(number), **cast("dict[str, Any]", result))
-            for number, result in enumerate(results)
-        ]
-
-    def write_arrays(
-        self, scans: Sequence[FileScan], out: Path, tokenizer: Tokenizer, *, max_seq_length: int
-    ) -> ArraySummary:
-        """Numbers the sentences, tokenises the distinct ones and writes all arrays.
-
-        Raises:
-            LabseError: more language pairs or files than an int16 can number.
-            ResourceError: no disk, or too little memory.
-        """
-        lang_pairs = _write_labels(scans, out)
-        _LOGGER.info("numbering the sentences of %d files", len(scans))
-        number_texts(
-            [scan.folder / "hashes.npy" for scan in scans],
-            out / "pairs.npy",
-            work=self.work,
-            memory_bytes=self.resources.memory_bytes,
-            texts_per_row=2,
-        )
-        _LOGGER.info("tokenising the distinct sentences")
-        tokenizer.save(str(self.work / "tokenizer.json"))
-        starts, num_before = _where_files_start(scans, out / "pairs.npy")
-        arguments = [
-            {
-                "numbers": str(out / "pairs.npy"),
-                "start": start,
-                "num_before": before,
-                "tokenizer": str(self.work / "tokenizer.json"),
-                "max_seq_length": max_seq_length,
-            }
-            for start, before in zip(starts, num_before, strict=True)
-        ]
-        outputs = ("input_ids.npy", "lengths.npy")
-        results = self._run("tokenize", tokenize_step, arguments, outputs)
-        _join_tokens(scans, out)
-        num_truncated = sum(cast("int", result["num_truncated"]) for result in results)
-        return {"lang_pairs": lang_pairs, "num_truncated": num_truncated}
-
-    def _run(
-        self,
-        name: str,
-        step: Callable[..., Result],
-        arguments: Sequence[Mapping[str, object]],
-        outputs: Iterable[str],
-    ) -> list[Result]:
-        tasks = []
-        for number, (choice, more) in enumerate(zip(self.choices, arguments, strict=True)):
-            folder = self._folder(number)
-            own = {"choice": asdict(choice), "folder": str(folder), **more}
-            paths = tuple(str(folder / output) for output in outputs)
-            # The content of all files, for numbers depend on the files before.
-            inputs = " ".join(self.hashes)
-            tasks.append(Task(f"{name}-{number:05}", step, own, inputs, paths))
-        workers = min(self.resources.workers, len(tasks))
-        return run_tasks(tasks, self.work / "done", workers=workers)
-
-    def _folder(self, number: int) -> Path:
-        return self.work / f"file-{number:05}"
 
 
 # ---- What is done with one file, in any process ----
@@ -307,8 +216,12 @@ def _reason_to_drop(pair: SentencePair, langs: frozenset[str]) -> str:
 # ---- The arrays of all files ----
 
 
-def _write_labels(scans: Sequence[FileScan], out: Path) -> list[str]:
-    """Writes what language pair, file and row each pair is of; returns the language pairs."""
+def write_labels(scans: Sequence[FileScan], out: Path) -> list[str]:
+    """Writes the language pair, file and row of each pair; returns the language pairs.
+
+    Raises:
+        LabseError: more language pairs or files than an int16 can number.
+    """
     numbers: dict[str, int] = {}
     for scan in scans:
         for name in scan.lang_pairs:
@@ -333,19 +246,20 @@ def _write_labels(scans: Sequence[FileScan], out: Path) -> list[str]:
     return list(numbers)
 
 
-def _where_files_start(scans: Sequence[FileScan], numbers: Path) -> tuple[list[int], list[int]]:
-    """Returns, for each file, the texts and the distinct texts of the files before."""
+def find_file_starts(scans: Sequence[FileScan], numbers: Path) -> list[tuple[int, int]]:
+    """Returns, for each file, how many texts and distinct texts the files before it have."""
     numbers_t = np.load(numbers, mmap_mode="r").reshape(-1)
-    starts, num_before = [0], [0]
+    starts = [(0, 0)]
     for scan in scans[:-1]:
-        end = starts[-1] + len(scan.load("hashes"))
-        highest = max((part.max() for part in _chunks(numbers_t[starts[-1] : end])), default=-1)
-        starts.append(end)
-        num_before.append(max(num_before[-1], int(highest) + 1))
-    return starts, num_before
+        start, num_before = starts[-1]
+        end = start + len(scan.load("hashes"))
+        highest = max((part.max() for part in _chunks(numbers_t[start:end])), default=-1)
+        starts.append((end, max(num_before, int(highest) + 1)))
+    return starts
 
 
-def _join_tokens(scans: Sequence[FileScan], out: Path) -> None:
+def join_tokens(scans: Sequence[FileScan], out: Path) -> None:
+    """Writes the tokens of all files one after the other, and where each sentence begins."""
     with (
         write_array(out / "input_ids.npy", np.int32) as add_ids,
         write_array(out / "offsets.npy", np.int64) as add_offsets,

@@ -5,19 +5,33 @@ Source: docs/design.md, promises.
 """
 
 import hashlib
+import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from tokenizers import Tokenizer
 
 import labse
+from labse.corpus.equal_texts import number_texts
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
+from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.arrays import FileChoice, FileScan, PreparationPlan, Resources
+from labse.dual_encoder.data.arrays import (
+    FileChoice,
+    FileScan,
+    Resources,
+    find_file_starts,
+    join_tokens,
+    scan_step,
+    tokenize_step,
+    write_labels,
+)
 from labse.dual_encoder.data.pairs import TokenizedPairs, write_summary
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, write_json
@@ -25,6 +39,8 @@ from labse.files.stage import cached_manifest, check_may_make
 from labse.training.vocabulary import fit_bert
 
 __all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +133,86 @@ def prepare_pairs(
         return prepared
     check_may_make(cache, is_main=is_main)
 
+    # Each file is read and hashed.
     (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
+    work = cache / ".work"
+    work.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(work)
+    given_langs = (config.data.source_lang, config.data.target_lang)
     choices = [
-        FileChoice(
-            str(data_folder / name), sorted(langs), config.data.source_lang, config.data.target_lang
-        )
+        FileChoice(str(data_folder / name), sorted(langs), *given_langs)
         for name in config.data.pairs
     ]
-    work = cache / ".work"
-    plan = PreparationPlan(choices, tuple(hashes.values()), work, resources)
-    scans = plan.scan()
+    run = partial(_run_step, choices, " ".join(hashes.values()), work, resources.workers)
+    found = run(scan_step, [{}] * len(choices), ("hashes.npy", "langs.npy", "rows.npy"))
+    scans = [
+        FileScan(_work_of_file(work, number), **cast("dict[str, Any]", result))
+        for number, result in enumerate(found)
+    ]
     counts = _count(scans)
     _check(counts, scans, langs)
-    summary = plan.write_arrays(scans, cache, tokenizer, max_seq_length=config.model.max_seq_length)
-    write_summary(cache, corpora=config.data.pairs, **summary)
 
+    # The sentences of all files are numbered by their hashes.
+    lang_pairs = write_labels(scans, cache)
+    _LOGGER.info("numbering the sentences of %d files", len(scans))
+    number_texts(
+        [scan.folder / "hashes.npy" for scan in scans],
+        cache / "pairs.npy",
+        work=work,
+        memory_bytes=resources.memory_bytes,
+        texts_per_row=2,
+    )
+
+    # Each file is read again, and what it is the first to have is tokenised.
+    _LOGGER.info("tokenising the distinct sentences")
+    tokenizer.save(str(work / "tokenizer.json"))
+    arguments = [
+        {
+            "numbers": str(cache / "pairs.npy"),
+            "start": start,
+            "num_before": num_before,
+            "tokenizer": str(work / "tokenizer.json"),
+            "max_seq_length": config.model.max_seq_length,
+        }
+        for start, num_before in find_file_starts(scans, cache / "pairs.npy")
+    ]
+    tokenized = run(tokenize_step, arguments, ("input_ids.npy", "lengths.npy"))
+    join_tokens(scans, cache)
+
+    # The manifest, written last, says what all of it is made of.
+    num_truncated = sum(cast("int", result["num_truncated"]) for result in tokenized)
+    write_summary(
+        cache, lang_pairs=lang_pairs, corpora=config.data.pairs, num_truncated=num_truncated
+    )
     num_rows = {name: scan.num_rows for name, scan in zip(hashes, scans, strict=True)}
     inputs = list_inputs(hashes, num_rows)
     manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
     write_json(cache / MANIFEST_NAME, manifest | {"inputs": [asdict(file) for file in inputs]})
     shutil.rmtree(work, ignore_errors=True)
     return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=False)
+
+
+def _run_step(
+    choices: Sequence[FileChoice],
+    inputs: str,
+    work: Path,
+    workers: int,
+    step: Callable[..., Result],
+    arguments: Sequence[Mapping[str, object]],
+    outputs: Sequence[str],
+) -> list[Result]:
+    """Runs a step for each file that it is not done for yet; all depend on all files."""
+    tasks = []
+    for number, (choice, more) in enumerate(zip(choices, arguments, strict=True)):
+        folder = _work_of_file(work, number)
+        own = {"choice": asdict(choice), "folder": str(folder), **more}
+        paths = tuple(str(folder / output) for output in outputs)
+        tasks.append(Task(f"{step.__name__}-{number:05}", step, own, inputs, paths))
+    return run_tasks(tasks, work / "done", workers=min(workers, len(tasks)))
+
+
+def _work_of_file(work: Path, number: int) -> Path:
+    return work / f"file-{number:05}"
 
 
 def _canonical_langs(config: RunConfig) -> frozenset[str]:
