@@ -1,11 +1,49 @@
-"""Batches of about as many tokens each, sorted by length so that little is padded."""
+"""A stream of sentences in parts, equal ones once, and batches of about as many tokens each.
 
+Dimensions: N sentences, U distinct ones.
+"""
+
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["split_by_budget", "token_budget_batches"]
+__all__ = ["UniqueTexts", "split_by_budget", "token_budget_batches"]
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueTexts:
+    """N sentences, equal ones once.
+
+    Attributes:
+        texts: (U,) the distinct ones, in the order of their first appearance.
+        numbers: (N,) which of them each sentence is.
+    """
+
+    texts: list[str]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sentences: Iterable[str]) -> Self:
+        """Numbers the sentences."""
+        numbers: dict[str, int] = {}
+        rows = [numbers.setdefault(text, len(numbers)) for text in sentences]
+        return cls(list(numbers), np.array(rows, np.int64))
+
+    def first_rows(self) -> NDArray[np.int64]:
+        """Returns (U,) the sentence that each text is first."""
+        return np.unique(self.numbers, return_index=True)[1]
+
+    def sha256(self) -> str:
+        """Returns the SHA-256 of the N sentences, each with a line feed."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self.numbers), 1024):
+            numbers = self.numbers[start : start + 1024].tolist()
+            digest.update("".join(f"{self.texts[number]}\n" for number in numbers).encode())
+        return digest.hexdigest()
 
 
 def token_budget_batches(

@@ -16,6 +16,7 @@ from labse.network.config import DualEncoderConfig
 __all__ = [
     "average_windows",
     "copy_dense",
+    "find_bad_row",
     "normalize_rows",
     "pool_tokens",
     "project_and_normalize",
@@ -118,3 +119,10 @@ def average_windows(
     unit = normalize_rows(sums)
     unit[is_single] = embeddings[starts[is_single]]  # To the bit what it is without averaging.
     return unit
+
+
+def find_bad_row(embeddings: NDArray[np.float32], tolerance: float) -> int | None:
+    """Returns the first row of (N, D) that is not finite and of length 1; None if all rows are."""
+    norms = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
+    is_bad = ~(np.abs(norms - 1) < tolerance)  # NaN compares as false.
+    return int(is_bad.argmax()) if is_bad.any() else None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
+from labse.encoder.batching import UniqueTexts
 from labse.encoder.check.golden import check_golden
 from labse.encoder.pooling import normalize_rows
 from labse.encoder.runtimes.choice import (
@@ -26,7 +27,7 @@ from labse.encoder.runtimes.choice import (
     build_runtime,
     check_options,
 )
-from labse.encoder.streaming import BatchLimits, EncodedSentences, Report, encode_stream
+from labse.encoder.streaming import BatchLimits, EncodedSentences, OnBatch, encode_stream
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
@@ -220,38 +221,40 @@ class SentenceEncoder:
         """
         if not normalize:
             raise ValueError("normalize=False: LaBSE ends in its norm, its vectors are unit rows")
-        rows = _check_sentences(sentences)
-        numbers = {sentence: number for number, sentence in enumerate(dict.fromkeys(rows))}
-        inverse = np.fromiter((numbers[sentence] for sentence in rows), np.int64, len(rows))
-
-        embeddings = np.empty((len(numbers), self.embedding_size), np.float32)
-        is_long = np.empty(len(numbers), bool)
+        unique = UniqueTexts.of(_check_sentences(sentences))
+        num_texts = len(unique.texts)
         limits = BatchLimits(
             self._runtime.batch_tokens if batch_tokens is None else batch_tokens, batch_size
         )
+
+        # Encode each text once, in parts, into the rows of one array.
+        embeddings = np.empty((num_texts, self.embedding_size), np.float32)
+        is_long = np.empty(num_texts, bool)
         start = 0
-        with _progress(len(numbers), is_shown=show_progress) as report:
-            for part in self.encode_stream(numbers, limits=limits, report=report):
+        with _progress(num_texts, is_shown=show_progress) as on_batch:
+            for part in self.encode_stream(unique.texts, limits=limits, on_batch=on_batch):
                 stop = start + len(part.embeddings)
                 embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
                 start = stop
+
+        # Back to the sentences.
         with self._lock:
-            self._num_long += int(is_long[inverse].sum())
-        return embeddings if len(numbers) == len(rows) else embeddings[inverse]
+            self._num_long += int(is_long[unique.numbers].sum())
+        return embeddings if num_texts == len(unique.numbers) else embeddings[unique.numbers]
 
     def encode_stream(
         self,
         sentences: Iterable[str],
         *,
         limits: BatchLimits | None = None,
-        report: Report | None = None,
+        on_batch: OnBatch | None = None,
     ) -> Iterator[EncodedSentences]:
         """Yields vectors of the sentences in order, in constant memory, each encoded by itself.
 
         See `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
         """
         limits = limits or BatchLimits(self._runtime.batch_tokens)
-        return encode_stream(self._tokenizer, self._runtime, sentences, limits, report=report)
+        return encode_stream(self._tokenizer, self._runtime, sentences, limits, on_batch=on_batch)
 
     @staticmethod
     def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
@@ -284,7 +287,7 @@ def _check_sentences(sentences: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _progress(num_sentences: int, *, is_shown: bool) -> Iterator[Report | None]:
+def _progress(num_sentences: int, *, is_shown: bool) -> Iterator[OnBatch | None]:
     if not is_shown or not sys.stderr.isatty():
         yield None
         return

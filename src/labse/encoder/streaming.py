@@ -8,23 +8,25 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.batching import split_by_budget, token_budget_batches
-from labse.encoder.pooling import average_windows
+from labse.encoder.pooling import average_windows, find_bad_row
 from labse.encoder.tokenization import SentenceTokenizer, TokenizedSentences
 from labse.errors import LabseError
 
-__all__ = ["BatchLimits", "EncodedSentences", "Report", "encode_stream"]
+__all__ = ["BatchLimits", "EncodedSentences", "OnBatch", "encode_stream"]
 
-Report = Callable[[int], None]
+OnBatch: TypeAlias = Callable[[int], None]
+"""Called after each batch with the number of sentences in it."""
 
 # Sentences that are sorted by length together: 50 batches or more of a transformer.
 _WINDOW_SENTENCES = 16_384
 _WINDOW_CHARACTERS = 1 << 23
+_NORM_TOLERANCE = 5e-4
 
 
 class _Runtime(Protocol):
@@ -75,7 +77,7 @@ def encode_stream(
     sentences: Iterable[str],
     limits: BatchLimits,
     *,
-    report: Report | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[EncodedSentences]:
     """Yields the vectors of all sentences; memory is bounded by a few windows.
 
@@ -84,7 +86,7 @@ def encode_stream(
         runtime: gives unit rows for ids.
         sentences: valid Unicode.
         limits: of a batch.
-        report: called after each batch with the sentences in it.
+        on_batch: called after each batch.
 
     Raises:
         LabseError: the model gave NaN, infinity or zero for a sentence.
@@ -96,7 +98,7 @@ def encode_stream(
     tokenized = tokenizer.tokenize(window)
     following = next(windows, None)
     if following is None:  # A thread costs more than a few sentences.
-        yield _embed(window, tokenized, runtime, limits, report)
+        yield _embed(window, tokenized, runtime, limits, on_batch)
         return
 
     with ThreadPoolExecutor(1, thread_name_prefix="labse-tokenize") as pool:
@@ -104,7 +106,7 @@ def encode_stream(
             ahead: Future[TokenizedSentences] | None = None
             if following is not None:
                 ahead = pool.submit(tokenizer.tokenize, following)
-            yield _embed(window, tokenized, runtime, limits, report)
+            yield _embed(window, tokenized, runtime, limits, on_batch)
             if ahead is None or following is None:
                 return
             window, tokenized, following = following, ahead.result(), next(windows, None)
@@ -115,7 +117,7 @@ def _embed(
     tokenized: TokenizedSentences,
     runtime: _Runtime,
     limits: BatchLimits,
-    report: Report | None,
+    on_batch: OnBatch | None,
 ) -> EncodedSentences:
     lengths = tokenized.lengths
     is_first = np.zeros(len(lengths), bool)
@@ -123,20 +125,14 @@ def _embed(
     embeddings = np.empty((len(lengths), runtime.embedding_size), np.float32)
     for batch in token_budget_batches(lengths, limits.max_tokens, limits.max_sentences):
         embeddings[batch] = runtime.embed(tokenized.select(batch))
-        if report:
-            report(int(is_first[batch].sum()))
+        if on_batch:
+            on_batch(int(is_first[batch].sum()))
 
     if len(lengths) > len(sentences):
         embeddings = average_windows(embeddings, lengths, tokenized.first_windows)
-    _check_embeddings(embeddings, sentences)
-    return EncodedSentences(embeddings, tokenized.is_long, tokenized.is_empty)
-
-
-def _check_embeddings(embeddings: NDArray[np.float32], sentences: list[str]) -> None:
-    # A unit row sums to one in squares; NaN, infinity and zero do not.
-    is_bad = ~(np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1) < 1e-3)
-    if is_bad.any():
-        text = sentences[int(np.flatnonzero(is_bad)[0])]
+    if (row := find_bad_row(embeddings, _NORM_TOLERANCE)) is not None:
         raise LabseError(
-            f"the model gave no finite unit vector for {text[:60]!r}; its weights are damaged"
+            f"the model gave no finite unit vector for {sentences[row][:60]!r}; its weights are "
+            "damaged"
         )
+    return EncodedSentences(embeddings, tokenized.is_long, tokenized.is_empty)

@@ -26,8 +26,7 @@ __all__ = ["Long", "SentenceTokenizer", "TextOptions", "TokenizedSentences"]
 
 Long = Literal["truncate", "mean"]
 
-_CHUNK_SENTENCES = 8192
-_CHUNK_CHARACTERS = 1 << 20  # An encoding of the library takes about 150 bytes a token.
+_LEARNT_CHARACTERS = 1 << 20
 _JOINED_WORDS = 64
 _MAX_KEPT_WORDS = 1 << 19  # About 100 MB; then all are forgotten and learnt anew.
 _MAX_KEPT_CHARACTERS = 1 << 24
@@ -139,32 +138,20 @@ class SentenceTokenizer:
 
     def tokenize(self, sentences: Sequence[str]) -> TokenizedSentences:
         """Returns the windows of N sentences of valid Unicode."""
-        with self._lock:
-            chunks = [
-                self._tokenize_chunk(chunk)
-                for chunk in split_by_budget(sentences, _CHUNK_SENTENCES, _CHUNK_CHARACTERS)
-            ]
-        tokens = np.concatenate([np.empty(0, np.int32), *(ids for ids, _ in chunks)])
-        lengths = np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in chunks)])
-        return self._cut_windows(tokens, lengths)
-
-    def _tokenize_chunk(
-        self, sentences: Sequence[str]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Returns the ids of all sentences without special tokens, and how many each has."""
         if self.options.nfc:
             sentences = [unicodedata.normalize("NFC", sentence) for sentence in sentences]
-        if len(self._numbers) > _MAX_KEPT_WORDS or self._num_characters > _MAX_KEPT_CHARACTERS:
-            self._forget()
         words = [sentence.split(" ") if self._is_by_word else [sentence] for sentence in sentences]
         num_words = np.fromiter(map(len, words), np.int64, len(words))
         flat = list(chain.from_iterable(words))
-        self._learn(list(set(flat).difference(self._numbers)))
 
-        numbers = np.fromiter(map(self._numbers.__getitem__, flat), np.int64, len(flat))
-        lengths = self._lengths[numbers]
-        ids = self._ids[ragged_positions(self._starts[numbers], lengths)]
-        return ids, np.add.reduceat(lengths, np.cumsum(num_words) - num_words)
+        with self._lock:
+            if len(self._numbers) > _MAX_KEPT_WORDS or self._num_characters > _MAX_KEPT_CHARACTERS:
+                self._forget()
+            self._learn(list(set(flat).difference(self._numbers)))
+            numbers = np.fromiter(map(self._numbers.__getitem__, flat), np.int64, len(flat))
+            lengths = self._lengths[numbers]
+            tokens = self._ids[ragged_positions(self._starts[numbers], lengths)]
+        return self._cut_windows(tokens, np.add.reduceat(lengths, np.cumsum(num_words) - num_words))
 
     def _learn(self, words: list[str]) -> None:
         """Adds the ids of words that are not known yet."""
@@ -174,7 +161,11 @@ class SentenceTokenizer:
         limit = self._max_word_characters
         if limit is not None and max(map(len, words)) > limit:
             texts = [self._split_long(word, limit) if len(word) > limit else word for word in words]
-        flat, lengths = self._encode_words(texts)
+        # An encoding of the library takes about 150 bytes a token, so they are had in parts.
+        parts = split_by_budget(texts, len(texts), _LEARNT_CHARACTERS)
+        encoded = [self._encode_words(part) for part in parts]
+        flat = np.concatenate([ids for ids, _ in encoded])
+        lengths = np.concatenate([counts for _, counts in encoded])
         starts = np.cumsum(lengths) - lengths + len(self._ids)
         self._numbers.update(zip(words, range(len(self._numbers), 10**9), strict=False))
         self._num_characters += sum(map(len, words))

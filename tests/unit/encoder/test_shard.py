@@ -25,7 +25,7 @@ def test_equal_sentences_are_computed_once_and_have_the_same_bytes(
 ) -> None:
     counts: list[int] = []
     texts = ["free", "equal", "free", "", "free", ""]
-    shard = encode_shard(encoder, texts, tmp_path, 0, report=counts.append)
+    shard = encode_shard(encoder, texts, tmp_path, 0, on_batch=counts.append)
     rows = np.load(tmp_path / "shard-000000.npy")
     assert rows[0].tobytes() == rows[2].tobytes() == rows[4].tobytes()
     assert rows[3].tobytes() == rows[5].tobytes()

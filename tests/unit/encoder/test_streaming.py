@@ -115,7 +115,7 @@ def test_progress_counts_sentences_and_not_windows() -> None:
     counts: list[int] = []
     texts = ["abcdefgh" * 3, "a", ""]
     limits = BatchLimits(100, max_sentences=1)
-    list(encode_stream(tokenizer(long="mean"), SumRuntime(), texts, limits, report=counts.append))
+    list(encode_stream(tokenizer(long="mean"), SumRuntime(), texts, limits, on_batch=counts.append))
     assert sum(counts) == 3
 
 

@@ -82,15 +82,15 @@ def test_a_text_without_tokens_is_empty(library: Tokenizer, text: str) -> None:
     assert tokenized.lengths.tolist() == [2, 3]
 
 
-def test_chunks_and_forgetting_do_not_change_the_result(
+def test_parts_and_forgetting_do_not_change_the_result(
     library: Tokenizer, sentences: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = SentenceTokenizer(library, max_seq_length=24).tokenize(sentences)
-    monkeypatch.setattr(tokenization, "_CHUNK_SENTENCES", 3)
+    monkeypatch.setattr(tokenization, "_LEARNT_CHARACTERS", 9)
     monkeypatch.setattr(tokenization, "_MAX_KEPT_WORDS", 2)
     monkeypatch.setattr(tokenization, "_JOINED_WORDS", 2)
-    chunked = SentenceTokenizer(library, max_seq_length=24).tokenize(sentences)
-    assert rows_of(chunked) == rows_of(whole)
+    parted = SentenceTokenizer(library, max_seq_length=24).tokenize(sentences)
+    assert rows_of(parted) == rows_of(whole)
 
 
 def test_no_sentences_give_no_ids(library: Tokenizer) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.job.vector_files import Storage, StoredRows, allocate_rows
-from labse.encoder.streaming import EncodedSentences, Report
+from labse.encoder.streaming import EncodedSentences, OnBatch
 from labse.files.npy import load_array, save_array
 
 __all__ = ["Shard", "encode_shard", "hash_text", "load_rows", "shard_path"]
@@ -27,7 +27,7 @@ class _Encoder(Protocol):
     def embedding_size(self) -> int: ...
 
     def encode_stream(
-        self, sentences: Sequence[str], *, report: Report | None = None
+        self, sentences: Sequence[str], *, on_batch: OnBatch | None = None
     ) -> Iterator[EncodedSentences]: ...
 
 
@@ -62,7 +62,7 @@ def encode_shard(
     *,
     storage: Storage = "float32",
     places: NDArray[np.int64] | None = None,
-    report: Report | None = None,
+    on_batch: OnBatch | None = None,
     await_file: Callable[[Path], None] | None = None,
 ) -> Shard:
     """Writes the vectors of sentences; equal ones are encoded once.
@@ -78,7 +78,7 @@ def encode_shard(
         storage: the type of the stored values.
         places: (U, 2) shard and row of an equal sentence in an earlier shard of this folder, for
             each distinct sentence in the order of its first appearance; -1: to be encoded.
-        report: called with the number of sentences computed since the last call.
+        on_batch: called after each batch of sentences that are computed.
         await_file: called with the path of each earlier shard before it is read; returns when it
             is there. None: all of them are.
 
@@ -97,7 +97,7 @@ def encode_shard(
     new_rows = np.flatnonzero(is_new)
     start = 0
     texts = [text for text, is_wanted in zip(numbers, is_new.tolist(), strict=True) if is_wanted]
-    for part in encoder.encode_stream(texts, report=report):
+    for part in encoder.encode_stream(texts, on_batch=on_batch):
         rows = new_rows[start : start + len(part.embeddings)]
         stored.put(rows, part.embeddings)
         flags[rows, 0], flags[rows, 1] = part.is_long, part.is_empty

@@ -12,6 +12,7 @@ import numpy as np
 from labse.encoder.job.embeddings import open_embeddings, read_manifest
 from labse.encoder.job.records import KIND
 from labse.encoder.job.shard import Shard
+from labse.encoder.pooling import find_bad_row
 from labse.errors import LabseError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.model_folder.describe import FolderDescription, compare_file
@@ -50,13 +51,10 @@ def verify_embeddings(path: str | Path) -> Verified:
             _check_files(Path(path), shard)
     first_row = 0
     for block in embeddings.iter_blocks(8192):
-        norms = np.sqrt(np.einsum("nd,nd->n", block, block))
-        is_bad = ~(np.abs(norms - 1) < _NORM_TOLERANCE)  # NaN compares as false.
-        if is_bad.any():
-            row = int(np.flatnonzero(is_bad)[0])
+        if (row := find_bad_row(block, _NORM_TOLERANCE)) is not None:
             raise LabseError(
                 f"{path}, row {first_row + row} (from 0): not a finite vector of length 1 but of "
-                f"{norms[row]:.4g}; encode again"
+                f"{np.linalg.norm(block[row]):.4g}; encode again"
             )
         first_row += len(block)
     return Verified(

@@ -122,7 +122,7 @@ def _encode(
         number,
         storage=storage,
         places=places,
-        report=shared.report,
+        on_batch=shared.report,
         await_file=shared.await_file,
     )
 
