@@ -10,6 +10,7 @@ __all__ = [
     "LabseError",
     "SentenceEncoder",
     "__version__",
+    "encode_files",
     "evaluate",
     "filter_pairs",
     "mine_bitext",
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
+    "encode_files": "labse.encoder.job.encode_files",
     "evaluate": "labse.evaluation.evaluate",
     "filter_pairs": "labse.mining.filter",
     "mine_bitext": "labse.mining.bitext",

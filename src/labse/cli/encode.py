@@ -1,11 +1,7 @@
 """The command `labse encode`."""
 
-import contextlib
-import os
-import signal
-from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,38 +15,12 @@ from labse.cli.options import (
     RuntimeOption,
     ThreadsOption,
 )
-from labse.encoder.job.embedding_file import encode_file
-from labse.encoder.job.inputs import InputTexts
-from labse.encoder.job.shard_run import encode_folder
-from labse.encoder.job.workers import LoadEncoder, Workers
+from labse.encoder.job.encode_files import SHARD_ROWS, EncodedFolder, encode_files
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
-from labse.errors import InterruptedRunError, UsageError
-from labse.runtime import answer_signals
 
 __all__ = ["encode"]
 
-Storage = Literal["float32", "float16", "int8"]
-
-_SHARD_ROWS = 65_536
-_FILE_SUFFIXES = frozenset(
-    {
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".parquet",
-        ".npz",
-        ".pt",
-        ".h5",
-        ".bin",
-        ".safetensors",
-        ".gz",
-        ".zst",
-        ".pkl",
-    }
-)
 _TEXT_PANEL = "Text"
 _FOLDER_PANEL = "Folders"
 
@@ -79,7 +49,7 @@ def encode(
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
     storage: Annotated[
-        Storage,
+        Literal["float32", "float16", "int8"],
         typer.Option(help="Type of the stored values; int8 has a scale a row, in folders only."),
     ] = "float32",
     column: Annotated[
@@ -123,7 +93,7 @@ def encode(
     ] = 1,
     shard_rows: Annotated[
         int, typer.Option(min=1, help="Rows of a shard.", rich_help_panel=_FOLDER_PANEL)
-    ] = _SHARD_ROWS,
+    ] = SHARD_ROWS,
     json: JsonOption = False,
 ) -> None:
     """Turn lines into vectors that numpy.load reads.
@@ -141,136 +111,42 @@ def encode(
 
     labse encode pages.jsonl --column body --long mean --out vectors
     """
-    is_folder = _check_out(out, storage, jobs, shard_rows)
-    if is_folder:
-        # Before NumPy is loaded. With more threads a product is summed in another order, and the
-        # bytes of a folder must not depend on how many processes share the processors.
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
-    texts = InputTexts(sources, column=column)
-    load = partial(
-        SentenceEncoder.from_pretrained,
-        model,
-        precision=precision,
-        runtime=runtime,
-        threads=threads,
-        text=TextOptions(long=long, nfc=nfc, split_long_words=split_long_words),
-    )
-    if is_folder:
-        with _termination_as_interrupt(out):
-            _encode_folder(load, texts, out, storage, precision, jobs, shard_rows, json)
-    else:
-        _encode_file(load(), texts, out, "float16" if storage == "float16" else "float32", json)
-
-
-def _check_out(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
-    """Returns whether `out` is to be a folder."""
-    if out.suffix.lower() in _FILE_SUFFIXES and not out.is_dir():
-        raise UsageError(
-            f"--out {out}: vectors are written as one .npy file or as a folder of shards; give a "
-            "name that ends in .npy, or one without a suffix for a folder"
+    load = cache(
+        partial(
+            SentenceEncoder.from_pretrained,
+            model,
+            precision=precision,
+            runtime=runtime,
+            threads=threads,
+            text=TextOptions(long=long, nfc=nfc, split_long_words=split_long_words),
         )
-    if out.suffix != ".npy":
-        return True
-    for name, is_given in (
-        ("--storage int8", storage == "int8"),
-        ("--jobs", jobs != 1),
-        ("--shard-rows", shard_rows != _SHARD_ROWS),
-    ):
-        if is_given:
-            raise UsageError(f"{name}: is for a folder; give --out a name without .npy")
-    return False
-
-
-def _encode_file(
-    encoder: "SentenceEncoder",
-    texts: "InputTexts",
-    out: Path,
-    storage: Literal["float32", "float16"],
-    json: bool,
-) -> None:
-
-    with progress("encode", texts.estimate_rows(), unit="rows") as update:
-        update(0)
-        written = encode_file(encoder, texts, out, storage=storage, report=update)
-    if not written.num_rows:
-        say(f"{', '.join(map(str, texts.paths))}: empty, so there are no rows")
-    say(
-        f"{out}: {written.num_rows:,} rows of {written.embedding_size}, "
-        + _tell_long(encoder, written.num_long)
     )
-    if json:
-        print_json(
-            {
-                "path": str(written.path),
-                "num_rows": written.num_rows,
-                "embedding_size": written.embedding_size,
-                "num_long": written.num_long,
-                "num_truncated": written.num_long if encoder.text.long == "truncate" else 0,
-            }
-        )
-
-
-def _encode_folder(
-    load: "LoadEncoder",
-    texts: "InputTexts",
-    out: Path,
-    storage: Storage,
-    precision: str,
-    jobs: int,
-    shard_rows: int,
-    json: bool,
-) -> None:
-
-    encoder = load()
-    settings = {
-        "model_sha256": encoder.hash_model(),
-        "runtime": encoder.runtime_name,
-        "precision": precision,
-        "max_seq_length": encoder.max_seq_length,
-        **asdict(encoder.text),
-        "storage": storage,
-        "shard_rows": shard_rows,
-    }
-    with (
-        Workers(encoder, jobs=jobs, load=load) as workers,
-        progress("encode", texts.estimate_rows(), unit="rows") as update,
-    ):
-        written = encode_folder(
-            workers,
-            texts,
+    with progress("encode", unit="rows") as on_progress:
+        written = encode_files(
+            sources,
             out,
-            settings=settings,
-            shard_rows=shard_rows,
+            encoder=load,
             storage=storage,
-            inputs=texts.describe,
-            report=update,
+            column=column,
+            jobs=jobs,
+            shard_rows=shard_rows,
+            on_progress=on_progress,
         )
+
+    max_tokens, counts = load().max_seq_length, ""
+    if isinstance(written, EncodedFolder):
+        counts = (
+            f" in {written.num_shards:,} shards; {written.num_duplicates:,} copies of equal lines, "
+            f"{written.num_empty:,} empty"
+        )
+    elif not written.num_rows:
+        say(f"{', '.join(sources)}: empty, so there are no rows")
+    treated = f"cut to {max_tokens} tokens"
+    if long == "mean":
+        treated = f"over {max_tokens} tokens and averaged"
     say(
-        f"{out}: {written.num_rows:,} rows of {written.embedding_size} in {written.num_shards:,} "
-        f"shards; {written.num_duplicates:,} copies of equal lines, {written.num_empty:,} empty, "
-        + _tell_long(encoder, written.num_long)
+        f"{out}: {written.num_rows:,} rows of {written.embedding_size}{counts}, "
+        f"{written.num_long:,} {treated}"
     )
     if json:
-        counts = asdict(written) | {"num_duplicates": written.num_duplicates}
-        print_json(counts | {"path": str(written.path)})
-
-
-def _tell_long(encoder: "SentenceEncoder", num_long: int) -> str:
-    if encoder.text.long == "mean":
-        return f"{num_long:,} over {encoder.max_seq_length} tokens and averaged"
-    return f"{num_long:,} cut to {encoder.max_seq_length} tokens"
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt(out: Path) -> Iterator[None]:
-    """Makes SIGTERM and Ctrl-C end the run with the promise that it goes on."""
-
-    def stop(_: int) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        with answer_signals(stop, (signal.SIGTERM,)):
-            yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError(f"stopped; the same command goes on in {out}") from None
+        print_json(asdict(written) | {"path": str(written.path)})

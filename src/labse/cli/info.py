@@ -9,7 +9,7 @@ import typer
 
 from labse.cli.console import print_json
 from labse.cli.options import JsonOption
-from labse.encoder.job.verification import describe_embeddings
+from labse.encoder.job.embeddings import describe_embeddings
 from labse.errors import LabseError
 from labse.model_folder.hub import locate_model
 from labse.training.lineage import describe_folder

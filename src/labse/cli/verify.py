@@ -8,7 +8,7 @@ import typer
 
 from labse.cli.console import print_json
 from labse.cli.options import JsonOption
-from labse.encoder.job.verification import verify_embeddings
+from labse.encoder.job.embeddings import verify_embeddings
 
 __all__ = ["verify"]
 

@@ -16,7 +16,7 @@ from labse.network.config import DualEncoderConfig
 __all__ = [
     "average_windows",
     "copy_dense",
-    "find_bad_row",
+    "find_non_unit_row",
     "normalize_rows",
     "pool_tokens",
     "project_and_normalize",
@@ -121,7 +121,7 @@ def average_windows(
     return unit
 
 
-def find_bad_row(embeddings: NDArray[np.float32], tolerance: float) -> int | None:
+def find_non_unit_row(embeddings: NDArray[np.float32], tolerance: float) -> int | None:
     """Returns the first row of (N, D) that is not finite and of length 1; None if all rows are."""
     norms = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
     is_bad = ~(np.abs(norms - 1) < tolerance)  # NaN compares as false.

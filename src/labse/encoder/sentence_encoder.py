@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,7 @@ from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
 
-__all__ = ["SentenceEncoder"]
+__all__ = ["EncoderSource", "SentenceEncoder", "load_encoder"]
 
 
 class SentenceEncoder:
@@ -135,7 +135,7 @@ class SentenceEncoder:
             text=text,
         )
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
         """Pickles the folder and the options, and not the weights.
 
         Raises:
@@ -267,6 +267,17 @@ class SentenceEncoder:
         if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
             raise ValueError(f"expected (N, D) and (M, D), found {source.shape} and {target.shape}")
         return normalize_rows(source) @ normalize_rows(target).T
+
+
+EncoderSource: TypeAlias = SentenceEncoder | Callable[[], SentenceEncoder] | None
+"""An encoder, what loads one when it is needed, or None: the model that comes with labse."""
+
+
+def load_encoder(source: EncoderSource) -> SentenceEncoder:
+    """Returns the encoder, loaded if need be."""
+    if source is None:
+        return SentenceEncoder.from_pretrained()
+    return source if isinstance(source, SentenceEncoder) else source()
 
 
 def _check_sentences(sentences: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.batching import split_by_budget, token_budget_batches
-from labse.encoder.pooling import average_windows, find_bad_row
+from labse.encoder.pooling import average_windows, find_non_unit_row
 from labse.encoder.tokenization import SentenceTokenizer, TokenizedSentences
 from labse.errors import LabseError
 
@@ -130,7 +130,7 @@ def _embed(
 
     if len(lengths) > len(sentences):
         embeddings = average_windows(embeddings, lengths, tokenized.first_windows)
-    if (row := find_bad_row(embeddings, _NORM_TOLERANCE)) is not None:
+    if (row := find_non_unit_row(embeddings, _NORM_TOLERANCE)) is not None:
         raise LabseError(
             f"the model gave no finite unit vector for {sentences[row][:60]!r}; its weights are "
             "damaged"

@@ -1,13 +1,12 @@
 """An encoder on a random model without layers, and a call that fills a folder with it."""
 
+import json
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from labse.encoder.job.shard_run import EncodedFolder, encode_folder
-from labse.encoder.job.workers import Workers
+from labse.encoder.job.encode_files import EncodedFolder, encode_files
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.model_folder.folder import ModelFolder, write_model_folder
 
@@ -29,28 +28,15 @@ def encoder(model_folder: Path) -> SentenceEncoder:
 
 
 @pytest.fixture
-def fill(encoder: SentenceEncoder, model_folder: Path) -> Callable[..., EncodedFolder]:
+def fill(encoder: SentenceEncoder, tmp_path: Path) -> Callable[..., EncodedFolder]:
     """Encodes sentences to a folder in shards of four rows."""
 
-    def call(
-        sentences: Iterable[str],
-        out: Path,
-        *,
-        storage: str = "float32",
-        jobs: int = 1,
-        settings: dict[str, object] | None = None,
-        **options: object,
-    ) -> EncodedFolder:
-        load = partial(SentenceEncoder.from_pretrained, model_folder)
-        with Workers(encoder, jobs=jobs, load=load) as workers:
-            return encode_folder(
-                workers,
-                sentences,
-                out,
-                settings={"model_sha256": "m", "storage": storage, **(settings or {})},
-                shard_rows=4,
-                storage=storage,
-                **options,
-            )
+    def call(sentences: Iterable[str], out: Path, **options: object) -> EncodedFolder:
+        path = tmp_path / "texts.jsonl"
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in sentences))
+        settings = {"encoder": encoder, "shard_rows": 4, **options}
+        written = encode_files([path], out, **settings)  # type: ignore[arg-type]
+        assert isinstance(written, EncodedFolder)
+        return written
 
     return call

@@ -1,26 +1,39 @@
 """Vectors on disk as one matrix: a `.npy` file or a folder of shards, mapped, not read.
 
-Takes: a path. Gives: rows as float32, and the model that they come from.
+Takes: a path. Gives: rows as float32, and the model that they come from; whether they are what was
+    written, and what they are.
 """
 
 import mmap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from labse.encoder.job.records import PROGRESS_NAME, read_shards
-from labse.encoder.job.shard import Shard, load_rows, shard_path
-from labse.encoder.job.vector_files import STORAGE_TYPES, Storage, StoredRows
+from labse.encoder.job.records import KIND, read_shards
+from labse.encoder.job.shard import STORAGE_TYPES, Shard, Storage, StoredRows, load_rows, shard_path
+from labse.encoder.pooling import find_non_unit_row
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.files.npy import load_array
+from labse.files.stage import JOURNAL_NAME
+from labse.model_folder.describe import FolderDescription, compare_file
 
-__all__ = ["Embeddings", "check_same_model", "open_embeddings", "read_manifest"]
+__all__ = [
+    "Embeddings",
+    "VerifiedEmbeddings",
+    "check_same_model",
+    "describe_embeddings",
+    "open_embeddings",
+    "verify_embeddings",
+]
 
 _BLOCK_ROWS = 65_536
+_NORM_TOLERANCE = 2e-3  # Rounding to float16 moves a norm by less.
+_COUNTS = ("num_rows", "num_encoded", "num_duplicates", "num_empty", "num_long")
 
 
 class Embeddings:
@@ -131,7 +144,7 @@ def open_embeddings(path: str | Path) -> Embeddings:
         none = np.empty(0, np.int64)
         return Embeddings(path, [rows], array.shape[1], settings={}, empty_rows=none)
 
-    settings, shards = read_manifest(path)
+    settings, shards = _read_manifest(path)
     storage, embedding_size = _storage_of(settings, path)
     parts = []
     empty = [np.empty(0, np.int64)]
@@ -171,13 +184,90 @@ def check_same_model(first: Embeddings, second: Embeddings) -> None:
         )
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, object], list[Shard]]:
+@dataclass(frozen=True, slots=True)
+class VerifiedEmbeddings:
+    """What `verify_embeddings` found to be right."""
+
+    path: Path
+    num_shards: int
+    num_files: int
+    num_rows: int
+    embedding_size: int
+    storage: str
+    model_sha256: str | None
+
+
+def verify_embeddings(path: str | Path) -> VerifiedEmbeddings:
+    """Checks a folder or `.npy` file: hashes, shapes, rows, finite values, length 1.
+
+    Raises:
+        LabseError: something is not as it was written; the message names the file, and the row.
+    """
+    embeddings = open_embeddings(path)
+    num_files = num_shards = 1
+    if Path(path).is_dir():
+        _, shards = _read_manifest(Path(path))
+        num_shards, num_files = len(shards), sum(len(shard.files) for shard in shards)
+        for shard in shards:
+            _check_files(Path(path), shard)
+    first_row = 0
+    for block in embeddings.iter_blocks(8192):
+        if (row := find_non_unit_row(block, _NORM_TOLERANCE)) is not None:
+            raise LabseError(
+                f"{path}, row {first_row + row} (from 0): not a finite vector of length 1 but of "
+                f"{np.linalg.norm(block[row]):.4g}; encode again"
+            )
+        first_row += len(block)
+    return VerifiedEmbeddings(
+        path=embeddings.path,
+        num_shards=num_shards,
+        num_files=num_files,
+        num_rows=len(embeddings),
+        embedding_size=embeddings.shape[1],
+        storage=embeddings.storage,
+        model_sha256=embeddings.model_sha256,
+    )
+
+
+def describe_embeddings(path: str | Path) -> FolderDescription | None:
+    """Tells what a folder of vectors is and compares its files with the manifest.
+
+    Returns:
+        None if it holds no vectors, or none that are whole.
+
+    Raises:
+        LabseError: the manifest is damaged.
+    """
+    folder = Path(path)
+    if not (folder / MANIFEST_NAME).is_file():
+        return None
+    manifest = read_json(folder / MANIFEST_NAME)
+    if manifest.get("kind") != KIND:
+        return None
+    settings, shards = _read_manifest(folder)
+    facts = {name: value for name, value in settings.items() if isinstance(value, str | int)}
+    facts |= {name: value for name in _COUNTS if isinstance(value := manifest.get(name), int)}
+    hashes = {name: digest for shard in shards for name, digest in shard.files.items()}
+    files = [compare_file(folder, name, digest) for name, digest in sorted(hashes.items())]
+    return FolderDescription(KIND, {**facts, "shards": len(shards)}, tuple(files))
+
+
+def _check_files(folder: Path, shard: Shard) -> None:
+    for name, digest in shard.files.items():
+        if sha256_file(folder / name) != digest:
+            raise LabseError(
+                f"{folder / name}: its SHA-256 is not the one in {MANIFEST_NAME}; the file was "
+                "changed or damaged, copy it again or encode anew"
+            )
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, object], list[Shard]]:
     """Returns settings and shards of a folder that is whole.
 
     Raises:
         LabseError: it is not whole, or holds no vectors.
     """
-    if (folder / PROGRESS_NAME).is_file():
+    if (folder / JOURNAL_NAME).is_file():
         raise LabseError(f"{folder}: not whole yet; run the same labse encode again to finish it")
     found = read_shards(folder)
     if found is None:

@@ -1,73 +1,61 @@
-"""What a folder of vectors remembers of itself: settings, the shards that are whole, the manifest.
+"""What a folder of vectors remembers of itself: how they are made, and the shards that are whole.
 
-Takes: a folder, settings. Gives: the shards of an earlier start; at the end `manifest.json`.
+Takes: a folder, settings. Gives: the shards of an earlier call; at the end `manifest.json`.
+Source: docs/design.md, promises.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import TypeAlias
 
 import labse
 from labse.encoder.job.shard import Shard
-from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, check_writable, read_json, write_atomic, write_json
-from labse.files.text import read_lines
+from labse.errors import LabseError
+from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.stage import Result, Stage, open_stage
 
-__all__ = ["KIND", "PROGRESS_NAME", "RunRecord", "Settings", "open_record", "read_shards"]
+__all__ = ["KIND", "FolderRecord", "Settings", "open_record", "read_shards"]
 
 KIND = "embeddings"
-PROGRESS_NAME = "progress.jsonl"
 _COUNTS = ("num_rows", "num_encoded", "num_long", "num_empty")
 
-Settings = Mapping[str, object]
+Settings: TypeAlias = Mapping[str, object]
 
 
-class RunRecord:
+class FolderRecord:
     """The shards of a folder that are whole.
 
     Attributes:
         folder: where they lie.
         shards: by their number.
-        new: the numbers of those added by this start.
         num_rows: of all of them.
+        num_encoded: sentences computed for those that this call added.
     """
 
-    def __init__(
-        self, folder: Path, settings: Settings, shards: Sequence[Shard], *, is_whole: bool
-    ) -> None:
-        """Goes on from `shards`.
-
-        While the manifest of a whole folder holds, nothing is written, so that a kill leaves it so.
-        """
-        self.folder = folder
+    def __init__(self, stage: Stage, settings: Settings, shards: Sequence[Shard]) -> None:
+        """Goes on from `shards`."""
+        self.folder = stage.folder
         self.shards = {shard.number: shard for shard in shards}
-        self.new: set[int] = set()
         self.num_rows = sum(shard.num_rows for shard in shards)
+        self.num_encoded = 0
+        self._stage = stage
         self._settings = settings
-        self._stream: IO[bytes] | None = None
-        if is_whole:
-            check_writable(folder / PROGRESS_NAME)
-        else:
-            self._begin()
 
     def add(self, shard: Shard) -> None:
-        """Writes a line for a shard whose files are on the disk.
+        """Writes down a shard whose files are on the disk.
 
         Raises:
             ResourceError: it cannot be written.
         """
-        stream = self._stream or self._begin()
-        stream.write(_line(asdict(shard)))
-        stream.flush()
+        self._stage.add(str(shard.number), asdict(shard))
         self.shards[shard.number] = shard
-        self.new.add(shard.number)
         self.num_rows += shard.num_rows
+        self.num_encoded += shard.num_encoded
 
     def finish(self, num_shards: int, inputs: Sequence[Mapping[str, object]]) -> list[Shard]:
-        """Writes the manifest in place of the lines and returns all shards in order.
+        """Writes the manifest and returns all shards in order.
 
         Raises:
             LabseError: the input ended before the shards that are there.
@@ -79,73 +67,39 @@ class RunRecord:
                 "or another --out"
             )
         shards = [self.shards[number] for number in range(num_shards)]
-        first_rows = [0]
-        for shard in shards:
-            first_rows.append(first_rows[-1] + shard.num_rows)
         counts = {name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS}
-        manifest = {
-            "kind": KIND,
-            "labse_version": labse.__version__,
-            "settings": dict(self._settings),
-            **counts,
-            "num_duplicates": counts["num_rows"] - counts["num_encoded"],
-            "inputs": list(inputs),
-            "shards": [
-                {"first_row": first, **asdict(shard)}
-                for first, shard in zip(first_rows, shards, strict=False)
-            ],
-        }
-        write_json(self.folder / MANIFEST_NAME, manifest)
-        self.close()
-        (self.folder / PROGRESS_NAME).unlink(missing_ok=True)
+        rows: list[Result] = []
+        first_row = 0
+        for shard in shards:
+            rows.append({"first_row": first_row, **asdict(shard)})
+            first_row += shard.num_rows
+        self._stage.finish(
+            {
+                "kind": KIND,
+                "labse_version": labse.__version__,
+                "settings": dict(self._settings),
+                **counts,
+                "num_duplicates": counts["num_rows"] - counts["num_encoded"],
+                "inputs": list(inputs),
+                "shards": rows,
+            }
+        )
         return shards
-
-    def close(self) -> None:
-        """Closes the file of lines."""
-        if self._stream:
-            self._stream.close()
-        self._stream = None
-
-    def _begin(self) -> IO[bytes]:
-        """Writes the lines so far, and opens the file for those to come."""
-        path = self.folder / PROGRESS_NAME
-        check_writable(path)
-        with write_atomic(path) as stream:
-            for row in (self._settings, *map(asdict, self.shards.values())):
-                stream.write(_line(row))
-        self._stream = path.open("ab")
-        return self._stream
 
 
 @contextmanager
-def open_record(folder: Path, settings: Settings, embedding_size: int) -> Iterator[RunRecord]:
-    """Opens the record of a folder that this process holds; makes it if there is none.
+def open_record(folder: Path, settings: Settings) -> Iterator[FolderRecord]:
+    """Holds a folder for the block, and goes on with the shards of the same settings in it.
 
     Raises:
-        UsageError: the folder holds something else, or vectors of other settings.
-        LabseError: its record is damaged.
-        ResourceError: it cannot be written.
+        UsageError, LabseError, ResourceError: see `open_stage`.
     """
-    settings = {**settings, "embedding_size": embedding_size}
-    before = _read(folder)
-    shards: list[Shard] = []
-    if before is None:
-        if others := sorted(path.name for path in folder.iterdir() if path.name[0] != "."):
-            raise UsageError(f"{folder}: holds {others[0]!r} and no vectors; give another --out")
-    else:
-        _check_same(folder, before[0], settings)
-        shards = [shard for shard in before[1] if _is_there(folder, shard)]
-
-    is_whole = (
-        before is not None
-        and not (folder / PROGRESS_NAME).is_file()
-        and len(shards) == len(before[1])
-    )
-    record = RunRecord(folder, settings, shards, is_whole=is_whole)
-    try:
-        yield record
-    finally:
-        record.close()
+    with open_stage(folder, settings, section="settings", read_results=_manifest_rows) as stage:
+        shards = [_parse_shard(row, folder) for row in stage.results.values()]
+        there = [
+            shard for shard in shards if all((folder / name).is_file() for name in shard.files)
+        ]
+        yield FolderRecord(stage, settings, there)
 
 
 def read_shards(folder: Path) -> tuple[dict[str, object], list[Shard]] | None:
@@ -164,19 +118,9 @@ def read_shards(folder: Path) -> tuple[dict[str, object], list[Shard]] | None:
     return settings, [_parse_shard(row, path) for row in rows]
 
 
-def _read(folder: Path) -> tuple[dict[str, object], list[Shard]] | None:
-    path = folder / PROGRESS_NAME
-    if not path.is_file():
-        return read_shards(folder)
-    rows = []
-    for line in read_lines(path):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # The last one, cut short by a kill.
-            break
-    if not rows or not isinstance(rows[0], dict):
-        raise LabseError(f"{path}: damaged; delete the folder and start again")
-    return rows[0], [_parse_shard(row, path) for row in rows[1:]]
+def _manifest_rows(manifest: Mapping[str, object]) -> dict[str, Result]:
+    rows = manifest.get("shards")
+    return {str(number): row for number, row in enumerate(rows if isinstance(rows, list) else [])}
 
 
 def _parse_shard(row: object, path: Path) -> Shard:
@@ -186,20 +130,3 @@ def _parse_shard(row: object, path: Path) -> Shard:
         return Shard(**values)
     except (TypeError, ValueError):
         raise LabseError(f"{path}: not the record of a shard: {row!r}") from None
-
-
-def _is_there(folder: Path, shard: Shard) -> bool:
-    return all((folder / name).is_file() for name in shard.files)
-
-
-def _check_same(folder: Path, before: Mapping[str, object], now: Settings) -> None:
-    for key in sorted({*before, *now}):
-        if before.get(key) != now.get(key):
-            raise UsageError(
-                f"{folder}: holds vectors made with {key} {before.get(key)}, not {now.get(key)}; "
-                "give another --out, or the same model and options"
-            )
-
-
-def _line(row: Mapping[str, object]) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

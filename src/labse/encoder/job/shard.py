@@ -4,22 +4,41 @@ Takes: an encoder, sentences, a folder. Gives: `shard-N.npy` and its companions,
     about them in the manifest.
 Source: docs/design.md. `encode_shard` needs nothing but its arguments, so that a cluster's workers
     can call it, each on sentences of its own; the same sentences give the same bytes.
+
+Dimensions: N sentences, U distinct ones, D embedding.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.job.vector_files import Storage, StoredRows, allocate_rows
+from labse.corpus.equal_texts import hash_texts
+from labse.encoder.batching import UniqueTexts
 from labse.encoder.streaming import EncodedSentences, OnBatch
 from labse.files.npy import load_array, save_array
 
-__all__ = ["Shard", "encode_shard", "hash_text", "load_rows", "shard_path"]
+__all__ = [
+    "STORAGE_TYPES",
+    "SeenTexts",
+    "Shard",
+    "Storage",
+    "StoredRows",
+    "encode_shard",
+    "load_rows",
+    "shard_path",
+]
+
+Storage: TypeAlias = Literal["float32", "float16", "int8"]
+
+STORAGE_TYPES: Mapping[Storage, str] = MappingProxyType(
+    {"float32": "<f4", "float16": "<f2", "int8": "|i1"}
+)
+_NUM_SLOTS = 1 << 22  # 24 bytes each: 96 MiB once four million sentences were seen.
 
 
 class _Encoder(Protocol):
@@ -56,7 +75,7 @@ class Shard:
 
 def encode_shard(
     encoder: _Encoder,
-    sentences: Sequence[str],
+    sentences: Sequence[str] | UniqueTexts,
     folder: str | Path,
     number: int,
     *,
@@ -86,42 +105,34 @@ def encode_shard(
         LabseError: the model gave no finite unit vector, or an earlier shard is damaged.
         ResourceError: the folder cannot be written.
     """
-    numbers = {text: n for n, text in enumerate(dict.fromkeys(sentences))}
-    inverse = np.fromiter(map(numbers.__getitem__, sentences), np.int64, len(sentences))
+    unique = sentences if isinstance(sentences, UniqueTexts) else UniqueTexts.of(sentences)
+    num_texts = len(unique.texts)
     if places is None:
-        places = np.full((len(numbers), 2), -1, np.int64)
+        places = np.full((num_texts, 2), -1, np.int64)
+    stored = StoredRows.allocate(num_texts, encoder.embedding_size, storage)
+    flags = np.zeros((num_texts, 2), bool)  # Whether long, whether empty.
 
-    stored = allocate_rows(len(numbers), encoder.embedding_size, storage)
-    flags = np.zeros((len(numbers), 2), bool)  # Whether long, whether empty.
-    is_new = places[:, 0] < 0
-    new_rows = np.flatnonzero(is_new)
+    # Compute what stands in no earlier shard, and copy the rest.
+    new = np.flatnonzero(places[:, 0] < 0)
     start = 0
-    texts = [text for text, is_wanted in zip(numbers, is_new.tolist(), strict=True) if is_wanted]
-    for part in encoder.encode_stream(texts, on_batch=on_batch):
-        rows = new_rows[start : start + len(part.embeddings)]
+    for part in encoder.encode_stream([unique.texts[n] for n in new.tolist()], on_batch=on_batch):
+        rows = new[start : start + len(part.embeddings)]
         stored.put(rows, part.embeddings)
         flags[rows, 0], flags[rows, 1] = part.is_long, part.is_empty
         start += len(part.embeddings)
     _copy_rows(Path(folder), places, stored, flags, await_file)
 
-    row_flags = flags[inverse]
+    # Back to the sentences.
+    row_flags = flags[unique.numbers]
     return Shard(
         number=number,
-        num_rows=len(sentences),
-        num_encoded=len(new_rows),
+        num_rows=len(unique.numbers),
+        num_encoded=len(new),
         num_long=int(row_flags[:, 0].sum()),
         num_empty=int(row_flags[:, 1].sum()),
-        text_sha256=hash_text(sentences),
-        files=_write(Path(folder), number, stored, inverse, row_flags),
+        text_sha256=unique.sha256(),
+        files=_write(Path(folder), number, stored, unique.numbers, row_flags),
     )
-
-
-def hash_text(sentences: Sequence[str]) -> str:
-    """Returns the SHA-256 of the sentences, each with a line feed."""
-    digest = hashlib.sha256()
-    for start in range(0, len(sentences), 1024):
-        digest.update("".join(f"{text}\n" for text in sentences[start : start + 1024]).encode())
-    return digest.hexdigest()
 
 
 def shard_path(folder: Path, number: int, part: str = "") -> Path:
@@ -129,7 +140,7 @@ def shard_path(folder: Path, number: int, part: str = "") -> Path:
     return folder / f"shard-{number:06d}{f'.{part}' if part else ''}.npy"
 
 
-def load_rows(folder: Path, number: int, storage: Storage) -> StoredRows:
+def load_rows(folder: Path, number: int, storage: Storage) -> "StoredRows":
     """Maps the vectors of a shard.
 
     Raises:
@@ -137,6 +148,85 @@ def load_rows(folder: Path, number: int, storage: Storage) -> StoredRows:
     """
     scales = load_array(shard_path(folder, number, "scale")) if storage == "int8" else None
     return StoredRows(load_array(shard_path(folder, number)), scales)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """N vectors as they are stored.
+
+    Attributes:
+        values: (N, D) of the stored type.
+        scales: (N,) float32 if that is int8, else None; values[n] * scales[n] is a unit row.
+    """
+
+    values: NDArray[Any]
+    scales: NDArray[np.float32] | None
+
+    @classmethod
+    def allocate(cls, num_rows: int, embedding_size: int, storage: Storage) -> "StoredRows":
+        """Makes room in memory."""
+        return cls(
+            values=np.empty((num_rows, embedding_size), STORAGE_TYPES[storage]),
+            scales=np.empty(num_rows, np.float32) if storage == "int8" else None,
+        )
+
+    def put(self, rows: slice | NDArray[np.int64], embeddings: NDArray[np.float32]) -> None:
+        """Stores float32 unit rows in some rows."""
+        if self.scales is None:
+            self.values[rows] = embeddings
+            return
+        steps = np.abs(embeddings).max(axis=1, keepdims=True) / np.float32(127)
+        rounded = np.rint(embeddings / steps)
+        self.values[rows] = rounded
+        # Not the steps: with these the rows that are read are unit rows again.
+        self.scales[rows] = 1 / np.linalg.norm(rounded, axis=1)
+
+    def take(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns some rows as float32, a copy."""
+        embeddings = np.array(self.values[rows], np.float32)
+        if self.scales is not None:
+            embeddings *= self.scales[rows][:, None]
+        return embeddings
+
+
+class SeenTexts:
+    """Where a text was seen before: a table of fixed size, of one slot a hash.
+
+    A place is a shard and a row in it. A later text takes the slot of an earlier one, and each slot
+    holds the newest place, which is likeliest to be in the memory of the system. The answers depend
+    on the texts and their order alone, so a run that is resumed, or spread over processes, copies
+    the same rows.
+    """
+
+    def __init__(self, num_slots: int = _NUM_SLOTS) -> None:
+        """Makes an empty table.
+
+        Args:
+            num_slots: a power of two.
+        """
+        self._mask = np.uint64(num_slots - 1)
+        self._keys = np.zeros((num_slots, 2), np.uint64)
+        self._shards = np.full(num_slots, -1, np.int32)
+        self._rows = np.zeros(num_slots, np.int32)
+
+    def replace(self, unique: UniqueTexts, shard: int) -> NDArray[np.int64]:
+        """Returns (U, 2), shard and row of each text, -1 where none is known; then adds them all.
+
+        Args:
+            unique: the sentences of a shard.
+            shard: its number.
+        """
+        keys = hash_texts(unique.texts)
+        slots = keys[:, 0] & self._mask
+        is_known = (self._keys[slots] == keys).all(axis=1) & (self._shards[slots] >= 0)
+        places = np.full((len(keys), 2), -1, np.int64)
+        places[is_known, 0] = self._shards[slots[is_known]]
+        places[is_known, 1] = self._rows[slots[is_known]]
+
+        self._keys[slots] = keys
+        self._shards[slots] = shard
+        self._rows[slots] = unique.first_rows()
+        return places
 
 
 def _copy_rows(
@@ -180,19 +270,19 @@ def _write(
     folder: Path,
     number: int,
     stored: StoredRows,
-    inverse: NDArray[np.int64],
+    order: NDArray[np.int64],
     flags: NDArray[np.bool_],
 ) -> dict[str, str]:
     """Writes the companions first: where the vectors are, all is."""
     parts: list[tuple[str, NDArray[np.generic], NDArray[np.int64] | None]] = []
     if stored.scales is not None:
-        parts += [("scale", stored.scales, inverse)]
+        parts += [("scale", stored.scales, order)]
     for column, part in enumerate(("long", "empty")):
         if flags[:, column].any():
             parts += [(part, np.flatnonzero(flags[:, column]).astype("<i8"), None)]
-    parts += [("", stored.values, inverse)]
+    parts += [("", stored.values, order)]
     paths = [shard_path(folder, number, part) for part, _, _ in parts]
     return {
-        path.name: save_array(path, array, order)
-        for path, (_, array, order) in zip(paths, parts, strict=True)
+        path.name: save_array(path, array, order_of_part)
+        for path, (_, array, order_of_part) in zip(paths, parts, strict=True)
     }

@@ -1,12 +1,12 @@
 """Who computes shards: a thread of this process, or processes with an encoder each.
 
-Takes: an encoder, or what is needed to load one. Gives: futures of shards.
+Takes: an encoder. Gives: futures of shards.
 """
 
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,35 +17,35 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
-from labse.encoder.job.shard import Shard, encode_shard
-from labse.encoder.job.vector_files import Storage
+from labse.encoder.batching import UniqueTexts
+from labse.encoder.job.shard import Shard, Storage, encode_shard
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError
 from labse.runtime import hold_interrupts, start_worker
 
-__all__ = ["LoadEncoder", "Workers"]
+__all__ = ["Workers"]
 
 _POLL_SECONDS = 0.05
-
-LoadEncoder = Callable[[], SentenceEncoder]
 
 
 class Workers:
     """Computes shards, `jobs` at a time."""
 
-    def __init__(self, encoder: SentenceEncoder, *, jobs: int, load: LoadEncoder) -> None:
+    def __init__(self, encoder: SentenceEncoder, *, jobs: int) -> None:
         """Starts them.
 
         Args:
-            encoder: computes if there is one job, then in a thread.
+            encoder: computes in a thread if there is one job; else each process loads it anew.
             jobs: shards at a time; more than one: that many processes.
-            load: loads the same encoder in a process; picklable.
+
+        Raises:
+            TypeError: there are several jobs, and the encoder was not loaded from a folder.
         """
         # A thread's counters need no process that looks after them, as those of "spawn" do.
         context = multiprocessing.get_context("fork" if jobs == 1 else "spawn")
         self.jobs = jobs
-        self.embedding_size = encoder.embedding_size
         self._shared = _Shared(context.Value("q", 0), context.Event())
         self._encode: Callable[..., Shard]
         self._pool: ThreadPoolExecutor | ProcessPoolExecutor
@@ -53,9 +53,10 @@ class Workers:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="labse-shard")
             self._encode = partial(_encode, encoder, self._shared)
         else:
-            arguments = (load, self._shared)
+            load, arguments = encoder.__reduce__()
             _share_cpus(jobs)
-            self._pool = ProcessPoolExecutor(jobs, context, _start_process, arguments)
+            initial = (load, arguments, self._shared)
+            self._pool = ProcessPoolExecutor(jobs, context, _start_process, initial)
             self._encode = _encode_in_process
 
     @property
@@ -65,7 +66,7 @@ class Workers:
 
     def submit(
         self,
-        sentences: Sequence[str],
+        unique: UniqueTexts,
         folder: Path,
         number: int,
         storage: Storage,
@@ -73,7 +74,7 @@ class Workers:
     ) -> Future[Shard]:
         """Gives them a shard; see `encode_shard`."""
         with hold_interrupts():
-            return self._pool.submit(self._encode, sentences, folder, number, storage, places)
+            return self._pool.submit(self._encode, unique, folder, number, storage, places)
 
     def stop(self) -> None:
         """Makes them give up what they are at, and waits until they have: a batch each."""
@@ -93,7 +94,7 @@ class _Shared:
     num_encoded: "Synchronized[int]"
     is_stopped: Event
 
-    def report(self, num_sentences: int) -> None:
+    def count(self, num_sentences: int) -> None:
         if self.is_stopped.is_set():
             raise InterruptedRunError("stopped")
         with self.num_encoded.get_lock():
@@ -102,29 +103,32 @@ class _Shared:
     def await_file(self, path: Path) -> None:
         # Shards are begun in order, so that the first of those at work waits for none.
         while not path.exists():
-            self.report(0)
+            self.count(0)
             time.sleep(_POLL_SECONDS)
 
 
 def _encode(
     encoder: SentenceEncoder,
     shared: _Shared,
-    sentences: Sequence[str],
+    unique: UniqueTexts,
     folder: Path,
     number: int,
     storage: Storage,
     places: NDArray[np.int64],
 ) -> Shard:
-    return encode_shard(
-        encoder,
-        sentences,
-        folder,
-        number,
-        storage=storage,
-        places=places,
-        on_batch=shared.report,
-        await_file=shared.await_file,
-    )
+    # With more threads OpenBLAS sums a product in another order, and the bytes of a shard must not
+    # depend on how many processes share the processors.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        return encode_shard(
+            encoder,
+            unique,
+            folder,
+            number,
+            storage=storage,
+            places=places,
+            on_batch=shared.count,
+            await_file=shared.await_file,
+        )
 
 
 def _share_cpus(jobs: int) -> None:
@@ -133,7 +137,7 @@ def _share_cpus(jobs: int) -> None:
     Libraries read these variables when a process starts; this one has read them.
     """
     num_threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, str(num_threads))
 
 
@@ -141,16 +145,18 @@ def _share_cpus(jobs: int) -> None:
 _own: list[Callable[..., Shard]] = []
 
 
-def _start_process(load: LoadEncoder, shared: _Shared) -> None:
+def _start_process(
+    load: Callable[..., SentenceEncoder], arguments: tuple[object, ...], shared: _Shared
+) -> None:
     start_worker()
-    _own.append(partial(_encode, load(), shared))
+    _own.append(partial(_encode, load(*arguments), shared))
 
 
 def _encode_in_process(
-    sentences: Sequence[str],
+    unique: UniqueTexts,
     folder: Path,
     number: int,
     storage: Storage,
     places: NDArray[np.int64],
 ) -> Shard:
-    return _own[0](sentences, folder, number, storage, places)
+    return _own[0](unique, folder, number, storage, places)

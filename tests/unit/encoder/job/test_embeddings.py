@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.encoder.job.embeddings import check_same_model, open_embeddings
-from labse.encoder.job.shard_run import EncodedFolder
+from labse.encoder.job.embeddings import (
+    check_same_model,
+    describe_embeddings,
+    open_embeddings,
+    verify_embeddings,
+)
+from labse.encoder.job.encode_files import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 
@@ -36,7 +42,9 @@ def test_shards_are_indexed_like_the_one_matrix_they_are(folder: Path, data: st.
     np.testing.assert_array_equal(embeddings[index], whole[index])
 
 
-def test_all_rows_can_be_had_in_blocks_or_as_an_array(folder: Path) -> None:
+def test_all_rows_can_be_had_in_blocks_or_as_an_array(
+    folder: Path, encoder: SentenceEncoder
+) -> None:
     embeddings = open_embeddings(folder)
     blocks = list(embeddings.iter_blocks(3))
     assert [len(block) for block in blocks] == [3, 3, 3, 2]
@@ -44,7 +52,7 @@ def test_all_rows_can_be_had_in_blocks_or_as_an_array(folder: Path) -> None:
     assert np.asarray(embeddings, np.float64).dtype == np.float64
     assert len(embeddings) == 11
     assert embeddings.empty_rows.tolist() == [1, 5]
-    assert embeddings.model_sha256 == "m"
+    assert embeddings.model_sha256 == encoder.hash_model()
 
 
 def test_rows_outside_are_an_index_error(folder: Path) -> None:
@@ -89,8 +97,11 @@ def test_a_folder_with_a_shard_of_another_size_or_without_one_is_refused(folder:
         open_embeddings(folder)
 
 
-def test_vectors_of_two_models_are_not_compared(fill: Fill, folder: Path, tmp_path: Path) -> None:
-    fill(TEXTS, tmp_path / "other", settings={"model_sha256": "n"})
+def test_vectors_of_two_models_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["settings"]["model_sha256"] = "n"
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "other" / "manifest.json").write_text(json.dumps(manifest))
     np.save(tmp_path / "a.npy", np.ones((2, 3), np.float32))
     np.save(tmp_path / "b.npy", np.ones((2, 32), np.float32))
     first = open_embeddings(folder)
@@ -107,3 +118,56 @@ def test_int8_rows_are_unit_rows(fill: Fill, encoder: SentenceEncoder, tmp_path:
     rows = open_embeddings(tmp_path / "out")[:]
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
     assert np.einsum("nd,nd->n", rows, encoder.encode(TEXTS)).min() > 0.9998
+
+
+@pytest.fixture(params=["float32", "float16", "int8"])
+def stored(fill: Fill, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    fill(TEXTS, tmp_path / "out", storage=request.param)
+    return tmp_path / "out"
+
+
+def test_a_whole_folder_is_told_with_its_counts(stored: Path) -> None:
+    found = verify_embeddings(stored)
+    assert (found.num_rows, found.embedding_size, found.num_shards) == (11, 32, 3)
+    assert found.num_files == len(list(stored.glob("shard-*")))
+
+
+def test_each_flipped_byte_is_found(stored: Path) -> None:
+    for path in stored.glob("shard-*"):
+        original = path.read_bytes()
+        path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+        with pytest.raises(LabseError, match=path.name):
+            verify_embeddings(stored)
+        path.write_bytes(original)
+    verify_embeddings(stored)
+
+
+def test_a_row_that_is_no_unit_vector_is_named(tmp_path: Path) -> None:
+    for bad in (np.nan, np.inf, 0.0, 2.0):
+        rows = np.eye(9_000, 3, k=0, dtype=np.float32)
+        rows[:, 0] = 1
+        rows[:, 1:] = 0
+        rows[8_500, 0] = bad
+        np.save(tmp_path / "a.npy", rows)
+        with pytest.raises(LabseError, match=r"row 8500 \(from 0\): not a finite vector"):
+            verify_embeddings(tmp_path / "a.npy")
+
+
+def test_a_folder_is_described_with_the_state_of_its_files(stored: Path) -> None:
+    path = stored / "shard-000001.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
+    (stored / "shard-000000.empty.npy").unlink()
+    described = describe_embeddings(stored)
+    assert described is not None
+    assert described.kind == "embeddings"
+    assert (described.facts["num_rows"], described.facts["shards"]) == (11, 3)
+    states = {file.name: file.state for file in described.files}
+    assert states["shard-000000.npy"] == "ok"
+    assert states["shard-000001.npy"] == "changed"
+    assert states["shard-000000.empty.npy"] == "missing"
+
+
+def test_other_folders_are_not_described(tmp_path: Path) -> None:
+    assert describe_embeddings(tmp_path) is None
+    (tmp_path / "manifest.json").write_text('{"kind": "run"}')
+    assert describe_embeddings(tmp_path) is None

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labse.encoder.job.shard import encode_shard, hash_text, load_rows
+from labse.encoder.batching import UniqueTexts
+from labse.encoder.job.shard import SeenTexts, Storage, StoredRows, encode_shard, load_rows
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import ResourceError
 from labse.files.atomic import sha256_file
@@ -69,9 +72,11 @@ def test_a_row_of_an_earlier_shard_is_copied_with_what_is_known_of_it(
 
 
 def test_the_hash_of_the_text_is_that_of_its_lines(tmp_path: Path) -> None:
-    texts = [f"line {n} ü" for n in range(3000)]
+    texts = [f"line {n % 2000} ü" for n in range(3000)]
     (tmp_path / "t").write_text("".join(f"{text}\n" for text in texts), "utf-8")
-    assert hash_text(texts) == sha256_file(tmp_path / "t")
+    unique = UniqueTexts.of(texts)
+    assert len(unique.texts) == 2000
+    assert unique.sha256() == sha256_file(tmp_path / "t")
 
 
 def test_a_folder_that_is_not_there_is_a_resource_error(
@@ -79,3 +84,41 @@ def test_a_folder_that_is_not_there_is_a_resource_error(
 ) -> None:
     with pytest.raises(ResourceError, match="cannot be written"):
         encode_shard(encoder, ["free"], tmp_path / "none", 0)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=9), max_size=8))
+def test_every_place_that_is_found_holds_the_sentence(shards: list[list[str]]) -> None:
+    seen = SeenTexts(num_slots=8)  # Fewer than there are sentences: some are forgotten.
+    for number, sentences in enumerate(shards):
+        unique = UniqueTexts.of(sentences)
+        for text, (shard, row) in zip(unique.texts, seen.replace(unique, number), strict=True):
+            assert shard < number
+            assert shard < 0 or shards[shard][row] == text
+
+
+def test_the_newest_place_of_each_sentence_is_found_while_there_is_room() -> None:
+    seen = SeenTexts(num_slots=1 << 16)
+    texts = [f"sentence {n}" for n in range(100)]
+    doubled = [text for text in texts for _ in range(2)]
+    assert (seen.replace(UniqueTexts.of(doubled), 0) == -1).all()
+    assert seen.replace(UniqueTexts.of(texts[:10]), 3)[:, 0].tolist() == [0] * 10
+    found = seen.replace(UniqueTexts.of(texts), 4)
+    assert found[:10].tolist() == [[3, row] for row in range(10)]
+    assert found[10:].tolist() == [[0, row * 2] for row in range(10, 100)]
+
+
+TOLERANCES: dict[Storage, float] = {"float32": 0, "float16": 5e-4, "int8": 4e-3}
+
+
+@given(seed=st.integers(0, 99), storage=st.sampled_from(["float32", "float16", "int8"]))
+def test_stored_rows_come_back_within_the_rounding_of_their_type(
+    seed: int, storage: Storage
+) -> None:
+    rows = np.random.default_rng(seed).normal(size=(7, 12)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    stored = StoredRows.allocate(7, 12, storage)
+    order = np.array([3, 1, 0, 2, 6, 5, 4])
+    stored.put(order[:4], rows[:4])
+    stored.put(order[4:], rows[4:])
+    np.testing.assert_allclose(stored.take(order), rows, atol=TOLERANCES[storage])
+    assert stored.take(slice(0, 7)).dtype == np.float32

@@ -1,0 +1,294 @@
+"""Files to vectors, row for row: what `labse encode` does, as one call.
+
+Takes: files of text. Gives: one `.npy` file, or a folder of shards; a stopped call goes on there.
+Source: docs/encoding.md; docs/design.md, promises.
+"""
+
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from labse.encoder.batching import UniqueTexts, split_by_budget
+from labse.encoder.job.inputs import InputTexts
+from labse.encoder.job.records import FolderRecord, open_record
+from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
+from labse.encoder.job.workers import Workers
+from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
+from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
+from labse.files.atomic import remove_leftovers
+from labse.files.npy import write_array
+from labse.runtime import answer_signals, hold_interrupts
+
+__all__ = ["SHARD_ROWS", "EncodedFile", "EncodedFolder", "OnProgress", "encode_files"]
+
+SHARD_ROWS = 65_536  # 192 MiB of vectors of 768 dimensions; equal sentences in it meet.
+_SHARD_CHARACTERS = 1 << 25
+_POLL_SECONDS = 0.25
+# What a user would not expect to become a folder.
+_NO_FOLDER = re.compile(r"\.(bin|csv|gz|h5|jsonl?|npz|parquet|pkl|pt|safetensors|tsv|txt|zst)")
+
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+"""Called with the rows done, and how many there are if that can be guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFile:
+    """A file of vectors.
+
+    Attributes:
+        path: the file.
+        num_rows: one for each line.
+        embedding_size: D.
+        num_long: lines over the model's length.
+        num_truncated: those of them that were cut, and not averaged.
+    """
+
+    path: Path
+    num_rows: int
+    embedding_size: int
+    num_long: int
+    num_truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFolder:
+    """A folder of vectors; all but the last three count rows.
+
+    Attributes:
+        path: the folder.
+        num_rows: one for each line.
+        num_encoded: lines that were computed.
+        num_long: lines over the model's length.
+        num_empty: lines without a token.
+        num_shards: files of vectors.
+        embedding_size: D.
+        num_duplicates: rows that are copies of a row computed before.
+    """
+
+    path: Path
+    num_rows: int
+    num_encoded: int
+    num_long: int
+    num_empty: int
+    num_shards: int
+    embedding_size: int
+    num_duplicates: int
+
+
+def encode_files(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    encoder: EncoderSource = None,
+    storage: Storage = "float32",
+    column: str | None = None,
+    jobs: int = 1,
+    shard_rows: int = SHARD_ROWS,
+    on_progress: OnProgress | None = None,
+) -> EncodedFile | EncodedFolder:
+    """Encodes each line of the files in constant memory; row i is line i, empty lines included.
+
+    A folder that an earlier call was filling is gone on with: the lines are read from the start,
+    compared with the shards that are there, and the rest is computed. The bytes are those of a call
+    that was never stopped, whatever `jobs` is: for numpy and ctranslate2 as they come, for torch if
+    each process has the same number of threads.
+
+    Args:
+        paths: text, .tsv, .jsonl or .parquet, packed or not; `-` is standard input.
+        out: a file that ends in .npy; any other name is a folder of shards.
+        encoder: gives the vectors, or loads what does; None: the model that comes with labse.
+        storage: type of the stored values; int8 is for folders.
+        column: column or key of tables; None: `text`.
+        jobs: processes, each with an encoder of its own; for folders.
+        shard_rows: rows of a shard, fewer if its text is over 32 Mi characters; for folders.
+        on_progress: called with the rows done and the rows there may be.
+
+    Raises:
+        InterruptedRunError: SIGINT (KeyboardInterrupt) arrived; the same call goes on in a folder.
+        UsageError: an option that `out` does not take, a file of a format that is not read, or
+            another process is at work in `out`, or it holds something else.
+        LabseError: the input is broken, or not that of the shards that are there.
+        ResourceError: `out` cannot be written, or a process died.
+    """
+    # Check all that can be checked before a model is loaded.
+    out = Path(out)
+    is_folder = _is_folder(out, storage, jobs, shard_rows)
+    texts = InputTexts([str(path) for path in paths], column=column)
+
+    # Cut the stream once: what is held in memory, and where equal lines meet for sure.
+    parts = split_by_budget(texts, shard_rows, _SHARD_CHARACTERS)
+    total = texts.estimate_rows() if on_progress else None
+
+    def tell(done: int) -> None:
+        if on_progress:
+            on_progress(done, total)
+
+    if not is_folder:
+        return _encode_file(load_encoder(encoder), parts, out, storage, tell)
+    try:
+        with answer_signals(_interrupt, (signal.SIGTERM,)):
+            loaded = load_encoder(encoder)
+            settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
+            settings["embedding_size"] = loaded.embedding_size
+            with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
+                job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
+                return job.run(parts, texts.describe)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"stopped; the same command goes on in {out}") from None
+
+
+def _interrupt(_: int) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
+    """Says whether `out` is to be a folder, and refuses what a file does not take."""
+    if storage not in STORAGE_TYPES:
+        raise UsageError(f"storage {storage!r}: choose one of {', '.join(STORAGE_TYPES)}")
+    if jobs < 1 or shard_rows < 1:
+        raise UsageError(f"jobs is {jobs}, shard_rows {shard_rows}; both must be at least 1")
+    if _NO_FOLDER.fullmatch(out.suffix.lower()) and not out.is_dir():
+        raise UsageError(
+            f"--out {out}: vectors are written as one .npy file or as a folder of shards; give a "
+            "name that ends in .npy, or one without a suffix for a folder"
+        )
+    if out.suffix != ".npy":
+        return True
+    for name, is_given in (
+        ("--storage int8", storage == "int8"),
+        ("--jobs", jobs != 1),
+        ("--shard-rows", shard_rows != SHARD_ROWS),
+    ):
+        if is_given:
+            raise UsageError(f"{name}: is for a folder; give --out a name without .npy")
+    return False
+
+
+def _describe_vectors(encoder: SentenceEncoder) -> dict[str, object]:
+    """Returns all of an encoder that the bytes of its vectors depend on."""
+    return {
+        "model_sha256": encoder.hash_model(),
+        "runtime": encoder.runtime_name,
+        "precision": encoder.precision,
+        "max_seq_length": encoder.max_seq_length,
+        **asdict(encoder.text),
+    }
+
+
+def _encode_file(
+    encoder: SentenceEncoder,
+    parts: Iterator[list[str]],
+    out: Path,
+    storage: Storage,
+    tell: Callable[[int], None],
+) -> EncodedFile:
+    before = encoder.num_long, encoder.num_truncated
+    num_rows = 0
+    tell(num_rows)
+    remove_leftovers(out.resolve())
+    with write_array(out, STORAGE_TYPES[storage], (encoder.embedding_size,)) as append:
+        for part in parts:
+            append(encoder.encode(part))
+            num_rows += len(part)
+            tell(num_rows)
+    return EncodedFile(
+        path=out,
+        num_rows=num_rows,
+        embedding_size=encoder.embedding_size,
+        num_long=encoder.num_long - before[0],
+        num_truncated=encoder.num_truncated - before[1],
+    )
+
+
+class _FolderJob:
+    """Shards of a folder, each given to a worker unless it is there already."""
+
+    def __init__(
+        self,
+        record: FolderRecord,
+        workers: Workers,
+        storage: Storage,
+        embedding_size: int,
+        tell: Callable[[int], None],
+    ) -> None:
+        self._embedding_size = embedding_size
+        self._record = record
+        self._workers = workers
+        self._storage = storage
+        self._tell = tell
+        self._seen = SeenTexts()
+        self._running: dict[Future[Shard], int] = {}
+
+    def run(
+        self,
+        parts: Iterator[list[str]],
+        describe_inputs: Callable[[], Sequence[dict[str, object]]],
+    ) -> EncodedFolder:
+        """Makes a shard of each part, then the manifest."""
+        record = self._record
+        try:
+            number = -1
+            for number, part in enumerate(parts):
+                self._begin(number, UniqueTexts.of(part))
+            while self._running:
+                self._collect()
+            shards = record.finish(number + 1, describe_inputs())
+        except KeyboardInterrupt:
+            self._workers.stop()
+            raise InterruptedRunError(
+                f"stopped; {len(record.shards):,} shards with {record.num_rows:,} rows are in "
+                f"{record.folder}, and the same command goes on"
+            ) from None
+        except BaseException:
+            self._workers.stop()
+            raise
+        return EncodedFolder(
+            path=record.folder,
+            num_rows=record.num_rows,
+            num_encoded=sum(shard.num_encoded for shard in shards),
+            num_long=sum(shard.num_long for shard in shards),
+            num_empty=sum(shard.num_empty for shard in shards),
+            num_shards=len(shards),
+            embedding_size=self._embedding_size,
+            num_duplicates=sum(shard.num_rows - shard.num_encoded for shard in shards),
+        )
+
+    def _begin(self, number: int, unique: UniqueTexts) -> None:
+        """Gives a shard to a worker, or compares the one that is there."""
+        record = self._record
+        places = self._seen.replace(unique, number)
+        if (there := record.shards.get(number)) is not None:
+            if there.text_sha256 != unique.sha256():
+                raise LabseError(
+                    f"{record.folder}: the input is not the one of its shard {number}; give the "
+                    "same input, or another --out"
+                )
+            self._tell_rows()
+            return
+        while len(self._running) > self._workers.jobs:  # One waits for those that run.
+            self._collect()
+        future = self._workers.submit(unique, record.folder, number, self._storage, places)
+        self._running[future] = number
+
+    def _collect(self) -> None:
+        """Waits a little and writes down what is done."""
+        with hold_interrupts():
+            done, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=self._running.__getitem__):
+            try:
+                self._record.add(future.result())
+            except BrokenExecutor:
+                raise ResourceError(
+                    "a worker process died, perhaps for want of memory; the same command goes on, "
+                    "with fewer --jobs if it happens again"
+                ) from None
+            del self._running[future]
+        self._tell_rows()
+
+    def _tell_rows(self) -> None:
+        ahead = max(self._workers.num_encoded - self._record.num_encoded, 0)
+        self._tell(self._record.num_rows + ahead)
