@@ -28,16 +28,14 @@ from training import run_rounds, sized_tokenizer, spread, summarise
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
 from labse.network.config import BertConfig
-from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.batches import BatchBuilder, ExampleOrder
 from labse.pretraining.config import MaskingConfig, PretrainConfig
+from labse.pretraining.estimate import estimate_flops
 from labse.pretraining.examples import ExampleCollector, TextPacker, TokenizedExamples
 from labse.pretraining.folder import BertFolder, write_bert_folder
-from labse.pretraining.gradients import TrainingData
+from labse.pretraining.gradients import TrainingData, ValidationSet
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder
-from labse.pretraining.speed import estimate_flops
 from labse.pretraining.train import train
-from labse.pretraining.validation import ValidationSet
 
 SIDES: dict[str, dict[str, object]] = {
     "transformers float32": {},
@@ -195,7 +193,7 @@ def run_ours(
     torch.manual_seed(0)
     model = MaskedLm(config.model.bert)  # The weights in the folder: drawn with the same seed.
     with tempfile.TemporaryDirectory() as out:
-        train(config, data, Path(out), build=lambda _: model, report=end_step)
+        train(config, data, Path(out), build=lambda _: model, on_metrics=end_step)
 
 
 def run_theirs(

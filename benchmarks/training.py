@@ -47,7 +47,7 @@ from labse.model_folder.folder import write_model_folder
 from labse.model_folder.torch_model import to_model_folder
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
-from labse.pretraining.speed import estimate_flops
+from labse.pretraining.estimate import estimate_flops
 from labse.vocab.tokenizer import load_tokenizer, save_vocabulary
 
 SIDES = {

@@ -3,12 +3,16 @@
 import os
 import signal
 
+import hypothesis
 import pytest
 from hypothesis import settings
 
 from labse.corpus.records import SentencePair
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A busy machine may halt any example for longer than hypothesis allows.
+hypothesis.settings.register_profile("labse", deadline=None)
+hypothesis.settings.load_profile("labse")
 
 # A busy machine is no fault of the program: no test has a bound on its time but the time-out.
 settings.register_profile("labse", deadline=None)

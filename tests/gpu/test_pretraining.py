@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.batches import BatchBuilder, ExampleOrder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.examples import ExampleCollector
-from labse.pretraining.gradients import TrainingData, draw_share, update_gradients
+from labse.pretraining.gradients import (
+    TrainingData,
+    ValidationSet,
+    add_gradients,
+    draw_batch,
+    validate,
+)
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder
-from labse.pretraining.validation import ValidationSet, validate
 
 pytestmark = [
     pytest.mark.gpu,
@@ -72,10 +76,10 @@ def test_a_step_agrees_with_the_cpu(precision: str, tolerance: float) -> None:
     ours = MaskedLm(config.model.bert, max_logits_bytes=config.train.max_logits_bytes)
     theirs = MaskedLm(config.model.bert).cuda()
     theirs.load_state_dict(ours.state_dict())
-    share = draw_share(config, data, step=0)
+    share = draw_batch(config, data, step=0)
     expected, found = (
-        update_gradients(build_config(), data.builder, ours, share),
-        update_gradients(config, data.builder, theirs, share),
+        add_gradients(build_config(), data.builder, ours, share),
+        add_gradients(config, data.builder, theirs, share),
     )
     assert found.loss == pytest.approx(expected.loss, rel=tolerance)
     for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):

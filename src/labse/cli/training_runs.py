@@ -16,7 +16,7 @@ from labse.training.metrics import open_tensorboard
 if TYPE_CHECKING:
     from labse.dual_encoder.run import RunSummary
     from labse.pretraining.run import PretrainSummary
-    from labse.training.run import OnMetrics
+    from labse.training.metrics import OnMetrics
 
 __all__ = [
     "ConfigArgument",

@@ -16,19 +16,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from labse.dual_encoder.data.pairs import TokenizedPairs
+from labse.dual_encoder.run_state import ADVICE
 from labse.errors import LabseError
 from labse.files.atomic import write_atomic
-from labse.training.checkpoint import find_not_finite
-from labse.training.distributed import SINGLE, Processes
+from labse.training.run_state import tell_last_checkpoint
 
-__all__ = ["check_finite", "check_state", "warn_of_collapse"]
+__all__ = ["check_finite", "warn_of_collapse"]
 
 _LOGGER = logging.getLogger(__name__)
 _COLLAPSED_COSINE = 0.998  # Mean of a batch. Random weights start at 0.95 or below.
-_ADVICE = "start anew in another --out with a lower train.lr or train.embedding_lr"
 
 
 def check_finite(
@@ -64,34 +62,8 @@ def check_finite(
             stream.write(line.encode() + b"\n")
     raise LabseError(
         f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; "
-        f"{path} tells the rows of its batch{_what_is_left(run_folder)}; {_ADVICE}"
+        f"{path} tells the rows of its batch{tell_last_checkpoint(run_folder)}; {ADVICE}"
     )
-
-
-def check_state(
-    run_folder: Path, step: int, tensors: Mapping[str, Tensor], processes: Processes = SINGLE
-) -> None:
-    """Stops a run before weights or moments that are not finite reach a checkpoint.
-
-    A finite gradient does not keep an update finite: the rate may be too high for float32, and so
-    may the square of a gradient.
-
-    Args:
-        run_folder: the folder of the run, whose last checkpoint the error names.
-        step: number of the update, from 1.
-        tensors: weights and moments by name.
-        processes: the processes of the run; one that finds something stops all.
-
-    Raises:
-        LabseError: a number is NaN or infinite, on any process.
-    """
-    broken = find_not_finite(tensors)
-    if processes.any(bool(broken)):
-        raise LabseError(
-            f"step {step}: the update left NaN or infinite values in "
-            f"{broken or 'what another process holds'}; no checkpoint was written"
-            f"{_what_is_left(run_folder)}; {_ADVICE}"
-        )
 
 
 def warn_of_collapse(row: Mapping[str, float]) -> bool:
@@ -113,8 +85,3 @@ def warn_of_collapse(row: Mapping[str, float]) -> bool:
         row["mean_cosine"],
     )
     return True
-
-
-def _what_is_left(run_folder: Path) -> str:
-    kept = sorted((run_folder / "checkpoints").glob("step-[0-9]*"))
-    return f"; the last checkpoint is {kept[-1]}" if kept else ""

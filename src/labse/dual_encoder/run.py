@@ -7,7 +7,7 @@ Source: docs/design.md, promises: the same command goes on where it was.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -43,9 +43,10 @@ from labse.model_folder.folder import write_model_folder
 from labse.model_folder.torch_model import to_model_folder
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
-from labse.training.distributed import check_shared, join_processes
-from labse.training.run import OnMetrics, memory_errors
-from labse.training.run_folder import check_run_folder, claim_run, hashes_of, open_run
+from labse.training.distributed import Processes
+from labse.training.metrics import OnMetrics
+from labse.training.run import build_lineage, run_stage
+from labse.training.run_folder import hashes_of, open_run
 
 __all__ = ["ExtraFiles", "RunSummary", "run_training"]
 
@@ -107,38 +108,43 @@ def run_training(
         LabseError: broken data.
         ResourceError: no memory, no disk.
     """
-    with join_processes() as processes:
-        processes.share(config.train.global_batch_size)  # Told before the data is read.
-        with processes.main_holds(claim_run(out, "dual_encoder")):
-            with processes.main_first():
-                job = _prepare(
-                    config,
-                    out,
-                    vocab_folder=vocab_folder,
-                    data_folder=data_folder,
-                    start=start,
-                    resources=resources,
-                    teacher=teacher,
-                    is_main=processes.is_main,
-                )
-            with memory_errors(_MEMORY_ADVICE):
-                model = train(
-                    job.config,
-                    job.batches,
-                    out,
-                    build=job.build,
-                    evaluate=evaluate,
-                    on_metrics=on_metrics,
-                    processes=processes,
-                )
-            step = _step_of_weights(job.config, out)
-            if processes.is_main:
-                made = extra_files(model, job.tokenizer) if extra_files else {}
-                _write_model(
-                    job, model, out, vocab_folder=vocab_folder, step=step, extra_files=made
-                )
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return RunSummary(out / "model", step, num_parameters, job.prepared.counts)
+    prepare = partial(
+        _prepare,
+        config,
+        out,
+        vocab_folder=vocab_folder,
+        data_folder=data_folder,
+        start=start,
+        resources=resources,
+        teacher=teacher,
+    )
+
+    def train_job(job: _Job, processes: Processes) -> RunSummary:
+        model = train(
+            job.config,
+            job.batches,
+            out,
+            build=job.build,
+            evaluate=evaluate,
+            on_metrics=on_metrics,
+            processes=processes,
+        )
+        step = _step_of_weights(job.config, out)
+        if processes.is_main:
+            files = extra_files(model, job.tokenizer) if extra_files else {}
+            _write_model(job, model, out, vocab_folder=vocab_folder, step=step, extra_files=files)
+        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        return RunSummary(out / "model", step, num_parameters, job.prepared.counts)
+
+    return run_stage(
+        out,
+        "dual_encoder",
+        global_batch_size=config.train.global_batch_size,
+        is_sharded=config.train.shard == "full",
+        prepare=prepare,
+        train=train_job,
+        memory_advice=_MEMORY_ADVICE,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,44 +162,46 @@ class _Job:
 def _prepare(
     config: RunConfig,
     out: Path,
+    processes: Processes,
     *,
     vocab_folder: Path,
     data_folder: Path,
     start: Path | None,
     resources: Resources | None,
     teacher: Teacher | None,
-    is_main: bool,
 ) -> _Job:
-    if not is_main:
-        check_run_folder(out, "dual_encoder")
-        check_shared(out / MANIFEST_NAME)
+    # Sizes come from the vocabulary and from the model to start from.
     tokenizer = read_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
-    start_folder = None if start is None else read_start(start, tokenizer)
-    if start_folder is not None:
+    build: Build | None = None
+    if start is not None:
+        start_folder = read_start(start, tokenizer)
         config = fit_to_start(config, start_folder.config)
-    check_unchanged(out, config)  # Before tokens of another configuration replace those of the run.
+        build = partial(start_model, start_folder)
+
+    # A changed configuration is refused before its tokens replace those of the run.
+    check_unchanged(out, config)
     prepared = prepare_pairs(
         config,
         data_folder=data_folder,
         tokenizer=tokenizer,
         cache=out / "tokens",
         resources=resources,
-        is_main=is_main,
+        is_main=processes.is_main,
     )
     _log_pairs(prepared)
-    lineage: dict[str, object] = {
-        "run_config": config.model_dump(mode="json"),
-        "inputs": [asdict(file) for file in prepared.inputs],
-        "counts": asdict(prepared.counts),
-        "vocabulary": _vocabulary_lineage(vocab_folder, tokenizer),
-    }
+
+    # The run goes on only on the same data, vocabulary and teacher, from the same model.
+    lineage = build_lineage(config, prepared.inputs, prepared.counts)
+    lineage["vocabulary"] = _vocabulary_lineage(vocab_folder, tokenizer)
     if start is not None:
         lineage["start"] = start_lineage(start)
     if teacher is not None:
         lineage["teacher"] = {"sha256": teacher.sha256}
-    if is_main:
+    if processes.is_main:
         open_run(out, "dual_encoder", lineage)
+
+    # Hard negatives and the teacher's vectors are made once, and kept in the run.
     batches = open_batches(
         config,
         prepared.pairs,
@@ -203,7 +211,6 @@ def _prepare(
         key={key: hashes_of(lineage[key]) for key in ("inputs", "vocabulary")},
         teacher=teacher,
     )
-    build = None if start_folder is None else partial(start_model, start_folder)
     if config.train.char_ngrams:
         piece_ngrams = find_char_ngrams(tokenizer, config.train.char_ngrams)
         _LOGGER.info("%s character n-grams are of several pieces", f"{len(piece_ngrams.ngrams):,}")

@@ -5,40 +5,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.divergence import check_state
-from labse.errors import LabseError
 from labse.network.dual_encoder import DualEncoder
-from labse.training.checkpoint import (
-    Best,
-    Checkpoint,
-    check_complete,
-    checkpoint_of,
-    find_not_finite,
-    generator_tensors,
-    latest_checkpoint,
-    latest_config,
-    load_optimizer_tensors,
-    optimizer_tensors,
-    restore_generators,
-    save_checkpoint,
-)
+from labse.training import run_state
+from labse.training.checkpoint import Best, checkpoint_of
 from labse.training.distributed import SINGLE, Processes
-from labse.training.run_folder import refuse_changes
-from labse.training.sharding import load_state, whole_state
 
-__all__ = ["RunState", "check_unchanged", "load_run_state", "load_weights", "save_run_state"]
+__all__ = [
+    "ADVICE",
+    "RunState",
+    "check_unchanged",
+    "load_run_state",
+    "load_weights",
+    "save_run_state",
+]
 
-_MODEL_PREFIX = "model."
+ADVICE = "start anew in another --out with a lower train.lr or train.embedding_lr"
 _LOSSES = "metrics.losses"
 _FALSE_NEGATIVES = "metrics.false_negatives"
 _BEST = "evaluation.best"  # Step, score, evaluations since.
 _SUM_PREFIX = "sum."
 _CHECKPOINT_EVERY = "train.checkpoint_every"
-# They say what is written when, when to stop and how much is computed at once; the loss depends on
+# These say what is written when, when to stop and how much is computed at once; the loss depends on
 # none, but for rounding in bfloat16. With another micro-batch dropout draws other masks, as with
 # another number of processes.
 _MAY_CHANGE = (
@@ -85,23 +75,26 @@ def save_run_state(
         LabseError: a weight or a moment is NaN or infinite; older ones are intact.
         ResourceError: it cannot be written; older ones are intact.
     """
-    weights = whole_state(model, processes)
-    tensors = {f"{_MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()}
-    for number, optimizer in enumerate(optimizers):
-        tensors |= optimizer_tensors(optimizer, f"optimizer{number}", processes)
-    check_state(run_folder, state.step, tensors, processes)
-    tensors[_LOSSES] = torch.tensor(state.losses, dtype=torch.float64)
-    tensors[_FALSE_NEGATIVES] = torch.tensor(state.false_negatives, dtype=torch.int64)
     best = state.best
+    more = {
+        _LOSSES: torch.tensor(state.losses, dtype=torch.float64),
+        _FALSE_NEGATIVES: torch.tensor(state.false_negatives, dtype=torch.int64),
+    }
     if best != Best():
         values = [best.step, best.score, best.num_since]
-        tensors[_BEST] = torch.tensor(values, dtype=torch.float64)
-    tensors |= {f"{_SUM_PREFIX}{name}": tensor for name, tensor in state.weight_sums.items()}
-    tensors |= generator_tensors(processes)
-    if not processes.is_main:
-        return
-    checkpoint = Checkpoint(state.step, tensors, config.model_dump(mode="json"))
-    save_checkpoint(run_folder / "checkpoints", checkpoint, keep_step=best.step)
+        more[_BEST] = torch.tensor(values, dtype=torch.float64)
+    more |= {f"{_SUM_PREFIX}{name}": tensor for name, tensor in state.weight_sums.items()}
+    run_state.save(
+        run_folder,
+        config,
+        state.step,
+        model,
+        _by_name(optimizers),
+        more,
+        processes,
+        advice=ADVICE,
+        keep_step=best.step,
+    )
 
 
 def check_unchanged(run_folder: Path, config: RunConfig) -> None:
@@ -111,9 +104,7 @@ def check_unchanged(run_folder: Path, config: RunConfig) -> None:
         UsageError: see `load_run_state`.
         LabseError: the checkpoint is damaged.
     """
-    before = latest_config(run_folder / "checkpoints")
-    if before is not None:
-        _refuse_changes(run_folder, before, config)
+    run_state.check_unchanged(run_folder, config, may_change=_may_change(config))
 
 
 def load_run_state(
@@ -132,19 +123,11 @@ def load_run_state(
         UsageError: it is of a configuration with other values, log_every and its like aside.
         LabseError: it is damaged, or a number in it is NaN or infinite.
     """
-    checkpoint = latest_checkpoint(run_folder / "checkpoints")
-    processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
+    checkpoint = run_state.load_last(run_folder, config, processes, may_change=_may_change(config))
     if checkpoint is None:
         return RunState(0, [])
-    _refuse_changes(run_folder, checkpoint.config, config)
+    run_state.restore(checkpoint, model, _by_name(optimizers), processes)
     tensors = checkpoint.tensors
-    if broken := find_not_finite({name: t for name, t in tensors.items() if name != _BEST}):
-        raise LabseError(
-            f"{run_folder / 'checkpoints'}: damaged checkpoint of step {checkpoint.step} ({broken} "
-            "holds NaN or infinite values); delete its folder to resume from an older"
-        )
-    _restore(checkpoint, model, optimizers)
-    restore_generators(tensors, processes)
     # Checkpoints before 2026-11-22 hold neither.
     losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
     masked = tensors.get(_FALSE_NEGATIVES, torch.zeros(len(losses), dtype=torch.int64))
@@ -154,7 +137,7 @@ def load_run_state(
         losses,
         tuple(masked.tolist()),
         Best(int(step), score, int(num_since)),
-        _named(tensors, _SUM_PREFIX),
+        run_state.named_tensors(tensors, _SUM_PREFIX),
     )
 
 
@@ -166,43 +149,15 @@ def load_weights(
     Raises:
         LabseError: it is damaged or not there.
     """
-    _restore(checkpoint_of(run_folder / "checkpoints", step), model, optimizers)
+    checkpoint = checkpoint_of(run_folder / "checkpoints", step)
+    run_state.restore(checkpoint, model, _by_name(optimizers))
 
 
-def _refuse_changes(run_folder: Path, before: dict[str, object], config: RunConfig) -> None:
+def _may_change(config: RunConfig) -> list[str]:
     # Which weights are averaged depends on when checkpoints are due.
     is_averaged = config.train.average_checkpoints > 1
-    may_change = [key for key in _MAY_CHANGE if not (is_averaged and key == _CHECKPOINT_EVERY)]
-    now = config.model_dump(mode="json")
-    refuse_changes(run_folder, _with_defaults(before), now, may_change=may_change)
+    return [key for key in _MAY_CHANGE if not (is_averaged and key == _CHECKPOINT_EVERY)]
 
 
-def _restore(
-    checkpoint: Checkpoint,
-    model: DualEncoder,
-    optimizers: Sequence[torch.optim.Optimizer],
-) -> None:
-    weights = model.state_dict().items()
-    check_complete(checkpoint, {f"{_MODEL_PREFIX}{name}": tensor.shape for name, tensor in weights})
-    load_state(model, _named(checkpoint.tensors, _MODEL_PREFIX))
-    for number, optimizer in enumerate(optimizers):
-        load_optimizer_tensors(optimizer, checkpoint.tensors, f"optimizer{number}")
-
-
-def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _with_defaults(values: dict[str, object]) -> dict[str, object]:
-    """Adds the keys that have come since the checkpoint, whose defaults are what was done before.
-
-    What no configuration can hold any more stays as it is, to be told as a difference.
-    """
-    try:
-        return RunConfig.model_validate(values).model_dump(mode="json")
-    except ValidationError:
-        return values
+def _by_name(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
+    return {f"optimizer{number}": optimizer for number, optimizer in enumerate(optimizers)}

@@ -22,7 +22,7 @@ from labse.network.dual_encoder import DualEncoder
 from labse.runtime import seed_everything, stop_requests
 from labse.training.checkpoint import Best, WeightSum, averaged_steps
 from labse.training.distributed import SINGLE, Processes
-from labse.training.metrics import append_metrics, truncate_metrics
+from labse.training.metrics import OnMetrics, append_metrics, truncate_metrics
 from labse.training.optimizer import (
     build_optimizers,
     clip_gradients,
@@ -30,7 +30,6 @@ from labse.training.optimizer import (
     set_lr_share,
     settle,
 )
-from labse.training.run import OnMetrics
 from labse.training.sharding import shard, whole_copy
 
 __all__ = ["Build", "Evaluate", "train"]

@@ -1,11 +1,18 @@
-"""The configuration of a pre-training run, readable without torch."""
+"""The configuration of a pre-training run: its stages, and the sizes that it leaves open.
 
+Takes: a TOML file, a tokenizer, the sizes of a model to grow. Gives: a configuration; no torch.
+"""
+
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
+from tokenizers import Tokenizer
 
-from labse.config import Config
+from labse.config import Config, parse_config
+from labse.errors import UsageError
 from labse.network.config import BertConfig
+from labse.training.vocabulary import fit_bert
 
 __all__ = [
     "MaskingConfig",
@@ -13,8 +20,13 @@ __all__ = [
     "PretrainDataConfig",
     "PretrainModelConfig",
     "PretrainTrainConfig",
+    "Stage",
+    "fit_to_start",
+    "fit_to_vocabulary",
+    "plan_stages",
 ]
 
+_MAY_DIFFER = ("num_hidden_layers", "hidden_dropout_prob", "attention_probs_dropout_prob")
 _SHORTEST_PAIR = 5  # [CLS], a piece, [SEP], a piece, [SEP].
 
 
@@ -175,3 +187,82 @@ class PretrainConfig(Config):
         if self.data.segments == "on" and bert.type_vocab_size < 2:
             raise ValueError("data.segments needs type_vocab_size 2")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Steps with one depth.
+
+    Attributes:
+        number: from 1.
+        num_layers: of the encoder.
+        first_step: updates done when it begins.
+        last_step: updates done when it ends.
+    """
+
+    number: int
+    num_layers: int
+    first_step: int
+    last_step: int
+
+
+def plan_stages(config: PretrainConfig) -> tuple[Stage, ...]:
+    """Returns the stages of a run; each has twice the layers of the one before."""
+    ends = config.train.stage_ends
+    starts = (0, *ends[:-1])
+    num_layers = config.model.bert.num_hidden_layers
+    return tuple(
+        Stage(n + 1, num_layers // 2 ** (len(ends) - 1 - n), starts[n], ends[n])
+        for n in range(len(ends))
+    )
+
+
+def fit_to_vocabulary(config: PretrainConfig, tokenizer: Tokenizer) -> PretrainConfig:
+    """Sets `vocab_size` and `pad_token_id` to those of the tokenizer.
+
+    Raises:
+        UsageError: the configuration states another value.
+    """
+    return _with_bert(config, fit_bert(config.model.bert, tokenizer))
+
+
+def fit_to_start(config: PretrainConfig, start: BertConfig) -> PretrainConfig:
+    """Completes the sizes with those of the model to grow; dropout may be stated anew.
+
+    Raises:
+        UsageError: a stated size is another, the first stage has not twice the layers, the model
+            has none, or is too small for what is asked.
+    """
+    if not start.num_hidden_layers:
+        raise UsageError("the model to grow has no layers to stack")
+    stated = config.model.bert
+    first = plan_stages(config)[0].num_layers
+    if "num_hidden_layers" not in stated.model_fields_set:
+        num_layers = 2 * start.num_hidden_layers * 2 ** (len(config.train.stage_steps) - 1)
+    elif first == 2 * start.num_hidden_layers:
+        num_layers = stated.num_hidden_layers
+    else:
+        raise UsageError(
+            f"model.bert.num_hidden_layers: the first stage has {first} layers, and the model to "
+            f"grow has {start.num_hidden_layers}; it must be twice as many"
+        )
+    for name in sorted(stated.model_fields_set - {*_MAY_DIFFER}):
+        if getattr(stated, name) != getattr(start, name):
+            raise UsageError(
+                f"model.bert.{name} is {getattr(stated, name)}, the model to grow has "
+                f"{getattr(start, name)}; leave the key out"
+            )
+    kept = {name: getattr(stated, name) for name in _MAY_DIFFER if name in stated.model_fields_set}
+    values = start.model_dump() | kept | {"num_hidden_layers": num_layers}
+    fitted = _with_bert(config, BertConfig.model_validate(values))
+    # Once more: a rule between keys may not hold with these sizes.
+    return parse_config(
+        PretrainConfig,
+        fitted.model_dump(exclude_unset=True),
+        where="with the sizes of the model to grow",
+    )
+
+
+def _with_bert(config: PretrainConfig, bert: BertConfig) -> PretrainConfig:
+    model = config.model.model_copy(update={"bert": bert})
+    return config.model_copy(update={"model": model})

@@ -1,7 +1,8 @@
 """What a run of `labse pretrain` costs, stage by stage, from its configuration alone.
 
 Dimensions: B examples of a batch, b at a time, S tokens of each, H hidden, V vocabulary.
-Source: `labse.training.estimate`; `labse.network.heads` (what the head holds).
+Source: `labse.training.estimate`; `labse.network.heads` (what the head holds); Chowdhery et al.,
+arXiv 2204.02311, appendix B (model FLOPs utilisation).
 """
 
 import math
@@ -9,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labse.network.config import BertConfig
-from labse.pretraining.config import PretrainConfig
-from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
-from labse.pretraining.speed import estimate_flops
-from labse.pretraining.stages import plan_stages
+from labse.pretraining.config import PretrainConfig, fit_to_start, fit_to_vocabulary, plan_stages
 from labse.runtime import require
 from labse.training.estimate import (
     MemoryEstimate,
@@ -24,7 +23,12 @@ from labse.training.estimate import (
 )
 from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["StageEstimate", "estimate_pretraining", "estimate_stages"]
+__all__ = [
+    "StageEstimate",
+    "estimate_flops",
+    "estimate_pretraining",
+    "estimate_stages",
+]
 
 _FLOAT_BYTES = 4
 _TABLE, _LAYERS = "word pieces", "layers"
@@ -63,7 +67,7 @@ def estimate_pretraining(
         config = fit_to_vocabulary(config, load_tokenizer(vocab_folder))
         if grow is not None:
             require("torch", "train")
-            from labse.pretraining.start import read_start
+            from labse.pretraining.folder import read_start
 
             config = fit_to_start(config, read_start(grow, vocab_folder).config)
     log_assumed_vocabulary(config.model.bert)
@@ -151,3 +155,24 @@ def _logits_bytes(config: PretrainConfig, bert: BertConfig, size: int) -> int:
     if config.train.precision == "float32":
         return logits
     return logits + logits // 2 + bert.vocab_size * bert.hidden_size * _FLOAT_BYTES
+
+
+def estimate_flops(config: BertConfig, lengths: NDArray[np.int64], num_masked: int) -> float:
+    """Returns the floating-point operations of the products of one step, forward and backward.
+
+    Six for each weight of a matrix and token (two forward, four backward), 12 * hidden_size for
+    each pair of tokens and layer in attention; the head counts at masked tokens alone. Padding,
+    norms and the optimizer do not count, so that waste lowers the share; what a CPU leaves out of
+    the last layer counts, as in all figures of this kind.
+
+    Args:
+        config: sizes.
+        lengths: (B,) tokens of each example.
+        num_masked: masked tokens of all.
+    """
+    hidden, inner = config.hidden_size, config.intermediate_size
+    per_token = 6 * config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * inner)
+    per_square = 12 * config.num_hidden_layers * hidden
+    per_masked = 6 * hidden * (hidden + config.vocab_size)
+    squares = float(np.square(lengths.astype(np.float64)).sum())
+    return per_token * float(lengths.sum()) + per_square * squares + per_masked * num_masked

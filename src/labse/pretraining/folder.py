@@ -16,13 +16,13 @@ from torch import Tensor
 
 import labse
 from labse.config import parse_config
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, replace_folder, sha256_file, write_json
 from labse.network.config import BertConfig
 from labse.network.names import from_hf_state_dict, to_hf_state_dict
 from labse.pretraining.model import MaskedLm
 
-__all__ = ["BertFolder", "read_bert_folder", "vocabulary_files", "write_bert_folder"]
+__all__ = ["BertFolder", "read_bert_folder", "read_start", "vocabulary_files", "write_bert_folder"]
 
 _WEIGHTS_NAME = "model.safetensors"
 _TOKENIZER_FILES = (
@@ -131,6 +131,22 @@ def read_bert_folder(folder: Path) -> BertFolder:
             raise LabseError(f"{path}: the weight {name!r} holds NaN or infinite values")
     _check_shapes(config, state, path)
     return BertFolder(config, state)
+
+
+def read_start(folder: Path, vocab_folder: Path) -> BertFolder:
+    """Reads the model to grow.
+
+    Raises:
+        LabseError: the folder is missing or damaged.
+        UsageError: it has another vocabulary than `vocab_folder`.
+    """
+    start = read_bert_folder(folder)
+    names = [path / "vocab.txt" for path in (folder, vocab_folder)]
+    if sha256_file(names[0]) != sha256_file(names[1]):
+        raise UsageError(
+            f"{folder}: has another vocabulary than --vocab; leave --vocab out to take the model's"
+        )
+    return start
 
 
 def _check_shapes(config: BertConfig, state: Mapping[str, Tensor], path: Path) -> None:

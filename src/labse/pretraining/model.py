@@ -1,4 +1,9 @@
-"""A BERT with the head of masked language modelling."""
+"""A BERT with the head of masked language modelling, and the same twice as deep.
+
+Source: Gong et al. 2019, "Efficient Training of BERT by Progressively Stacking".
+"""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +13,13 @@ from labse.network.config import BertConfig
 from labse.network.flat import lay_rows
 from labse.network.heads import MlmHead, MlmLoss
 from labse.pretraining.batches import MicroBatch
+from labse.pretraining.config import PretrainConfig
 
-__all__ = ["MaskedLm"]
+__all__ = [
+    "MaskedLm",
+    "build_model",
+    "stack_layers",
+]
 
 
 class MaskedLm(nn.Module):
@@ -55,3 +65,42 @@ class MaskedLm(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.bert.embeddings.word.weight.device
+
+
+def build_model(
+    config: PretrainConfig, num_layers: int, grown_from: Mapping[str, Tensor] | None = None
+) -> MaskedLm:
+    """Returns the model of a first stage.
+
+    Args:
+        config: the run.
+        num_layers: of the stage.
+        grown_from: weights of a model with half of the layers, which are stacked twice; None draws
+            random weights.
+    """
+    num_drawn = num_layers if grown_from is None else num_layers // 2
+    bert = config.model.bert.model_copy(update={"num_hidden_layers": num_drawn})
+    model = MaskedLm(bert, max_logits_bytes=config.train.max_logits_bytes)
+    if grown_from is None:
+        return model
+    model.load_state_dict(dict(grown_from))
+    return stack_layers(model)
+
+
+def stack_layers(model: MaskedLm) -> MaskedLm:
+    """Returns a model whose layers are those of `model` and, above them, the same again.
+
+    Embeddings and head are kept: layers 0, 1, 2 become 0, 1, 2, 0, 1, 2. Nothing is shared with
+    `model`, and no number is drawn from a generator that others use.
+    """
+    num_layers = len(model.bert.layers)
+    config = model.config.model_copy(update={"num_hidden_layers": 2 * num_layers})
+    with torch.random.fork_rng([]):  # Building draws weights, which are replaced.
+        grown = MaskedLm(config, max_logits_bytes=model.head.max_logits_bytes)
+    state = model.state_dict()
+    for name in list(state):
+        if name.startswith("bert.layers."):
+            _, _, number, rest = name.split(".", 3)
+            state[f"bert.layers.{int(number) + num_layers}.{rest}"] = state[name]
+    grown.load_state_dict(state)
+    return grown.to(model.device).train(model.training)

@@ -14,27 +14,24 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from labse.files.atomic import MANIFEST_NAME, sha256_file
-from labse.pretraining.batches import BatchBuilder
-from labse.pretraining.config import PretrainConfig
+from labse.files.atomic import sha256_file
+from labse.pretraining.batches import BatchBuilder, ExampleOrder, group_probs, split_examples
+from labse.pretraining.config import PretrainConfig, Stage, fit_to_start, fit_to_vocabulary
 from labse.pretraining.folder import (
     BertFolder,
+    read_start,
     vocabulary_files,
     write_bert_folder,
 )
-from labse.pretraining.gradients import TrainingData
-from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder, group_probs, split_examples
+from labse.pretraining.gradients import TrainingData, ValidationSet
+from labse.pretraining.model import MaskedLm, build_model
 from labse.pretraining.prepare import ExampleCounts, PreparedExamples, prepare_examples
-from labse.pretraining.run_state import check_unchanged
-from labse.pretraining.sizes import fit_to_start, fit_to_vocabulary
-from labse.pretraining.stages import Stage
-from labse.pretraining.start import build_grown, read_start
-from labse.pretraining.train import check_sharding, train
-from labse.pretraining.validation import ValidationSet
-from labse.training.distributed import check_shared, join_processes
-from labse.training.run import OnMetrics, OnProgress, join_callbacks, memory_errors
-from labse.training.run_folder import check_run_folder, claim_run, open_run
+from labse.pretraining.train import MAY_CHANGE, Build, train
+from labse.training.distributed import Processes
+from labse.training.metrics import OnMetrics
+from labse.training.run import OnProgress, build_lineage, join_callbacks, run_stage
+from labse.training.run_folder import open_run
+from labse.training.run_state import check_unchanged
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 __all__ = ["PretrainSummary", "pretrain"]
@@ -94,37 +91,38 @@ def pretrain(
     vocab_folder = vocab_folder or grow
     if vocab_folder is None:
         raise ValueError("give vocab_folder, the pieces to train on, or grow, a model")
-    with join_processes() as processes:
-        # Told before the data is read.
-        processes.share(config.train.global_batch_size)
-        check_sharding(config, processes)
-        with processes.main_holds(claim_run(out, "pretraining")):
-            with processes.main_first():
-                job = _prepare(
-                    config,
-                    out,
-                    vocab_folder=vocab_folder,
-                    data_folder=data_folder,
-                    grow=grow,
-                    is_main=processes.is_main,
-                )
-            config = job.config
-            with memory_errors(_MEMORY_ADVICE):
-                model = train(
-                    config,
-                    job.data,
-                    out,
-                    build=None if job.start is None else partial(build_grown, config, job.start),
-                    finish_stage=partial(_write_stage, config, out, vocab_folder, job.lineage),
-                    report=join_callbacks(
-                        on_metrics, on_progress, train_steps=config.train.train_steps
-                    ),
-                    processes=processes,
-                )
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    num_layers = config.model.bert.num_hidden_layers
-    step = config.train.train_steps
-    return PretrainSummary(out / "model", step, num_layers, num_parameters, job.counts)
+    prepare = partial(
+        _prepare, config, out, vocab_folder=vocab_folder, data_folder=data_folder, grow=grow
+    )
+    record = join_callbacks(on_metrics, on_progress, train_steps=config.train.train_steps)
+
+    def train_job(job: _Job, processes: Processes) -> PretrainSummary:
+        model = train(
+            job.config,
+            job.data,
+            out,
+            build=job.build,
+            finish_stage=partial(_write_stage, job, out, vocab_folder),
+            on_metrics=record,
+            processes=processes,
+        )
+        return PretrainSummary(
+            model_folder=out / "model",
+            step=job.config.train.train_steps,
+            num_layers=job.config.model.bert.num_hidden_layers,
+            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            counts=job.counts,
+        )
+
+    return run_stage(
+        out,
+        "pretraining",
+        global_batch_size=config.train.global_batch_size,
+        is_sharded=config.train.shard == "full",
+        prepare=prepare,
+        train=train_job,
+        memory_advice=_MEMORY_ADVICE,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,48 +133,47 @@ class _Job:
     data: TrainingData
     counts: ExampleCounts
     lineage: Mapping[str, object]
-    start: BertFolder | None
+    build: Build | None
 
 
 def _prepare(
     config: PretrainConfig,
     out: Path,
+    processes: Processes,
     *,
     vocab_folder: Path,
     data_folder: Path,
     grow: Path | None,
-    is_main: bool,
 ) -> _Job:
-    if not is_main:
-        check_run_folder(out, "pretraining")
-        check_shared(out / MANIFEST_NAME)
+    # Sizes come from the vocabulary and from the model to grow.
     tokenizer = load_tokenizer(vocab_folder)
     config = fit_to_vocabulary(config, tokenizer)
     start = None if grow is None else read_start(grow, vocab_folder)
+    build: Build | None = None
     if start is not None:
         config = fit_to_start(config, start.config)
-    check_unchanged(out, config)
+        build = partial(build_model, config, grown_from=start.state)
+
+    # A changed configuration is refused before its examples replace those of the run.
+    check_unchanged(out, config, may_change=MAY_CHANGE)
     prepared = prepare_examples(
         config.data,
         data_folder=data_folder,
         vocab_folder=vocab_folder,
         tokenizer=tokenizer,
         cache=out / "tokens",
-        is_main=is_main,
+        is_main=processes.is_main,
     )
     _log_examples(prepared)
-    lineage: dict[str, object] = {
-        "run_config": config.model_dump(mode="json"),
-        "inputs": [asdict(file) for file in prepared.inputs],
-        "counts": asdict(prepared.counts),
-        "vocabulary": {"sha256": sha256_file(vocab_folder / "tokenizer.json")},
-    }
+
+    # The run goes on only on the same data and vocabulary, from the same model.
+    lineage = build_lineage(config, prepared.inputs, prepared.counts)
+    lineage["vocabulary"] = {"sha256": sha256_file(vocab_folder / "tokenizer.json")}
     if grow is not None:
         lineage["start"] = {"sha256": sha256_file(grow / "model.safetensors")}
-    if is_main:
+    if processes.is_main:
         open_run(out, "pretraining", lineage)
-    data = _build_data(config, prepared, tokenizer)
-    return _Job(config, data, prepared.counts, lineage, start)
+    return _Job(config, _build_data(config, prepared, tokenizer), prepared.counts, lineage, build)
 
 
 def _build_data(
@@ -203,15 +200,9 @@ def _build_data(
     return TrainingData(order, builder, ValidationSet(builder, split.validation, seed))
 
 
-def _write_stage(
-    config: PretrainConfig,
-    out: Path,
-    vocab_folder: Path,
-    lineage: Mapping[str, object],
-    stage: Stage,
-    model: MaskedLm,
-) -> None:
+def _write_stage(job: _Job, out: Path, vocab_folder: Path, stage: Stage, model: MaskedLm) -> None:
     """Writes the BERT folder of a finished stage; that of the last is `model`."""
+    config = job.config
     is_last = stage.last_step == config.train.train_steps
     state = model.state_dict()
     if config.model.pooler == "random":
@@ -224,7 +215,7 @@ def _write_stage(
         out / ("model" if is_last else f"stage-{stage.num_layers}-layers"),
         BertFolder(model.config, state),
         files=vocabulary_files(vocab_folder),
-        manifest={"step": stage.last_step, "seed": config.train.seed, **lineage},
+        manifest={"step": stage.last_step, "seed": config.train.seed, **job.lineage},
     )
 
 
@@ -233,18 +224,7 @@ def _log_examples(prepared: PreparedExamples) -> None:
     _LOGGER.info(
         "text: %s rows, %s blank or unknown, %s repeated; "
         "pairs: %s, %s blank or unknown, %s copies, %s cut%s",
-        *(
-            f"{n:,}"
-            for n in (
-                counts.num_texts,
-                counts.num_blank_texts,
-                counts.num_repeated_texts,
-                counts.num_pairs,
-                counts.num_blank_pairs,
-                counts.num_copies,
-                counts.num_cut_pairs,
-            )
-        ),
+        *(f"{number:,}" for number in list(asdict(counts).values())[:-1]),
         " (tokens of an earlier start)" if prepared.is_cached else "",
     )
     _LOGGER.info(

@@ -5,34 +5,31 @@ Source: Feng et al., arXiv 2007.01852, section 4.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from threading import Event
 
 import torch
 from torch.utils._pytree import register_dataclass
 
-from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.errors import InterruptedRunError, LabseError
 from labse.network.heads import MlmLoss
-from labse.pretraining.config import PretrainConfig
+from labse.pretraining.config import PretrainConfig, Stage, plan_stages
 from labse.pretraining.gradients import (
-    Share,
+    StepResult,
     TrainingData,
+    add_gradients,
     autocast,
-    iter_shares,
-    update_gradients,
+    iter_batches,
+    validate,
 )
-from labse.pretraining.model import MaskedLm
-from labse.pretraining.run_state import load_checkpoint, restore_state, save_state
-from labse.pretraining.stacking import stack_layers
-from labse.pretraining.stages import Stage, plan_stages
-from labse.pretraining.validation import validate
+from labse.pretraining.model import MaskedLm, build_model, stack_layers
 from labse.runtime import seed_everything, stop_requests
+from labse.training import run_state
+from labse.training.checkpoint import Checkpoint
 from labse.training.distributed import SINGLE, Processes
-from labse.training.metrics import append_metrics, truncate_metrics
+from labse.training.metrics import OnMetrics, open_metrics
 from labse.training.optimizer import (
     Lamb,
     build_optimizers,
@@ -42,25 +39,24 @@ from labse.training.optimizer import (
 )
 from labse.training.sharding import is_sharded, shard, whole_copy
 
-__all__ = ["FinishStage", "Report", "check_sharding", "train"]
+__all__ = ["MAY_CHANGE", "Build", "FinishStage", "train"]
 
-Report = Callable[[Mapping[str, float]], None]
 FinishStage = Callable[[Stage, MaskedLm], None]
-Build = Callable[[Stage], MaskedLm]
+Build = Callable[[int], MaskedLm]  # Of some layers.
 
-
-@dataclass(slots=True)
-class _Run:
-    """What the stages of a run share."""
-
-    config: PretrainConfig
-    data: TrainingData
-    folder: Path
-    stop_requested: Event
-    report: Report | None
-    processes: Processes
-    history: list[list[float]] = field(default_factory=list)  # Loss and accuracy, to be logged.
-    spent: list[tuple[float, int, float]] = field(default_factory=list)  # Seconds, tokens, FLOPs.
+# Keys that say what is written when, or how much is computed at once. With another micro-batch
+# dropout draws other masks, as with another number of processes; all else stays the same.
+MAY_CHANGE = (
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.micro_batch_size",
+    "train.max_logits_bytes",
+    "train.peak_tflops",
+    "train.shard",
+)
+_ADVICE = "start anew in another --out with a lower train.lr"
+_HISTORY = "metrics.history"  # Loss and accuracy of the steps since the last logged row.
 
 
 def train(
@@ -70,7 +66,7 @@ def train(
     *,
     build: Build | None = None,
     finish_stage: FinishStage | None = None,
-    report: Report | None = None,
+    on_metrics: OnMetrics | None = None,
     processes: Processes = SINGLE,
 ) -> MaskedLm:
     """Trains stage by stage, from the last checkpoint if there is one.
@@ -84,11 +80,11 @@ def train(
         config: the run.
         data: examples.
         run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
-        build: makes the model of the first stage; None draws random weights.
+        build: makes the model of the first stage, of so many layers; None draws random weights.
         finish_stage: called with each finished stage and its model, once more after a stop there.
-        report: called with each row of metrics.
-        processes: that share each batch; all call this with the same arguments, and the main one
-            alone writes, validates, reports and finishes stages.
+        on_metrics: called with each row of metrics.
+        processes: that divide each batch; all call this with the same arguments, and the main one
+            alone writes, validates, and finishes stages.
 
     Returns:
         The model of the last stage, in evaluation mode.
@@ -96,104 +92,101 @@ def train(
     Raises:
         InterruptedRunError: SIGTERM or SIGINT arrived; a checkpoint was written first.
         UsageError: `run_folder` holds a run of another configuration.
-        LabseError: the loss or a gradient is not a number.
+        LabseError: the loss, a gradient or a weight is not finite.
         ResourceError: a checkpoint cannot be written; the last good one is intact.
     """
-    check_sharding(config, processes)
-    seed_everything(config.train.seed)
+    options = config.train
+    seed_everything(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stages = plan_stages(config)
     run_folder.mkdir(parents=True, exist_ok=True)
     with stop_requests() as stop_requested:
-        checkpoint = load_checkpoint(run_folder, config)
-        processes.check_alike("last checkpoint", checkpoint.step if checkpoint else 0)
-        if processes.is_main:
-            truncate_metrics(run_folder / "metrics.jsonl", checkpoint.step if checkpoint else 0)
-        run = _Run(config, data, run_folder, stop_requested, report, processes)
-        model = (build or _build_random(config))(stages[0]).to(device)
-        processes.seed_apart(config.train.seed)
+        # Go on from the last checkpoint, if there is one.
+        checkpoint = run_state.load_last(run_folder, config, processes, may_change=MAY_CHANGE)
+        first_step = checkpoint.step if checkpoint else 0
+        record = open_metrics(
+            run_folder / "metrics.jsonl", first_step, on_metrics, is_main=processes.is_main
+        )
+        build = build or partial(build_model, config)
+        model = build(stages[0].num_layers)
+        model.to(device)
+        processes.seed_apart(options.seed)
+        history: list[list[float]] = []  # Loss and accuracy of the steps since the last logged row.
+        spent: list[tuple[float, StepResult]] = []  # Seconds, and what they were spent on.
         for stage in stages:
+            # A stage begins with the layers of the one before, twice, and without moments.
             if stage.number > 1:
                 model = _grow(model)
-            if checkpoint and stage.last_step < checkpoint.step:
+            if stage.last_step < first_step:
                 continue
             processes.copy_from_main(model)
-            if config.train.shard == "full":
+            if options.shard == "full":
                 _shard(model, processes)
-            optimizer, step = _build_optimizer(config, model), stage.first_step
-            if checkpoint:
-                run.history = restore_state(checkpoint, model, optimizer, processes)
-                step, checkpoint = checkpoint.step, None
-            steps = range(step, stage.last_step)
+            optimizer = _build_optimizer(config, model)
+            if checkpoint is not None:
+                history = _restore(checkpoint, model, optimizer, processes)
+                checkpoint = None
+
+            steps = range(max(stage.first_step, first_step), stage.last_step)
             # Closed at once when the steps end early: a thread is at work in it.
-            with closing(iter_shares(config, data, steps, processes)) as shares:
+            with closing(iter_batches(config, data, steps, processes)) as batches:
                 for step in steps:
-                    _take_step(run, stage, step, shares, model.train(), optimizer)
+                    started = time.perf_counter()
+                    done, is_last = step + 1, step + 1 == stage.last_step
+
+                    # Set the rate, and load this rank's part of the batch.
+                    lr_share = _lr_share(config, stage, step)
+                    set_lr_share([optimizer], lr_share)
+                    batch = next(batches)
+
+                    # Add up the gradients of its micro-batches, then those of all ranks.
+                    result = add_gradients(config, data.builder, model.train(), batch, processes)
+                    processes.sum_gradients(model.parameters())
+
+                    # Clip, and stop before anything that is not finite reaches the weights.
+                    grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, processes)
+                    _check_finite(run_folder, done, result.loss, grad_norm)
+
+                    # Apply.
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    history.append([result.loss, result.accuracy])
+                    spent.append((time.perf_counter() - started, result))
+
+                    # Once in a while: log.
+                    if done % options.log_every == 0 or is_last:
+                        row: dict[str, float] = {"step": done, "num_layers": stage.num_layers}
+                        row |= {"lr": options.lr * lr_share, "grad_norm": grad_norm}
+                        peak = (options.peak_tflops or 0.0) * processes.size
+                        record(row | _means(history) | _speeds(spent, peak))
+                        history.clear()
+                        spent.clear()
+
+                    # Once in a while: validate, on the main process.
+                    if done % options.eval_every == 0 or is_last:
+                        whole = _whole(model, processes)
+                        scores = _validate(config, data, whole) if processes.is_main else {}
+                        if scores:
+                            record({"step": done, **scores})
+
+                    # Once in a while, at the end of a stage and before a stop: save.
+                    must_stop = processes.any(stop_requested.is_set())
+                    if done % options.checkpoint_every == 0 or is_last or must_stop:
+                        _save(run_folder, config, done, model, optimizer, history, processes)
+
+                    # Stop when asked.
+                    if must_stop and done < options.train_steps:
+                        raise InterruptedRunError(
+                            f"stopped at step {done} of {options.train_steps}; "
+                            "the same command goes on"
+                        )
             model = _whole(model, processes)
             if finish_stage and processes.is_main:
                 finish_stage(stage, model)
     return model.eval()
 
 
-def _take_step(
-    run: _Run,
-    stage: Stage,
-    step: int,
-    shares: Iterator[Share],
-    model: MaskedLm,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Makes one update of a stage, and what is due after it."""
-    options = run.config.train
-    started = time.perf_counter()
-    done, is_last = step + 1, step + 1 == stage.last_step
-    lr_share = _lr_share(run.config, stage, step)
-    set_lr_share([optimizer], lr_share)
-
-    share = next(shares)
-    update = update_gradients(run.config, run.data.builder, model, share, run.processes)
-    run.processes.sum_gradients(model.parameters())
-    grad_norm = clip_gradients(model.parameters(), options.max_grad_norm, run.processes)
-    _check_finite(done, update.loss, grad_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    run.history.append([update.loss, update.accuracy])
-    run.spent.append((time.perf_counter() - started, update.num_tokens, update.flops))
-
-    # ---- What is due after this update ----
-    if done % options.log_every == 0 or is_last:
-        row = {"step": done, "num_layers": stage.num_layers, "lr": options.lr * lr_share}
-        _record(run, row | {"grad_norm": grad_norm} | _summarise(run))
-    if done % options.eval_every == 0 or is_last:
-        _validate(run, done, _whole(model, run.processes))
-    must_stop = run.processes.any(run.stop_requested.is_set())
-    if done % options.checkpoint_every == 0 or is_last or must_stop:
-        history = run.history
-        save_state(run.folder, run.config, done, model, optimizer, history, run.processes)
-    if must_stop and done < options.train_steps:
-        raise InterruptedRunError(
-            f"stopped at step {done} of {options.train_steps}; the same command goes on"
-        )
-
-
-def _validate(run: _Run, step: int, model: MaskedLm) -> None:
-    if not run.processes.is_main:
-        return
-    with autocast(run.config, model):
-        size = run.config.train.micro_batch_size
-        scores = validate(model, run.data.held_out, micro_batch_size=size)
-    if scores:
-        _record(run, {"step": step, **scores})
-
-
-def check_sharding(config: PretrainConfig, processes: Processes) -> None:
-    """Tells that the weights of one process cannot be cut.
-
-    Raises:
-        UsageError: they should be.
-    """
-    if config.train.shard == "full" and processes.size == 1:
-        raise UsageError("train.shard full needs several processes; start them by torchrun")
+# ---- Models ----
 
 
 def _shard(model: MaskedLm, processes: Processes) -> None:
@@ -223,12 +216,7 @@ def _build_like(model: MaskedLm) -> MaskedLm:
     return MaskedLm(model.config, max_logits_bytes=model.head.max_logits_bytes)
 
 
-def _build_random(config: PretrainConfig) -> Build:
-    def build(stage: Stage) -> MaskedLm:
-        bert = config.model.bert.model_copy(update={"num_hidden_layers": stage.num_layers})
-        return MaskedLm(bert, max_logits_bytes=config.train.max_logits_bytes)
-
-    return build
+# ---- Rate and optimizer ----
 
 
 def _build_optimizer(config: PretrainConfig, model: MaskedLm) -> torch.optim.Optimizer:
@@ -257,33 +245,74 @@ def _lr_share(config: PretrainConfig, stage: Stage, step: int) -> float:
     return share
 
 
-def _check_finite(step: int, loss: float, grad_norm: float) -> None:
-    """Stops a run before numbers that are none reach its weights and checkpoints."""
+# ---- Metrics ----
+
+
+def _check_finite(run_folder: Path, step: int, loss: float, grad_norm: float) -> None:
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
         raise LabseError(
-            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}; "
-            "checkpoints before it are intact; start anew in another --out with a lower train.lr"
+            f"step {step}: the loss is {loss} and the norm of the gradient is {grad_norm}"
+            f"{run_state.tell_last_checkpoint(run_folder)}; {_ADVICE}"
         )
 
 
-def _summarise(run: _Run) -> dict[str, float]:
-    """Returns the means since the last row, and forgets them."""
-    losses, accuracies = zip(*run.history, strict=True)
-    row = {"loss": math.fsum(losses) / len(losses), "accuracy": math.fsum(accuracies) / len(losses)}
-    seconds, tokens, flops = (math.fsum(column) for column in zip(*run.spent, strict=True))
-    row["tokens_per_second"] = tokens / seconds
-    row["tflops"] = flops / seconds / 1e12
-    if run.config.train.peak_tflops:
-        peak = run.config.train.peak_tflops * run.processes.size
-        row["flops_utilisation"] = row["tflops"] / peak
-    run.history.clear()
-    run.spent.clear()
-    return row
+def _means(history: Sequence[Sequence[float]]) -> dict[str, float]:
+    losses, accuracies = zip(*history, strict=True)
+    num_steps = len(history)
+    return {"loss": math.fsum(losses) / num_steps, "accuracy": math.fsum(accuracies) / num_steps}
 
 
-def _record(run: _Run, row: Mapping[str, float]) -> None:
-    if not run.processes.is_main:
-        return
-    append_metrics(run.folder / "metrics.jsonl", row)
-    if run.report:
-        run.report(row)
+def _speeds(spent: Sequence[tuple[float, StepResult]], peak_tflops: float) -> dict[str, float]:
+    seconds = math.fsum(seconds for seconds, _ in spent)
+    tflops = math.fsum(result.flops for _, result in spent) / seconds / 1e12
+    speeds = {
+        "tokens_per_second": math.fsum(result.num_tokens for _, result in spent) / seconds,
+        "tflops": tflops,
+    }
+    return speeds | ({"flops_utilisation": tflops / peak_tflops} if peak_tflops else {})
+
+
+def _validate(config: PretrainConfig, data: TrainingData, model: MaskedLm) -> dict[str, float]:
+    with autocast(config, model):
+        return validate(model, data.held_out, micro_batch_size=config.train.micro_batch_size)
+
+
+# ---- Checkpoints ----
+
+
+def _save(
+    run_folder: Path,
+    config: PretrainConfig,
+    step: int,
+    model: MaskedLm,
+    optimizer: torch.optim.Optimizer,
+    history: Sequence[Sequence[float]],
+    processes: Processes,
+) -> None:
+    run_state.save(
+        run_folder,
+        config,
+        step,
+        model,
+        {"optimizer": optimizer},
+        {_HISTORY: torch.tensor(list(history), dtype=torch.float64).reshape(-1, 2)},
+        processes,
+        advice=_ADVICE,
+    )
+
+
+def _restore(
+    checkpoint: Checkpoint,
+    model: MaskedLm,
+    optimizer: torch.optim.Optimizer,
+    processes: Processes,
+) -> list[list[float]]:
+    """Puts a checkpoint into model, optimizer and generators; returns the history."""
+    expected: dict[str, torch.Size | None] = {_HISTORY: None}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, weight in enumerate(weights):
+        for moment in ("exp_avg", "exp_avg_sq"):
+            expected[f"optimizer.{number}.{moment}"] = weight.shape
+    run_state.restore(checkpoint, model, {"optimizer": optimizer}, processes, more=expected)
+    history: list[list[float]] = checkpoint.tensors[_HISTORY].tolist()
+    return history

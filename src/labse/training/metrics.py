@@ -12,11 +12,15 @@ from labse.files.text import read_lines
 from labse.runtime import require
 
 __all__ = [
+    "OnMetrics",
     "append_metrics",
+    "open_metrics",
     "open_tensorboard",
     "read_metrics",
     "truncate_metrics",
 ]
+
+OnMetrics = Callable[[Mapping[str, float]], None]
 
 
 def append_metrics(path: Path, row: Mapping[str, float | str]) -> None:
@@ -25,6 +29,25 @@ def append_metrics(path: Path, row: Mapping[str, float | str]) -> None:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def open_metrics(
+    path: Path, first_step: int, on_metrics: OnMetrics | None, *, is_main: bool
+) -> OnMetrics:
+    """Returns what takes each row of metrics; the main process writes it and calls `on_metrics`.
+
+    Rows after `first_step` are dropped, for a resumed run writes them again.
+    """
+    if not is_main:
+        return lambda row: None
+    truncate_metrics(path, first_step)
+
+    def record(row: Mapping[str, float]) -> None:
+        append_metrics(path, row)
+        if on_metrics:
+            on_metrics(row)
+
+    return record
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

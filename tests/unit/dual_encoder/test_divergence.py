@@ -3,10 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from labse.dual_encoder.data.pairs import TokenizedPairs
-from labse.dual_encoder.divergence import check_finite, check_state, warn_of_collapse
+from labse.dual_encoder.divergence import check_finite, warn_of_collapse
 from labse.errors import LabseError
 
 
@@ -45,15 +44,6 @@ def test_the_rows_of_the_batch_are_saved_and_the_line_names_them(
 def test_finite_numbers_write_nothing(tmp_path: Path) -> None:
     check_finite(tmp_path, 7, 1.0, 2.0, some_pairs(), np.array([[0, 1]]))
     assert not list(tmp_path.iterdir())
-
-
-def test_a_state_is_finite_or_names_what_is_not(tmp_path: Path) -> None:
-    state = {"model.a": torch.ones(2), "step": torch.tensor([3])}
-    check_state(tmp_path, 7, state)
-    with pytest.raises(
-        LabseError, match=r"step 7: the update left NaN or infinite values in b; no"
-    ):
-        check_state(tmp_path, 7, state | {"b": torch.tensor([1.0, torch.inf])})
 
 
 def test_vectors_that_are_alike_give_a_warning(caplog: pytest.LogCaptureFixture) -> None:

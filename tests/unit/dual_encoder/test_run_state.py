@@ -152,7 +152,7 @@ def test_a_checkpoint_with_a_number_that_is_none_is_refused_by_name(
     assert saved is not None
     saved.tensors["model.dense.bias"][0] = math.nan
     save_checkpoint(tmp_path / "checkpoints", Checkpoint(8, saved.tensors, saved.config))
-    with pytest.raises(LabseError, match=r"step 8 \(model\.dense\.bias holds NaN"):
+    with pytest.raises(LabseError, match=r"step 8 \('model\.dense\.bias' holds NaN"):
         load_run_state(tmp_path, small_config, model, optimizers)
 
 

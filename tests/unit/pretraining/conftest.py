@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from labse.config import parse_config
-from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.batches import BatchBuilder, ExampleOrder, group_probs, split_examples
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.examples import ExampleCollector
-from labse.pretraining.gradients import TrainingData
-from labse.pretraining.order import ExampleOrder, group_probs, split_examples
-from labse.pretraining.validation import ValidationSet
+from labse.pretraining.gradients import TrainingData, ValidationSet
 from labse.vocab.folder import learn_vocabulary
 
 BERT = {

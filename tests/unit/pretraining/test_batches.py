@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labse.pretraining.batches import BatchBuilder
+from labse.pretraining.batches import (
+    BatchBuilder,
+    ExampleOrder,
+    group_probs,
+    permute,
+    split_examples,
+)
 from labse.pretraining.config import MaskingConfig
-from labse.pretraining.examples import ExampleCollector
+from labse.pretraining.examples import ExampleCollector, TokenizedExamples
 
 SPECIAL = np.arange(5, dtype=np.int32)
 
@@ -98,3 +106,98 @@ def test_shares_of_processes_hold_each_masked_token_once(size: int) -> None:
         found = dict(zip(places.tolist(), part.labels.tolist(), strict=True))
         assert found.items() <= expected.items()
     assert sum(len(s.masked.labels) for s in shares) == len(batch.masked.labels)
+
+
+def examples(**sizes: int) -> TokenizedExamples:
+    """Examples of three tokens, `mlm_deu=4` of them."""
+    collector = ExampleCollector()
+    for name, size in sizes.items():
+        objective, lang = name.split("_")
+        for _ in range(size):
+            collector.add("mlm" if objective == "mlm" else "tlm", lang, [2, 9, 3])
+    return collector.build()
+
+
+@given(size=st.integers(1, 300), key=st.integers(0, 2**63))
+def test_permute_is_one_to_one(size: int, key: int) -> None:
+    places = np.arange(size)
+    result = permute(places, np.full(size, size), np.full(size, key, np.uint64))
+    assert sorted(result.tolist()) == places.tolist()
+
+
+def test_permute_depends_on_the_key_and_scatters() -> None:
+    places, sizes = np.arange(1000), np.full(1000, 1000)
+    first, second = (permute(places, sizes, np.full(1000, k, np.uint64)) for k in (1, 2))
+    assert (first == second).mean() < 0.01
+    # Of a random permutation the correlation with its places has deviation 1 / sqrt(999).
+    assert abs(np.corrcoef(places, first)[0, 1]) < 4 / np.sqrt(999)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    batch_size=st.integers(1, 9),
+    seed=st.integers(0, 5),
+)
+def test_no_example_is_drawn_twice_before_all_of_its_group_are_drawn_once(
+    sizes: list[int], batch_size: int, seed: int
+) -> None:
+    ends = np.cumsum(sizes)
+    groups = [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    probs = np.full(len(sizes), 1 / len(sizes))
+    order = ExampleOrder(groups, probs, batch_size=batch_size, seed=seed)
+    drawn = np.concatenate([order.batch(step) for step in range(60)])
+    for group in groups:
+        counts = np.bincount(drawn, minlength=int(ends[-1]))[group]
+        assert counts.max() - counts.min() <= 1
+
+
+def test_an_epoch_has_each_example_once_also_where_the_plan_begins_again() -> None:
+    sizes, probs = (50_000, 7, 1), np.array([0.9, 0.0999, 0.0001])
+    ends = np.cumsum(sizes)
+    groups = [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    order = ExampleOrder(groups, probs, batch_size=1000, seed=0)
+    drawn = np.concatenate([order.batch(step) for step in range(150)])  # The plan has 65,536.
+    for group in groups:
+        of_group = drawn[np.isin(drawn, group)]
+        epochs = [of_group[n : n + len(group)] for n in range(0, len(of_group), len(group))]
+        assert len(epochs) > 2
+        for epoch in epochs[:-1]:
+            np.testing.assert_array_equal(np.sort(epoch), group)
+        assert len(np.unique(epochs[-1])) == len(epochs[-1])
+        if len(group) > 1:
+            assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_a_batch_is_the_same_however_a_run_came_to_it() -> None:
+    groups = [np.arange(50), np.arange(50, 53)]
+    build = lambda seed: ExampleOrder(groups, np.array([0.7, 0.3]), batch_size=16, seed=seed)  # noqa: E731
+    walked, jumped = build(1), build(1)
+    for step in range(10_000, 10_003):
+        walked.batch(step)
+    np.testing.assert_array_equal(walked.batch(10_003), jumped.batch(10_003))
+    assert not np.array_equal(jumped.batch(0), build(2).batch(0))
+
+
+def test_groups_are_drawn_with_their_probability() -> None:
+    groups = [np.arange(10), np.arange(10, 20), np.empty(0, np.int64), np.arange(20, 21)]
+    order = ExampleOrder(groups, np.array([0.6, 0.3, 0.1, 1e-9]), batch_size=1 << 16, seed=0)
+    shares = np.bincount(np.minimum(order.batch(3) // 10, 2)) / (1 << 16)
+    np.testing.assert_allclose(shares, [2 / 3, 1 / 3, 2**-16], atol=2**-15)
+
+
+def test_languages_are_smoothed_within_each_objective() -> None:
+    built = examples(mlm_deu=16, mlm_fra=1, tlm_deu=3)
+    probs = group_probs(built, smoothing_exponent=0.5, tlm_share=0.25)
+    np.testing.assert_allclose(probs, [0.75 * 4 / 5, 0.75 / 5, 0.25])
+    assert group_probs(built, smoothing_exponent=1, tlm_share=None)[2] == 0.5
+    only = group_probs(examples(mlm_deu=1, mlm_fra=1), smoothing_exponent=0, tlm_share=None)
+    assert only.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(("wanted", "held_out"), [(3, [3, 0]), (100, [5, 0]), (0, [0, 0])])
+def test_a_twentieth_at_most_is_held_out(wanted: int, held_out: list[int]) -> None:
+    split = split_examples(examples(mlm_deu=100, mlm_fra=1), num_validation=wanted, seed=0)
+    assert [len(group) for group in split.validation] == held_out
+    for group, (train, held) in enumerate(zip(split.train, split.validation, strict=True)):
+        assert not set(train) & set(held)
+        assert len(train) + len(held) == (100, 1)[group]

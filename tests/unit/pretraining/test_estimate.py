@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from labse.pretraining.batches import BatchBuilder
+from labse.network.config import BertConfig
+from labse.pretraining.batches import BatchBuilder, ExampleOrder, MicroBatch
 from labse.pretraining.config import PretrainConfig
-from labse.pretraining.estimate import StageEstimate, estimate_stages
+from labse.pretraining.estimate import StageEstimate, estimate_flops, estimate_stages
 from labse.pretraining.examples import ExampleCollector
-from labse.pretraining.gradients import TrainingData, draw_share, update_gradients
+from labse.pretraining.gradients import TrainingData, ValidationSet, add_gradients, draw_batch
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder
-from labse.pretraining.validation import ValidationSet
+from labse.training.estimate import Machine
 
 LENGTH, VOCAB_SIZE = 18, 90
 
@@ -73,8 +74,8 @@ def test_a_step_of_the_longest_examples_does_what_is_told(cap: int) -> None:
     config = build_config(cap=cap)
     stage = estimate_stages(config)[1]
     data = full_data(config)
-    share = draw_share(config, data, step=0)
-    update = update_gradients(config, data.builder, build_model(config, stage), share)
+    share = draw_batch(config, data, step=0)
+    update = add_gradients(config, data.builder, build_model(config, stage), share)
     assert stage.cost.step_tokens == update.num_tokens == 12 * LENGTH
     assert stage.cost.step_flops == update.flops
 
@@ -110,7 +111,7 @@ def test_gradients_and_moments_are_those_of_all_weights() -> None:
     stage = estimate_stages(config)[0]
     model = build_model(config, stage)
     data = full_data(config)
-    update_gradients(config, data.builder, model, draw_share(config, data, step=0))
+    add_gradients(config, data.builder, model, draw_batch(config, data, step=0))
     optimizer = torch.optim.AdamW(model.parameters())
     optimizer.step()
     gradients = sum(4 * w.grad.numel() for w in model.parameters() if w.grad is not None)
@@ -144,4 +145,25 @@ def test_devices_share_the_batch_and_cut_weights_where_asked() -> None:
     assert three.step_flops == one.step_flops
     assert cut.memory.optimizer == pytest.approx(one.memory.optimizer / 3, rel=1e-3)
     assert cut.memory.weights < one.memory.weights * 1.4
-    assert three.seconds(1, devices=3) * 3 == one.seconds(1)
+    assert Machine(3, {"x": 1}).seconds(three)["x"] * 3 == Machine(1, {"x": 1}).seconds(one)["x"]
+
+
+def test_the_estimate_equals_what_torch_counts() -> None:
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=16,
+        hidden_dropout_prob=0, attention_probs_dropout_prob=0,
+    )  # fmt: skip
+    model = MaskedLm(config)
+    # All are masked: for other tokens a CPU leaves out what follows attention in the last layer.
+    batch = MicroBatch(
+        torch.randint(5, 50, (3, 10)), None, None, None, torch.arange(30), torch.arange(30)
+    )
+    # The math kernel is made of products that the counter knows.
+    with (
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        model(batch).loss_sum.backward()
+    in_place = 2 * 30 * 16 * 50  # The table's gradient, by addmm_, which the counter does not know.
+    assert counter.get_total_flops() + in_place == estimate_flops(config, np.full(3, 10), 30)

@@ -6,15 +6,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.network.config import BertConfig
 from labse.pretraining.folder import (
     BertFolder,
     read_bert_folder,
+    read_start,
     vocabulary_files,
     write_bert_folder,
 )
 from labse.pretraining.model import MaskedLm
+
+from .conftest import BERT
 
 CONFIG = BertConfig(
     vocab_size=20,
@@ -95,3 +98,14 @@ def test_a_missing_head_nan_and_another_size_are_told(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(LabseError, match="cannot be read as weights"):
         read_bert_folder(folder)
+
+
+def test_the_model_to_grow_must_have_the_vocabulary_of_the_run(run_folder: Path) -> None:
+    folder, vocab = run_folder / "bert", run_folder / "vocab"
+    bert = BertConfig.model_validate(BERT | {"vocab_size": 45, "num_hidden_layers": 1})
+    start = BertFolder(bert, MaskedLm(bert).state_dict())
+    write_bert_folder(folder, start, files=vocabulary_files(vocab))
+    assert read_start(folder, vocab).config.vocab_size == 45
+    (folder / "vocab.txt").write_text("other\n")
+    with pytest.raises(UsageError, match="another vocabulary than --vocab"):
+        read_start(folder, vocab)

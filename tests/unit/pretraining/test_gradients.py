@@ -1,19 +1,24 @@
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from labse.pretraining.batches import BatchBuilder
+from labse.network.config import BertConfig
+from labse.pretraining.batches import BatchBuilder, ExampleOrder
+from labse.pretraining.config import MaskingConfig
 from labse.pretraining.examples import ExampleCollector
 from labse.pretraining.gradients import (
     TrainingData,
+    ValidationSet,
+    add_gradients,
     autocast,
-    draw_share,
-    iter_shares,
-    update_gradients,
+    draw_batch,
+    iter_batches,
+    validate,
 )
 from labse.pretraining.model import MaskedLm
-from labse.pretraining.order import ExampleOrder
-from labse.pretraining.validation import ValidationSet
 
 from .conftest import build_small_config, build_small_data
 
@@ -27,7 +32,7 @@ def test_any_micro_batch_gives_the_same_gradient(micro_batch_size: int) -> None:
         torch.manual_seed(0)
         model = MaskedLm(config.model.bert).double()
         data = build_small_data(config)
-        update_gradients(config, data.builder, model, draw_share(config, data, step=3))
+        add_gradients(config, data.builder, model, draw_batch(config, data, step=3))
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     whole, cut = gradients
     for name, gradient in whole.items():
@@ -43,7 +48,7 @@ def test_a_batch_in_which_nothing_can_be_hidden_has_no_loss_and_no_gradient() ->
     order = ExampleOrder([np.arange(1)], np.ones(1), batch_size=4, seed=0)
     model = MaskedLm(config.model.bert)
     data = TrainingData(order, builder, ValidationSet(builder, [], 0))
-    update = update_gradients(config, builder, model, draw_share(config, data, step=0))
+    update = add_gradients(config, builder, model, draw_batch(config, data, step=0))
     assert (update.loss, update.accuracy, update.num_tokens) == (0, 0, 16)
     for parameter in model.parameters():
         assert parameter.grad is None or not parameter.grad.any()
@@ -59,16 +64,63 @@ def test_products_are_in_the_configured_precision() -> None:
 def test_shares_drawn_ahead_are_those_of_their_steps_and_an_error_comes_out() -> None:
     config = build_small_config()
     data = build_small_data(config)
-    found = list(iter_shares(config, data, range(5, 9)))
+    found = list(iter_batches(config, data, range(5, 9)))
     assert len(found) == 4
     for step, share in zip(range(5, 9), found, strict=True):
-        expected = draw_share(config, data, step)
+        expected = draw_batch(config, data, step)
         for name in ("input_ids", "positions", "labels"):
             ours, theirs = getattr(share.batch.masked, name), getattr(expected.batch.masked, name)
             np.testing.assert_array_equal(ours, theirs)
-    assert list(iter_shares(config, data, range(5, 5))) == []
+    assert list(iter_batches(config, data, range(5, 5))) == []
 
     order = ExampleOrder([np.array([10**6])], np.ones(1), batch_size=4, seed=0)
     broken = TrainingData(order, data.builder, data.held_out)
     with pytest.raises(IndexError):
-        list(iter_shares(config, broken, range(1)))
+        list(iter_batches(config, broken, range(1)))
+
+
+def held_out() -> ValidationSet:
+    collector = ExampleCollector()
+    for first in range(5, 25):
+        collector.add("mlm", "deu", [2, first, first + 1, first + 2, 3])
+    for first in range(5, 15):
+        collector.add("tlm", "eng-deu", [2, first, 3, first + 1, 3], 3)
+    collector.add("mlm", "fra", [2, 9, 3])
+    builder = BatchBuilder(collector.build(), MaskingConfig(), np.arange(5, dtype=np.int32), 4, 30)
+    return ValidationSet(builder, (np.arange(20), np.arange(20, 30), np.empty(0, np.int64)), 0)
+
+
+def model() -> MaskedLm:
+    torch.manual_seed(0)
+    return MaskedLm(
+        BertConfig(
+            vocab_size=30,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=8,
+            max_position_embeddings=8,
+        )
+    )
+
+
+def test_a_model_that_knows_nothing_has_the_perplexity_of_the_vocabulary() -> None:
+    flat = model()
+    flat.head.norm.weight.data.zero_()  # All logits are 0.
+    scores = validate(flat, held_out(), micro_batch_size=7)
+    assert scores["mlm_perplexity"] == pytest.approx(30)
+    assert set(scores) == {
+        f"{name}_{measure}"
+        for name in ("mlm", "mlm_deu", "tlm", "tlm_eng-deu")
+        for measure in ("accuracy", "perplexity")
+    }
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_scores_do_not_depend_on_the_micro_batch_and_repeat(size: int, tmp_path: Path) -> None:
+    trained = model().train()
+    expected = validate(trained, held_out(), micro_batch_size=4)
+    found = validate(trained, held_out(), micro_batch_size=size)
+    assert trained.training
+    for name, value in expected.items():
+        assert math.isclose(found[name], value, rel_tol=1e-5), name

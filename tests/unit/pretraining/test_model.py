@@ -8,10 +8,12 @@ import torch
 
 from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder, MicroBatch
-from labse.pretraining.config import MaskingConfig
+from labse.pretraining.config import MaskingConfig, fit_to_start
 from labse.pretraining.examples import ExampleCollector
 from labse.pretraining.folder import BertFolder, write_bert_folder
-from labse.pretraining.model import MaskedLm
+from labse.pretraining.model import MaskedLm, build_model, stack_layers
+
+from .conftest import BERT, build_config
 
 CONFIG = BertConfig(
     vocab_size=40,
@@ -90,3 +92,48 @@ def test_loss_and_gradients_are_those_of_padded_rows_and_all_states(num_hidden_l
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
     for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)
+
+
+CONFIG = BertConfig(
+    vocab_size=20,
+    hidden_size=8,
+    num_hidden_layers=3,
+    num_attention_heads=2,
+    intermediate_size=12,
+    max_position_embeddings=8,
+)
+
+
+def test_layer_i_plus_l_equals_layer_i_and_the_rest_is_kept() -> None:
+    torch.manual_seed(0)
+    model = MaskedLm(CONFIG, max_logits_bytes=77)
+    grown = stack_layers(model)
+    assert (len(grown.bert.layers), grown.config.num_hidden_layers) == (6, 6)
+    assert grown.head.max_logits_bytes == 77
+    for number, layer in enumerate(grown.bert.layers):
+        below = model.bert.layers[number % 3].state_dict()
+        for name, tensor in layer.state_dict().items():
+            assert torch.equal(tensor, below[name])
+    others = {n: t for n, t in grown.state_dict().items() if not n.startswith("bert.layers.")}
+    assert others
+    for name, tensor in others.items():
+        assert torch.equal(tensor, model.state_dict()[name])
+
+
+def test_growing_shares_no_weight_and_draws_no_number() -> None:
+    model = MaskedLm(CONFIG)
+    before = torch.get_rng_state()
+    grown = stack_layers(model)
+    assert torch.equal(torch.get_rng_state(), before)
+    addresses = [parameter.data_ptr() for parameter in grown.parameters()]
+    assert len(set(addresses)) == len(addresses)
+    assert not {parameter.data_ptr() for parameter in model.parameters()} & set(addresses)
+
+
+def test_the_first_stage_is_the_model_stacked_twice() -> None:
+    bert = BertConfig.model_validate(BERT | {"vocab_size": 45, "num_hidden_layers": 1})
+    start = MaskedLm(bert).state_dict()
+    config = fit_to_start(build_config(train={"stage_steps": [1]}), bert)
+    grown = build_model(config, 2, start)
+    for name, tensor in grown.state_dict().items():
+        assert torch.equal(tensor, start[name.replace("layers.1", "layers.0")]), name

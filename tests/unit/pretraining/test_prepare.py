@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, UsageError
+from labse.pretraining.batches import ExampleOrder, split_examples
 from labse.pretraining.config import PretrainDataConfig
-from labse.pretraining.order import ExampleOrder, split_examples
 from labse.pretraining.prepare import PreparedExamples, prepare_examples
 from labse.vocab.tokenizer import load_tokenizer
 

@@ -15,8 +15,8 @@ from labse.model_folder.folder import read_model_folder
 from labse.pretraining.config import PretrainConfig
 from labse.pretraining.folder import read_bert_folder
 from labse.pretraining.run import PretrainSummary, pretrain
-from labse.pretraining.train import Report
 from labse.training.lineage import describe_folder
+from labse.training.metrics import OnMetrics
 from labse.vocab.tokenizer import save_vocabulary
 
 from .conftest import build_config
@@ -35,7 +35,7 @@ def run(
     )
 
 
-def stop_at(step: int) -> Report:
+def stop_at(step: int) -> OnMetrics:
     def stop(row: Mapping[str, float]) -> None:
         if row["step"] == step:
             signal.raise_signal(signal.SIGTERM)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.pretraining.config import PretrainConfig
-from labse.pretraining.model import MaskedLm
-from labse.pretraining.stages import Stage
+from labse.pretraining.config import PretrainConfig, Stage
+from labse.pretraining.model import MaskedLm, build_model
 from labse.pretraining.train import train
 from labse.training.checkpoint import latest_checkpoint
 from labse.training.metrics import read_metrics
@@ -74,7 +74,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one_bitwise(
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(InterruptedRunError, match=f"stopped at step {stop_at} of 12"):
-        run(config, tmp_path / "stopped", report=stop)
+        run(config, tmp_path / "stopped", on_metrics=stop)
     resumed = run(config, tmp_path / "stopped")
     assert_bitwise_equal(resumed, straight)
     assert timeless(tmp_path / "stopped") == timeless(tmp_path / "straight")
@@ -109,10 +109,8 @@ def test_the_share_of_the_peak_is_told_where_the_peak_is(tmp_path: Path) -> None
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    def build(stage: Stage) -> MaskedLm:
-        model = MaskedLm(
-            build_small_config().model.bert.model_copy(update={"num_hidden_layers": 1})
-        )
+    def build(num_layers: int) -> MaskedLm:
+        model = build_model(build_small_config(), num_layers)
         model.head.bias.data[7] = torch.nan
         return model
 
@@ -127,6 +125,16 @@ def test_a_changed_configuration_is_refused_with_its_differences(tmp_path: Path)
         run(build_small_config(lr=0.5, seed=2, log_every=1), tmp_path)
 
 
-def test_weights_of_one_process_are_not_cut(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="shard full needs several processes"):
-        train(build_small_config(shard="full"), None, tmp_path)  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["model.head.bias", "optimizer.3.exp_avg", "metrics.history"])
+def test_a_checkpoint_without_a_tensor_is_damaged(tmp_path: Path, name: str) -> None:
+    run(build_small_config(), tmp_path)
+    path = tmp_path / "checkpoints" / "step-000000012" / "state.safetensors"
+    tensors = load_file(path)
+    removed = tensors.pop(name)
+    if name == "model.head.bias":
+        tensors[name] = removed[1:].clone()
+    save_file(tensors, path)
+    with pytest.raises(
+        LabseError, match=rf"damaged checkpoint of step 12 \('{name}' is missing or"
+    ):
+        run(build_small_config(), tmp_path)
