@@ -94,7 +94,7 @@ def test_loss_and_gradients_are_those_of_padded_rows_and_all_states(num_hidden_l
         torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)
 
 
-CONFIG = BertConfig(
+SHALLOW = BertConfig(
     vocab_size=20,
     hidden_size=8,
     num_hidden_layers=3,
@@ -106,7 +106,7 @@ CONFIG = BertConfig(
 
 def test_layer_i_plus_l_equals_layer_i_and_the_rest_is_kept() -> None:
     torch.manual_seed(0)
-    model = MaskedLm(CONFIG, max_logits_bytes=77)
+    model = MaskedLm(SHALLOW, max_logits_bytes=77)
     grown = stack_layers(model)
     assert (len(grown.bert.layers), grown.config.num_hidden_layers) == (6, 6)
     assert grown.head.max_logits_bytes == 77
@@ -121,7 +121,7 @@ def test_layer_i_plus_l_equals_layer_i_and_the_rest_is_kept() -> None:
 
 
 def test_growing_shares_no_weight_and_draws_no_number() -> None:
-    model = MaskedLm(CONFIG)
+    model = MaskedLm(SHALLOW)
     before = torch.get_rng_state()
     grown = stack_layers(model)
     assert torch.equal(torch.get_rng_state(), before)
