@@ -76,10 +76,10 @@ def test_a_step_agrees_with_the_cpu(precision: str, tolerance: float) -> None:
     ours = MaskedLm(config.model.bert, max_logits_bytes=config.train.max_logits_bytes)
     theirs = MaskedLm(config.model.bert).cuda()
     theirs.load_state_dict(ours.state_dict())
-    share = draw_batch(config, data, step=0)
+    batch = draw_batch(config, data, step=0)
     expected, found = (
-        add_gradients(build_config(), data.builder, ours, share),
-        add_gradients(config, data.builder, theirs, share),
+        add_gradients(build_config(), data.builder, ours, batch),
+        add_gradients(config, data.builder, theirs, batch),
     )
     assert found.loss == pytest.approx(expected.loss, rel=tolerance)
     for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):

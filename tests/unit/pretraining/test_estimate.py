@@ -74,8 +74,8 @@ def test_a_step_of_the_longest_examples_does_what_is_told(cap: int) -> None:
     config = build_config(cap=cap)
     stage = estimate_stages(config)[1]
     data = full_data(config)
-    share = draw_batch(config, data, step=0)
-    update = add_gradients(config, data.builder, build_model(config, stage), share)
+    batch = draw_batch(config, data, step=0)
+    update = add_gradients(config, data.builder, build_model(config, stage), batch)
     assert stage.cost.step_tokens == update.num_tokens == 12 * LENGTH
     assert stage.cost.step_flops == update.flops
 

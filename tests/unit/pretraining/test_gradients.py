@@ -61,15 +61,15 @@ def test_products_are_in_the_configured_precision() -> None:
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
-def test_shares_drawn_ahead_are_those_of_their_steps_and_an_error_comes_out() -> None:
+def test_batches_drawn_ahead_are_those_of_their_steps_and_an_error_comes_out() -> None:
     config = build_small_config()
     data = build_small_data(config)
     found = list(iter_batches(config, data, range(5, 9)))
     assert len(found) == 4
-    for step, share in zip(range(5, 9), found, strict=True):
+    for step, batch in zip(range(5, 9), found, strict=True):
         expected = draw_batch(config, data, step)
         for name in ("input_ids", "positions", "labels"):
-            ours, theirs = getattr(share.batch.masked, name), getattr(expected.batch.masked, name)
+            ours, theirs = getattr(batch.own.masked, name), getattr(expected.own.masked, name)
             np.testing.assert_array_equal(ours, theirs)
     assert list(iter_batches(config, data, range(5, 5))) == []
 
