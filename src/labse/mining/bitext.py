@@ -18,8 +18,13 @@ from labse.errors import LabseError, UsageError
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import EmbeddedSides
 from labse.search.approximate import IndexKind, approximate_neighbours
-from labse.search.engine import build_engine
-from labse.search.knn import MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
+from labse.search.knn import (
+    MutualNeighbours,
+    Neighbours,
+    OnProgress,
+    build_engine,
+    mutual_neighbours,
+)
 from labse.search.parts import search_in_parts
 
 __all__ = [

@@ -15,8 +15,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 from labse.mining.mine_files import open_two_files
 from labse.mining.sides import EncoderSource, load_needed_encoder
-from labse.search.engine import EngineName, build_engine
-from labse.search.knn import mutual_neighbours
+from labse.search.knn import EngineName, build_engine, mutual_neighbours
 
 __all__ = ["MiningEstimate", "estimate_mining"]
 

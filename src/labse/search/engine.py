@@ -1,4 +1,4 @@
-"""Approximate cosines of two blocks of rows, and the pairs that may be near enough.
+"""What an engine multiplies two blocks to, and the pairs in it that may be near enough.
 
 Takes: unit float32 rows, the similarity each row must reach.
 Gives: all pairs that may reach it: approximate products within a proven error, so none is missed.
@@ -8,39 +8,30 @@ opened, since reading every product a second time costs as much as computing it.
 Dimensions: B, C rows of the two blocks, T tiles of 64 products, P opened tiles.
 """
 
-import importlib
-import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.runtime import require
-
 __all__ = [
+    "FLOAT32_UNIT",
     "TILE",
     "Axis",
+    "Candidates",
     "Engine",
-    "EngineName",
-    "NumpyEngine",
     "Operand",
-    "Pairs",
     "Products",
-    "build_engine",
-    "select_pairs",
+    "find_candidates",
 ]
 
 Axis: TypeAlias = Literal[0, 1]
 """Whose neighbours are sought: 0 those of the left rows, 1 those of the right ones."""
-EngineName: TypeAlias = Literal["auto", "numpy", "torch"]
-
 TILE = 64
-# Below, importing torch (seconds) costs more than its products save.
-_TORCH_PRODUCTS = 1 << 28
-_FLOAT32_UNIT = 2.0**-24
+FLOAT32_UNIT = 2.0**-24
+"""What rounding to float32 moves a number by at most, relative to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +96,8 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Rows, ascending, and rows of the other side, (P,) each.
+class Candidates:
+    """Pairs that may be near enough: rows, ascending, and rows of the other side, (P,) each.
 
     Attributes:
         rows: of the side whose neighbours are sought.
@@ -123,37 +114,10 @@ class Pairs:
     is_crowded: bool
 
 
-def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> Engine:
-    """Chooses what multiplies: "auto" is torch where it is fast, installed and worth its import.
-
-    Args:
-        name: "numpy" multiplies in float32, "torch" in bfloat16.
-        num_products: of the whole search.
-        device: for torch, such as "cuda"; "auto" is that if there is one, else the CPU.
-
-    Raises:
-        ResourceError: torch is asked for and not installed, or the device is not there.
-    """
-    may_be_numpy = name == "auto" and device in ("auto", "cpu")
-    if name == "numpy" or (may_be_numpy and num_products < _TORCH_PRODUCTS):
-        return NumpyEngine()
-    if importlib.util.find_spec("torch") is None:
-        if may_be_numpy:
-            return NumpyEngine()
-        require("torch", "train")
-    module = importlib.import_module("labse.search.torch_engine")
-    if device == "auto":
-        device = module.choose_device()
-    if may_be_numpy and device == "cpu" and not module.has_fast_bfloat16():
-        return NumpyEngine()
-    engine: Engine = module.TorchEngine(device)
-    return engine
-
-
-def select_pairs(
+def find_candidates(
     products: Products, axis: Axis, reached: NDArray[np.float32], k: int, num_columns: int
-) -> Pairs:
-    """Selects each pair whose cosine may be among the k highest of its row.
+) -> Candidates:
+    """Finds each pair whose cosine may be among the k highest of its row.
 
     Args:
         products: of the two blocks.
@@ -181,7 +145,7 @@ def select_pairs(
     rows, columns = rows[tile_numbers][is_real], columns[is_real]
     found = values.ravel()[places[is_real]]
     is_crowded = len(rows) > 16 * k * len(reached) and num_columns > k
-    return Pairs(
+    return Candidates(
         rows,
         columns,
         _certain_cosine(found, products),
@@ -214,56 +178,3 @@ def _possible_cosine(values: NDArray[np.float32], products: Products) -> NDArray
 def _may_reach(maxima: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.bool_]:
     # A maximum that is negative may be too low: such a tile is opened.
     return (maxima >= floor[:, None]) | (floor <= 0)[:, None]
-
-
-class NumpyEngine:
-    """Multiplies in float32."""
-
-    name = "numpy"
-    value_bytes = 4
-    block_rows = 1024
-
-    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
-        """One looks at its products while the other multiplies; see `Engine`."""
-        return ThreadPoolExecutor(2, thread_name_prefix="labse-knn")
-
-    def load(self, units: NDArray[np.float32]) -> Operand:
-        """Pads the rows; see `Engine`."""
-        missing = -len(units) % TILE
-        rows = np.pad(units, ((0, missing), (0, 0))) if missing else units
-        return Operand(rows, len(units), residual=0.0)
-
-    def multiply(self, left: Operand, right: Operand) -> Products:
-        """See `Engine`."""
-        left_rows = cast("NDArray[np.float32]", left.rows)
-        values = left_rows @ cast("NDArray[np.float32]", right.rows).T
-        values[left.num_rows :] = -np.inf
-        values[:, right.num_rows :] = -np.inf
-        # Any order of summing D products of unit rows errs by less than D * 2**-24; 4 more for
-        # the rounding of the rows and of the result.
-        return _NumpyProducts(values, (left_rows.shape[1] + 4) * _FLOAT32_UNIT)
-
-
-@dataclass(frozen=True, slots=True)
-class _NumpyProducts:
-    values: NDArray[np.float32]
-    error: float
-    rounding: float = 0.0
-
-    def tile_maxima(self, axis: Axis) -> NDArray[np.float32]:
-        num_rows, num_columns = self.values.shape
-        if axis == 0:
-            maxima: NDArray[np.float32] = self.values.reshape(num_rows, TILE, -1).max(axis=1)
-            return maxima
-        tiles = self.values.reshape(TILE, -1, num_columns).max(axis=0)
-        return np.ascontiguousarray(tiles.T)
-
-    def open_tiles(
-        self, axis: Axis, rows: NDArray[np.int64], tiles: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        num_rows, num_columns = self.values.shape
-        if axis == 0:
-            opened: NDArray[np.float32] = self.values.reshape(num_rows, TILE, -1)[rows, :, tiles]
-        else:
-            opened = self.values.reshape(TILE, -1, num_columns)[:, tiles, rows].T
-        return opened

@@ -8,37 +8,39 @@ of the few candidates decides.
 Dimensions: N, M rows of the two sides, D embedding, K neighbours.
 """
 
+import importlib.util
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.search.engine import (
-    Engine,
-    EngineName,
-    NumpyEngine,
-    Pairs,
-    build_engine,
-    select_pairs,
-)
+from labse.runtime import require
+from labse.search.engine import Candidates, Engine, find_candidates
+from labse.search.numpy_engine import NumpyEngine
 from labse.search.sides import Block, Side, check_side, release
 from labse.search.top_k import TopK
 
 __all__ = [
+    "EngineName",
     "MutualNeighbours",
     "Neighbours",
     "OnProgress",
+    "build_engine",
     "mutual_neighbours",
     "nearest_neighbours",
 ]
 
-OnProgress = Callable[[int, int | None], None]
+EngineName: TypeAlias = Literal["auto", "numpy", "torch"]
+OnProgress: TypeAlias = Callable[[int, int | None], None]
 """Called with the number done and the total."""
 
 _MEMORY_BYTES = 1 << 30
+# Below, importing torch (seconds) costs more than its products save.
+_TORCH_PRODUCTS = 1 << 28
 _WAITING_BLOCKS = 8  # Ready for the threads: more would only hold memory.
 
 
@@ -181,7 +183,9 @@ def _search(
             if len(running) == _WAITING_BLOCKS:
                 done = wait_for_oldest()
             running.append(
-                pool.submit(_meet, source_block, target_block, forward, backward, plan.engine)
+                pool.submit(
+                    _compare_blocks, source_block, target_block, forward, backward, plan.engine
+                )
             )
         while running:
             done = wait_for_oldest()
@@ -213,28 +217,57 @@ def _pair_blocks(source: Side, target: Side, plan: _Plan) -> Iterator[tuple[Bloc
             release(source.rows)
 
 
-def _meet(source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine) -> int:
-    """Multiplies two blocks, lets each take in its nearest of the other, and counts products."""
-    both = _propose(source, target, forward, backward, engine)
-    if engine.name != NumpyEngine.name and any(pairs.is_crowded for pairs in both):
+def _compare_blocks(
+    source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine
+) -> int:
+    """Multiplies two blocks, adds the candidates of both, and returns the number of products."""
+    found = _find_candidates(source, target, forward, backward, engine)
+    if engine.name != NumpyEngine.name and any(pairs.is_crowded for pairs in found):
         # Too many within the error of the products: float32 is 30,000 times as precise.
         exact = NumpyEngine()
         source = Block(source.start, source.index, exact.load(forward.side.units(source.index)))
         target = Block(target.start, target.index, exact.load(forward.other.units(target.index)))
-        both = _propose(source, target, forward, backward, exact)
-    forward.take_in(source, target, both[0])
+        found = _find_candidates(source, target, forward, backward, exact)
+    forward.add_candidates(source, target, found[0])
     if backward.k:
-        backward.take_in(target, source, both[1])
+        backward.add_candidates(target, source, found[1])
     return len(source.index) * len(target.index)
 
 
-def _propose(
+def _find_candidates(
     source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine
-) -> list[Pairs]:
+) -> list[Candidates]:
     products = engine.multiply(source.operand, target.operand)
-    num_source, num_target = len(source.index), len(target.index)
-    proposed = [select_pairs(products, 0, forward.reached(source), forward.k, num_target)]
+    bounds = forward.lower_bounds(source)
+    found = [find_candidates(products, 0, bounds, forward.k, len(target.index))]
     if backward.k:
-        reached = backward.reached(target)
-        proposed.append(select_pairs(products, 1, reached, backward.k, num_source))
-    return proposed
+        bounds = backward.lower_bounds(target)
+        found.append(find_candidates(products, 1, bounds, backward.k, len(source.index)))
+    return found
+
+
+def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> Engine:
+    """Chooses what multiplies: "auto" is torch where it is fast, installed and worth its import.
+
+    Args:
+        name: "numpy" multiplies in float32, "torch" in bfloat16.
+        num_products: of the whole search.
+        device: for torch, such as "cuda"; "auto" is that if there is one, else the CPU.
+
+    Raises:
+        ResourceError: torch is asked for and not installed, or the device is not there.
+    """
+    may_be_numpy = name == "auto" and device in ("auto", "cpu")
+    if name == "numpy" or (may_be_numpy and num_products < _TORCH_PRODUCTS):
+        return NumpyEngine()
+    if importlib.util.find_spec("torch") is None:
+        if may_be_numpy:
+            return NumpyEngine()
+        require("torch", "train")
+    from labse.search.torch_engine import TorchEngine, choose_device, has_fast_bfloat16
+
+    if device == "auto":
+        device = choose_device()
+    if may_be_numpy and device == "cpu" and not has_fast_bfloat16():
+        return NumpyEngine()
+    return TorchEngine(device)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from labse.files.atomic import write_atomic
 from labse.files.stage import Stage
-from labse.search.engine import EngineName
-from labse.search.knn import MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
+from labse.search.knn import EngineName, MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
 
 __all__ = ["search_in_parts"]
 

@@ -1,4 +1,4 @@
-"""The best rows of one side for each row of the other, from proposals that come block by block.
+"""The best rows of one side for each row of the other, from candidates that come block by block.
 
 Takes: pairs with a lower and an upper bound of their cosines, from several threads.
 Gives: the K nearest by exact cosine, ties by index.
@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.search.engine import Pairs
+from labse.search.engine import Candidates
 from labse.search.sides import Block, Side, exact_cosines
 
 __all__ = ["TopK"]
 
 _NO_INDEX = np.iinfo(np.int64).max
-_WAITING_PAIRS_PER_ROW = 16  # 12 bytes each.
-_LEAST_WAITING_PAIRS = 1 << 18
-_SETTLED_PAIRS = 1 << 15  # At once, in one thread.
+_CANDIDATES_PER_ROW = 16  # 12 bytes each.
+_LEAST_CANDIDATES = 1 << 18
+_RESCORED_PAIRS = 1 << 15  # At once, in one thread.
 
 Slices = Iterable[slice]
 Map = Callable[[Callable[[slice], None], Slices], Iterable[None]]
@@ -36,38 +36,37 @@ class TopK:
         num_rows = len(side.kept)
         self.neighbours = np.full((num_rows, self.k), _NO_INDEX, dtype=np.int64)
         self.similarities = np.full((num_rows, self.k), -np.inf, dtype=np.float32)
-        # Of cosines that are not known exactly yet.
+        # The K highest lower bounds of each row, lowest first.
         self._bounds = np.full((num_rows, self.k), -np.inf, dtype=np.float32)
-        self._waiting: list[_Waiting] = []
-        self._num_waiting = 0
-        self._most_waiting = max(_LEAST_WAITING_PAIRS, _WAITING_PAIRS_PER_ROW * num_rows)
+        self._candidates: list[_Pairs] = []
+        self._num_candidates = 0
+        self._max_candidates = max(_LEAST_CANDIDATES, _CANDIDATES_PER_ROW * num_rows)
         self._lock = threading.Lock()
 
-    def reached(self, block: Block) -> NDArray[np.float32]:
+    def lower_bounds(self, block: Block) -> NDArray[np.float32]:
         """Returns for each row of a block a cosine that its K nearest have at least."""
         return self._bounds[block.place, 0].copy()
 
-    def take_in(self, block: Block, other: Block, pairs: Pairs) -> None:
-        """Notes the proposed pairs of two blocks."""
+    def add_candidates(self, block: Block, other: Block, pairs: Candidates) -> None:
+        """Adds the pairs of two blocks that may be near enough."""
         if not len(pairs.rows):
             return
         rows = pairs.rows + block.start
         with self._lock:
             self._raise_bounds(rows, pairs.lower)
             columns = pairs.columns + other.start
-            self._waiting.append(
-                (rows.astype(np.int32), columns.astype(np.int32), pairs.upper)
-            )  # fmt: skip
-            self._num_waiting += len(rows)
-            if self._num_waiting > self._most_waiting:
-                self._forget_hopeless()
-                if self._num_waiting > self._most_waiting // 2:
-                    self._settle(map)
+            pairs_here = rows.astype(np.int32), columns.astype(np.int32), pairs.upper
+            self._candidates.append(pairs_here)
+            self._num_candidates += len(rows)
+            if self._num_candidates > self._max_candidates:
+                self._drop_below_bound()
+                if self._num_candidates > self._max_candidates // 2:
+                    self._rescore(map)
 
     def finish(self, apply: Map) -> None:
         """Computes the exact cosines; `apply` is `map`, perhaps of a thread pool."""
-        self._forget_hopeless()
-        self._settle(apply)
+        self._drop_below_bound()
+        self._rescore(apply)
 
     def expand(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Numbers the neighbours as in the input and gives the rows left out their first copy's."""
@@ -85,31 +84,31 @@ class TopK:
         best = keys[ends[:, None] + np.arange(-self.k, 0)]
         self._bounds[affected] = _bounds_of(best)
 
-    def _forget_hopeless(self) -> None:
-        """Leaves those waiting whose upper bound still reaches the K-th of their row."""
-        if not self._waiting:
+    def _drop_below_bound(self) -> None:
+        """Drops the candidates whose upper bound is below the K-th lower bound of their row."""
+        if not self._candidates:
             return
-        kept: list[_Waiting] = []
-        for rows, columns, upper in self._waiting:
-            has_hope = upper >= self._bounds[rows, 0]
-            kept.append((rows[has_hope], columns[has_hope], upper[has_hope]))
+        kept: list[_Pairs] = []
+        for rows, columns, upper in self._candidates:
+            may_reach = upper >= self._bounds[rows, 0]
+            kept.append((rows[may_reach], columns[may_reach], upper[may_reach]))
         rows, columns, upper = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        self._waiting, self._num_waiting = [(rows, columns, upper)], len(rows)
+        self._candidates, self._num_candidates = [(rows, columns, upper)], len(rows)
 
-    def _settle(self, apply: Map) -> None:
-        """Computes the cosines of all waiting pairs and puts the best in their places."""
-        if not self._num_waiting:
+    def _rescore(self, apply: Map) -> None:
+        """Computes the exact cosines of all candidates and keeps the K best of each row."""
+        if not self._num_candidates:
             return
-        waiting = self._waiting[0]
-        self._waiting, self._num_waiting = [], 0
-        order = np.argsort(waiting[0], kind="stable")
-        rows, columns = (numbers[order].astype(np.int64) for numbers in waiting[:2])
+        unsorted_rows, unsorted_columns, _ = self._candidates[0]
+        self._candidates, self._num_candidates = [], 0
+        order = np.argsort(unsorted_rows, kind="stable")
+        rows, columns = (x[order].astype(np.int64) for x in (unsorted_rows, unsorted_columns))
 
-        def settle(part: slice) -> None:
+        def rescore(part: slice) -> None:
             index = self.side.kept[rows[part]], self.other.kept[columns[part]]
             self._merge(rows[part], columns[part], exact_cosines(self.side, self.other, *index))
 
-        list(apply(settle, _slices_of_whole_rows(rows)))
+        list(apply(rescore, _slices_of_whole_rows(rows)))
 
     def _merge(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64], sims: NDArray[np.float32]
@@ -124,11 +123,11 @@ class TopK:
         best = order[starts[:, None] + np.arange(self.k)]
         self.neighbours[affected] = all_columns[best]
         self.similarities[affected] = all_sims[best]
-        # Pairs that are settled bound by their cosine; the old bounds may be theirs too.
+        # Exact cosines are bounds as well; the old ones may be of the same pairs.
         self._bounds[affected] = np.maximum(self._bounds[affected], all_sims[best][:, ::-1])
 
 
-_Waiting = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+_Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 """Rows, rows of the other side, upper bounds of their cosines."""
 
 
@@ -136,7 +135,7 @@ def _slices_of_whole_rows(rows: NDArray[np.int64]) -> Iterator[slice]:
     """Cuts ascending `rows` into parts, no row in two of them."""
     start = 0
     while start < len(rows):
-        last = rows[min(start + _SETTLED_PAIRS, len(rows)) - 1]
+        last = rows[min(start + _RESCORED_PAIRS, len(rows)) - 1]
         stop = int(np.searchsorted(rows, last, side="right"))
         yield slice(start, stop)
         start = stop

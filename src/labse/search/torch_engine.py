@@ -17,13 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from labse.errors import ResourceError
-from labse.search.engine import TILE, Axis, Operand, Products
+from labse.search.engine import FLOAT32_UNIT, TILE, Axis, Operand, Products
 
 __all__ = ["TorchEngine", "choose_device", "has_fast_bfloat16"]
 
 # bfloat16 keeps 8 bits: rounding to nearest moves a number by at most this share of it.
 _BFLOAT16_UNIT = 2.0**-8
-_FLOAT32_UNIT = 2.0**-24
 
 
 def has_fast_bfloat16() -> bool:
@@ -101,7 +100,7 @@ class TorchEngine:
         if right.num_rows < shape[1]:
             out[:, right.num_rows :] = -torch.inf
         # Twice the float32 bound: bfloat16 instructions sum pairs, and some flush tiny numbers.
-        summing = 2 * (left_rows.shape[1] + 4) * _FLOAT32_UNIT
+        summing = 2 * (left_rows.shape[1] + 4) * FLOAT32_UNIT
         residual = left.residual + right.residual + left.residual * right.residual
         build = _HostProducts if self._device.type == "cpu" else _DeviceProducts
         return build(out, residual + summing)

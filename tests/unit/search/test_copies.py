@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.search.copies import find_copies, hash_rows
+from labse.search.sides import find_copies, hash_rows
 
 
 def first_copies(rows: NDArray) -> list[int]:

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.search.engine import NumpyEngine, build_engine, select_pairs
+from labse.search.engine import find_candidates
+from labse.search.knn import build_engine
+from labse.search.numpy_engine import NumpyEngine
 
 
 def unit_rows(num_rows: int, size: int, seed: int) -> NDArray[np.float32]:
@@ -23,7 +25,7 @@ def test_no_pair_that_reaches_its_bound_is_missed(
     products = engine.multiply(engine.load(left), engine.load(right))
     for axis, table in ((0, cosines), (1, cosines.T)):
         reached = np.full(len(table), bound, np.float32)
-        found = select_pairs(products, axis, reached, k, table.shape[1])
+        found = find_candidates(products, axis, reached, k, table.shape[1])
         selected = set(zip(found.rows.tolist(), found.columns.tolist(), strict=True))
         for row, values in enumerate(table):
             best = np.argsort(-values, kind="stable")[:k]
@@ -37,8 +39,8 @@ def test_a_crowd_within_the_error_is_told() -> None:
     engine = NumpyEngine()
     products = engine.multiply(engine.load(rows), engine.load(rows))
     reached = np.full(256, -np.inf, np.float32)
-    assert select_pairs(products, 0, reached, 1, 256).is_crowded
-    assert not select_pairs(products, 0, reached, 64, 256).is_crowded
+    assert find_candidates(products, 0, reached, 1, 256).is_crowded
+    assert not find_candidates(products, 0, reached, 64, 256).is_crowded
 
 
 def test_small_searches_do_not_import_torch() -> None:

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.search.engine import NumpyEngine
+from labse.search.numpy_engine import NumpyEngine
 from labse.search.sides import check_side, exact_cosines
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from labse.search import top_k
-from labse.search.engine import Pairs
+from labse.search.engine import Candidates
 from labse.search.sides import Block, Side, check_side
 from labse.search.top_k import TopK
 
@@ -18,10 +18,10 @@ def circle(num_rows: int, seed: int) -> NDArray[np.float32]:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def propose(cosines: NDArray, chosen: NDArray[np.bool_], error: float) -> Pairs:
+def propose(cosines: NDArray, chosen: NDArray[np.bool_], error: float) -> Candidates:
     rows, columns = np.nonzero(chosen)
     values = cosines[rows, columns].astype(np.float32)
-    return Pairs(rows, columns, values - np.float32(error), values + np.float32(error), False)
+    return Candidates(rows, columns, values - np.float32(error), values + np.float32(error), False)
 
 
 @settings(deadline=None, max_examples=60)
@@ -38,10 +38,10 @@ def test_the_nearest_are_found_whatever_the_bounds_and_however_few_may_wait(
     side, other = check_side(circle(num_rows, 0), "a", k), check_side(circle(num_others, 1), "b", k)
     cosines = side.rows.astype(float) @ other.rows.astype(float).T
     best = TopK(side, other, k)
-    best._most_waiting = most_waiting
+    best._max_candidates = most_waiting
     turn = np.random.default_rng(2).integers(0, 4, cosines.shape)
     for number in range(4):  # Each pair once, in an order that has nothing to do with its place.
-        best.take_in(whole(side), whole(other), propose(cosines, turn == number, error))
+        best.add_candidates(whole(side), whole(other), propose(cosines, turn == number, error))
     best.finish(map)
     neighbours, similarities = best.expand()
     expected = np.sort(-cosines, axis=1)[:, :k]
@@ -54,13 +54,13 @@ def test_a_bound_is_never_above_the_kth_best_and_only_rises() -> None:
     cosines = side.rows.astype(float) @ other.rows.astype(float).T
     kth = np.sort(cosines, axis=1)[:, -2]
     best = TopK(side, other, 2)
-    before = best.reached(whole(side))
+    before = best.lower_bounds(whole(side))
     assert (before == -np.inf).all()
     for start in range(0, 40, 8):
         chosen = np.zeros(cosines.shape, np.bool_)
         chosen[:, start : start + 8] = True
-        best.take_in(whole(side), whole(other), propose(cosines, chosen, 0.01))
-        reached = best.reached(whole(side))
+        best.add_candidates(whole(side), whole(other), propose(cosines, chosen, 0.01))
+        reached = best.lower_bounds(whole(side))
         assert (reached >= before).all()
         assert (reached <= kth).all()
         before = reached

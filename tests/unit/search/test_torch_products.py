@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from labse.errors import ResourceError
-from labse.search.engine import NumpyEngine
 from labse.search.knn import mutual_neighbours, nearest_neighbours
+from labse.search.numpy_engine import NumpyEngine
 
 torch_products = pytest.importorskip("labse.search.torch_engine")
 
