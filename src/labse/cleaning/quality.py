@@ -9,6 +9,7 @@ with NumPy alone. The probability holds where good and bad are equally frequent.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from labse.cleaning.characters import (
     kinds_of,
 )
 from labse.cleaning.normalize import normalize_text
+from labse.corpus.records import UNKNOWN_LANG
+from labse.corpus.shards import expand_folders, iter_sentences
 from labse.errors import LabseError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_atomic, write_json
 from labse.files.npy import ragged_positions
@@ -34,6 +37,7 @@ __all__ = [
     "Buckets",
     "QualityModel",
     "iter_buckets",
+    "iter_quality",
     "load_quality_model",
     "save_quality_model",
 ]
@@ -127,6 +131,19 @@ def load_quality_model(folder: str | Path) -> QualityModel:
     if not (np.isfinite(weights).all() and np.isfinite(calibration).all()):
         raise LabseError(f"{path}: a weight is not finite; train it again")
     return QualityModel(weights, calibration)
+
+
+def iter_quality(folder: str | Path, files: Sequence[str | Path]) -> Iterator[tuple[float, str]]:
+    """Yields the probability and the text of each row of text, tables or folders of shards.
+
+    Raises:
+        LabseError: see `load_quality_model`; broken data.
+    """
+    model = load_quality_model(folder)
+    for file in expand_folders(files):
+        sentences = iter_sentences(file, None, default_lang=UNKNOWN_LANG)
+        while block := [sentence.text for sentence in islice(sentences, _BLOCK_TEXTS)]:
+            yield from zip(model.score(block).tolist(), block, strict=True)
 
 
 # ---- features --------------------------------------------------------------------------------

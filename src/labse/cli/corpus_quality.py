@@ -1,21 +1,17 @@
 """The commands `labse corpus quality train` and `labse corpus quality apply`."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labse.cleaning.quality import load_quality_model
+from labse.cleaning.quality import iter_quality
 from labse.cleaning.quality_training import QualityReport, train_quality
 from labse.cli.console import check_out, print_json, print_lines, print_table, say
 from labse.cli.corpus_clean import show_steps
 from labse.cli.options import JsonOption
 from labse.corpus.languages import canonical_tag
-from labse.corpus.records import UNKNOWN_LANG
-from labse.corpus.shards import expand_folders, iter_sentences
 from labse.files.atomic import MANIFEST_NAME
 
 __all__ = ["app"]
@@ -94,18 +90,8 @@ def apply(
     labse corpus quality apply quality web.txt | sort -gr | head
     """
     check_out(out)
-    load_quality_model(model)
-    print_lines(_score(model, expand_folders(files)), out)
-
-
-def _score(model_folder: Path, files: list[str]) -> "Iterator[str]":
-
-    model = load_quality_model(model_folder)
-    for file in files:
-        sentences = iter_sentences(file, None, default_lang=UNKNOWN_LANG)
-        while block := [sentence.text for sentence in islice(sentences, 4096)]:
-            for prob, text in zip(model.score(block).tolist(), block, strict=True):
-                yield f"{prob:.4f}\t{text}"
+    rows = iter_quality(model, files)
+    print_lines((f"{prob:.4f}\t{text}" for prob, text in rows), out)
 
 
 def _print_report(out: Path, report: "QualityReport") -> None:
