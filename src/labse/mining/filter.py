@@ -127,6 +127,8 @@ def filter_pairs(
         raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
     for path in filter(None, (out, rejects, scores)):
         check_writable(path)
+    search = search or SearchOptions()
+    search.check_device()
     sides = _open_sides(source, target, vectors)
     report = FilterReport()
 
@@ -137,9 +139,7 @@ def filter_pairs(
                 embed_sides(sides, encoder, work=work, settings={"--k": k}, on_progress=on_progress)
             )
             asked = None if bounds.min_margin is None else margin
-            cosines, margins = score_sides(
-                embedded, asked, k, search or SearchOptions(), on_progress
-            )
+            cosines, margins = score_sides(embedded, asked, k, search, on_progress)
             known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
             from_scores = scores or embedded.stage.folder / "scores.jsonl"
             _write_scores(from_scores, sides, known, tags, on_progress)
@@ -154,6 +154,9 @@ def filter_pairs(
             columns = ("source", "target", *(("source_lang", "target_lang") if tags else ()))
             written = write_rows(out, columns, ((*pair, *(tags or ())) for pair in kept))
             report.num_altered = written.num_altered
+    num_dropped = report.num_read - report.num_kept
+    if not report.only.total() <= num_dropped <= report.broken.total():
+        raise LabseError("the counts of dropped pairs do not add up; please report this")
     return report
 
 
