@@ -183,15 +183,15 @@ class DistillConfig(Config):
             start at the TOML file's folder.
         loss: distance of the student's unit vector to the teacher's; `mse` is the squared one,
             `cosine` half of that.
-        pull: whose vector by the teacher a sentence learns: its `own` (LEALLA), or for both sides
-            of a pair that of the `source` (Reimers & Gurevych 2020) or of the `target`.
+        teacher_side: whose vector by the teacher a sentence learns: its `own` (LEALLA), or for both
+            sides of a pair that of the `source` (Reimers & Gurevych 2020) or of the `target`.
         weight: factor on this loss.
         ranking_weight: factor on the loss of translation ranking; 0 leaves distillation alone.
     """
 
     teacher: str = Field(min_length=1)
     loss: Literal["mse", "cosine"] = "cosine"
-    pull: Literal["own", "source", "target"] = "own"
+    teacher_side: Literal["own", "source", "target"] = "own"
     weight: float = Field(10.0, gt=0)
     ranking_weight: float = Field(1.0, ge=0)
 

@@ -91,16 +91,17 @@ class Batches:
 
     def load(self, step: int) -> Batch:
         """Returns the batch of update `step`, from 0, the same however the run got there."""
+        config = self._config
         batch = Batch.gather(self.pairs, self._sampler.sides(step))
         negatives = teacher_vectors = None
         if self._hard_negatives is not None:
             negatives = self._hard_negatives.draw(
                 batch.keys,
-                num_per_pair=self._config.data.hard_negatives,
-                generator=np.random.default_rng([self._config.train.seed, _NEGATIVES_STREAM, step]),
+                num_per_pair=config.data.hard_negatives,
+                generator=np.random.default_rng([config.train.seed, _NEGATIVES_STREAM, step]),
             )
-        if self._teacher_vectors is not None and self._config.distill is not None:
-            teacher_vectors = self._teacher_vectors.find(batch.keys, self._config.distill.pull)
+        if self._teacher_vectors is not None and config.distill is not None:
+            teacher_vectors = self._teacher_vectors.find(batch.keys, config.distill.teacher_side)
         return replace(batch, negatives=negatives, teacher_vectors=teacher_vectors)
 
 
