@@ -77,15 +77,8 @@ def ranking_loss(
 ) -> BatchLoss:
     """Ranks each translation among the candidates of the whole batch, both ways.
 
-    There are three ways to compute one value and gradient (tested to 1e-10 in float64):
-
-    - One process, logits within `logit_block_bytes`: the definition. Next to blocks it saves four
-      products of the two sides: 1.0 to 1.9 times as fast (one thread, 512 to 2,048 pairs of width
-      256 to 768, 2026-11-29).
-    - The same without hard negatives or anything to leave out, where the scale allows: the
-      definition in place, twice as fast again (benchmarks/loss.py).
-    - Larger logits, or several processes: blocks of rows. The logits of a process are a rectangle,
-      its n sources or targets by all B candidates.
+    The value and the gradient are those of `additive_margin_softmax`, whichever of three ways
+    computes them (tested to 1e-10 in float64).
 
     Args:
         source_nD: unit rows of this process's sources.
@@ -99,16 +92,31 @@ def ranking_loss(
     false_negatives = find_false_negatives(
         batch, max_excess=options.max_negative_excess, device=source_nD.device
     )
+    scale, margin = options.logit_scale, options.logit_margin
+    first = processes.rank * len(source_nD)
+
+    # The way depends on what the logits are: of one process, within a block, of the pairs alone.
     num_candidates = batch.num_pairs + max(map(len, candidates.negatives or ((),)))
     block_rows = num_rows(num_candidates, source_nD.itemsize, options.logit_block_bytes)
-    first = processes.rank * len(source_nD)
-    if processes.size == 1 and block_rows >= batch.num_pairs:
+    is_one_matrix = processes.size == 1 and block_rows >= batch.num_pairs
+    is_plain = candidates.negatives is None and false_negatives == (None, None)
+    if is_one_matrix and is_plain and is_in_range(scale, margin):
+        # Both directions share one matrix: 1.4 to 2.1 times as fast as the definition (2026-11-29,
+        # one thread, 512 to 2,048 pairs of width 256 to 768; benchmarks/loss.py).
+        dtype = torch.bfloat16 if options.precision == "bfloat16" else None
+        loss = inplace_additive_margin_softmax(
+            source_nD, target_nD, logit_scale=scale, logit_margin=margin, gradient_dtype=dtype
+        )
+        num_left_out = torch.zeros((), dtype=torch.int64)
+    elif is_one_matrix:
+        # The definition saves four products of the two sides: 0.9 to 1.9 times as fast as blocks
+        # (the same sizes).
         loss, num_left_out = _rank_in_one_matrix(candidates, false_negatives, options)
     else:
-        loss, num_left_out = _rank_in_blocks(
-            (source_nD, target_nD), first, candidates, false_negatives, options
-        )
-        # A mean over n queries, of which the batch has n * size.
+        # The logits of a process are a rectangle: its n sources or targets by all candidates. Each
+        # loss is a mean over n queries, of which the batch has n * size.
+        sides = (source_nD, target_nD)
+        loss, num_left_out = _rank_in_blocks(sides, first, candidates, false_negatives, options)
         loss = loss / processes.size
     target_BD = candidates.target_BD.detach()
     return BatchLoss(loss, num_left_out, source_nD.detach(), target_BD, first)
@@ -154,21 +162,9 @@ def _rank_in_one_matrix(
 ) -> tuple[Tensor, Tensor]:
     """Returns the loss of both directions and the number of candidates left out."""
     source, target, negatives = candidates.source_BD, candidates.target_BD, candidates.negatives
-    scale, margin = options.logit_scale, options.logit_margin
-    num_left_out = torch.zeros((), dtype=torch.int64)
-
-    # Nothing is left out and no candidate is added: both directions share one matrix.
-    has_masks = any(direction is not None for direction in false_negatives)
-    if not has_masks and negatives is None and is_in_range(scale, margin):
-        gradient_dtype = torch.bfloat16 if options.precision == "bfloat16" else None
-        loss = inplace_additive_margin_softmax(
-            source, target, logit_scale=scale, logit_margin=margin, gradient_dtype=gradient_dtype
-        )
-        return loss, num_left_out
-
-    # The definition, with a mask for each direction where there is something to leave out.
     masks = None
-    if has_masks:
+    num_left_out = torch.zeros((), dtype=torch.int64)
+    if false_negatives != (None, None):
         with torch.no_grad():
             cosines_BB = source @ target.T
             for_sources, for_targets = negatives or (None, None)
@@ -180,8 +176,8 @@ def _rank_in_one_matrix(
     loss = additive_margin_softmax(
         source,
         target,
-        logit_scale=scale,
-        logit_margin=margin,
+        logit_scale=options.logit_scale,
+        logit_margin=options.logit_margin,
         masks=masks,
         negatives=negatives,
     )
