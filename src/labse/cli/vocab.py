@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from labse.cli.console import print_json, print_lines, say
-from labse.cli.options import JsonOption
+from labse.cli.options import JsonOption, MemoryOption, parse_size
 from labse.errors import UsageError
 from labse.vocab.folder import count_files, learn_vocabulary
 from labse.vocab.report import REPORT_NAME, load_report, render_report
@@ -70,9 +70,7 @@ def vocab(
             show_default=False,
         ),
     ] = None,
-    memory: Annotated[
-        float, typer.Option(min=0.01, help="GiB that counting may take, whatever the corpus.")
-    ] = 2,
+    memory: MemoryOption = "2GB",
     lang: Annotated[
         str | None,
         typer.Option(help="Language of the text files, such as de, deu or German."),
@@ -91,7 +89,7 @@ def vocab(
 
     labse vocab counts1 --out vocab-bpe --algorithm bpe --report report-bpe
     """
-    memory_bytes = int(memory * 2**30)
+    memory_bytes = parse_size(memory)
     if out is None:
         counts = _check_counting(context, counts)
         tables = count_files(files, counts, lang=lang, memory_bytes=memory_bytes)
