@@ -30,7 +30,7 @@ from labse import SentenceEncoder
 from labse.alignment.accuracy import AlignmentCounts, count_right
 from labse.alignment.align import align_embeddings
 from labse.alignment.formats import LinkedLines, link_lines
-from labse.alignment.spans import encode_documents
+from labse.alignment.search import encode_documents
 from labse.corpus.readers import read_pairs
 from labse.evaluation.datasets import read_tatoeba
 

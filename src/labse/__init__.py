@@ -10,6 +10,7 @@ __all__ = [
     "LabseError",
     "SentenceEncoder",
     "__version__",
+    "align_files",
     "encode_files",
     "evaluate",
     "filter_pairs",
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "LabseError": "labse.errors",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
+    "align_files": "labse.alignment.align_files",
     "encode_files": "labse.encoder.job.encode_files",
     "evaluate": "labse.evaluation.evaluate",
     "filter_pairs": "labse.mining.filter",

@@ -2,7 +2,7 @@
 
 Takes: two documents as lines and an encoder, or vectors of their spans. Gives: beads, in order.
 Source: Thompson & Koehn 2019 (D19-1136), vecalign; no random vectors, and the costs are normalised
-by exact means in place of samples (`align_search.span_costs`).
+by exact means in place of samples (`search.span_costs`).
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from labse.alignment.search import (
     SpanVectors,
     Step,
+    encode_documents,
     full_band,
+    halve_spans,
     path_band,
     search_band,
     span_costs,
+    unit_spans,
 )
-from labse.alignment.spans import encode_documents, halve_spans, unit_spans
 from labse.encoder.protocol import Encoder
 
 __all__ = ["SKIP_PERCENTILE", "Bead", "align_documents", "align_embeddings", "bead_sizes"]
 
 SKIP_PERCENTILE = 50.0
-"""Of what lines cost with their cheapest counterpart: a skipped line costs half way from it to 1,
-which is what lines cost that have nothing to do with each other.
+"""Percentile of what lines cost with their cheapest counterparts. A skipped line costs half way
+from there to 1, the cost of two lines that have nothing to do with each other.
 
 vecalign takes the 20th percentile of random pairs, about 0.9. On development documents that gives
 one to two points of strict F1 less, and up to 0.2 of lax (docs/alignment.md).
@@ -41,9 +43,9 @@ _SAMPLED_LINES = 128  # Of each document, for the cost of a skip.
 class Bead:
     """Lines `source_start` to `source_stop` - 1 and those of the target that translate them.
 
-    Numbers are from 0. One side is empty for lines without a translation. `score` is 1 minus the
-    distance of both sides over the mean distance of each to the other document: 1 for the same
-    vector, 0 for no nearer than any; it is 0 where a side is empty.
+    Lines are numbered from 0. A side is empty where lines have no translation. `score` is 1 minus
+    the distance of both sides over the mean distance of each to the other document: 1 for equal
+    vectors, 0 for no nearer than any other; it is 0 where a side is empty.
     """
 
     source_start: int
@@ -79,9 +81,9 @@ def align_documents(
     A blank line inside a bead belongs to it; any other blank line is a bead of its own.
 
     Args:
-        encoder: embeds each run of up to `max_size` - 1 lines of both documents.
-        source_lines: may be none.
-        target_lines: may be none.
+        encoder: what embeds each run of up to `max_size` - 1 lines of both documents.
+        source_lines: the source document; it may be empty.
+        target_lines: the target document; it may be empty.
         max_size: lines of a bead, both sides together; see `bead_sizes`.
         skip_percentile: see `align_embeddings`.
         seed: see `align_embeddings`.
@@ -120,16 +122,16 @@ def align_embeddings(
     Args:
         source_spans: (S, N, D), S at least `max_size` - 1; `source_spans[s - 1, i]` is the vector
             of the s lines that end with line i, of any length but 0. Rows with i < s - 1, for
-            which there are not enough lines, are not looked at.
+            which there are not enough lines, are ignored.
         target_spans: (S, M, D), likewise.
         max_size: lines of a bead, both sides together.
         skip_percentile: 0 to 100; less skips more. See `SKIP_PERCENTILE`.
-        seed: of the sample of lines that the percentile is taken of, in documents of more than
-            128 lines.
+        seed: seed of the sample of 128 lines from which longer documents take the percentile.
 
     Raises:
         ValueError: a wrong option or shape. LabseError: a vector with NaN, infinity or only zeros.
     """
+    # Check the options, and that both sides are vectors of one encoder.
     steps = bead_sizes(max_size)
     if not 0 <= skip_percentile <= 100:
         raise ValueError(f"skip_percentile must be 0 to 100, not {skip_percentile}")
@@ -144,13 +146,16 @@ def align_embeddings(
     if not (sides[0].shape[1] and sides[1].shape[1]):
         return _skip_all(sides[0].shape[1], sides[1].shape[1])
 
+    # Documents are halved until they are short enough to be searched whole.
     levels = [sides]
     while levels[-1][0].shape[1] * levels[-1][1].shape[1] > _FULL_LINES**2:
         levels.append([halve_spans(spans) for spans in levels[-1]])
+
+    # The path found there, widened by a margin, is where the next longer ones are searched.
     path: list[Step] = []
     generator = np.random.default_rng(seed)
     for depth in range(len(levels) - 1, -1, -1):
-        source, target = _see_each_other(*levels[depth])
+        source, target = _measure_distances(*levels[depth])
         num_lines = source.num_lines, target.num_lines
         is_coarsest = depth == len(levels) - 1
         band = (
@@ -166,10 +171,10 @@ def align_embeddings(
 # ---- costs -----------------------------------------------------------------------------------
 
 
-def _see_each_other(
+def _measure_distances(
     source: NDArray[np.float32], target: NDArray[np.float32]
 ) -> tuple[SpanVectors, SpanVectors]:
-    """Measures how far each span is from the other document on average."""
+    """Measures the mean distance of each span to the other document."""
     means = [spans.mean(axis=(0, 1), dtype=np.float64) for spans in (source, target)]
     return (
         SpanVectors(source, (1 - source @ means[1].astype(np.float32))),

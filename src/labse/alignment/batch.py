@@ -1,37 +1,18 @@
-"""Documents as files: which belong together, where their alignments go, what is done already.
+"""Which documents belong together, and where their alignments go.
 
-Takes: two files, folders or lists of files, and an encoder. Gives: jobs, and their alignments.
-Source: docs/design.md, promises: a killed run goes on and gives the same bytes.
+Takes: two folders of documents, or two lists of them. Gives: a job for each pair of documents.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from labse import __version__
-from labse.alignment.accuracy import AlignmentCounts, count_right
-from labse.alignment.align import SKIP_PERCENTILE, align_documents
-from labse.alignment.formats import (
-    BeadFormat,
-    FormattedBeads,
-    format_beads,
-    link_lines,
-    read_links,
-)
-from labse.encoder.protocol import Encoder
-from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.alignment.formats import BeadFormat
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import MANIFEST_NAME
+from labse.files.stage import JOURNAL_NAME
 from labse.files.text import read_lines
 
-__all__ = [
-    "AlignOptions",
-    "AlignedJob",
-    "AlignmentJob",
-    "align_job",
-    "claim_options",
-    "is_done",
-    "pair_folders",
-    "pair_lists",
-]
+__all__ = ["AlignmentJob", "pair_folders", "pair_lists"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,68 +23,6 @@ class AlignmentJob:
     target: Path
     gold: Path | None
     out: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class AlignOptions:
-    """What an alignment depends on beside the model and the documents.
-
-    See `align_documents` and `format_beads`.
-    """
-
-    bead_format: BeadFormat = "ladder"
-    max_size: int = 4
-    skip_percentile: float = SKIP_PERCENTILE
-    seed: int = 1
-    ids: bool = False
-    langs: tuple[str, str] = ("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedJob:
-    """What became of a job: its file, which is written if the job has an `out`, and counts.
-
-    `counts` are zero without gold.
-    """
-
-    formatted: FormattedBeads
-    num_beads: int
-    counts: AlignmentCounts
-
-
-def align_job(encoder: Encoder, job: AlignmentJob, options: AlignOptions) -> AlignedJob:
-    """Aligns two files.
-
-    Raises:
-        LabseError: a file cannot be read, or the gold alignment is not one of these documents.
-        ResourceError: the alignment cannot be written.
-    """
-    source_lines, target_lines = list(read_lines(job.source)), list(read_lines(job.target))
-    gold = None
-    if job.gold:
-        num_source, num_target = len(source_lines), len(target_lines)
-        gold = read_links(job.gold, num_source=num_source, num_target=num_target)
-    beads = align_documents(
-        encoder,
-        source_lines,
-        target_lines,
-        max_size=options.max_size,
-        skip_percentile=options.skip_percentile,
-        seed=options.seed,
-    )
-    formatted = format_beads(
-        beads,
-        source_lines,
-        target_lines,
-        options.bead_format,
-        ids=options.ids,
-        langs=options.langs,
-    )
-    if job.out:
-        with write_atomic(job.out) as stream:
-            stream.write(formatted.payload)
-    counts = AlignmentCounts() if gold is None else count_right(map(link_lines, beads), gold)
-    return AlignedJob(formatted, len(beads), counts)
 
 
 def pair_folders(
@@ -141,7 +60,11 @@ def _list_stems(folder: Path) -> dict[str, Path]:
         raise UsageError(f"{folder}: not a folder; give folders or files for all documents")
     stems: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == MANIFEST_NAME or not path.is_file():
+        if (
+            path.name.startswith(".")
+            or path.name in (MANIFEST_NAME, JOURNAL_NAME)
+            or not path.is_file()
+        ):
             continue
         name = path.stem if path.suffix in (".gz", ".zst", ".bz2") else path.name
         stem = name.rpartition(".")[0] or name
@@ -190,43 +113,3 @@ def _read_list(path: Path) -> list[Path]:
     if not names:
         raise LabseError(f"{path}: empty; each line names a document")
     return names
-
-
-def claim_options(out: Path, options: AlignOptions, model_sha256: str | None) -> None:
-    """Makes the folder of a batch, or checks that the one there was begun with these options.
-
-    Raises:
-        UsageError: other options or another version. ResourceError: it cannot be made.
-    """
-    manifest: dict[str, object] = {
-        "kind": "alignment",
-        "labse_version": __version__,
-        "model_sha256": model_sha256,
-        **asdict(options),
-        "langs": list(options.langs),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"{out}: cannot be made: {error.strerror}") from None
-    path = out / MANIFEST_NAME
-    if not path.exists():
-        write_json(path, manifest)
-        return
-    before = read_json(path)
-    for name in sorted(manifest.keys() | before.keys()):
-        if before.get(name) != manifest.get(name):
-            raise UsageError(
-                f"{out} was begun with {name} {before.get(name)!r}, now it is "
-                f"{manifest.get(name)!r}; give the same options or another --out"
-            )
-
-
-def is_done(job: AlignmentJob) -> bool:
-    """Tells whether the alignment stands there and is newer than both documents."""
-    if job.out is None or not job.out.exists():
-        return False
-    written = job.out.stat().st_mtime_ns
-    return all(
-        path.exists() and path.stat().st_mtime_ns <= written for path in (job.source, job.target)
-    )

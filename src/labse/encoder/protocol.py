@@ -5,7 +5,7 @@ Source: docs/design.md, promises ("a NaN vector is never returned").
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ __all__ = ["Encoder", "encode_sentences"]
 _SHOWN_CHARACTERS = 60
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Anything that embeds sentences."""
 

@@ -116,9 +116,7 @@ def evaluate(
     """
     paths = [Path(data)] if isinstance(data, str | Path) else [Path(path) for path in data]
     run = _prepare(protocol, paths, options or EvaluationOptions())
-    if encoder is None or isinstance(encoder, str | Path):
-        encoder = open_encoder(encoder)
-    return run(encoder)
+    return run(encoder if isinstance(encoder, Encoder) else open_encoder(encoder))
 
 
 def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptions) -> _Run:

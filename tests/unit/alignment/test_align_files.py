@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,20 +5,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from labse.alignment.batch import (
-    AlignmentJob,
-    AlignOptions,
-    align_job,
-    claim_options,
-    is_done,
-    pair_folders,
-    pair_lists,
-)
+from labse.alignment.align_files import AlignOptions, align_files
+from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 from labse.errors import LabseError, UsageError
 
 
 class CharacterEncoder:
+    num_calls = 0
+
     def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        self.num_calls += 1
         return np.array(
             [[1, *(sentence.count(letter) for letter in "abcdef")] for sentence in sentences],
             np.float32,
@@ -72,34 +67,48 @@ def test_lists_of_different_lengths_and_blank_lines_are_told(tmp_path: Path) -> 
         pair_lists(lists / "none", lists / "none", None, None, "tsv")
 
 
-def test_a_job_writes_its_alignment_and_counts_against_gold(tmp_path: Path) -> None:
+def test_one_pair_of_documents_is_written_and_counted_against_gold(tmp_path: Path) -> None:
     folder = write(tmp_path / "f", s="a\nb\nc\n", t="a\nc\n", g="0 0\n1 1\n2 1\n3 2\n")
-    job = AlignmentJob(folder / "s", folder / "t", folder / "g", tmp_path / "out.ladder")
-    aligned = align_job(CharacterEncoder(), job, AlignOptions())
-    assert aligned.num_beads == 3
+    done: list[tuple[int, int | None]] = []
+    aligned = align_files(
+        folder / "s",
+        folder / "t",
+        tmp_path / "out.tsv",
+        gold=folder / "g",
+        encoder=CharacterEncoder(),
+        on_progress=lambda *numbers: done.append(numbers),
+    )
+    assert (aligned.num_documents, aligned.num_beads, aligned.bead_format) == (1, 3, "tsv")
     assert aligned.counts.strict.f1 == 1
-    assert job.out
-    assert job.out.read_bytes() == aligned.formatted.payload
+    assert (tmp_path / "out.tsv").read_text().splitlines()[1].split("\t")[1:] == ["b", ""]
+    assert done == [(0, 1), (1, 1)]
 
 
-def test_a_job_is_done_while_its_documents_do_not_change(tmp_path: Path) -> None:
-    folder = write(tmp_path / "f", s="a\n", t="a\n")
-    job = AlignmentJob(folder / "s", folder / "t", None, tmp_path / "out")
-    assert not is_done(job)
-    assert not is_done(AlignmentJob(folder / "s", folder / "t", None, None))
-    align_job(CharacterEncoder(), job, AlignOptions())
-    assert is_done(job)
-    assert job.out
-    later = job.out.stat().st_mtime + 10
-    os.utime(folder / "t", (later, later))
-    assert not is_done(job)
+def test_only_documents_that_are_new_or_have_changed_are_aligned_again(tmp_path: Path) -> None:
+    source = write(tmp_path / "de", a_de="a\nb\n", b_de="c\n")
+    target, out = write(tmp_path / "en", a_en="a\nb\n", b_en="c\n"), tmp_path / "out"
+    encoder = CharacterEncoder()
+    align_files(source, target, out, encoder=encoder)
+    made = (out / "b.ladder").read_bytes()
+    (out / "b.ladder").unlink()
+    again = align_files(source, target, out, encoder=encoder)
+    assert (again.num_done_before, (out / "b.ladder").read_bytes()) == (1, made)
+    (target / "a.en").write_text("a\n")
+    again = align_files(source, target, out, encoder=encoder)
+    assert (again.num_done_before, again.num_documents, encoder.num_calls) == (1, 2, 4)
+    assert (out / "a.ladder").read_text().splitlines()[-1] == "2\t1\t0.0000"
 
 
-def test_other_options_do_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    claim_options(out, AlignOptions(), "abc")
-    claim_options(out, AlignOptions(), "abc")
-    with pytest.raises(UsageError, match="begun with max_size 4, now it is 5"):
-        claim_options(out, AlignOptions(max_size=5), "abc")
+def test_other_options_or_another_model_do_not_go_on_in_the_same_folder(tmp_path: Path) -> None:
+    class Hashed(CharacterEncoder):
+        def hash_model(self) -> str:
+            return "abc"
+
+    source, out = write(tmp_path / "de", a_de="a\n"), tmp_path / "out"
+    align_files(source, source, out, encoder=CharacterEncoder())
+    with pytest.raises(UsageError, match=r"max_size \(4, now 5\)"):
+        align_files(
+            source, source, out, encoder=CharacterEncoder(), options=AlignOptions(max_size=5)
+        )
     with pytest.raises(UsageError, match="model_sha256"):
-        claim_options(out, AlignOptions(), "def")
+        align_files(source, source, out, encoder=lambda: Hashed())

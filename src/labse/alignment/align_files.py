@@ -1,0 +1,251 @@
+"""Documents as files: `align_files` does what `labse align` does, as one call.
+
+Takes: two documents, or folders or lists of them, and an encoder. Gives: their alignments as files,
+and how many beads are right where gold ones are given.
+Source: docs/design.md, promises: a killed run goes on and gives the same bytes.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from labse import __version__
+from labse.alignment.accuracy import AlignmentCounts, count_right
+from labse.alignment.align import SKIP_PERCENTILE, align_documents
+from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
+from labse.alignment.formats import BeadFormat, format_beads, link_lines, read_links
+from labse.corpus.languages import canonical_tag
+from labse.corpus.output_files import open_output
+from labse.encoder.protocol import Encoder
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import InterruptedRunError, UsageError
+from labse.files.atomic import check_writable
+from labse.files.stage import open_stage
+from labse.files.text import format_suffix, read_lines
+
+__all__ = [
+    "AlignOptions",
+    "AlignedFiles",
+    "align_files",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignOptions:
+    """What an alignment depends on beside the model and the documents.
+
+    Attributes:
+        bead_format: see `format_beads`; None takes that of the suffix of `out`, else ladder.
+        max_size: lines of a bead, both sides together.
+        skip_percentile: see `align_embeddings`.
+        seed: seed of the sample of lines in long documents.
+        ids: whether TSV has the numbers of the lines.
+        langs: languages of source and target, which TMX needs.
+    """
+
+    bead_format: BeadFormat | None = None
+    max_size: int = 4
+    skip_percentile: float = SKIP_PERCENTILE
+    seed: int = 1
+    ids: bool = False
+    langs: tuple[str | None, str | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedFiles:
+    """What `align_files` tells of its work.
+
+    Attributes:
+        num_documents: pairs of documents.
+        num_done_before: those of them that an earlier call has aligned.
+        num_beads: beads of the others.
+        num_left_out: beads with an empty side, which TMX cannot hold.
+        num_changed: texts with a character that the format cannot hold.
+        bead_format: the format that was written.
+        counts: beads that are right against gold; all are 0 without it.
+        num_truncated: runs of lines that the encoder cut; 0 if that is not known.
+        max_seq_length: tokens to which it cut them; None if that is not known.
+    """
+
+    num_documents: int
+    num_done_before: int
+    num_beads: int
+    num_left_out: int
+    num_changed: int
+    bead_format: BeadFormat
+    counts: AlignmentCounts
+    num_truncated: int
+    max_seq_length: int | None
+
+
+def align_files(
+    source: str | Path,
+    target: str | Path,
+    out: str | Path | None = None,
+    *,
+    lists: bool = False,
+    gold: str | Path | None = None,
+    encoder: Encoder | Callable[[], Encoder] | None = None,
+    options: AlignOptions | None = None,
+    on_progress: Callable[[int, int | None], None] | None = None,
+) -> AlignedFiles:
+    """Aligns two documents, or all documents of two folders or of two lists.
+
+    Many documents are resumable: the same call goes on with those that are left and those that
+    have changed.
+
+    Args:
+        source: a document, one sentence a line (`-` is standard input), or a folder of documents.
+        target: the same in the other language.
+        out: file to write (`-` is standard output), for many documents a folder; None writes none.
+        lists: whether `source`, `target` and `gold` are files that name a document a line.
+        gold: alignment to judge by, for many documents a folder or list of them.
+        encoder: an encoder, or what loads one; None is the model that comes with labse.
+        options: what differs from the defaults.
+        on_progress: called with the documents done and their number.
+
+    Raises:
+        UsageError: options that do not apply, documents without counterpart, or an `out` that was
+            begun with other options.
+        LabseError: a document or gold alignment cannot be read, or does not fit.
+        ResourceError: an alignment cannot be written.
+        InterruptedRunError: Ctrl-C, where the same call goes on.
+    """
+    source, target = Path(source), Path(target)
+    out, gold = (None if path is None else Path(path) for path in (out, gold))
+    is_batch = lists or source.is_dir() or target.is_dir()
+    options = _complete(options or AlignOptions(), None if is_batch else out)
+    jobs = _list_jobs(source, target, gold, out, options, is_batch=is_batch, lists=lists)
+    if not isinstance(encoder, Encoder):
+        encoder = SentenceEncoder.from_pretrained() if encoder is None else encoder()
+
+    totals: Counter[str] = Counter()
+    counts = AlignmentCounts()
+    hash_model = getattr(encoder, "hash_model", None)
+    key = {
+        "kind": "alignment",
+        "labse_version": __version__,
+        "model_sha256": hash_model and hash_model(),
+        **asdict(options),
+    }
+    folder = out if is_batch else None
+    try:
+        with open_stage(folder, key, section=None) as stage:
+            for number, job in enumerate(jobs):
+                if on_progress is not None:
+                    on_progress(number, len(jobs))
+                documents = [list(read_lines(path)) for path in (job.source, job.target)]
+                name, inputs = job.out.name if job.out else "", _hash_documents(documents)
+                if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
+                    totals["num_done_before"] += 1
+                    continue
+                result, right = _align(encoder, job, documents, options)
+                stage.add(name, result, inputs)
+                totals.update(result)
+                counts += right
+            if on_progress is not None:
+                on_progress(len(jobs), len(jobs))
+            stage.finish(key, keep_journal=True)
+    except KeyboardInterrupt:
+        if folder is None:
+            raise
+        raise InterruptedRunError("stopped; the same command goes on where it was") from None
+    return AlignedFiles(
+        num_documents=len(jobs),
+        num_done_before=totals["num_done_before"],
+        num_beads=totals["num_beads"],
+        num_left_out=totals["num_left_out"],
+        num_changed=totals["num_changed"],
+        bead_format=options.bead_format or "ladder",
+        counts=counts,
+        num_truncated=getattr(encoder, "num_truncated", 0),
+        max_seq_length=getattr(encoder, "max_seq_length", None),
+    )
+
+
+def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
+    """Checks the options; the format and the tags of the languages are filled in."""
+    suffix = "" if out is None else format_suffix(out).removeprefix(".")
+    known: dict[str, BeadFormat] = {name: name for name in get_args(BeadFormat)}
+    bead_format = options.bead_format or known.get(suffix, "ladder")
+    source_lang, target_lang = options.langs
+    if options.ids and bead_format != "tsv":
+        raise UsageError(f"--ids is for --format tsv; {bead_format} needs no such option")
+    if bead_format != "tmx":
+        if source_lang or target_lang:
+            raise UsageError("--source-lang and --target-lang are for --format tmx")
+        return replace(options, bead_format=bead_format, langs=("", ""))
+    if not (source_lang and target_lang):
+        raise UsageError("--format tmx names languages; give --source-lang and --target-lang")
+    langs = canonical_tag(source_lang), canonical_tag(target_lang)
+    return replace(options, bead_format=bead_format, langs=langs)
+
+
+def _hash_documents(documents: Sequence[Sequence[str]]) -> str:
+    digest = hashlib.sha256()
+    for lines in documents:
+        digest.update(f"{len(lines)}\n".encode())
+        digest.update("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _align(
+    encoder: Encoder, job: AlignmentJob, documents: Sequence[list[str]], options: AlignOptions
+) -> tuple[dict[str, int], AlignmentCounts]:
+    """Aligns two documents and writes the alignment; returns what there is to count."""
+    source_lines, target_lines = documents
+    gold = None
+    if job.gold:
+        sizes = {"num_source": len(source_lines), "num_target": len(target_lines)}
+        gold = read_links(job.gold, **sizes)
+    beads = align_documents(
+        encoder,
+        source_lines,
+        target_lines,
+        max_size=options.max_size,
+        skip_percentile=options.skip_percentile,
+        seed=options.seed,
+    )
+    source_lang, target_lang = options.langs
+    formatted = format_beads(
+        beads,
+        source_lines,
+        target_lines,
+        options.bead_format or "ladder",
+        ids=options.ids,
+        langs=(source_lang or "", target_lang or ""),
+    )
+    if job.out:
+        with open_output(job.out) as stream:
+            stream.write(formatted.payload)
+    result = {
+        "num_beads": len(beads),
+        "num_left_out": formatted.num_left_out,
+        "num_changed": formatted.num_changed,
+    }
+    return result, AlignmentCounts() if gold is None else count_right(map(link_lines, beads), gold)
+
+
+def _list_jobs(
+    source: Path,
+    target: Path,
+    gold: Path | None,
+    out: Path | None,
+    options: AlignOptions,
+    *,
+    is_batch: bool,
+    lists: bool,
+) -> list[AlignmentJob]:
+    if not is_batch:
+        if str(source) == str(target) == "-":
+            raise UsageError("only one document can be standard input (-)")
+        if out is not None and str(out) != "-":
+            check_writable(out)
+        return [AlignmentJob(source, target, gold, out)]
+    if (out is None and gold is None) or str(out) == "-":
+        raise UsageError("many documents need --out, the folder of their alignments, or --gold")
+    pair = pair_lists if lists else pair_folders
+    return pair(source, target, gold, out, options.bead_format or "ladder")
