@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labse.encoder.check.sample import sample_sentences
-from labse.encoder.export.folder import export_folder
+from labse.encoder.export.model import export_model
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.model_folder.folder import ModelFolder, write_model_folder
 from labse.model_folder.weights import expected_shapes
@@ -52,7 +52,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 def test_a_float16_export_is_read_by_both_alike(
     write: Write, tmp_path: Path, settings: dict[str, object]
 ) -> None:
-    export_folder(write(**settings), tmp_path / "half", storage="float16")
+    export_model(write(**settings), tmp_path / "half", storage="float16")
 
     oracle = sentence_transformers.SentenceTransformer(str(tmp_path / "half"), device="cpu")
     expected = oracle.encode(SENTENCES, show_progress_bar=False)
@@ -64,7 +64,7 @@ def test_a_float16_export_is_read_by_both_alike(
 def test_int8_rows_are_refused_there_and_not_read_without_their_scales(
     write: Write, tmp_path: Path
 ) -> None:
-    export_folder(write(), tmp_path / "int8", storage="int8")
+    export_model(write(), tmp_path / "int8", storage="int8")
 
     with pytest.raises(OSError, match=r"model\.safetensors"):
         sentence_transformers.SentenceTransformer(str(tmp_path / "int8"), device="cpu")

@@ -8,11 +8,9 @@ import typer
 
 from labse.cli.console import print_json, say
 from labse.cli.options import JsonOption
-from labse.encoder.export.folder import export_folder
-from labse.encoder.export.onnx_export import export_onnx
+from labse.encoder.export.model import export_model
 from labse.encoder.export.quality import QualityBounds
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.errors import UsageError
 from labse.evaluation.datasets import read_tatoeba
 from labse.evaluation.tatoeba import evaluate_tatoeba
 from labse.files.text import read_lines
@@ -76,17 +74,13 @@ def export(
 
     labse export LaBSE labse.onnx --tatoeba tatoeba/v1
     """
-    is_onnx = out.suffix == ".onnx"
-    if is_onnx and storage == "float16":
-        raise UsageError("--storage float16: ONNX is written in float32 or int8")
     sets = None if tatoeba is None else read_tatoeba(tatoeba)
 
     def measure(encoder: SentenceEncoder) -> float:
         assert sets is not None
         return evaluate_tatoeba(encoder, sets).mean.p_at_1
 
-    write = export_onnx if is_onnx else export_folder
-    report = write(
+    report = export_model(
         model,
         out,
         storage=storage,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import is_text, read_pairs
 from labse.encoder.check.sample import sample_languages
-from labse.encoder.export.folder import count_bytes, write_folder
+from labse.encoder.export.model import count_bytes, write_folder
 from labse.encoder.export.pieces import (
     changed_tokens,
     count_pieces,

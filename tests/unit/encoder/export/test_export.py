@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.encoder.export.folder import count_bytes, export_folder
+from labse.encoder.export.model import count_bytes, export_model
 from labse.encoder.export.quality import QualityBounds
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
@@ -46,7 +46,7 @@ def test_an_export_is_near_its_source_and_checks_itself(
     model = build_model(**settings)
     write_model_folder(source, model, vocab_folder=vocab_folder, manifest={})
 
-    report = export_folder(source, out, storage=storage)  # type: ignore[arg-type]
+    report = export_model(source, out, storage=storage)  # type: ignore[arg-type]
 
     before, after = (SentenceEncoder.from_pretrained(folder) for folder in (source, out))
     cosines = np.sum(before.encode(sentences) * after.encode(sentences), axis=1)
@@ -57,7 +57,7 @@ def test_an_export_is_near_its_source_and_checks_itself(
 
 
 def test_the_lineage_is_kept_and_the_storage_told(source: Path, tmp_path: Path) -> None:
-    export_folder(source, tmp_path / "out", storage="int8")
+    export_model(source, tmp_path / "out", storage="int8")
 
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert (manifest["seed"], manifest["kind"], manifest["storage"]) == (7, "model", "int8")
@@ -67,8 +67,8 @@ def test_the_lineage_is_kept_and_the_storage_told(source: Path, tmp_path: Path) 
 
 
 def test_int8_rows_stay_int8_until_they_are_used(source: Path, tmp_path: Path) -> None:
-    export_folder(source, tmp_path / "out", storage="int8")
-    export_folder(tmp_path / "out", tmp_path / "again", storage="int8")
+    export_model(source, tmp_path / "out", storage="int8")
+    export_model(tmp_path / "out", tmp_path / "again", storage="int8")
 
     once, twice = (read_model_folder(tmp_path / name).weights for name in ("out", "again"))
     for name in once:
@@ -77,7 +77,7 @@ def test_int8_rows_stay_int8_until_they_are_used(source: Path, tmp_path: Path) -
 
 def test_an_export_over_its_source_replaces_it(source: Path) -> None:
     before = SentenceEncoder.from_pretrained(source).encode(["free"])
-    report = export_folder(source, source)
+    report = export_model(source, source)
     assert report.num_bytes_after > report.num_bytes_before  # By the golden vectors.
     np.testing.assert_allclose(SentenceEncoder.from_pretrained(source).encode(["free"]), before)
 
@@ -85,13 +85,13 @@ def test_an_export_over_its_source_replaces_it(source: Path) -> None:
 def test_past_the_bounds_nothing_is_written(source: Path, tmp_path: Path) -> None:
     bounds = QualityBounds(min_cosine=0.9999999)
     with pytest.raises(LabseError, match=r"source in int8 loses too much.*--force"):
-        export_folder(source, tmp_path / "out", storage="int8", bounds=bounds)
+        export_model(source, tmp_path / "out", storage="int8", bounds=bounds)
     assert not (tmp_path / "out").exists()
 
 
 def test_another_tokenizer_is_found_by_the_golden_vectors(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    export_folder(source, out)
+    export_model(source, out)
     (out / "manifest.json").unlink()  # With it the hash of the file tells.
     state = json.loads((out / "tokenizer.json").read_text())
     vocab = state["model"]["vocab"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.encoder.export.folder import export_folder
+from labse.encoder.export.model import export_model
 from labse.encoder.export.prune import prune_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
@@ -35,7 +35,7 @@ def test_covered_text_keeps_its_vectors_bit_for_bit(
     full, pruned = tmp_path / "full", tmp_path / "pruned"
     model = build_model(layers, pooling="mean")
     write_model_folder(tmp_path / "source", model, vocab_folder=vocab_folder, manifest={})
-    export_folder(tmp_path / "source", full, storage=storage)  # type: ignore[arg-type]
+    export_model(tmp_path / "source", full, storage=storage)  # type: ignore[arg-type]
     (tmp_path / "text.txt").write_text(f"{ENGLISH}\nfree 🎉\n\n")
 
     report = prune_folder(full, pruned, text=[tmp_path / "text.txt"])

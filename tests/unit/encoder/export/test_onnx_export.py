@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from labse.encoder.export.onnx_export import export_onnx
+from labse.encoder.export.model import export_model
 from labse.encoder.export.quality import QualityBounds
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
@@ -24,7 +24,7 @@ def source(tmp_path: Path, build_model: Callable[..., ModelFolder], vocab_folder
 
 @pytest.mark.parametrize("storage", ["float32", "int8"])
 def test_the_file_and_its_tokenizer_are_enough(source: Path, tmp_path: Path, storage: str) -> None:
-    report = export_onnx(source, tmp_path / "m.onnx", storage=storage)  # type: ignore[arg-type]
+    report = export_model(source, tmp_path / "m.onnx", storage=storage)  # type: ignore[arg-type]
 
     tokenizer = Tokenizer.from_file(str(tmp_path / "m.tokenizer.json"))
     ids = np.array([tokenizer.encode("free and equal").ids])
@@ -39,7 +39,7 @@ def test_the_gate_and_float16_refuse_before_anything_is_written(
     source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(LabseError, match="as ONNX in int8 loses too much"):
-        export_onnx(source, tmp_path / "m.onnx", storage="int8", bounds=QualityBounds(0.9999999))
+        export_model(source, tmp_path / "m.onnx", storage="int8", bounds=QualityBounds(0.9999999))
     with pytest.raises(UsageError, match="float32 or int8"):
-        export_onnx(source, tmp_path / "m.onnx", storage="float16")
+        export_model(source, tmp_path / "m.onnx", storage="float16")
     assert not list(tmp_path.glob("m.*"))

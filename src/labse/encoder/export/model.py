@@ -1,0 +1,167 @@
+"""A model written anew: narrower weights, or ONNX, checked for what it loses before it is written.
+
+Takes: a model folder. Gives: a model folder with golden vectors, or `FILE.onnx` with
+    `FILE.tokenizer.json` beside it; and what was lost on real text.
+Source: docs/export.md; labse.encoder.export.onnx_graph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from labse.encoder.check.golden import GOLDEN_NAME, build_golden
+from labse.encoder.check.sample import sample_sentences
+from labse.encoder.export.onnx_graph import build_onnx
+from labse.encoder.export.quality import (
+    MeasureScore,
+    QualityBounds,
+    QualityLoss,
+    check_loss,
+    measure_loss,
+)
+from labse.encoder.runtimes.onnx_runtime import OnnxRuntime
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import LabseError, UsageError
+from labse.files.atomic import MANIFEST_NAME, check_writable, read_json, write_atomic
+from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.model_folder.hub import locate_model
+from labse.model_folder.int8 import Storage, narrow_weights
+
+__all__ = ["ExportReport", "count_bytes", "export_model", "write_folder"]
+
+_REMADE = ("labse_version", "config", "storage", "files")
+_MAX_DIFFERENCE = 1e-4  # Of a value of a unit vector; sums in another order.
+_MAX_ONNX_BYTES = (1 << 31) - 1  # Of a protocol buffer.
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written, and what was lost."""
+
+    path: Path
+    num_bytes_before: int
+    num_bytes_after: int
+    loss: QualityLoss
+
+
+def export_model(
+    source: str | Path,
+    out: str | Path,
+    *,
+    storage: Storage = "float32",
+    sample: Sequence[str] | None = None,
+    measure: MeasureScore | None = None,
+    bounds: QualityBounds | None = None,
+) -> ExportReport:
+    """Writes a model folder with weights of another storage, or an ONNX file.
+
+    ONNX is of opset 20, for any batch and length. onnxruntime runs the file on real sentences
+    first: each value of each vector must be within 1e-4 of what labse computes from the same
+    weights.
+
+    Args:
+        source: any model that `read_model_folder` reads.
+        out: a folder to make, or a file that ends in .onnx.
+        storage: sentence-transformers reads "float32" and "float16", int8 rows only labse does;
+            ONNX has "float32" and "int8".
+        sample: sentences to compare by cosine; None takes those that come with labse.
+        measure: gives a retrieval score, 0 to 1; None takes P@1 on the sentences that come with
+            labse, all languages against English.
+        bounds: nothing is written if more than this is lost; None writes whatever is lost.
+
+    Raises:
+        LabseError: the model cannot be read, more is lost than `bounds` allow, or onnxruntime gives
+            other vectors, or the graph is over 2 GiB.
+        UsageError: `storage` is float16 for ONNX.
+        ResourceError: onnx or onnxruntime is not installed, or `out` cannot be written.
+    """
+    source, out = locate_model(source), Path(out)
+    is_onnx = out.suffix == ".onnx"
+    if is_onnx and storage == "float16":
+        raise UsageError("--storage float16: ONNX is written in float32 or int8")
+    if is_onnx:
+        check_writable(out)
+
+    # Make the new model, and an encoder of it.
+    model = read_model_folder(source)
+    narrow = replace(model, weights=narrow_weights(model.weights, storage))
+    encoder = after = SentenceEncoder.from_model(narrow)
+    content = b""
+    if is_onnx:
+        content = _build_onnx(narrow, what=f"{source}: the graph is over 2 GiB in {storage}")
+        after = _load_onnx(content, model)
+        _check_same(encoder, after)
+
+    # Measure what it loses.
+    loss = measure_loss(SentenceEncoder.from_model(model), after, sample=sample, measure=measure)
+    if bounds is not None:
+        check_loss(loss, bounds, what=f"{source}{' as ONNX' if is_onnx else ''} in {storage}")
+
+    # Write it; `out` may be `source`.
+    num_bytes = count_bytes(source)
+    if is_onnx:
+        with write_atomic(out) as stream:
+            stream.write(content)
+        with write_atomic(out.with_suffix(".tokenizer.json")) as stream:
+            stream.write(model.tokenizer.to_str().encode())
+    else:
+        write_folder(out, narrow, source=source, storage=storage, encoder=encoder)
+    return ExportReport(out, num_bytes, count_bytes(out), loss)
+
+
+def write_folder(
+    out: Path, model: ModelFolder, *, source: Path, storage: Storage, encoder: SentenceEncoder
+) -> None:
+    """Writes a model made from that in `source`, with golden vectors and its lineage.
+
+    Args:
+        out: the folder to make.
+        model: with the weights that a reader of the folder will have.
+        source: whose manifest, tokenizer settings and kind are kept.
+        storage: of the weights.
+        encoder: of `model`, in float32.
+    """
+    manifest: dict[str, object] = {"kind": "model"}
+    if (source / MANIFEST_NAME).is_file():
+        known = read_json(source / MANIFEST_NAME)
+        manifest |= {key: value for key, value in known.items() if key not in _REMADE}
+    write_model_folder(
+        out,
+        model,
+        vocab_folder=source,
+        manifest=manifest,
+        storage=storage,
+        extra_files={GOLDEN_NAME: build_golden(encoder)},
+    )
+
+
+def count_bytes(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _build_onnx(model: ModelFolder, *, what: str) -> bytes:
+    graph = build_onnx(model)
+    if graph.ByteSize() > _MAX_ONNX_BYTES:
+        raise LabseError(f"{what}; export it as int8")
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+def _load_onnx(content: bytes, model: ModelFolder) -> SentenceEncoder:
+    runtime = OnnxRuntime(content, pad_token_id=model.config.bert.pad_token_id)
+    length = model.config.max_seq_length
+    return SentenceEncoder(runtime, model.tokenizer, max_seq_length=length)
+
+
+def _check_same(ours: SentenceEncoder, exported: SentenceEncoder) -> None:
+    sentences = sample_sentences(50)
+    difference = float(np.abs(ours.encode(sentences) - exported.encode(sentences)).max())
+    if not difference <= _MAX_DIFFERENCE:
+        raise LabseError(
+            f"onnxruntime gives vectors that differ by {difference:.1e} from those of labse, more "
+            f"than {_MAX_DIFFERENCE}; nothing is written"
+        )
