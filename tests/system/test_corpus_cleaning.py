@@ -54,12 +54,12 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def tree(out: Path) -> dict[str, bytes]:
-    """Returns all but the lock and the markers, which name their folder."""
+    """Returns all but the lock and the journal, which name their process and folder."""
     files = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
     return {
         str(name): path.read_bytes()
         for name, path in files.items()
-        if name.parts[0] not in (".lock", ".done")
+        if name.parts[0] not in (".lock", "progress.jsonl")
     }
 
 

@@ -7,7 +7,6 @@ Source: docs/cleaning.md; hash of Yann Collet, XXH3, 128 bits.
 """
 
 import contextlib
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from labse import __version__
 from labse.cleaning.near_copies import drop_near_copies
 from labse.corpus.inputs import hash_files
-from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import (
     ROWS_PER_SHARD,
     CorpusKind,
@@ -31,8 +30,8 @@ from labse.corpus.shards import (
     read_shard,
     write_shard,
 )
-from labse.errors import UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.files.atomic import write_atomic
+from labse.files.stage import Result, Stage, open_stage
 from labse.runtime import require
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def dedup_files(
 
     Args:
         files: text, tables, or folders of shards.
-        out: the folder to make; the caller sees to it that no other process works there.
+        out: the folder to make, or to go on in.
         kind: what the rows are; a row is a copy if all its columns are equal, the language too.
         lang: the language of text files.
         min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
@@ -91,56 +90,56 @@ def dedup_files(
 
     Raises:
         LabseError: broken data.
-        UsageError: `out` was made of other files or in another way.
+        UsageError: `out` was made of other files or in another way, or another process works there.
         ResourceError: `out` cannot be written, or a package is missing.
     """
     paths = expand_folders(files)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
     settings |= {"rows_per_shard": rows_per_shard}
-    if (finished := _load_report(out, settings)) is not None:
-        return finished
-    out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
-    work = out / ".work"
-    num_bytes = sum(Path(path).stat().st_size for path in paths)
-    num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)
-
-    num_rows, kept = _merge_files(settings, work, num_partitions, workers, on_progress)
-    num_exact = num_rows - kept.total()
-
-    tables = (read_shard(_merged_path(work, number)) for number in range(num_partitions))
-    shards = _recut(tables, out if min_similarity is None else work / "exact", rows_per_shard, kind)
-    num_near = 0
-    if min_similarity is not None:
-        dropped = drop_near_copies(shards, out, kind, min_similarity, workers, on_progress)
-        num_near = dropped.total()
-        kept -= dropped
-    report = DedupReport(num_rows, num_exact, num_near, dict(sorted(kept.items())))
-    write_json(out / MANIFEST_NAME, settings | {"report": asdict(report)})
-    shutil.rmtree(work, ignore_errors=True)
-    return report
+    with open_stage(out, settings, section=None) as stage:
+        if stage.manifest is None:
+            num_bytes = sum(Path(path).stat().st_size for path in paths)
+            num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)
+            report = _write_distinct(settings, stage, num_partitions, workers, on_progress)
+            stage.finish(settings | {"report": asdict(report)})
+        return DedupReport(**cast("dict[str, dict[str, int]]", stage.manifest)["report"])  # type: ignore[arg-type]
 
 
-def _merge_files(
+def _write_distinct(
     settings: dict[str, object],
-    work: Path,
+    stage: Stage,
     num_partitions: int,
     workers: int,
     on_progress: Callable[[str, int, int | None], None],
-) -> tuple[int, Counter[str]]:
-    """Writes the merged partitions; returns rows read, and rows written by language."""
-    tasks = _partition_tasks(settings, work, num_partitions)
+) -> DedupReport:
+    # Rows go to the partition of their hash, so that all copies of one meet.
+    tasks = _partition_tasks(settings, stage.work, num_partitions)
     tell = _counting(on_progress, "partition", None)
-    parted = run_tasks(tasks, work / "done-partition", workers=workers, on_result=tell)
+    parted = run_tasks(tasks, stage, workers=workers, on_result=tell)
     num_rows = sum(cast("int", result["num_rows"]) for result in parted)
-    tasks = _merge_tasks(settings, work, num_partitions, len(parted))
+
+    # Each partition is sorted, and the first of its copies kept.
+    tasks = _merge_tasks(settings, stage.work, num_partitions, len(parted))
     tell = _counting(on_progress, "merge", num_rows)
-    merged = run_tasks(tasks, work / "done-merge", workers=workers, on_result=tell)
+    merged = run_tasks(tasks, stage, workers=workers, on_result=tell)
     kept: Counter[str] = Counter()
     for result in merged:
         kept.update(cast("dict[str, int]", result["kept"]))
-    return num_rows, kept
+    num_exact = num_rows - kept.total()
+
+    # What is left becomes shards of equal size; near copies are looked for in them.
+    kind = cast("CorpusKind", settings["kind"])
+    min_similarity = cast("float | None", settings["min_similarity"])
+    tables = (read_shard(_merged_path(stage.work, number)) for number in range(num_partitions))
+    place = stage.folder if min_similarity is None else stage.work / "exact"
+    shards = _recut(tables, place, cast("int", settings["rows_per_shard"]), kind)
+    num_near = 0
+    if min_similarity is not None:
+        dropped = drop_near_copies(shards, stage, kind, min_similarity, workers, on_progress)
+        num_near = dropped.total()
+        kept -= dropped
+    return DedupReport(num_rows, num_exact, num_near, dict(sorted(kept.items())))
 
 
 def partition_step(
@@ -208,7 +207,8 @@ def _partition_tasks(settings: dict[str, object], work: Path, num_partitions: in
     for number, (path, digest) in enumerate(cast("dict[str, str]", settings["inputs"]).items()):
         pieces = [str(p) for p in _piece_paths(work, number, range(num_partitions))]
         arguments = {"path": path, "pieces": pieces, **options}
-        tasks.append(Task(f"{number:06}", partition_step, arguments, digest, tuple(pieces)))
+        name = f"partition/{number:06}"
+        tasks.append(Task(name, partition_step, arguments, digest, tuple(pieces)))
     return tasks
 
 
@@ -221,7 +221,7 @@ def _merge_tasks(
         pieces = [str(next(_piece_paths(work, n, [partition]))) for n in range(num_files)]
         merged = str(_merged_path(work, partition))
         arguments = {"pieces": pieces, "out": merged, "kind": settings["kind"]}
-        tasks.append(Task(f"{partition:06}", merge_step, arguments, inputs, (merged,)))
+        tasks.append(Task(f"merge/{partition:06}", merge_step, arguments, inputs, (merged,)))
     return tasks
 
 
@@ -272,14 +272,3 @@ def _counting(
         on_progress(step, counts[0], total)
 
     return tell
-
-
-def _load_report(out: Path, settings: dict[str, object]) -> DedupReport | None:
-    """Returns the report of a finished folder; refuses one that was made in another way."""
-    path = out / MANIFEST_NAME
-    if not path.is_file():
-        return None
-    manifest = read_json(path)
-    if {key: manifest.get(key) for key in settings} != settings:
-        raise UsageError(f"{out}: was made of other files or in another way; give another --out")
-    return DedupReport(**cast("dict[str, dict[str, int]]", manifest)["report"])  # type: ignore[arg-type]

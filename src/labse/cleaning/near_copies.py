@@ -6,7 +6,6 @@ two near copies the longer stays, of equal ones that with the smaller hash: the 
 alone, never at their order in the input.
 """
 
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
@@ -21,6 +20,7 @@ from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import CorpusKind, column_names, read_shard, write_shard
 from labse.files.atomic import sha256_file, write_atomic
 from labse.files.npy import ragged_positions
+from labse.files.stage import Stage
 from labse.runtime import require
 
 __all__ = ["drop_near_copies", "filter_step", "jaccard_similarity", "sign_step"]
@@ -37,23 +37,23 @@ _Ids = NDArray[np.uint64]
 
 def drop_near_copies(
     shards: Sequence[Path],
-    out: Path,
+    stage: Stage,
     kind: CorpusKind,
     min_similarity: float,
     workers: int,
     on_progress: Callable[[str, int, int | None], None],
 ) -> Counter[str]:
-    """Writes the shards without near copies to `out`; returns the rows dropped, by language.
+    """Writes the shards without near copies to the stage; returns the rows dropped, by language.
 
     Row r of shard s is `s << 32 | r` here. Holds the band keys of a sixteenth of the rows at a
     time, and the text of all candidates.
     """
-    work = shards[0].parent.parent / "near"
-    work.mkdir(parents=True, exist_ok=True)
+    work = stage.work / "near"
+    work.mkdir(exist_ok=True)
     keys = [work / f"{number:05}.npy" for number in range(len(shards))]
     signing = [
         Task(
-            path.stem,
+            f"sign/{path.stem}",
             sign_step,
             {"shard": str(shard), "out": str(path), "number": number, "kind": kind},
             sha256_file(shard),
@@ -61,7 +61,7 @@ def drop_near_copies(
         )
         for number, (shard, path) in enumerate(zip(shards, keys, strict=True))
     ]
-    run_tasks(signing, work / "done-sign", workers=workers)
+    run_tasks(signing, stage, workers=workers)
     on_progress("near copies", 0, None)
     edges = _find_candidates(keys)
     rows = _read_rows(shards, {row for edge in edges for row in edge}, kind)
@@ -70,8 +70,7 @@ def drop_near_copies(
     counts: Counter[str] = Counter()
     for number, shard in enumerate(shards):
         gone = [row & (1 << _ROW_BITS) - 1 for row in dropped if row >> _ROW_BITS == number]
-        counts.update(filter_step(str(shard), str(out / shard.name), gone, kind=kind))
-    shutil.rmtree(work, ignore_errors=True)
+        counts.update(filter_step(str(shard), str(stage.folder / shard.name), gone, kind=kind))
     return counts
 
 

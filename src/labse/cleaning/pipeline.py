@@ -9,6 +9,7 @@ Source: docs/cleaning.md.
     OUT/kept/NAME/...                    the rows that the bounds keep
     OUT/rejects/NAME/...                 the others with a reason, if asked for
     OUT/manifest.json                    what was done to what, and the counts
+    OUT/progress.jsonl                   what is done, for the same command to go on
 """
 
 import shutil
@@ -22,10 +23,11 @@ from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
 from labse.corpus.inputs import hash_files
-from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
 
 __all__ = ["CleaningReport", "OnProgress", "clean_files", "decide_files", "load_cleaning_report"]
@@ -86,7 +88,7 @@ def clean_files(
 
     Args:
         files: text, tables, or folders of shards.
-        out: the folder to make; the caller sees to it that no other process works there.
+        out: the folder to make, or to go on in.
         bounds: `PairBounds` if the files hold pairs.
         lang: the language of text files and of tables without the column `lang`.
         identify: whether to identify languages.
@@ -105,30 +107,29 @@ def clean_files(
     paths = expand_folders(files)
     hashes = hash_files(paths)
     names = _name_sources(paths)
-    remove_leftovers(out)
-    model = None if quality is None else sha256_file(quality / MANIFEST_NAME)
     settings: dict[str, object] = {
         "kind": kind,
         "lang": lang,
         "identify": identify,
-        "quality": model,
+        "quality": None if quality is None else sha256_file(quality / MANIFEST_NAME),
+        "inputs": hashes,
+        "rows_per_shard": rows_per_shard,
     }
-    settings |= {"inputs": hashes, "rows_per_shard": rows_per_shard}
-    _check_settings(out, settings)
+    with open_stage(out, settings, section=None) as stage:
+        tasks = _cut_tasks(out, names, settings)
+        progress = _Progress("cut", on_progress, None)
+        cut = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
 
-    tasks = _cut_tasks(out, names, settings)
-    progress = _Progress("cut", on_progress, None)
-    cut = run_tasks(tasks, out / ".done" / "cut", workers=workers, on_result=progress.add)
-    tasks = _score_tasks(out, names, settings, cut, quality)
-    progress = _Progress("score", on_progress, sum(cast("int", r["num_rows"]) for r in cut))
-    scored = run_tasks(tasks, out / ".done" / "score", workers=workers, on_result=progress.add)
-    shards = ("/".join(task.name.rsplit(":", 1)) for task in tasks)
-    sums = {shard: r["sha256"] for shard, r in zip(shards, scored, strict=True)}
-    (out / "scores").mkdir(exist_ok=True)
-    write_json(out / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
-    return decide_files(
-        out, bounds=bounds, rejects=rejects, workers=workers, on_progress=on_progress
-    )
+        tasks = _score_tasks(out, names, settings, cut, quality)
+        progress = _Progress("score", on_progress, sum(cast("int", r["num_rows"]) for r in cut))
+        scored = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
+        shards = (task.name.removeprefix("score/") for task in tasks)
+        sums = {shard: r["sha256"] for shard, r in zip(shards, scored, strict=True)}
+        (out / "scores").mkdir(exist_ok=True)
+        write_json(out / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
+
+        head = {"labse_version": __version__, **settings}
+        return _decide(stage, head, bounds, rejects, workers, on_progress)
 
 
 def decide_files(
@@ -146,16 +147,30 @@ def decide_files(
         UsageError: bounds of pairs for text, or the other way round.
         ResourceError: `out` cannot be written.
     """
-    listing = out / "scores" / MANIFEST_NAME
-    if not listing.is_file():
+    if not (out / "scores" / MANIFEST_NAME).is_file():
         raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
-    found = read_json(listing)
+    with open_stage(out, None, section=None) as stage:
+        head = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
+        return _decide(stage, head, bounds, rejects, workers, on_progress)
+
+
+def _decide(
+    stage: Stage,
+    head: Mapping[str, object],
+    bounds: TextBounds,
+    rejects: bool,
+    workers: int,
+    on_progress: OnProgress,
+) -> CleaningReport:
+    """Writes what the bounds keep, and the manifest, which begins with `head`."""
+    out = stage.folder
+    found = read_json(out / "scores" / MANIFEST_NAME)
     kind = cast("CorpusKind", found["kind"])
     if (kind == "pairs") != isinstance(bounds, PairBounds):
         raise UsageError(f"{out} has scores of {kind}; give bounds for {kind}")
-    remove_leftovers(out)
-    if not rejects:
+    if not rejects:  # They told of other bounds.
         shutil.rmtree(out / "rejects", ignore_errors=True)
+
     limits = bounds.model_dump(mode="json")
     sums = cast("dict[str, str]", found["shards"])
     tasks = []
@@ -166,12 +181,13 @@ def decide_files(
         arguments: dict[str, object] = {"kind": kind, "bounds": limits}
         arguments |= {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
-        tasks.append(Task(f"{name}.{part}", decide_step, arguments, digest, outputs))
+        tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs))
     progress = _Progress("decide", on_progress, None)
-    results = run_tasks(tasks, out / ".done" / "decide", workers=workers, on_result=progress.add)
+    results = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
+
     report = CleaningReport(kind, limits, _merge(sums, results))
-    manifest = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
-    write_json(out / MANIFEST_NAME, manifest | {"bounds": limits, "counts": report.counts})
+    manifest = {**head, "bounds": limits, "counts": report.counts}
+    stage.finish(manifest, keep_journal=True)
     return report
 
 
@@ -207,26 +223,12 @@ def _suffixes(path: str) -> list[str]:
     return [format_suffix(path), *compression]
 
 
-def _check_settings(out: Path, settings: Mapping[str, object]) -> None:
-    """Refuses a folder that was made of other files or in another way; else writes the manifest."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / MANIFEST_NAME
-    begun = any(p.is_file() for p in out.glob("*/**/*"))  # else a first try stopped at its input
-    manifest = read_json(path) if begun and path.is_file() else {}
-    told = {key: manifest.get(key) for key in settings}
-    if manifest and told != settings:
-        changed = ", ".join(key for key in settings if told[key] != settings[key])
-        raise UsageError(f"{out}: was made with other {changed}; give another --out, or remove it")
-    if not manifest:
-        write_json(path, {"labse_version": __version__, **settings})
-
-
 def _cut_tasks(out: Path, names: Mapping[str, str], settings: Mapping[str, object]) -> list[Task]:
     hashes = cast("dict[str, str]", settings["inputs"])
     shared = {key: settings[key] for key in ("kind", "lang", "rows_per_shard")}
     return [
         Task(
-            name,
+            f"cut/{name}",
             cut_step,
             {"path": path, "folder": str(out / "shards" / name), "origin": hashes[path], **shared},
         )
@@ -241,7 +243,7 @@ def _score_tasks(
     cut: Sequence[Result],
     quality: Path | None,
 ) -> list[Task]:
-    """Returns a task for each shard that was cut, named `NAME:part-00000.parquet`."""
+    """Returns a task for each shard that was cut, named `score/NAME/part-00000.parquet`."""
     hashes = cast("dict[str, str]", settings["inputs"])
     shared = {"kind": settings["kind"], "identify": settings["identify"]}
     shared["quality"] = None if quality is None else str(quality)
@@ -252,7 +254,7 @@ def _score_tasks(
             part = f"part-{number:05}.parquet"
             scores = str(_made(out, "scores", name, part))
             arguments = {"shard": str(out / "shards" / name / part), "out": scores, **shared}
-            tasks.append(Task(f"{name}:{part}", score_step, arguments, str(told), (scores,)))
+            tasks.append(Task(f"score/{name}/{part}", score_step, arguments, str(told), (scores,)))
     return tasks
 
 

@@ -13,8 +13,7 @@ from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import JsonOption
 from labse.config import load_config
 from labse.corpus.languages import canonical_tag
-from labse.errors import LabseError, ResourceError
-from labse.files.atomic import claim_folder
+from labse.errors import LabseError
 
 __all__ = ["clean", "decide", "show_steps"]
 
@@ -99,7 +98,7 @@ def clean(
     labse corpus clean pairs.parquet --pairs --out clean --workers 8 --set max_length_ratio=2.5
     """
     limits = _load_bounds(pairs, bounds, set_)
-    with show_steps(out) as on_progress:
+    with show_steps() as on_progress:
         report = clean_files(
             files,
             out,
@@ -138,7 +137,9 @@ def decide(
     labse corpus decide clean --pairs --bounds strict.toml --json
     """
     limits = _load_bounds(pairs, bounds, set_)
-    with show_steps(folder, must_exist=True) as on_progress:
+    if not folder.is_dir():
+        raise LabseError(f"{folder}: no such folder")
+    with show_steps() as on_progress:
         report = decide_files(
             folder, bounds=limits, rejects=rejects, workers=workers, on_progress=on_progress
         )
@@ -146,21 +147,9 @@ def decide(
 
 
 @contextlib.contextmanager
-def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]":
-    """Takes the folder for this process and draws a bar for each step.
-
-    Raises:
-        LabseError: `must_exist`, and there is no such folder.
-        ResourceError: the folder cannot be made.
-        UsageError: another process is at work there.
-    """
-    if must_exist and not out.is_dir():
-        raise LabseError(f"{out}: no such folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"{out}: cannot be made: {error.strerror}") from None
-    with claim_folder(out), contextlib.ExitStack() as stack:
+def show_steps() -> Iterator[OnProgress]:
+    """Draws a bar for each step."""
+    with contextlib.ExitStack() as stack:
         steps: list[str] = []
         updates = []
 
@@ -176,7 +165,6 @@ def show_steps(out: Path, *, must_exist: bool = False) -> "Iterator[OnProgress]"
 
 
 def _load_bounds(pairs: bool, path: Path | None, overrides: list[str] | None) -> "TextBounds":
-
     bounds_type = PairBounds if pairs else TextBounds
     return load_config(bounds_type, path, overrides or ())
 

@@ -55,7 +55,7 @@ def dedup(
 
     labse corpus dedup a.parquet b.parquet --pairs --near 0.8 --out unique --workers 8
     """
-    with show_steps(out) as on_progress:
+    with show_steps() as on_progress:
         report = dedup_files(
             files,
             out,

@@ -1,11 +1,10 @@
 """The local runner: steps over shards in processes, each done once.
 
 Takes: tasks, each a plain function with plain arguments, free of this runner.
-Gives: their results, in order; a marker a task, so that after a kill only the unfinished run again.
+Gives: their results, in order; a `Stage` knows them, so that after a kill only the rest run.
 Source: docs/design.md: a cluster runner calls the same functions.
 """
 
-import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse import __version__
-from labse.errors import InterruptedRunError, LabseError, UsageError
-from labse.files.atomic import read_json, write_json
+from labse.errors import InterruptedRunError, UsageError
+from labse.files.stage import Result, Stage
 from labse.runtime import hold_interrupts, start_worker
 
-__all__ = ["Result", "Task", "remove_leftovers", "run_tasks"]
+__all__ = ["Task", "run_tasks"]
 
-Result = Mapping[str, object]
 _POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
 _MAX_FRUITLESS_POOLS = 2  # That lost a worker before a single task was done.
 
@@ -32,7 +30,7 @@ class Task:
     """One call of a step.
 
     Attributes:
-        name: of the marker, unique among the tasks of a run, a file name.
+        name: unique among the tasks of a stage.
         step: a function of a module (it is sent to processes) that writes its outputs whole or not
             at all and returns JSON.
         arguments: JSON, by name.
@@ -56,48 +54,42 @@ class Task:
 
 def run_tasks(
     tasks: Sequence[Task],
-    markers: Path,
+    stage: Stage,
     *,
     workers: int = 1,
     on_result: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Runs the tasks that have no marker yet; returns all results in the order of the tasks.
+    """Runs the tasks that are not done yet; returns all results in the order of the tasks.
 
     Args:
         tasks: independent of one another.
-        markers: the folder of the markers.
+        stage: knows which of them are done.
         workers: processes; 1 runs in this one.
-        on_result: called for each result as it comes, in this process, for markers first.
+        on_result: called for each result as it comes, in this process, for known ones first.
 
     Raises:
         InterruptedRunError: workers were killed again and again, as a machine out of memory does.
         UsageError: two tasks of one name.
-        Exception: what a step raises; markers of finished tasks stay.
+        Exception: what a step raises; finished tasks stay done.
     """
     results: dict[str, Result] = {}
-    unfinished: list[Task] = []
-    markers.mkdir(parents=True, exist_ok=True)
+    unfinished: dict[str, Task] = {}
     for task in tasks:
-        if any(task.name == other.name for other in unfinished) or task.name in results:
+        if task.name in unfinished or task.name in results:
             raise UsageError(f"two inputs are named {task.name}; rename one")
-        result = _load_marker(markers, task)
-        if result is None:
-            unfinished.append(task)
+        result = stage.result(task.name, task.fingerprint())
+        if result is None or not all(Path(output).is_file() for output in task.outputs):
+            unfinished[task.name] = task
         else:
             results[task.name] = result
             on_result(result)
+
     finish = _run_here if workers == 1 else _run_in_processes
-    for task, result in finish(unfinished, min(workers, len(unfinished))):
-        write_json(_marker_path(markers, task), {"task": task.fingerprint(), "result": result})
+    for task, result in finish(list(unfinished.values()), min(workers, len(unfinished))):
+        stage.add(task.name, result, task.fingerprint())
         results[task.name] = result
         on_result(result)
     return [results[task.name] for task in tasks]
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of killed processes; none may be at work in the folder."""
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def _run_here(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
@@ -146,19 +138,3 @@ def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Resul
         raise
     finally:
         pool.shutdown()
-
-
-def _load_marker(markers: Path, task: Task) -> Result | None:
-    path = _marker_path(markers, task)
-    if not all(file.is_file() for file in (path, *map(Path, task.outputs))):
-        return None
-    with contextlib.suppress(LabseError):
-        found = read_json(path)
-        result = found.get("result")
-        if found.get("task") == task.fingerprint() and isinstance(result, dict):
-            return result
-    return None
-
-
-def _marker_path(markers: Path, task: Task) -> Path:
-    return markers / f"{task.name}.json"

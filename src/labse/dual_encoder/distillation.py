@@ -6,6 +6,7 @@ loss. Source: Reimers & Gurevych 2020, arXiv 2004.09813; Mao & Nakagawa 2023, LE
 Dimensions: U distinct sentences, B pairs, D of the student, E of the teacher.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from labse.corpus.equal_texts import hash_texts
 from labse.dual_encoder.data.numbering import KeyIndex, sentence_keys, stored_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
-from labse.files.npy import find_bad_row
-from labse.files.stage import cached_manifest
+from labse.files.npy import find_bad_row, load_array, save_array
+from labse.files.stage import Stage, make_once
 
 __all__ = ["Teacher", "TeacherVectors", "distillation_loss", "prepare_teacher"]
 
@@ -147,23 +148,25 @@ def prepare_teacher(
         UsageError: D is above E.
         ResourceError: they cannot be written.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     wanted = KeyIndex.of(stored_keys(pairs.input_ids, pairs.offsets))
     key = {
         "teacher": teacher.sha256,
         "sentences": int(np.bitwise_xor.reduce(wanted.keys) >> np.uint64(1)),
         "num_sentences": len(wanted.keys),
     }
-    if not cached_manifest(cache, key):
-        _empty(cache)
-        write_json(cache / MANIFEST_NAME, {"kind": "teacher", "key": key})
-    if not (cache / _ROWS).is_file():
+
+    def make(stage: Stage) -> dict[str, object]:
         new = _new_sentences(sentences, wanted, tokenizer, max_seq_length)
         _LOGGER.info("teacher: %s distinct sentences", f"{len(wanted.keys):,}")
-        _write_vectors(teacher, new, len(wanted.keys), embedding_size, cache)
+        _write_vectors(teacher, new, len(wanted.keys), embedding_size, stage)
+        return {"kind": "teacher", "key": key}
 
-    index = KeyIndex(wanted.keys, np.load(cache / _ROWS, mmap_mode="r"))
-    chunks = [np.load(file, mmap_mode="r") for file in sorted(cache.glob("vectors-*.npy"))]
+    def load(_: object) -> tuple[KeyIndex, list[NDArray[np.float16]]]:
+        files = range(-(-len(wanted.keys) // _CHUNK_ROWS))
+        chunks = [load_array(cache / f"vectors-{number:06d}.npy") for number in files]
+        return KeyIndex(wanted.keys, load_array(cache / _ROWS)), chunks
+
+    (index, chunks), _ = make_once(cache, key, make, load)
     size = chunks[0].shape[1]
     _check_size(embedding_size, size)
     projection = None if embedding_size == size else _projection(chunks, embedding_size, cache)
@@ -184,12 +187,6 @@ def _check_size(student: int, teacher: int) -> None:
             f"the student's vectors have {student} dimensions and the teacher's {teacher}; set "
             f"model.embedding_size to {teacher} at most"
         )
-
-
-def _empty(cache: Path) -> None:
-    (cache / MANIFEST_NAME).unlink(missing_ok=True)
-    for file in cache.glob("*.npy"):
-        file.unlink()
 
 
 def _new_sentences(
@@ -221,7 +218,7 @@ def _parts(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _write_vectors(
-    teacher: Teacher, new: Iterator[_New], total: int, embedding_size: int, cache: Path
+    teacher: Teacher, new: Iterator[_New], total: int, embedding_size: int, stage: Stage
 ) -> None:
     texts: list[str] = []
     places: list[NDArray[np.int64]] = []
@@ -229,14 +226,15 @@ def _write_vectors(
 
     def write(chunk: list[str]) -> None:
         nonlocal done
-        path = cache / f"vectors-{done // _CHUNK_ROWS:06d}.npy"
-        if not path.is_file():
+        name = f"vectors-{done // _CHUNK_ROWS:06d}.npy"
+        texts_sha256 = hashlib.sha256(hash_texts(chunk).tobytes()).hexdigest()
+        if stage.result(name, texts_sha256) is None or not (stage.folder / name).is_file():
             vectors = np.asarray(teacher.encode(chunk), np.float32)
             if vectors.shape[0] != len(chunk) or find_bad_row(vectors):
                 raise LabseError("the teacher gives vectors that are not finite, or too few")
             _check_size(embedding_size, vectors.shape[1])  # Before hours of embedding.
-            with write_atomic(path) as stream:
-                np.save(stream, vectors.astype(np.float16))
+            save_array(stage.folder / name, vectors.astype(np.float16))
+            stage.add(name, {}, texts_sha256)
         before, done = done, done + len(chunk)
         if 10 * before // total < 10 * done // total:
             _LOGGER.info("teacher: %s embedded", f"{done:,}")
@@ -256,8 +254,7 @@ def _write_vectors(
         )
     rows = np.empty(total, np.int64)
     rows[order] = np.arange(total)
-    with write_atomic(cache / _ROWS) as stream:
-        np.save(stream, rows)
+    save_array(stage.folder / _ROWS, rows)
 
 
 def _projection(
@@ -277,7 +274,6 @@ def _projection(
         kept = vectors[:, np.argsort(-values, kind="stable")[:size]]
         share = np.sort(values)[::-1][:size].sum() / values.sum()
         _LOGGER.info("teacher: %d dimensions keep %.3f of its vectors' length", size, share)
-        with write_atomic(path) as stream:
-            np.save(stream, kept.astype(np.float32))
+        save_array(path, kept.astype(np.float32))
     projection: NDArray[np.float32] = np.load(path)
     return projection

@@ -115,30 +115,30 @@ def save_array(
     Raises:
         ResourceError: it cannot be written.
     """
-    num_rows = len(array) if order is None else len(order)
     digest = hashlib.sha256()
     with write_atomic(path) as stream:
-        for block in _serialize(array, num_rows, order):
+        for block in _serialize(array, order):
             digest.update(block)
             stream.write(block)
     return digest.hexdigest()
 
 
-def _serialize(
-    array: NDArray[Any], num_rows: int, order: NDArray[np.int64] | None
-) -> Iterator[bytes]:
-    yield _header(array.dtype, (num_rows, *array.shape[1:]))
-    for start in range(0, num_rows, _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        yield np.ascontiguousarray(array[rows if order is None else order[rows]]).tobytes()
+def _serialize(array: NDArray[Any], order: NDArray[np.int64] | None) -> Iterator[bytes]:
+    num_rows = len(array) if order is None else len(order)
+    is_transposed = order is None and np.isfortran(array)
+    yield _header(array.dtype, (num_rows, *array.shape[1:]), is_transposed=is_transposed)
+    rows = array.T if is_transposed else array
+    for start in range(0, len(rows) if order is None else num_rows, _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        yield np.ascontiguousarray(rows[block if order is None else order[block]]).tobytes()
 
 
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...], *, is_transposed: bool = False) -> bytes:
     """Returns what stands before the values; NumPy pads it so that the rows may grow in number."""
     stream = io.BytesIO()
     descr = npy_format.dtype_to_descr(dtype)
     npy_format.write_array_header_1_0(
-        stream, {"descr": descr, "fortran_order": False, "shape": shape}
+        stream, {"descr": descr, "fortran_order": is_transposed, "shape": shape}
     )
     return stream.getvalue()
 

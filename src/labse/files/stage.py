@@ -22,15 +22,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
+    files_in,
     make_folder,
     read_json,
     sha256_file,
@@ -43,10 +44,9 @@ __all__ = [
     "JOURNAL_NAME",
     "Result",
     "Stage",
-    "cached_manifest",
-    "check_may_make",
     "find_differences",
     "hash_content",
+    "make_once",
     "open_stage",
 ]
 
@@ -54,6 +54,8 @@ JOURNAL_NAME = "progress.jsonl"
 
 Result = Mapping[str, object]
 """What a part tells of itself, as JSON."""
+
+LoadedT = TypeVar("LoadedT")
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.(tmp|old)")
 _MAX_SHOWN = 40
@@ -121,8 +123,10 @@ class Stage:
             path = self.folder / JOURNAL_NAME
             raise ResourceError(f"{path}: cannot be written: {error.strerror}") from None
 
-    def finish(self, manifest: Mapping[str, object], *, keep_journal: bool = False) -> None:
-        """Writes the manifest and removes the journal and `work`.
+    def finish(
+        self, manifest: Mapping[str, object], *, keep_journal: bool = False
+    ) -> dict[str, object]:
+        """Writes the manifest, and returns it; removes the journal and `work`.
 
         Args:
             manifest: of what was made; the key is added, unless it stands at the top level.
@@ -139,6 +143,7 @@ class Stage:
             self.close()
             (self.folder / JOURNAL_NAME).unlink(missing_ok=True)
         shutil.rmtree(self.folder / ".work", ignore_errors=True)
+        return self.manifest
 
     def close(self) -> None:
         """Closes the journal."""
@@ -210,6 +215,7 @@ def _take_over(folder: Path, found: _Found | None, key: Result | None, restart: 
     if key is None and (found is None or found.key is None):
         raise LabseError(f"{folder}: no work is begun here")
 
+    restart = restart or (found is not None and not _has_files(folder))
     if found and key not in (None, found.key) and not restart:
         differing = " and ".join(find_differences(found.key, key))
         raise UsageError(
@@ -274,6 +280,14 @@ def _read_manifest(
     return _Found(found, {name: ("", result) for name, result in results.items()}, manifest)
 
 
+def _has_files(folder: Path) -> bool:
+    """Says whether something is done: a first call that stopped at its input holds no folder."""
+    return any(
+        path.name not in (JOURNAL_NAME, ".lock") and not _TEMPORARY.fullmatch(path.name)
+        for path in files_in(folder)
+    )
+
+
 def _own_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
@@ -313,23 +327,46 @@ def hash_content(path: str | Path) -> str:
     return sha256_file(path / MANIFEST_NAME if path.is_dir() else path)
 
 
-def cached_manifest(cache: Path, key: Result) -> dict[str, object] | None:
-    """Returns the manifest of finished work with this `key`; None if there is none."""
-    found = _read_manifest(cache, key, "key", None)
-    return found.manifest if found and found.key == _as_json(key) else None
+def make_once(
+    cache: Path,
+    key: Result,
+    make: Callable[[Stage], Result],
+    load: Callable[[dict[str, object]], LoadedT],
+    *,
+    is_main: bool = True,
+) -> tuple[LoadedT, bool]:
+    """Makes what a folder holds, or loads what an earlier call has left there for the same key.
 
+    Args:
+        cache: a folder for this alone; what is there of another key is deleted.
+        key: see `open_stage`.
+        make: makes the content and returns its manifest.
+        load: loads the content by that manifest; content that it cannot load is made anew.
+        is_main: of several processes, whether this one makes it; the others find it made.
 
-def check_may_make(cache: Path, *, is_main: bool) -> None:
-    """Lets the main one of several processes alone make a cache; the others find it made.
+    Returns:
+        What `load` returns, and whether it was there before.
 
     Raises:
         LabseError: this is another process, which sees other files than the main one did.
+        UsageError, ResourceError: see `open_stage`.
     """
+    if (manifest := _find_manifest(cache, key)) is not None:
+        with suppress(LabseError, OSError, KeyError, TypeError, ValueError):  # Damaged.
+            return load(manifest), True
     if not is_main:
         raise LabseError(
             f"{cache} was made by the first process of other data or by another version of labse; "
             f"process {os.environ.get('RANK')} must see the same files"
         )
+    with open_stage(cache, key, restart=True) as stage:
+        manifest = stage.finish(make(stage), keep_journal=True)
+    return load(manifest), False
+
+
+def _find_manifest(cache: Path, key: Result) -> dict[str, object] | None:
+    found = _read_manifest(cache, key, "key", None)
+    return found.manifest if found and found.key == _as_json(key) else None
 
 
 def _as_json(value: Result) -> dict[str, object]:

@@ -5,10 +5,11 @@ Source: docs/design.md, promises.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -19,8 +20,8 @@ from labse.corpus.pair_files import iter_rows
 from labse.corpus.readers import is_text, read_pairs
 from labse.corpus.records import UNKNOWN_LANG, SentencePair
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, sha256_file, write_json
-from labse.files.stage import cached_manifest, check_may_make
+from labse.files.atomic import sha256_file
+from labse.files.stage import Stage, make_once
 from labse.pretraining.config import PretrainDataConfig
 from labse.pretraining.examples import (
     ExampleCollector,
@@ -111,50 +112,33 @@ def prepare_examples(
         "max_seq_length": config.max_seq_length,
         "cross_documents": config.cross_documents,
     }
-    if prepared := _load_cache(cache, key):
-        return prepared
-    check_may_make(cache, is_main=is_main)
 
-    maker = _Maker(config, tokenizer)
-    num_texts = {file: maker.add_text(data_folder / file) for file in config.text}
-    maker.flush_text()
-    num_pairs = {file: maker.add_pairs(data_folder / file) for file in config.pairs}
-    examples = maker.collector.build()
-    if not len(examples.groups):
-        raise LabseError(
-            "nothing is left to train on: every row is a copy, or without a piece of the vocabulary"
-        )
+    def make(stage: Stage) -> dict[str, object]:
+        maker = _Maker(config, tokenizer)
+        num_texts = {file: maker.add_text(data_folder / file) for file in config.text}
+        maker.flush_text()
+        num_pairs = {file: maker.add_pairs(data_folder / file) for file in config.pairs}
+        examples = maker.collector.build()
+        if not len(examples.groups):
+            raise LabseError(
+                "nothing is left to train on: every row is a copy, or without a piece of the "
+                "vocabulary"
+            )
+        examples.save(stage.folder)
+        inputs = list_inputs(text_hashes, num_texts) + list_inputs(pair_hashes, num_pairs)
+        names = [field.name for field in fields(ExampleCounts)]
+        counts = {name: maker.counts[name.removeprefix("num_")] for name in names}
+        counts["num_examples"] = len(examples.groups)
+        files = [asdict(file) for file in inputs]
+        return {"kind": "tokens", "key": key, "counts": counts, "inputs": files}
 
-    (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
-    for left in cache.glob(".*.tmp"):  # By a killed run, as large as the tokens.
-        left.unlink()
-    examples.save(cache)
-    inputs = list_inputs(text_hashes, num_texts) + list_inputs(pair_hashes, num_pairs)
-    counts = ExampleCounts(
-        num_texts=maker.counts["texts"],
-        num_blank_texts=maker.counts["blank_texts"],
-        num_repeated_texts=maker.counts["repeated_texts"],
-        num_pairs=maker.counts["pairs"],
-        num_blank_pairs=maker.counts["blank_pairs"],
-        num_copies=maker.counts["copies"],
-        num_cut_pairs=maker.counts["cut_pairs"],
-        num_examples=len(examples.groups),
-    )
-    manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
-    write_json(cache / MANIFEST_NAME, manifest | {"inputs": [asdict(file) for file in inputs]})
-    return PreparedExamples(TokenizedExamples.load(cache), counts, inputs, is_cached=False)
+    def load(manifest: dict[str, Any]) -> PreparedExamples:
+        counts = ExampleCounts(**manifest["counts"])
+        inputs = tuple(InputFile(**file) for file in manifest["inputs"])
+        return PreparedExamples(TokenizedExamples.load(cache), counts, inputs, is_cached=False)
 
-
-def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedExamples | None:
-    manifest = cached_manifest(cache, key)
-    if manifest is None:
-        return None
-    try:
-        counts = ExampleCounts(**manifest["counts"])  # type: ignore[arg-type]
-        inputs = tuple(InputFile(**file) for file in manifest["inputs"])  # type: ignore[attr-defined]
-        return PreparedExamples(TokenizedExamples.load(cache), counts, inputs, is_cached=True)
-    except (LabseError, KeyError, TypeError):  # Damaged, or of another version.
-        return None
+    prepared, is_cached = make_once(cache, key, make, load, is_main=is_main)
+    return replace(prepared, is_cached=is_cached)
 
 
 def _name_lang(file: str) -> str | None:

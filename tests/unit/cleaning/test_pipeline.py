@@ -7,10 +7,13 @@ import pytest
 from labse.cleaning.bounds import PairBounds, TextBounds
 from labse.cleaning.pipeline import clean_files, decide_files, load_cleaning_report
 from labse.errors import LabseError, UsageError
+from labse.files.stage import JOURNAL_NAME
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = (
+        path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != JOURNAL_NAME
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -66,9 +69,9 @@ def test_the_bytes_do_not_depend_on_the_workers(tmp_path: Path, pairs_file: Path
 
 def test_a_folder_of_other_files_or_settings_is_refused(tmp_path: Path, pairs_file: Path) -> None:
     clean(pairs_file, tmp_path / "out")
-    with pytest.raises(UsageError, match="other rows_per_shard"):
+    with pytest.raises(UsageError, match="another rows_per_shard"):
         clean(pairs_file, tmp_path / "out", rows_per_shard=5)
-    with pytest.raises(UsageError, match="other kind"):
+    with pytest.raises(UsageError, match="another kind"):
         clean(pairs_file, tmp_path / "out", bounds=TextBounds())
     with pytest.raises(UsageError, match="give bounds for pairs"):
         decide_files(tmp_path / "out", bounds=TextBounds())
@@ -108,5 +111,18 @@ def test_a_first_try_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path
     texts.write_text("A whole sentence stands here.\n", encoding="utf-8")
     report = clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="en", identify=False)
     assert report.counts == {"a": {"eng": {"kept": 1}}}
-    with pytest.raises(UsageError, match="other lang"):
+    with pytest.raises(UsageError, match="another lang"):
         clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
+
+
+def test_a_folder_with_other_files_is_refused_and_they_stay(tmp_path: Path) -> None:
+    out = tmp_path / "project"
+    (out / "rejects").mkdir(parents=True)
+    (out / "rejects" / "thesis.txt").write_text("years of work")
+    (out / ".draft.1.tmp").touch()
+    texts = tmp_path / "a.txt"
+    texts.write_text("A whole sentence stands here.\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds 'rejects', not ours; give a new or empty folder"):
+        clean_files([texts], out, bounds=TextBounds(), lang="en", identify=False)
+    assert (out / "rejects" / "thesis.txt").exists()
+    assert (out / ".draft.1.tmp").exists()

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 
-from labse.cli.corpus_clean import show_steps
-from labse.errors import UsageError
-
 Run = Callable[..., Any]
 
 PAIRS = """lang\tenglish\ttext
@@ -49,7 +46,7 @@ def test_decide_takes_other_bounds_and_prints_json(tmp_path: Path, pairs: Path, 
         (["clean", "{pairs}", "--out", "{out}", "--set", "max_overlap=1"], 2, "unknown key"),
         (["clean", "{out}.txt", "--out", "{out}"], 3, "no such file"),
         (["clean", "{pairs}", "--pairs", "--lang", "de", "--out", "{out}"], 2, "lang is for text"),
-        (["clean", "{pairs}", "--pairs", "--out", "{pairs}"], 4, "cannot be made"),
+        (["clean", "{pairs}", "--pairs", "--out", "{pairs}"], 4, "is a file"),
         (["clean", "{pairs}", "--lang", "xx-none", "--out", "{out}"], 2, "unknown language"),
         (["clean", "{pairs}", "{pairs}", "--out", "{out}"], 2, "is given twice"),
         (["decide", "{out}"], 3, "no such folder"),
@@ -63,13 +60,3 @@ def test_what_cannot_be_done_is_one_line(
     assert ran.code == code
     assert message in ran.err
     assert ran.err.count("\n") == 1
-
-
-def test_one_process_a_folder(tmp_path: Path) -> None:
-    with (
-        show_steps(tmp_path / "out") as tell,
-        pytest.raises(UsageError, match="another process"),
-        show_steps(tmp_path / "out"),
-    ):
-        pass
-    tell("score", 1, 2)

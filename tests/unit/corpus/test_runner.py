@@ -1,13 +1,15 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.runner import Task, run_tasks
 from labse.corpus.shards import write_shard
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import sha256_file
+from labse.files.stage import Result, Stage, open_stage
 
 
 def count_step(out: str, size: int) -> Result:
@@ -16,6 +18,12 @@ def count_step(out: str, size: int) -> Result:
         stream.write("x")
     Path(out).write_text("a" * size)
     return {"num_rows": size}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with open_stage(tmp_path / "stage", {}) as stage:
+        yield stage
 
 
 def tasks_of(folder: Path, sizes: list[int]) -> list[Task]:
@@ -30,61 +38,54 @@ def calls(folder: Path) -> list[int]:
     return [len(path.read_text()) for path in sorted(folder.glob("*.calls"))]
 
 
-def test_each_task_runs_once_and_results_keep_the_order(tmp_path: Path) -> None:
+def test_each_task_runs_once_and_results_keep_the_order(tmp_path: Path, stage: Stage) -> None:
     tasks = tasks_of(tmp_path, [3, 1, 2])
     told: list[Result] = []
     for _ in range(2):
-        results = run_tasks(tasks, tmp_path / "done", on_result=told.append)
+        results = run_tasks(tasks, stage, on_result=told.append)
         assert results == [{"num_rows": 3}, {"num_rows": 1}, {"num_rows": 2}]
     assert calls(tmp_path) == [1, 1, 1]
     assert len(told) == 6
 
 
-def test_changed_arguments_inputs_or_lost_outputs_run_again(tmp_path: Path) -> None:
-    run_tasks(tasks_of(tmp_path, [1, 1]), tmp_path / "done")
-    run_tasks(tasks_of(tmp_path, [1, 2]), tmp_path / "done")
+def test_changed_arguments_inputs_or_lost_outputs_run_again(tmp_path: Path, stage: Stage) -> None:
+    run_tasks(tasks_of(tmp_path, [1, 1]), stage)
+    run_tasks(tasks_of(tmp_path, [1, 2]), stage)
     assert calls(tmp_path) == [1, 2]
     (tmp_path / "0").unlink()
-    run_tasks(tasks_of(tmp_path, [1, 2]), tmp_path / "done")
+    run_tasks(tasks_of(tmp_path, [1, 2]), stage)
     assert calls(tmp_path) == [2, 2]
     first = tasks_of(tmp_path, [1])[0]
-    run_tasks([Task(first.name, first.step, first.arguments, "new")], tmp_path / "done")
+    run_tasks([Task(first.name, first.step, first.arguments, "new")], stage)
     assert calls(tmp_path) == [3, 2]
 
 
-def test_a_marker_that_is_cut_short_does_not_count(tmp_path: Path) -> None:
-    run_tasks(tasks_of(tmp_path, [1]), tmp_path / "done")
-    (tmp_path / "done" / "task0.json").write_text('{"task": ')
-    run_tasks(tasks_of(tmp_path, [1]), tmp_path / "done")
-    assert calls(tmp_path) == [2]
-
-
-def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_tasks_of_one_name_are_refused(tmp_path: Path, stage: Stage) -> None:
     (task,) = tasks_of(tmp_path, [1])
     with pytest.raises(UsageError, match="two inputs are named task0"):
-        run_tasks([task, task], tmp_path / "done")
+        run_tasks([task, task], stage)
 
 
-def test_an_error_of_a_step_comes_out_and_finished_tasks_stay(tmp_path: Path) -> None:
+def test_an_error_of_a_step_comes_out_and_finished_tasks_stay(tmp_path: Path, stage: Stage) -> None:
     good = tasks_of(tmp_path, [1])[0]
     bad = Task("bad", sha256_file, {"path": str(tmp_path / "missing")})
     with pytest.raises(LabseError, match="no such file"):
-        run_tasks([good, bad], tmp_path / "done")
-    run_tasks([good], tmp_path / "done")
+        run_tasks([good, bad], stage)
+    run_tasks([good], stage)
     assert calls(tmp_path) == [1]
 
 
-def test_steps_run_in_processes_and_their_errors_come_out(tmp_path: Path) -> None:
+def test_steps_run_in_processes_and_their_errors_come_out(tmp_path: Path, stage: Stage) -> None:
     shards = [tmp_path / f"part-0000{n}.parquet" for n in range(3)]
     tasks = [
         Task(shard.stem, write_shard_step, {"path": str(shard), "columns": {"text": ["a"]}})
         for shard in shards
     ]
-    assert run_tasks(tasks, tmp_path / "done", workers=2) == [{}] * 3
+    assert run_tasks(tasks, stage, workers=2) == [{}] * 3
     assert all(shard.is_file() for shard in shards)
     bad = Task("bad", sha256_file, {"path": str(tmp_path / "missing")})
     with pytest.raises(LabseError, match="no such file"):
-        run_tasks([bad, tasks[0]], tmp_path / "other", workers=2)
+        run_tasks([bad, tasks[0]], stage, workers=2)
 
 
 def write_shard_step(path: str, columns: dict[str, list[str]]) -> Result:
@@ -92,19 +93,11 @@ def write_shard_step(path: str, columns: dict[str, list[str]]) -> Result:
     return {}
 
 
-def test_workers_that_die_again_and_again_end_the_run(tmp_path: Path) -> None:
+def test_workers_that_die_again_and_again_end_the_run(stage: Stage) -> None:
     with pytest.raises(InterruptedRunError, match="the same command goes on"):
-        run_tasks([Task(f"exit{n}", kill_step, {}) for n in range(2)], tmp_path, workers=2)
+        run_tasks([Task(f"exit{n}", kill_step, {}) for n in range(2)], stage, workers=2)
 
 
 def kill_step() -> Result:
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
-
-
-def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / ".part-00000.parquet.123.tmp").touch()
-    (tmp_path / "kept" / "part-00000.parquet").touch()
-    remove_leftovers(tmp_path)
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["part-00000.parquet"]

@@ -73,6 +73,9 @@ def test_a_saved_array_is_that_of_numpy_in_any_order(tmp_path: Path) -> None:
     content = (tmp_path / "b.npy").read_bytes()
     assert (tmp_path / "a.npy").read_bytes() == content
     assert digest == hashlib.sha256(content).hexdigest()
+    save_array(tmp_path / "a.npy", array.T)
+    np.save(tmp_path / "b.npy", array.T)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
 def test_a_file_that_is_no_whole_array_is_told(tmp_path: Path) -> None:

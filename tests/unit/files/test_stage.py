@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import write_json
+from labse.files.atomic import read_json, write_json
 from labse.files.stage import (
     JOURNAL_NAME,
-    cached_manifest,
+    Stage,
     find_differences,
     hash_content,
+    make_once,
     open_stage,
 )
 
@@ -50,7 +51,7 @@ def test_a_line_cut_short_by_a_kill_does_not_count_nor_spoil_the_next(tmp_path: 
 
 def test_a_folder_of_another_key_is_refused_and_the_differences_named(tmp_path: Path) -> None:
     with open_stage(tmp_path, KEY | {"options": {"k": 4}}):
-        pass
+        (tmp_path / "part").touch()
     (tmp_path / ".a.123.tmp").touch()  # Not ours to delete before it is known to be ours.
     with (
         pytest.raises(
@@ -93,14 +94,13 @@ def test_finished_work_is_known_by_its_manifest(tmp_path: Path) -> None:
         assert stage.manifest is None
         (stage.work / "between").touch()
         stage.add("one", {})
-        assert cached_manifest(tmp_path, KEY) is None
         stage.finish({"kind": "tokens", "counts": 3})
     assert sorted(os.listdir(tmp_path)) == [".lock", "manifest.json"]
     manifest = {"kind": "tokens", "counts": 3, "key": {"sha256": ["ab"], "length": 64}}
-    assert cached_manifest(tmp_path, KEY) == manifest
-    assert cached_manifest(tmp_path, KEY | {"length": 32}) is None
+    assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
     with open_stage(tmp_path, KEY) as stage:
         assert stage.manifest == manifest
+        (tmp_path / "part").touch()
     with pytest.raises(UsageError, match="another length"), open_stage(tmp_path, {"length": 1}):
         pass
 
@@ -190,7 +190,7 @@ def test_a_kill_at_any_change_lets_the_same_work_go_on(tmp_path: Path) -> None:
             pass
 
 
-def test_a_damaged_journal_or_manifest_is_told(tmp_path: Path) -> None:
+def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     for damage in ("", "{", "[]", "{}", '{"key": {}}\n{"done": 3}\n'):
         (tmp_path / JOURNAL_NAME).write_text(damage)
         with (
@@ -198,8 +198,37 @@ def test_a_damaged_journal_or_manifest_is_told(tmp_path: Path) -> None:
             open_stage(tmp_path, KEY),
         ):
             pass
-        (tmp_path / "manifest.json").write_text(damage)
-        assert cached_manifest(tmp_path, KEY) is None
+
+
+def test_work_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path: Path) -> None:
+    with open_stage(tmp_path, KEY):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / ".part.123.tmp").touch()
+    with open_stage(tmp_path, {"length": 32}):
+        assert sorted(os.listdir(tmp_path)) == [".lock", JOURNAL_NAME]
+
+
+def test_a_folder_is_made_once_for_a_key_and_anew_if_it_is_damaged(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+
+    def make(stage: Stage) -> dict[str, object]:
+        write_json(stage.folder / "part.json", {"made": 1})
+        return {"kind": "tokens"}
+
+    def load(manifest: dict[str, object]) -> object:
+        return manifest["kind"], read_json(cache / "part.json")["made"]
+
+    loaded = ("tokens", 1)
+    assert make_once(cache, KEY, make, load) == (loaded, False)
+    assert make_once(cache, KEY, make, load) == (loaded, True)
+    for damage in ("manifest.json", "part.json"):
+        (cache / damage).write_text("{}")
+        assert make_once(cache, KEY, make, load) == (loaded, False)
+        assert make_once(cache, KEY, make, load, is_main=False) == (loaded, True)
+    other = KEY | {"length": 32}
+    with pytest.raises(LabseError, match="made by the first process of other data"):
+        make_once(cache, other, make, load, is_main=False)
+    assert make_once(cache, other, make, load) == (loaded, False)
 
 
 def test_a_folder_without_work_cannot_be_gone_on_with(tmp_path: Path) -> None:

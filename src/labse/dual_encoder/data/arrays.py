@@ -21,10 +21,10 @@ from tokenizers import Tokenizer
 from labse.corpus.equal_texts import hash_texts
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
-from labse.corpus.runner import Result
 from labse.dual_encoder.data.pairs import tokenize_sentences
 from labse.errors import LabseError
 from labse.files.npy import write_array
+from labse.files.stage import Result
 
 __all__ = [
     "FileChoice",

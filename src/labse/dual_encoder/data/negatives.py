@@ -24,9 +24,8 @@ from labse.corpus.tables import Table, open_table
 from labse.dual_encoder.data.numbering import KeyIndex, pair_keys, sentence_keys, stored_keys
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, write_atomic, write_json
-from labse.files.npy import gather_ragged
-from labse.files.stage import cached_manifest
+from labse.files.npy import gather_ragged, save_array
+from labse.files.stage import Stage, make_once
 
 __all__ = ["HardNegatives", "Negatives", "negative_columns", "prepare_hard_negatives"]
 
@@ -192,9 +191,20 @@ def prepare_hard_negatives(
         UsageError: no file has such columns.
     """
     stated = {**key, "max_seq_length": max_seq_length}
-    if cached_manifest(cache, stated):
-        return HardNegatives.load(cache)
 
+    def make(stage: Stage) -> dict[str, object]:
+        arrays = _read_negatives(files, pairs, tokenizer, max_seq_length)
+        for name in _ARRAYS:
+            save_array(stage.folder / f"{name}.npy", arrays[name])
+        return {"kind": "hard_negatives", "key": stated}
+
+    return make_once(cache, stated, make, lambda _: HardNegatives.load(cache))[0]
+
+
+def _read_negatives(
+    files: Sequence[Path], pairs: TokenizedPairs, tokenizer: Tokenizer, max_seq_length: int
+) -> dict[str, NDArray[np.generic]]:
+    """Returns the attributes of `HardNegatives`."""
     columns = _Columns(tokenizer, max_seq_length)
     tables = [open_table(file) for file in files]
     if not any(map(_named_columns, tables)):
@@ -209,17 +219,11 @@ def prepare_hard_negatives(
             "the columns of hard negatives of data.pairs are empty; mine again with smaller margins"
         )
     arrays = columns.arrays(pairs)
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / MANIFEST_NAME).unlink(missing_ok=True)
-    for name in _ARRAYS:
-        with write_atomic(cache / f"{name}.npy") as stream:
-            np.save(stream, arrays[name])
-    write_json(cache / MANIFEST_NAME, {"kind": "hard_negatives", "key": stated})
     _LOGGER.info(
         "hard negatives: %s of %s pairs have some, %s distinct sentences",
         *(f"{n:,}" for n in (len(arrays["pairs"]), len(pairs.pairs), len(columns.sentences))),
     )
-    return HardNegatives.load(cache)
+    return arrays
 
 
 def _named_columns(table: Table) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ Source: docs/design.md, promises.
 
 import hashlib
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,7 @@ import labse
 from labse.corpus.equal_texts import number_texts
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
-from labse.corpus.runner import Result, Task, remove_leftovers, run_tasks
+from labse.corpus.runner import Task, run_tasks
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.arrays import (
     FileChoice,
@@ -34,8 +33,7 @@ from labse.dual_encoder.data.arrays import (
 )
 from labse.dual_encoder.data.pairs import TokenizedPairs, write_summary
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, write_json
-from labse.files.stage import cached_manifest, check_may_make
+from labse.files.stage import Result, Stage, make_once
 from labse.training.vocabulary import fit_bert
 
 __all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
@@ -118,7 +116,6 @@ def prepare_pairs(
         UsageError: an unknown language in `data.langs`.
         ResourceError: the cache cannot be written.
     """
-    resources = resources or Resources()
     langs = _canonical_langs(config)
     hashes = hash_files(config.data.pairs, folder=data_folder)
     key = {
@@ -129,28 +126,35 @@ def prepare_pairs(
         "given_langs": [config.data.source_lang, config.data.target_lang],
         "max_seq_length": config.model.max_seq_length,
     }
-    if prepared := _load_cache(cache, key):
-        return prepared
-    check_may_make(cache, is_main=is_main)
-
-    # Each file is read and hashed.
-    (cache / MANIFEST_NAME).unlink(missing_ok=True)  # What is half replaced is not valid.
-    work = cache / ".work"
-    work.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(work)
     given_langs = (config.data.source_lang, config.data.target_lang)
     choices = [
         FileChoice(str(data_folder / name), sorted(langs), *given_langs)
         for name in config.data.pairs
     ]
-    run = partial(_run_step, choices, " ".join(hashes.values()), work, resources.workers)
+    make = partial(_write_tokens, config, hashes, choices, tokenizer, resources or Resources())
+    prepared, is_cached = make_once(cache, key, make, partial(_load, cache), is_main=is_main)
+    return replace(prepared, is_cached=is_cached)
+
+
+def _write_tokens(
+    config: RunConfig,
+    hashes: Mapping[str, str],
+    choices: Sequence[FileChoice],
+    tokenizer: Tokenizer,
+    resources: Resources,
+    stage: Stage,
+) -> dict[str, object]:
+    """Writes the arrays of `TokenizedPairs`; returns their manifest."""
+    # Each file is read and hashed.
+    cache, work = stage.folder, stage.work
+    run = partial(_run_step, choices, " ".join(hashes.values()), stage, resources.workers)
     found = run(scan_step, [{}] * len(choices), ("hashes.npy", "langs.npy", "rows.npy"))
     scans = [
         FileScan(_work_of_file(work, number), **cast("dict[str, Any]", result))
         for number, result in enumerate(found)
     ]
     counts = _count(scans)
-    _check(counts, scans, langs)
+    _check(counts, scans, frozenset(choices[0].langs))
 
     # The sentences of all files are numbered by their hashes.
     lang_pairs = write_labels(scans, cache)
@@ -179,23 +183,26 @@ def prepare_pairs(
     tokenized = run(tokenize_step, arguments, ("input_ids.npy", "lengths.npy"))
     join_tokens(scans, cache)
 
-    # The manifest, written last, says what all of it is made of.
+    # The manifest says what all of it is made of.
     num_truncated = sum(cast("int", result["num_truncated"]) for result in tokenized)
     write_summary(
         cache, lang_pairs=lang_pairs, corpora=config.data.pairs, num_truncated=num_truncated
     )
     num_rows = {name: scan.num_rows for name, scan in zip(hashes, scans, strict=True)}
-    inputs = list_inputs(hashes, num_rows)
-    manifest = {"kind": "tokens", "key": key, "counts": asdict(counts)}
-    write_json(cache / MANIFEST_NAME, manifest | {"inputs": [asdict(file) for file in inputs]})
-    shutil.rmtree(work, ignore_errors=True)
-    return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=False)
+    inputs = [asdict(file) for file in list_inputs(hashes, num_rows)]
+    return {"kind": "tokens", "counts": asdict(counts), "inputs": inputs}
+
+
+def _load(cache: Path, manifest: dict[str, Any]) -> PreparedPairs:
+    counts = PairCounts(**manifest["counts"])
+    inputs = tuple(InputFile(**file) for file in manifest["inputs"])
+    return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=True)
 
 
 def _run_step(
     choices: Sequence[FileChoice],
     inputs: str,
-    work: Path,
+    stage: Stage,
     workers: int,
     step: Callable[..., Result],
     arguments: Sequence[Mapping[str, object]],
@@ -204,11 +211,11 @@ def _run_step(
     """Runs a step for each file that it is not done for yet; all depend on all files."""
     tasks = []
     for number, (choice, more) in enumerate(zip(choices, arguments, strict=True)):
-        folder = _work_of_file(work, number)
+        folder = _work_of_file(stage.work, number)
         own = {"choice": asdict(choice), "folder": str(folder), **more}
         paths = tuple(str(folder / output) for output in outputs)
         tasks.append(Task(f"{step.__name__}-{number:05}", step, own, inputs, paths))
-    return run_tasks(tasks, work / "done", workers=min(workers, len(tasks)))
+    return run_tasks(tasks, stage, workers=min(workers, len(tasks)))
 
 
 def _work_of_file(work: Path, number: int) -> Path:
@@ -220,18 +227,6 @@ def _canonical_langs(config: RunConfig) -> frozenset[str]:
         return frozenset(canonical_tag(lang) for lang in config.data.langs)
     except UsageError as error:
         raise UsageError(f"data.langs: {error}") from None
-
-
-def _load_cache(cache: Path, key: Mapping[str, object]) -> PreparedPairs | None:
-    manifest = cached_manifest(cache, key)
-    if manifest is None:
-        return None
-    try:
-        counts = PairCounts(**manifest["counts"])  # type: ignore[arg-type]
-        inputs = tuple(InputFile(**file) for file in manifest["inputs"])  # type: ignore[attr-defined]
-        return PreparedPairs(TokenizedPairs.load(cache), counts, inputs, is_cached=True)
-    except (LabseError, KeyError, TypeError):  # Not there, damaged, or of another version.
-        return None
 
 
 def _count(scans: Sequence[FileScan]) -> PairCounts:
