@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from labse.network.config import BertConfig
 from labse.network.dropout import Dropout
-from labse.network.flat import FlatSentences, Run, attend
+from labse.network.flat import FlatSentences, LengthGroup, attend
 from labse.network.row_gradients import RowMerger
 
 __all__ = ["Bert", "BertOutput"]
@@ -123,14 +123,14 @@ class Bert(nn.Module):
         Raises:
             ValueError: a sentence exceeds `max_position_embeddings`.
         """
-        self.embeddings.check_length(max(run.length for run in sentences.runs))
+        self.embeddings.check_length(max(group.length for group in sentences.groups))
         if position_ids is None:
             position_ids = sentences.position_ids
         hidden_TH: Tensor = self.embeddings(sentences.input_ids, token_type_ids, position_ids)
         for layer in self.layers:
             is_last = layer is self.layers[-1]
             hidden_TH = layer(
-                hidden_TH, runs=sentences.runs, positions=positions if is_last else None
+                hidden_TH, groups=sentences.groups, positions=positions if is_last else None
             )
         if positions is not None and not self.layers:
             hidden_TH = hidden_TH.index_select(0, positions)
@@ -217,14 +217,14 @@ class Layer(nn.Module):
         hidden_BSH: Tensor,
         key_mask_B11S: Tensor | None = None,
         *,
-        runs: tuple[Run, ...] | None = None,
+        groups: tuple[LengthGroup, ...] | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
         """Returns the states at `positions`, or all.
 
-        With `runs`, (B, S) is (T) in all shapes: the sentences lie flat. `positions` needs that.
+        With `groups`, (B, S) is (T) in all shapes: the sentences lie flat. `positions` needs that.
         """
-        attended_BSH = self.attention(hidden_BSH, key_mask_B11S, runs, positions)
+        attended_BSH = self.attention(hidden_BSH, key_mask_B11S, groups, positions)
         if positions is not None:
             hidden_BSH = hidden_BSH.index_select(0, positions)
         hidden_BSH = self.attention_norm(hidden_BSH + self.dropout(attended_BSH))
@@ -248,13 +248,15 @@ class SelfAttention(nn.Module):
         self,
         hidden_BSH: Tensor,
         key_mask_B11S: Tensor | None,
-        runs: tuple[Run, ...] | None = None,
+        groups: tuple[LengthGroup, ...] | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
         dropout_prob = self.dropout_prob if self.training else 0.0
         qkv_BS3H = self.qkv(hidden_BSH)
-        if runs is not None:
-            context_TH = attend(qkv_BS3H, runs, num_heads=self.num_heads, dropout_prob=dropout_prob)
+        if groups is not None:
+            context_TH = attend(
+                qkv_BS3H, groups, num_heads=self.num_heads, dropout_prob=dropout_prob
+            )
             wanted_PH = context_TH if positions is None else context_TH.index_select(0, positions)
             output_PH: Tensor = self.output(wanted_PH)
             return output_PH

@@ -74,12 +74,12 @@ class DualEncoder(nn.Module):
             return self.project(self.bert.encode_flat(sentences, sentences.starts))
 
         hidden_TH = self.bert.encode_flat(sentences)
-        runs = sentences.runs
-        states = torch.split(hidden_TH, [run.num_sentences * run.length for run in runs])
+        groups = sentences.groups
+        states = torch.split(hidden_TH, [group.num_sentences * group.length for group in groups])
         pooled_BH = torch.cat(
             [
-                state.view(run.num_sentences, run.length, -1).mean(1)
-                for run, state in zip(runs, states, strict=True)
+                state.view(group.num_sentences, group.length, -1).mean(1)
+                for group, state in zip(groups, states, strict=True)
             ]
         )
         return self.project(pooled_BH.index_select(0, sentences.starts.argsort().argsort()))

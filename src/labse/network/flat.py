@@ -1,6 +1,6 @@
 """Sentences without padding: one after the other, those of a length together.
 
-Dimensions: B sentences, T tokens of all of them, H hidden; of a run, n sentences of S tokens each;
+Dimensions: B sentences, T tokens of all of them, H hidden; of a group, n sentences of S tokens;
 A heads of width E. All of BERT but attention works token by token and needs no other layout.
 """
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from labse.network.dropout import dropout
 
-__all__ = ["FlatSentences", "Run", "attend", "lay_flat", "lay_rows"]
+__all__ = ["FlatSentences", "LengthGroup", "attend", "lay_flat", "lay_rows"]
 
 # Below, torch's softmax of bfloat16 is slower than that of float32 and two casts.
 _SHORT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LengthGroup:
     """Sentences of one length that lie together."""
 
     num_sentences: int
@@ -34,14 +34,14 @@ class FlatSentences:
     Attributes:
         input_ids: (T,) int64.
         position_ids: (T,) int64, from 0 in each sentence.
-        runs: the lengths of the sentences, in their order here.
+        groups: the lengths of the sentences, in their order here.
         tokens: (T,) int64, which of the caller's tokens each one is.
         starts: (B,) int64, where the caller's sentence b starts here.
     """
 
     input_ids: Tensor
     position_ids: Tensor
-    runs: tuple[Run, ...]
+    groups: tuple[LengthGroup, ...]
     tokens: Tensor
     starts: Tensor
 
@@ -63,8 +63,8 @@ def lay_flat(input_ids: NDArray[np.integer], lengths: NDArray[np.int64]) -> Flat
     return FlatSentences(
         input_ids=torch.from_numpy(input_ids[tokens].astype(np.int64)),
         position_ids=torch.from_numpy(places),
-        runs=tuple(
-            Run(int(count), int(length))
+        groups=tuple(
+            LengthGroup(int(count), int(length))
             for length, count in zip(*np.unique(lengths, return_counts=True), strict=True)
         ),
         tokens=torch.from_numpy(tokens),
@@ -83,26 +83,26 @@ def lay_rows(input_ids_BS: Tensor, attention_mask_BS: Tensor | None) -> FlatSent
         attention_mask_BS = torch.ones_like(input_ids_BS, dtype=torch.bool)
     input_ids_T = input_ids_BS[attention_mask_BS].numpy()
     flat = lay_flat(input_ids_T, attention_mask_BS.sum(1).numpy())
-    cells_T = attention_mask_BS.flatten().nonzero()[:, 0]
-    return replace(flat, tokens=cells_T[flat.tokens])
+    places_T = attention_mask_BS.flatten().nonzero()[:, 0]
+    return replace(flat, tokens=places_T[flat.tokens])
 
 
 def attend(
-    qkv_T3H: Tensor, runs: tuple[Run, ...], *, num_heads: int, dropout_prob: float
+    qkv_T3H: Tensor, groups: tuple[LengthGroup, ...], *, num_heads: int, dropout_prob: float
 ) -> Tensor:
     """Returns softmax(Q K^T / sqrt(E)) V of each sentence, (T, H).
 
     Args:
         qkv_T3H: (T, 3 H), queries, keys and values of each token.
-        runs: the sentences.
+        groups: the sentences.
         num_heads: A.
         dropout_prob: of the weights; 0 outside of training.
     """
     width = qkv_T3H.shape[1] // 3
     contexts: list[Tensor] = []
-    parts = torch.split(qkv_T3H, [run.num_sentences * run.length for run in runs])
-    for run, qkv in zip(runs, parts, strict=True):
-        n, S = run.num_sentences, run.length
+    parts = torch.split(qkv_T3H, [group.num_sentences * group.length for group in groups])
+    for group, qkv in zip(groups, parts, strict=True):
+        n, S = group.num_sentences, group.length
         qkv_nS3AE = qkv.view(n, S, 3, num_heads, width // num_heads)
         query, key, value = qkv_nS3AE.permute(2, 0, 3, 1, 4).contiguous().unbind(0)  # (n, A, S, E)
 

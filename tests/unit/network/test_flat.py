@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.network.flat import Run, attend, lay_flat, lay_rows
+from labse.network.flat import LengthGroup, attend, lay_flat, lay_rows
 
 LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=9)
 
@@ -17,8 +17,8 @@ def test_tokens_are_sorted_by_the_length_of_their_sentence_and_found_again(
 ) -> None:
     input_ids = np.arange(100, 100 + sum(lengths), dtype=np.int32)
     flat = lay_flat(input_ids, np.array(lengths))
-    assert [run.length for run in flat.runs] == sorted(set(lengths))
-    assert [run.num_sentences for run in flat.runs] == [
+    assert [group.length for group in flat.groups] == sorted(set(lengths))
+    assert [group.num_sentences for group in flat.groups] == [
         lengths.count(length) for length in sorted(set(lengths))
     ]
     assert flat.input_ids.tolist() == input_ids[flat.tokens.numpy()].tolist()
@@ -42,8 +42,8 @@ def test_rows_lose_their_padding_and_tokens_say_where_they_were() -> None:
 def test_each_sentence_attends_to_itself_alone(lengths: list[int], dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(sum(lengths), 3 * 8, generator=generator, dtype=dtype).requires_grad_()
-    runs = tuple(Run(lengths.count(length), length) for length in sorted(set(lengths)))
-    ours = attend(qkv, runs, num_heads=2, dropout_prob=0.0)
+    groups = tuple(LengthGroup(lengths.count(length), length) for length in sorted(set(lengths)))
+    ours = attend(qkv, groups, num_heads=2, dropout_prob=0.0)
     sums = torch.randn(ours.shape, generator=generator, dtype=dtype)
     (our_gradient,) = torch.autograd.grad(ours, qkv, sums)
 
@@ -69,7 +69,7 @@ def test_weights_are_dropped_and_the_mean_stays() -> None:
     torch.manual_seed(0)
     qkv = torch.zeros(20_000, 6)  # Queries and keys of 0: each weight is a quarter.
     qkv[:, 4:] = 1
-    context = attend(qkv, (Run(5000, 4),), num_heads=1, dropout_prob=0.25)
+    context = attend(qkv, (LengthGroup(5000, 4),), num_heads=1, dropout_prob=0.25)
     assert context.mean().item() == pytest.approx(1, abs=0.01)
     # Of four weights all are kept with probability 0.75^4: then the context is 4 / 4 / 0.75.
     assert (context > 1.3).float().mean().item() == pytest.approx(0.75**4, abs=0.02)
