@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder
 from labse.errors import UsageError
 from labse.mining.mine_files import open_two_files
-from labse.mining.sides import EncoderSource, load_needed_encoder
+from labse.mining.sides import load_needed_encoder
 from labse.search.knn import EngineName, build_engine, mutual_neighbours
 
 __all__ = ["MiningEstimate", "estimate_mining"]

@@ -22,13 +22,14 @@ from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
 from labse.corpus.languages import canonical_tag
 from labse.corpus.writers import choose_layout, open_output, write_rows
+from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.text import format_suffix, read_lines
 from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
 from labse.mining.pair_scores import score_sides
-from labse.mining.sides import EncoderSource, Side, embed_sides, open_sides
+from labse.mining.sides import Side, embed_sides, open_sides
 from labse.search.knn import OnProgress
 
 __all__ = [

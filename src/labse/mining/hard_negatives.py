@@ -24,6 +24,7 @@ from labse.corpus.records import SentencePair
 from labse.corpus.writers import choose_layout, write_rows
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
+from labse.encoder.sentence_encoder import EncoderSource, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable, make_folder
 from labse.files.stage import Stage, open_stage
@@ -33,11 +34,9 @@ from labse.mining.pair_scores import aligned_cosines
 from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
-    EncoderSource,
     LineStore,
     describe_encoder,
     embed_side,
-    load_encoder,
 )
 from labse.search.knn import Neighbours, OnProgress
 

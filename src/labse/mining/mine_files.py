@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.cleaning.pair_scores import FLAGS
+from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.mining.bitext import (
     MiningOptions,
@@ -19,7 +20,7 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.mined_output import MinedOutput, write_mined
-from labse.mining.sides import EncoderSource, Side, embed_sides, open_sides
+from labse.mining.sides import Side, embed_sides, open_sides
 from labse.search.knn import OnProgress
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]

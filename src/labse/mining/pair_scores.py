@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError
 from labse.mining.bitext import (
     SearchOptions,
@@ -22,7 +23,6 @@ from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
-    EncoderSource,
     embed_sides,
     open_sides,
 )

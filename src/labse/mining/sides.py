@@ -25,7 +25,7 @@ from labse.corpus.equal_texts import find_firsts, hash_texts
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.protocol import Encoder, encode_sentences
-from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
@@ -36,13 +36,11 @@ from labse.search.knn import OnProgress
 __all__ = [
     "EmbeddedSide",
     "EmbeddedSides",
-    "EncoderSource",
     "LineStore",
     "Side",
     "describe_encoder",
     "embed_side",
     "embed_sides",
-    "load_encoder",
     "load_needed_encoder",
     "open_sides",
 ]
@@ -51,9 +49,6 @@ _LOGGER = logging.getLogger(__name__)
 _TABLES = (".jsonl", ".parquet", ".tsv")
 _CHUNK_ROWS = 16_384  # 48 MiB of 768 dimensions.
 _TEXT, _INDEX, _VECTORS = "lines.txt", "lines.npz", "vectors.npy"
-
-EncoderSource = SentenceEncoder | Callable[[], SentenceEncoder] | None
-"""An encoder, what loads one if it is needed, or None: the model that comes with labse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +251,6 @@ def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> Sen
                 "give that with --model"
             )
     return loaded
-
-
-def load_encoder(encoder: EncoderSource) -> SentenceEncoder:
-    """Loads an encoder, unless it is there."""
-    if isinstance(encoder, SentenceEncoder):
-        return encoder
-    return encoder() if encoder is not None else SentenceEncoder.from_pretrained()
 
 
 def describe_encoder(encoder: SentenceEncoder) -> dict[str, object]:
