@@ -7,8 +7,12 @@ import math
 from pathlib import Path
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.prepare import fit_to_vocabulary
-from labse.dual_encoder.start import fit_to_start, read_start_config, read_tokenizer
+from labse.dual_encoder.start import (
+    fit_to_start,
+    fit_to_vocabulary,
+    read_start_config,
+    read_tokenizer,
+)
 from labse.model_folder.weights import expected_shapes
 from labse.network.config import DualEncoderConfig
 from labse.training.estimate import (

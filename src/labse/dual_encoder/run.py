@@ -25,7 +25,6 @@ from labse.dual_encoder.data.batch import Batches, open_batches
 from labse.dual_encoder.data.prepare import (
     PairCounts,
     PreparedPairs,
-    fit_to_vocabulary,
     prepare_pairs,
 )
 from labse.dual_encoder.distillation import Teacher
@@ -33,6 +32,7 @@ from labse.dual_encoder.grow import start_model
 from labse.dual_encoder.run_state import check_unchanged
 from labse.dual_encoder.start import (
     fit_to_start,
+    fit_to_vocabulary,
     read_start,
     read_tokenizer,
     start_lineage,

@@ -7,12 +7,11 @@ arXiv 1810.04805, appendix A.3, for the learning rate of one with layers.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from labse.config import Config, load_config, override_config
+from labse.config import load_config, override_config
 from labse.corpus.readers import read_pairs
 from labse.dual_encoder.config import DataConfig, RunConfig, TrainConfig
 from labse.errors import LabseError, UsageError
@@ -21,10 +20,12 @@ from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
 from labse.model_folder.layout import MODULES_NAME, read_layout
 from labse.network.config import DualEncoderConfig
+from labse.training.sizes import fit_bert, keep_stated
 from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = [
     "fit_to_start",
+    "fit_to_vocabulary",
     "load_run_config",
     "read_start",
     "read_start_config",
@@ -40,20 +41,16 @@ _LAYERS_MICRO_BATCH_SIZE = 64  # BERT-Base at 64 tokens keeps about 7 GiB of it.
 
 # No shape of a weight depends on these, so a run may state others than the folder's.
 _MAY_DIFFER = (
-    "max_seq_length",
-    "bert.hidden_dropout_prob",
-    "bert.attention_probs_dropout_prob",
+    "model.max_seq_length",
+    "model.bert.hidden_dropout_prob",
+    "model.bert.attention_probs_dropout_prob",
 )
 # A model without layers has none of these yet.
-_NUM_LAYERS = "bert.num_hidden_layers"
-_OF_LAYERS = (_NUM_LAYERS, "bert.num_attention_heads", "bert.intermediate_size")
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    name: str
-    stated: object
-    found: object
+_OF_LAYERS = (
+    "model.bert.num_hidden_layers",
+    "model.bert.num_attention_heads",
+    "model.bert.intermediate_size",
+)
 
 
 def load_run_config(
@@ -174,6 +171,16 @@ def read_start(path: Path, tokenizer: Tokenizer) -> ModelFolder:
     return folder
 
 
+def fit_to_vocabulary(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
+    """Completes `model.bert` with what the tokenizer says.
+
+    Raises:
+        UsageError: the configuration states another value.
+    """
+    bert = fit_bert(config.model.bert, tokenizer)
+    return config.model_copy(update={"model": config.model.model_copy(update={"bert": bert})})
+
+
 def fit_to_start(config: RunConfig, found: DualEncoderConfig) -> RunConfig:
     """Completes `model` with the sizes of the one to start from; lengths and dropout may differ.
 
@@ -183,18 +190,14 @@ def fit_to_start(config: RunConfig, found: DualEncoderConfig) -> RunConfig:
         UsageError: the configuration states another value than the model's.
     """
     is_bag = found.bert.num_hidden_layers == 0
-    changes: dict[str, object] = {}
-    for key in _stated_keys(config.model, found):
-        is_free = key.name in _MAY_DIFFER or (is_bag and key.name in _OF_LAYERS)
-        if key.stated != key.found and not is_free:
-            raise UsageError(
-                f"model.{key.name} is {key.stated}, the model to start from has {key.found}; "
-                "leave the key out"
-            )
-        changes[key.name] = key.stated
-    bert = {name.removeprefix("bert."): changes.pop(name) for name in list(changes) if "." in name}
-    values = found.model_dump() | changes | {"bert": found.bert.model_dump() | bert}
-    return config.model_copy(update={"model": DualEncoderConfig.model_validate(values)})
+    model = keep_stated(
+        config.model,
+        found,
+        may_differ=_MAY_DIFFER + (_OF_LAYERS if is_bag else ()),
+        whose="the model to start from",
+        prefix="model.",
+    )
+    return config.model_copy(update={"model": model})
 
 
 def start_lineage(path: Path) -> dict[str, object]:
@@ -204,17 +207,6 @@ def start_lineage(path: Path) -> dict[str, object]:
     keep = ("kind", "step", "seed", "run_config", "inputs", "vocabulary", "start")
     lineage: dict[str, object] = {key: manifest[key] for key in keep if key in manifest}
     return {"sha256": [sha256_file(file) for file in weights], **lineage}
-
-
-def _stated_keys(stated: Config, found: Config, prefix: str = "") -> list[_Key]:
-    keys: list[_Key] = []
-    for name in sorted(stated.model_fields_set):
-        value, there = getattr(stated, name), getattr(found, name)
-        if isinstance(value, Config):
-            keys += _stated_keys(value, there, f"{prefix}{name}.")
-        else:
-            keys.append(_Key(f"{prefix}{name}", value, there))
-    return keys
 
 
 def _count_pairs(files: Sequence[str], source_lang: str | None, target_lang: str | None) -> int:

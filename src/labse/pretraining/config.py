@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from labse.config import Config, parse_config
 from labse.errors import UsageError
 from labse.network.config import BertConfig
-from labse.training.vocabulary import fit_bert
+from labse.training.sizes import fit_bert, keep_stated
 
 __all__ = [
     "MaskingConfig",
@@ -26,7 +26,11 @@ __all__ = [
     "plan_stages",
 ]
 
-_MAY_DIFFER = ("num_hidden_layers", "hidden_dropout_prob", "attention_probs_dropout_prob")
+_MAY_DIFFER = (
+    "model.bert.num_hidden_layers",
+    "model.bert.hidden_dropout_prob",
+    "model.bert.attention_probs_dropout_prob",
+)
 _SHORTEST_PAIR = 5  # [CLS], a piece, [SEP], a piece, [SEP].
 
 
@@ -246,15 +250,10 @@ def fit_to_start(config: PretrainConfig, start: BertConfig) -> PretrainConfig:
             f"model.bert.num_hidden_layers: the first stage has {first} layers, and the model to "
             f"grow has {start.num_hidden_layers}; it must be twice as many"
         )
-    for name in sorted(stated.model_fields_set - {*_MAY_DIFFER}):
-        if getattr(stated, name) != getattr(start, name):
-            raise UsageError(
-                f"model.bert.{name} is {getattr(stated, name)}, the model to grow has "
-                f"{getattr(start, name)}; leave the key out"
-            )
-    kept = {name: getattr(stated, name) for name in _MAY_DIFFER if name in stated.model_fields_set}
-    values = start.model_dump() | kept | {"num_hidden_layers": num_layers}
-    fitted = _with_bert(config, BertConfig.model_validate(values))
+    bert = keep_stated(
+        stated, start, may_differ=_MAY_DIFFER, whose="the model to grow", prefix="model.bert."
+    )
+    fitted = _with_bert(config, bert.model_copy(update={"num_hidden_layers": num_layers}))
     # Once more: a rule between keys may not hold with these sizes.
     return parse_config(
         PretrainConfig,

@@ -13,7 +13,8 @@ from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data import arrays
 from labse.dual_encoder.data.arrays import Resources
 from labse.dual_encoder.data.pairs import TokenizedPairs, tokenize_sentences
-from labse.dual_encoder.data.prepare import PreparedPairs, fit_to_vocabulary, prepare_pairs
+from labse.dual_encoder.data.prepare import PreparedPairs, prepare_pairs
+from labse.dual_encoder.start import fit_to_vocabulary
 from labse.errors import LabseError, UsageError
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer

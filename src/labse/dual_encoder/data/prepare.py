@@ -34,9 +34,8 @@ from labse.dual_encoder.data.arrays import (
 from labse.dual_encoder.data.pairs import TokenizedPairs, write_summary
 from labse.errors import LabseError, UsageError
 from labse.files.stage import Result, Stage, make_once
-from labse.training.vocabulary import fit_bert
 
-__all__ = ["PairCounts", "PreparedPairs", "fit_to_vocabulary", "prepare_pairs"]
+__all__ = ["PairCounts", "PreparedPairs", "prepare_pairs"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -75,16 +74,6 @@ class PreparedPairs:
     counts: PairCounts
     inputs: tuple[InputFile, ...]
     is_cached: bool
-
-
-def fit_to_vocabulary(config: RunConfig, tokenizer: Tokenizer) -> RunConfig:
-    """Completes `model.bert` with what the tokenizer says.
-
-    Raises:
-        UsageError: the configuration states another value.
-    """
-    bert = fit_bert(config.model.bert, tokenizer)
-    return config.model_copy(update={"model": config.model.model_copy(update={"bert": bert})})
 
 
 def prepare_pairs(

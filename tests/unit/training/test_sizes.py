@@ -4,7 +4,7 @@ from tokenizers.models import WordPiece
 
 from labse.errors import UsageError
 from labse.network.config import BertConfig
-from labse.training.vocabulary import fit_bert
+from labse.training.sizes import fit_bert
 
 
 def tokenizer() -> Tokenizer:
