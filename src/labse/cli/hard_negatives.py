@@ -49,21 +49,25 @@ def hard_negatives(
         typer.Option(
             min=0,
             max=1,
-            help="A negative's cosine is below the positive's by this share of it at least: what "
-            "is nearer may be a translation that no pair tells of.",
+            help="Least distance of a negative's cosine below the positive's, as a share of the "
+            "positive's: what is nearer may be a translation that no pair tells of.",
         ),
     ] = 0.05,
     absolute_margin: Annotated[
         float,
-        typer.Option(min=0, max=2, help="It is also below by this number at least."),
+        typer.Option(
+            min=0,
+            max=2,
+            help="Least distance of a negative's cosine below the positive's, as a number.",
+        ),
     ] = 0.0,
     neighbours: Annotated[
         int,
-        typer.Option(min=1, help="Nearest sentences that are looked at, translations included."),
+        typer.Option(min=1, help="Nearest sentences to choose from, translations included."),
     ] = 32,
     both_sides: Annotated[
         bool,
-        typer.Option("--both-sides", help="Negatives of the source's language too."),
+        typer.Option("--both-sides", help="Add negatives of the source's language too."),
     ] = False,
     source_lang: Annotated[
         str | None,
@@ -74,7 +78,7 @@ def hard_negatives(
     ] = None,
     target_lang: Annotated[
         str | None,
-        typer.Option(help="The same of the target.", show_default=False),
+        typer.Option(help="Language of every target.", show_default=False),
     ] = None,
     json: JsonOption = False,
     work: WorkOption = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import progress, say
+from labse.cli.console import print_lines, progress, say
 from labse.cli.options import (
     ColumnOption,
     DeviceOption,
@@ -26,8 +26,8 @@ from labse.cli.options import (
 )
 from labse.errors import UsageError
 from labse.mining.bitext import MiningOptions, SearchOptions
-from labse.mining.estimate import MiningEstimate, estimate_mining
-from labse.mining.mine_files import MinedFiles, mine_files
+from labse.mining.estimate import estimate_mining
+from labse.mining.mine_files import mine_files
 from labse.mining.mined_output import MinedOutput, OutputFormat
 
 __all__ = ["mine"]
@@ -49,27 +49,29 @@ def mine(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="The same in the other language.", show_default=False
+            metavar="TARGET", help="Lines or vectors of the other language.", show_default=False
         ),
     ],
     model: ModelOption = None,
     k: KOption = 4,
     margin: Annotated[
         Literal["ratio", "distance", "absolute"],
-        typer.Option(help="Cosine over, minus or without that of the neighbourhood."),
+        typer.Option(
+            help="Score of a pair: cosine over, minus or without that of the neighbourhood."
+        ),
     ] = "ratio",
     min_score: Annotated[
         float | None,
         typer.Option(
-            help="Leave out pairs below; with the ratio, 1.05 to 1.10 is a usual start.",
+            help="Least score of a pair; with the ratio, 1.05 to 1.10 is a usual start.",
             show_default=False,
         ),
     ] = None,
     retrieval: Annotated[
         Literal["forward", "backward", "intersect", "max"],
         typer.Option(
-            help="Best target of each source, best source of each target, pairs that are both, or "
-            "the best of either while both lines are free."
+            help="Pairs to take: the best target of each source, the best source of each target, "
+            "pairs that are both, or the best of either while both lines are free."
         ),
     ] = "intersect",
     ids: Annotated[
@@ -110,7 +112,7 @@ def mine(
     format: Annotated[
         OutputFormat | None,
         typer.Option(
-            help="Without it, that of --out's suffix, else tsv.",
+            help="Format of the output; without it, that of --out's suffix, else tsv.",
             rich_help_panel=_OUTPUT_PANEL,
             show_default=False,
         ),
@@ -127,7 +129,7 @@ def mine(
     target_lang: Annotated[
         str | None,
         typer.Option(
-            help="The same of the target.", rich_help_panel=_OUTPUT_PANEL, show_default=False
+            help="Language of the target.", rich_help_panel=_OUTPUT_PANEL, show_default=False
         ),
     ] = None,
     column: ColumnOption = None,
@@ -139,8 +141,8 @@ def mine(
     index: Annotated[
         Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"],
         typer.Option(
-            help="exact compares all with all; the others, of faiss, are faster and miss some, and "
-            "tell how many. auto is exact up to 2 million lines a side.",
+            help="Search for neighbours: exact compares all with all; the others, of faiss, are "
+            "faster, miss some and tell how many. auto is exact up to 2 million lines a side.",
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = "auto",
@@ -148,7 +150,7 @@ def mine(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only tell time, memory and disk, from a sample.",
+            help="Print the time, memory and disk it would take, from a sample, and stop.",
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = False,
@@ -186,10 +188,9 @@ def mine(
     encoder = partial(load_encoder, model, precision, runtime, threads)
     if dry_run:
         estimate = estimate_mining(
-            source, target, vectors=vectors, column=column, encoder=encoder, k=k,
-            memory_bytes=search.memory_bytes,
-        )  # fmt: skip
-        _print_estimate(estimate)
+            source, target, vectors=vectors, column=column, encoder=encoder, k=k, search=search
+        )
+        print_lines(("\t".join(row) for row in estimate.describe().items()), None)
         return
     with progress("mine") as update:
         mined = mine_files(
@@ -204,28 +205,10 @@ def mine(
             work=work,
             on_progress=update,
         )
-    _tell(mined, is_resumable=work is not None)
 
-
-def _print_estimate(estimate: MiningEstimate) -> None:
-    def minutes(seconds: float) -> str:
-        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
-
-    sizes = "{:,} and {:,}".format(*estimate.num_lines)
-    times = f"{minutes(estimate.encode_seconds)} to embed, {minutes(estimate.search_seconds)}"
-    print(f"lines\t{sizes}, repeated ones counted")
-    print(f"time\t{times} to search")
-    print(f"memory\t{estimate.memory_bytes / 2**30:.2f} GiB")
-    disk = f"{estimate.disk_bytes / 2**30:.2f} GiB"
-    print(f"disk\t{disk} in --work or the temporary folder, and the output")
-
-
-def _tell(mined: MinedFiles, *, is_resumable: bool) -> None:
     if mined.num_altered:
-        say(
-            f"{mined.num_altered:,} pairs hold a character that the format cannot; another is in "
-            "its place"
-        )
+        what = "a character that the format cannot; another is in its place"
+        say(f"{mined.num_altered:,} pairs hold {what}")
     if mined.flags:
         say(
             "{copy:,} pairs look like copies, {number:,} have other numbers, {name:,} other names; "
@@ -234,5 +217,5 @@ def _tell(mined: MinedFiles, *, is_resumable: bool) -> None:
     dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
     say(f"{mined.num_written:,} pairs{dropped}")
     if mined.num_truncated is not None:
-        now = " of those embedded now" if is_resumable else ""
+        now = " of those embedded now" if work is not None else ""
         say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")

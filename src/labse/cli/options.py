@@ -107,7 +107,7 @@ MemoryOption = Annotated[str, _MEMORY]
 OptionalMemoryOption = Annotated[str | None, _MEMORY]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"],
-    typer.Option(help="Where the search multiplies; auto is a GPU if there is one."),
+    typer.Option(help="Device of the search; auto is a GPU if there is one."),
 ]
 KOption = Annotated[
     int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
@@ -115,7 +115,8 @@ KOption = Annotated[
 ColumnOption = Annotated[
     str | None,
     typer.Option(
-        help="Column of .tsv, .jsonl and .parquet files; without it, text.", show_default=False
+        help="Column of texts in .tsv, .jsonl and .parquet files; without it, text.",
+        show_default=False,
     ),
 ]
 SourceVectorsOption = Annotated[
@@ -127,7 +128,8 @@ SourceVectorsOption = Annotated[
     ),
 ]
 TargetVectorsOption = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="The same of the target.", show_default=False)
+    Path | None,
+    typer.Option(metavar="PATH", help="Vectors of the target lines.", show_default=False),
 ]
 
 

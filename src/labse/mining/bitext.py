@@ -2,8 +2,8 @@
 
 Takes: two embedded corpora (N, D) and (M, D), in memory or as embedded sides.
 Gives: pairs with margin scores, best first; equal scores by source, then target index.
-Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 3.2; the names of the ways of retrieval
-are the paper's.
+Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 3.2, also for the names of the
+retrievals.
 """
 
 import logging
@@ -50,6 +50,41 @@ _LEAST_MEMORY = 16 << 20
 
 Retrieval: TypeAlias = Literal["forward", "backward", "intersect", "max"]
 IndexChoice: TypeAlias = Literal["auto", "exact"] | IndexKind
+
+
+@dataclass(frozen=True, slots=True)
+class MiningOptions:
+    """How pairs are scored and chosen; all k neighbours of a row compete by margin.
+
+    Attributes:
+        k: neighbours on each side (4 in the paper); a smaller corpus gives all its rows.
+        margin: see `margin_scores`; a pair without a ratio is never mined.
+        min_score: keeps pairs with at least this margin score, in every retrieval; None keeps all.
+        retrieval: "forward" takes the best target of each source, "backward" the best source of
+            each target, "intersect" the pairs that are both, "max" the best of either while both
+            sentences are still free.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+
+    k: int = 4
+    margin: Margin = "ratio"
+    min_score: float | None = None
+    retrieval: Retrieval = "intersect"
+
+    def __post_init__(self) -> None:
+        """Refuses a wrong option before hours of encoding or search."""
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise ValueError("min_score must be a number, not NaN")
+        for name, value, choices in (
+            ("margin", self.margin, get_args(Margin)),
+            ("retrieval", self.retrieval, get_args(Retrieval)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,41 +145,6 @@ def mine_bitext(
     mined = select_pairs(found, options)
     columns = (mined.source.tolist(), mined.target.tolist(), mined.scores.tolist())
     return [MinedPair(*row) for row in zip(*columns, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class MiningOptions:
-    """How pairs are scored and chosen; all k neighbours of a row compete by margin.
-
-    Attributes:
-        k: neighbours on each side (4 in the paper); a smaller corpus gives all its rows.
-        margin: see `margin_scores`; a pair without a ratio is never mined.
-        min_score: keeps pairs with at least this margin score, in every retrieval; None keeps all.
-        retrieval: "forward" takes the best target of each source, "backward" the best source of
-            each target, "intersect" the pairs that are both, "max" the best of either while both
-            sentences are still free.
-
-    Raises:
-        ValueError: one of them is out of range.
-    """
-
-    k: int = 4
-    margin: Margin = "ratio"
-    min_score: float | None = None
-    retrieval: Retrieval = "intersect"
-
-    def __post_init__(self) -> None:
-        """Refuses a wrong option before hours of encoding or search."""
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, not {self.k}")
-        if self.min_score is not None and math.isnan(self.min_score):
-            raise ValueError("min_score must be a number, not NaN")
-        for name, value, choices in (
-            ("margin", self.margin, get_args(Margin)),
-            ("retrieval", self.retrieval, get_args(Retrieval)),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder
 from labse.errors import UsageError
+from labse.mining.bitext import SearchOptions
 from labse.mining.mine_files import open_two_files
 from labse.mining.sides import load_needed_encoder
 from labse.search.knn import EngineName, build_engine, mutual_neighbours
@@ -43,6 +44,18 @@ class MiningEstimate:
     memory_bytes: int
     disk_bytes: int
 
+    def describe(self) -> dict[str, str]:
+        """Returns what a person reads, by its name."""
+        sizes = "{:,} and {:,}".format(*self.num_lines)
+        times = f"{_minutes(self.encode_seconds)} to embed, {_minutes(self.search_seconds)}"
+        disk = f"{self.disk_bytes / 2**30:.2f} GiB"
+        return {
+            "lines": f"{sizes}, repeated ones counted",
+            "time": f"{times} to search",
+            "memory": f"{self.memory_bytes / 2**30:.2f} GiB",
+            "disk": f"{disk} in --work or the temporary folder, and the output",
+        }
+
 
 def estimate_mining(
     source: str | Path,
@@ -52,7 +65,7 @@ def estimate_mining(
     column: str | None = None,
     encoder: EncoderSource = None,
     k: int = 4,
-    memory_bytes: int = 1 << 30,
+    search: SearchOptions | None = None,
 ) -> MiningEstimate:
     """Reads both files, embeds 2,000 lines of each and multiplies 4,096 rows.
 
@@ -63,6 +76,8 @@ def estimate_mining(
     if any(side.path == "-" for side in sides):
         raise UsageError("--dry-run reads the input, so it cannot be standard input (-)")
     loaded = load_needed_encoder(sides, encoder)
+
+    # Count the lines of each side, and embed some.
     counts: list[int] = []
     encode_seconds, text_bytes, size = 0.0, 0, 0
     for side in sides:
@@ -79,8 +94,9 @@ def estimate_mining(
         counts.append(num_lines)
         text_bytes += num_bytes * num_lines // num_read
 
+    # Multiply some rows, and add up what all would take.
     num_products = counts[0] * counts[1]
-    ready = min(memory_bytes, sum(counts) * size * 4)
+    ready = min((search or SearchOptions()).memory_bytes, sum(counts) * size * 4)
     return MiningEstimate(
         num_lines=(counts[0], counts[1]),
         encode_seconds=encode_seconds,
@@ -107,3 +123,7 @@ def _time_product(size: int, k: int, num_products: int) -> float:
     started = time.perf_counter()
     mutual_neighbours(rows[0], rows[1], k, engine=engine)
     return (time.perf_counter() - started) / _SAMPLE_ROWS**2
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"

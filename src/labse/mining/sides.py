@@ -57,7 +57,7 @@ class Side:
 
     Attributes:
         name: "source" or "target".
-        path: text, a table, or vectors; `-` is standard input.
+        path: of text, a table, or vectors; `-` is standard input.
         texts: lines, or the numbers of rows where only vectors are given; read again each time.
         column: of a table; None where the side is no table.
         vectors: row i is the vector of line i; None where an encoder is needed.
@@ -126,7 +126,7 @@ class LineStore:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedSide:
-    """The distinct lines of one side and their vectors (U, D), which need not be unit rows."""
+    """The distinct lines of one side and their vectors (U, D), unit rows or not."""
 
     lines: LineStore
     vectors: NDArray[np.float32]
@@ -162,11 +162,10 @@ def open_sides(
         LabseError, UsageError: a side cannot be read.
     """
     paths = str(source), str(target)
-    used = [column for path, column in zip(paths, columns, strict=True) if _is_table(path)]
+    used = {column for path, column in zip(paths, columns, strict=True) if _is_table(path)}
     for column in {*columns} - {None, *used}:
         raise UsageError(f"--column {column}: text has no columns; leave it out")
-    names = ("source", "target")
-    first, second = map(_open_side, names, paths, vectors, columns)
+    first, second = map(_open_side, ("source", "target"), paths, vectors, columns)
     return first, second
 
 
@@ -203,9 +202,9 @@ def embed_sides(
     Args:
         sides: see `open_sides`.
         encoder: embeds a side without vectors; not loaded if there is none.
-        work: a folder that keeps what is done, for the same call to go on with; None takes one that
-            is removed at the end.
-        settings: by the name of their options, all else that is kept in `work` depends on.
+        work: a folder that keeps what is done, for the same call to go on with; None: a temporary
+            one.
+        settings: what else decides what is kept in `work`, by the names of the options.
         on_progress: called with the distinct lines embedded and their number, for each side anew.
 
     Raises:
@@ -216,19 +215,22 @@ def embed_sides(
     if work is not None and "-" in (sides[0].path, sides[1].path):
         raise UsageError("--work needs files that can be read again, not standard input (-)")
     loaded = load_needed_encoder(sides, encoder)
-    key = {} if work is None else _build_key(sides, loaded, settings)
+    key: dict[str, object] = {"labse version": __version__, **settings}
+    if work is not None:  # Files are hashed, which takes a while.
+        key |= {side.name: side.hash_content() for side in sides}
+        key["--column"] = [side.column for side in sides]
+        key |= {} if loaded is None else describe_encoder(loaded)
+
     with open_stage(work, key) as stage:
         embedded = []
         for side in sides:
             rows = loaded if side.vectors is None else side.vectors
             assert rows is not None
             done = embed_side(side.name, side.texts, rows, stage, on_progress)
-            sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
-            _LOGGER.info(
-                "%s: %s lines, %s blank left out, %s repeated left out",
-                *(side.name, *(f"{size:,}" for size in sizes)),
-            )
             embedded.append(done)
+            sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
+            message = f"{side.name}: %s lines, %s blank left out, %s repeated left out"
+            _LOGGER.info(message, *(f"{size:,}" for size in sizes))
         yield EmbeddedSides(embedded[0], embedded[1], stage, loaded)
 
 
@@ -244,8 +246,7 @@ def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> Sen
         return None
     loaded = load_encoder(encoder)
     for vectors in given:
-        hashes = {vectors.model_sha256, loaded.hash_model()} - {None}
-        if len(hashes) > 1:
+        if len({vectors.model_sha256, loaded.hash_model()} - {None}) > 1:
             raise UsageError(
                 f"{vectors.path} is of another model than the one that embeds the other side; "
                 "give that with --model"
@@ -261,17 +262,6 @@ def describe_encoder(encoder: SentenceEncoder) -> dict[str, object]:
         "--runtime": encoder.runtime_name,
         "text options": asdict(encoder.text),
     }
-
-
-def _build_key(
-    sides: tuple[Side, Side], encoder: SentenceEncoder | None, settings: Mapping[str, object]
-) -> dict[str, object]:
-    """Returns all that lines, vectors and what is made of them depend on."""
-    key: dict[str, object] = {"labse version": __version__, **settings}
-    key |= {side.name: side.hash_content() for side in sides}
-    key["--column"] = [side.column for side in sides]
-    key |= {} if encoder is None else describe_encoder(encoder)
-    return key
 
 
 def embed_side(
@@ -346,10 +336,11 @@ def _write_vectors(
     on_progress: OnProgress | None,
 ) -> None:
     """Writes all chunks, from the first that an earlier call did not mark as done."""
-    marked = stage.result(f"{name}/vectors") or {}
-    done = int(str(marked.get("rows", 0)))
+    part, path = f"{name}/vectors", stage.folder / name / _VECTORS
+    marked = stage.result(part) or {"rows": 0, "width": None}
+    done, width = int(str(marked["rows"])), marked["width"]
     with contextlib.ExitStack() as stack:
-        append, width = None, marked.get("width")
+        append = None
         for chunk in chunks(done):
             width = width or chunk.shape[1]
             if chunk.shape[1] != width:
@@ -357,18 +348,16 @@ def _write_vectors(
                     f"{name}: vectors of {chunk.shape[1]} dimensions after some of {width}"
                 )
             append = append or stack.enter_context(
-                write_array(
-                    stage.folder / name / _VECTORS, "<f4", chunk.shape[1:], resume_rows=done
-                )
+                write_array(path, "<f4", chunk.shape[1:], resume_rows=done)
             )
             append(chunk)
             done += len(chunk)
             if done < num_rows:  # The last one counts when the file is closed, its length inside.
-                stage.add(f"{name}/vectors", {"rows": done, "width": width})
+                stage.add(part, {"rows": done, "width": width})
             if on_progress:
                 on_progress(done, num_rows)
-    if marked.get("rows") != num_rows:
-        stage.add(f"{name}/vectors", {"rows": num_rows, "width": width})
+    if marked["rows"] != num_rows:
+        stage.add(part, {"rows": num_rows, "width": width})
     elif on_progress:
         on_progress(num_rows, num_rows)
 
