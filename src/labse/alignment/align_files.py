@@ -20,7 +20,7 @@ from labse.alignment.formats import BeadFormat, format_beads, link_lines, read_l
 from labse.corpus.languages import canonical_tag
 from labse.corpus.output_files import open_output
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.sentence_encoder import ObservedEncoder, SentenceEncoder
 from labse.errors import InterruptedRunError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
@@ -105,7 +105,8 @@ def align_files(
         gold: alignment to judge by, for many documents a folder or list of them.
         encoder: an encoder, or what loads one; None is the model that comes with labse.
         options: what differs from the defaults.
-        on_progress: called with the documents done and their number.
+        on_progress: called with the documents done and their number; of a single document, with
+            the runs of lines embedded and their number.
 
     Raises:
         UsageError: options that do not apply, documents without counterpart, or an `out` that was
@@ -122,6 +123,9 @@ def align_files(
     if not isinstance(encoder, Encoder):
         encoder = SentenceEncoder.from_pretrained() if encoder is None else encoder()
 
+    used, tell = encoder, on_progress
+    if on_progress is not None and not is_batch:
+        used, tell = ObservedEncoder(encoder, on_progress), None
     totals: Counter[str] = Counter()
     counts = AlignmentCounts()
     hash_model = getattr(encoder, "hash_model", None)
@@ -135,19 +139,19 @@ def align_files(
     try:
         with open_stage(folder, key, section=None) as stage:
             for number, job in enumerate(jobs):
-                if on_progress is not None:
-                    on_progress(number, len(jobs))
+                if tell is not None:
+                    tell(number, len(jobs))
                 documents = [list(read_lines(path)) for path in (job.source, job.target)]
                 name, inputs = job.out.name if job.out else "", _hash_documents(documents)
                 if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
                     totals["num_done_before"] += 1
                     continue
-                result, right = _align(encoder, job, documents, options)
+                result, right = _align(used, job, documents, options)
                 stage.add(name, result, inputs)
                 totals.update(result)
                 counts += right
-            if on_progress is not None:
-                on_progress(len(jobs), len(jobs))
+            if tell is not None:
+                tell(len(jobs), len(jobs))
             stage.finish(key, keep_journal=True)
     except KeyboardInterrupt:
         if folder is None:

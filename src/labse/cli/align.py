@@ -1,6 +1,5 @@
 """The command `labse align`."""
 
-import contextlib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from labse.cli.options import (
     PrecisionOption,
     RuntimeOption,
     ThreadsOption,
-    VisibleEncoder,
     load_encoder,
 )
 from labse.errors import UsageError
@@ -119,18 +117,15 @@ def align(
     options = AlignOptions(
         bead_format, max_size, skip_percentile, seed, ids, (source_lang, target_lang)
     )
-    is_batch = lists or source.is_dir() or target.is_dir()
-    printed = None if gold or is_batch else "-"
-    load = partial(load_encoder, model, precision, runtime, threads)
-    # A single document has the bar of its encoder.
-    with progress("align") if is_batch else contextlib.nullcontext() as update:
+    is_printed = not (gold or lists or source.is_dir())
+    with progress("align") as update:
         aligned = align_files(
             source,
             target,
-            out or printed,
+            "-" if out is None and is_printed else out,
             lists=lists,
             gold=gold,
-            encoder=load if is_batch else lambda: VisibleEncoder(load()),
+            encoder=partial(load_encoder, model, precision, runtime, threads),
             options=options,
             on_progress=update,
         )

@@ -122,8 +122,9 @@ def print_lines(lines: Iterable[str], out: Path | None) -> None:
 def progress(label: str, total: int | None = None, *, unit: str = "") -> Iterator[Progress]:
     """Gives what draws a progress bar if standard error is a terminal, and else does nothing.
 
-    The first call says where the work begins: a resumed run does not count as fast. With a unit
-    such as `rows`, the bar shows the speed since that call.
+    A bar stops when all is done, and a call with less done than before begins another. Its first
+    call says where the work begins: a resumed run does not count as fast. With a unit such as
+    `rows`, the bar shows the speed since that call.
     """
     if not sys.stderr.isatty() or _stderr().quiet:
         yield _draw_nothing
@@ -138,22 +139,40 @@ def progress(label: str, total: int | None = None, *, unit: str = "") -> Iterato
         rich_progress.TimeRemainingColumn(),
         rich_progress.TextColumn("{task.fields[speed]}"),
     )
-    begun: tuple[float, int, rich_progress.TaskID] | None = None
-    with rich_progress.Progress(*columns, console=_stderr()) as bar:
+    bar: rich_progress.Progress | None = None
+    task = rich_progress.TaskID(0)
+    start, first, last = 0.0, 0, -1
 
-        def update(done: int, known_total: int | None = None, /, *, note: str = "") -> None:
-            nonlocal begun
-            shown_total = total if known_total is None else known_total
-            if begun is None:
-                task = bar.add_task(label, total=shown_total, completed=done, speed=note)
-                begun = (time.monotonic(), done, task)
-                return
-            start, first, task = begun
+    def update(done: int, known_total: int | None = None, /, *, note: str = "") -> None:
+        nonlocal bar, task, start, first, last
+        shown_total = total if known_total is None else known_total
+        if bar is None and done == last:
+            return  # This bar has stopped.
+        if bar is None or done < last:
+            stop()
+            # Data on standard output must not come out above the bar, on standard error.
+            bar = rich_progress.Progress(*columns, console=_stderr(), redirect_stdout=False)
+            bar.start()
+            task = bar.add_task(label, total=shown_total, completed=done, speed=note)
+            start, first = time.monotonic(), done
+        else:
             speed = (done - first) / max(time.monotonic() - start, 1e-3)
             shown_speed = f"{speed:,.0f} {unit}/s" if unit else ""
             bar.update(task, total=shown_total, completed=done, speed=note or shown_speed)
+        last = done
+        if shown_total is not None and done >= shown_total:
+            stop()
 
+    def stop() -> None:
+        nonlocal bar
+        if bar is not None:
+            bar.stop()
+        bar = None
+
+    try:
         yield update
+    finally:
+        stop()
 
 
 def _draw_nothing(done: int, total: int | None = None, /, *, note: str = "") -> None:

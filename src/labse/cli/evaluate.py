@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.console import say
+from labse.cli.console import progress, say
 from labse.cli.measure import (
     BlockRowsOption,
     EncoderOption,
@@ -346,12 +346,14 @@ def evaluate_all(
     labse evaluate all data/eval --out reports/today
     """
     encoder = MeasuredEncoder(model, precision, runtime, threads).open()
-    evaluate_sets(
-        folder,
-        encoder,
-        out,
-        block_rows=block_rows,
-        memory_bytes=parse_memory(memory),
-        on_report=lambda report: show_report(report, encoder),
-    )
+    with progress("encode") as update:
+        evaluate_sets(
+            folder,
+            encoder,
+            out,
+            block_rows=block_rows,
+            memory_bytes=parse_memory(memory),
+            on_report=lambda report: show_report(report, encoder),
+            on_progress=update,
+        )
     say(f"{out}: report of all written")

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.console import print_json, print_lines, print_table, say
-from labse.cli.options import Precision, Runtime, VisibleEncoder, parse_size
+from labse.cli.console import print_json, print_lines, print_table, progress, say
+from labse.cli.options import Precision, Runtime, parse_size
+from labse.encoder.protocol import Encoder
 from labse.errors import UsageError
 from labse.evaluation.evaluate import EvaluationOptions, Protocol, evaluate
-from labse.evaluation.report import Report, check_destination, report_dict, write_report
+from labse.evaluation.report import (
+    Report,
+    check_destination,
+    describe_length,
+    report_dict,
+    write_report,
+)
 from labse.evaluation.sources import open_encoder
 
 __all__ = [
@@ -62,12 +69,10 @@ class MeasuredEncoder:
     runtime: Runtime
     threads: int | None
 
-    def open(self) -> VisibleEncoder:
+    def open(self) -> Encoder:
         """Opens it; see `open_encoder`."""
-        return VisibleEncoder(
-            open_encoder(
-                self.model, precision=self.precision, runtime=self.runtime, threads=self.threads
-            )
+        return open_encoder(
+            self.model, precision=self.precision, runtime=self.runtime, threads=self.threads
         )
 
 
@@ -84,17 +89,18 @@ def measure(
     if out is not None:
         check_destination(out)
     encoder = measured.open()
-    report = evaluate(protocol, data, encoder, options)
+    with progress("encode") as update:
+        report = evaluate(protocol, data, encoder, options, on_progress=update)
     show_report(report, encoder, json=json)
     if out is not None:
         write_report(out, report)
         say(f"{out}: report written")
 
 
-def show_report(report: Report, encoder: VisibleEncoder, *, json: bool = False) -> None:
+def show_report(report: Report, encoder: Encoder, *, json: bool = False) -> None:
     """Prints the tables, signatures and notes of a report, and how many sentences were cut."""
-    if encoder.num_truncated:
-        say(f"{encoder.num_truncated:,} sentences cut to {encoder.max_seq_length} tokens")
+    if num_truncated := getattr(encoder, "num_truncated", 0):
+        say(f"{num_truncated:,} sentences cut to {describe_length(encoder)} tokens")
     if json:
         print_json(report_dict(report))
         return

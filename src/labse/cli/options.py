@@ -1,15 +1,11 @@
 """Options that several commands share, and the encoder they ask for."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 
@@ -28,7 +24,6 @@ __all__ = [
     "SourceVectorsOption",
     "TargetVectorsOption",
     "ThreadsOption",
-    "VisibleEncoder",
     "WorkOption",
     "load_encoder",
     "parse_size",
@@ -140,26 +135,3 @@ def load_encoder(
     return SentenceEncoder.from_pretrained(
         model, precision=precision, runtime=runtime, threads=threads
     )
-
-
-class VisibleEncoder:
-    """An encoder of any kind; one that labse runs itself draws a progress bar whoever calls it."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-
-    @property
-    def max_seq_length(self) -> int | None:
-        """Where the encoder cuts sentences; None if that is not known."""
-        return getattr(self._encoder, "max_seq_length", None)
-
-    @property
-    def num_truncated(self) -> int:
-        """Sentences cut so far; 0 if that is not known."""
-        return getattr(self._encoder, "num_truncated", 0)
-
-    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns (N, D) vectors."""
-        if isinstance(self._encoder, SentenceEncoder):
-            return self._encoder.encode(sentences, show_progress=True)
-        return self._encoder.encode(sentences)

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from labse.encoder.batching import UniqueTexts
 from labse.encoder.check.golden import check_golden
 from labse.encoder.pooling import normalize_rows
+from labse.encoder.protocol import Encoder
 from labse.encoder.runtimes.choice import (
     Precision,
     Runtime,
@@ -33,7 +34,7 @@ from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
 
-__all__ = ["EncoderSource", "SentenceEncoder", "load_encoder"]
+__all__ = ["EncoderSource", "ObservedEncoder", "SentenceEncoder", "load_encoder"]
 
 
 class SentenceEncoder:
@@ -202,6 +203,7 @@ class SentenceEncoder:
         batch_tokens: int | None = None,
         normalize: bool = True,
         show_progress: bool = False,
+        on_progress: Callable[[int, int | None], None] | None = None,
     ) -> NDArray[np.float32]:
         """Returns (N, D) float32 unit rows in the order of the sentences.
 
@@ -213,6 +215,8 @@ class SentenceEncoder:
             batch_tokens: tokens of a batch, padding included; None takes what suits the runtime.
             normalize: True; the norm is a part of LaBSE, and no model gives vectors without it.
             show_progress: draws a bar on standard error if that is a terminal.
+            on_progress: called with the distinct sentences done and their number, in place of the
+                bar.
 
         Raises:
             ValueError: `sentences` is one string, or a row is no text or not valid Unicode, or
@@ -230,9 +234,16 @@ class SentenceEncoder:
         # Encode each text once, in parts, into the rows of one array.
         embeddings = np.empty((num_texts, self.embedding_size), np.float32)
         is_long = np.empty(num_texts, bool)
-        start = 0
-        with _progress(num_texts, is_shown=show_progress) as on_batch:
-            for part in self.encode_stream(unique.texts, limits=limits, on_batch=on_batch):
+        start = num_done = 0
+
+        def count(num_sentences: int) -> None:
+            nonlocal num_done
+            num_done += num_sentences
+            draw(num_done, num_texts)
+
+        with _draw_progress(on_progress, is_shown=show_progress) as draw:
+            draw(0, num_texts)
+            for part in self.encode_stream(unique.texts, limits=limits, on_batch=count):
                 stop = start + len(part.embeddings)
                 embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
                 start = stop
@@ -280,6 +291,28 @@ def load_encoder(source: EncoderSource) -> SentenceEncoder:
     return source if isinstance(source, SentenceEncoder) else source()
 
 
+class ObservedEncoder:
+    """An encoder that tells how much of each call it has done.
+
+    Attributes:
+        max_seq_length: that of the encoder, None if it has none.
+    """
+
+    def __init__(self, encoder: Encoder, on_progress: Callable[[int, int | None], None]) -> None:
+        """Wraps an encoder; `on_progress` is called with the sentences done and their number."""
+        self._encoder = encoder
+        self._on_progress = on_progress
+        self.max_seq_length: int | None = getattr(encoder, "max_seq_length", None)
+
+    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns what the encoder does."""
+        if isinstance(self._encoder, SentenceEncoder):
+            return self._encoder.encode(sentences, on_progress=self._on_progress)
+        embeddings = self._encoder.encode(sentences)
+        self._on_progress(len(sentences), len(sentences))
+        return embeddings
+
+
 def _check_sentences(sentences: Sequence[str]) -> list[str]:
     if isinstance(sentences, str | bytes):
         raise ValueError("sentences is one string; give a list: encode([sentence])")
@@ -298,9 +331,11 @@ def _check_sentences(sentences: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _progress(num_sentences: int, *, is_shown: bool) -> Iterator[OnBatch | None]:
-    if not is_shown or not sys.stderr.isatty():
-        yield None
+def _draw_progress(
+    on_progress: Callable[[int, int | None], None] | None, *, is_shown: bool
+) -> Iterator[Callable[[int, int | None], None]]:
+    if on_progress is not None or not is_shown or not sys.stderr.isatty():
+        yield on_progress or (lambda done, total: None)
         return
     rich_progress = importlib.import_module("rich.progress")  # Not at the top: 50 ms to load.
     console = importlib.import_module("rich.console").Console(stderr=True)
@@ -311,5 +346,5 @@ def _progress(num_sentences: int, *, is_shown: bool) -> Iterator[OnBatch | None]
         rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=console) as progress:
-        task = progress.add_task("encode", total=num_sentences)
-        yield partial(progress.advance, task)
+        task = progress.add_task("encode", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from labse.encoder.protocol import Encoder
+from labse.encoder.sentence_encoder import ObservedEncoder
 from labse.errors import LabseError, UsageError
 from labse.evaluation.bucc import BuccScore, build_bucc_report, evaluate_bucc
 from labse.evaluation.bucc_files import BuccSplit, find_bucc_pairs, has_bucc_split, read_bucc_split
@@ -98,6 +99,8 @@ def evaluate(
     data: str | Path | Sequence[str | Path],
     encoder: Encoder | str | Path | None = None,
     options: EvaluationOptions | None = None,
+    *,
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Scores an encoder; all files are read, and told if they are broken, before it is called.
 
@@ -108,6 +111,8 @@ def evaluate(
         encoder: an encoder, or the name of one as `open_encoder` takes it; None is the model that
             comes with labse.
         options: what differs from the defaults.
+        on_progress: called with the sentences encoded and their number, from 0 at each call of the
+            encoder.
 
     Raises:
         ValueError: an unknown protocol, an option that it does not have, or a wrong value.
@@ -116,7 +121,9 @@ def evaluate(
     """
     paths = [Path(data)] if isinstance(data, str | Path) else [Path(path) for path in data]
     run = _prepare(protocol, paths, options or EvaluationOptions())
-    return run(encoder if isinstance(encoder, Encoder) else open_encoder(encoder))
+    if encoder is None or isinstance(encoder, str | Path):
+        encoder = open_encoder(encoder)
+    return run(encoder if on_progress is None else ObservedEncoder(encoder, on_progress))
 
 
 def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptions) -> _Run:
@@ -287,6 +294,7 @@ def evaluate_all(
     block_rows: int = 2048,
     memory_bytes: int | None = None,
     on_report: Callable[[Report], None] | None = None,
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Runs all protocols that the test sets of a folder allow, each with its defaults.
 
@@ -300,6 +308,7 @@ def evaluate_all(
         block_rows: rows that bound the memory of the search.
         memory_bytes: bytes of vectors held at a time.
         on_report: called with the report of each set, once it is written.
+        on_progress: see `evaluate`.
 
     Returns:
         the summary, see `summarize`.
@@ -328,7 +337,8 @@ def evaluate_all(
         options = EvaluationOptions(memory_bytes=memory_bytes)
         if "block_rows" in _APPLIES[task.protocol]:
             options = replace(options, block_rows=block_rows)
-        reports[task.name] = report = evaluate(task.protocol, task.data, encoder, options)
+        report = evaluate(task.protocol, task.data, encoder, options, on_progress=on_progress)
+        reports[task.name] = report
         write_report(out / task.name, report)
         if on_report is not None:
             on_report(report)

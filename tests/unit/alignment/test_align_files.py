@@ -81,14 +81,16 @@ def test_one_pair_of_documents_is_written_and_counted_against_gold(tmp_path: Pat
     assert (aligned.num_documents, aligned.num_beads, aligned.bead_format) == (1, 3, "tsv")
     assert aligned.counts.strict.f1 == 1
     assert (tmp_path / "out.tsv").read_text().splitlines()[1].split("\t")[1:] == ["b", ""]
-    assert done == [(0, 1), (1, 1)]
+    assert done == [(9, 9)]  # Runs of up to three lines: 3 + 2 + 1, and 2 + 1.
 
 
 def test_only_documents_that_are_new_or_have_changed_are_aligned_again(tmp_path: Path) -> None:
     source = write(tmp_path / "de", a_de="a\nb\n", b_de="c\n")
     target, out = write(tmp_path / "en", a_en="a\nb\n", b_en="c\n"), tmp_path / "out"
     encoder = CharacterEncoder()
-    align_files(source, target, out, encoder=encoder)
+    done: list[tuple[int, int | None]] = []
+    align_files(source, target, out, encoder=encoder, on_progress=lambda *n: done.append(n))
+    assert done == [(0, 2), (1, 2), (2, 2)]
     made = (out / "b.ladder").read_bytes()
     (out / "b.ladder").unlink()
     again = align_files(source, target, out, encoder=encoder)

@@ -1,6 +1,7 @@
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,6 @@ def test_no_bar_is_drawn_where_no_terminal_is(capsys: pytest.CaptureFixture[str]
 def test_a_terminal_gets_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     with progress("work") as update:
@@ -83,11 +82,26 @@ def test_a_terminal_gets_a_bar(
     assert all(text in shown for text in ("work", "3/4", "a note"))
 
 
+def test_a_bar_stops_when_all_is_done_and_another_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("work") as update:
+        for total in (2, 5):
+            update(0, total)
+            update(total, total)
+            update(total, total)
+            print_lines([f"{total} rows"], None)
+    captured = capsys.readouterr()
+    assert captured.out == "2 rows\n5 rows\n"
+    assert captured.err.index("2/2") < captured.err.index("5/5")
+    assert captured.err.count("5/5") == 1
+
+
 def test_a_bar_with_a_unit_tells_the_speed_since_its_first_call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     with progress("work", unit="rows") as update:

@@ -125,7 +125,9 @@ def test_a_broken_file_of_any_set_is_found_before_the_work(
 def test_un_takes_two_files_and_its_options(encoder: Encoder, root: Path) -> None:
     files = [root / "flores" / "deu.txt", root / "flores" / "eng.txt"]
     options = EvaluationOptions(lang_pairs=["de-en"], num_queries=1)
-    report = evaluate("un", files, encoder, options)
+    done: list[tuple[int, int | None]] = []
+    report = evaluate("un", files, encoder, options, on_progress=lambda *n: done.append(n))
+    assert done == [(1, 1), (2, 2)]  # The queries, then the pool.
     assert (report.scores[0].name, report.scores[0].value) == ("de-en", 1.0)
 
 
