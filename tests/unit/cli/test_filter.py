@@ -31,18 +31,6 @@ def test_kept_pairs_rejects_scores_and_report_agree(
     assert (report["read"], report["kept"], report["dropped"]) == (4, 1, 3)
 
 
-def test_new_bounds_need_no_model(
-    run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
-) -> None:
-    scores = tmp_path / "s.jsonl"
-    assert run("filter", *files, "--model", model, "--scores", scores).code == 0
-    ran = run("filter", *files, "--from-scores", scores, "--model", tmp_path / "none",
-              "--max-overlap", 0.9, "--out", tmp_path / "k.jsonl")  # fmt: skip
-    assert ran.code == 0
-    lines = (tmp_path / "k.jsonl").read_text().splitlines()
-    assert [json.loads(line)["source"] for line in lines] == ["rights"]
-
-
 def test_scores_of_another_corpus_are_refused(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
