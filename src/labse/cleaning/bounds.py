@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from labse.config import Config
+from labse.corpus.shards import CorpusKind
 
 __all__ = [
+    "BOUNDS",
     "KEPT",
     "Check",
     "FilterBounds",
@@ -70,6 +72,10 @@ class PairBounds(TextBounds):
     max_overlap: _Share = 0.9
     max_number_mismatch: _Share = 0.5
     same_names: bool = False
+
+
+BOUNDS: dict[CorpusKind, type[TextBounds]] = {"mono": TextBounds, "pairs": PairBounds}
+"""The bounds of single texts and of pairs."""
 
 
 class FilterBounds(Config):

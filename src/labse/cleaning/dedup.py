@@ -8,7 +8,7 @@ Source: docs/cleaning.md; hash of Yann Collet, XXH3, 128 bits.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from labse import __version__
 from labse.cleaning.near_copies import drop_near_copies
 from labse.corpus.inputs import hash_files
-from labse.corpus.runner import Task, run_tasks
+from labse.corpus.languages import canonical_tag
+from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import (
     ROWS_PER_SHARD,
     CorpusKind,
@@ -31,7 +32,7 @@ from labse.corpus.shards import (
     write_shard,
 )
 from labse.files.atomic import write_atomic
-from labse.files.stage import Result, Stage, open_stage
+from labse.files.stage import Stage, open_stage
 from labse.runtime import require
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def dedup_files(
     min_similarity: float | None = None,
     workers: int = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
-    on_progress: Callable[[str, int, int | None], None] = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> DedupReport:
     """Writes each row once to `out/part-00000.parquet` and so on.
 
-    Memory is bounded by a partition of the rows (32 MiB of files) a worker; near copies also hold
-    the text of all candidates.
+    Each worker holds a partition of the rows (32 MiB of files); near copies also need the text of
+    all candidates.
 
     Args:
         files: text, tables, or folders of shards.
@@ -85,14 +86,15 @@ def dedup_files(
         min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
             language are near copies; None keeps near copies.
         workers: processes.
-        rows_per_shard: at most.
-        on_progress: told of step, rows done and rows in all if known.
+        rows_per_shard: rows of a shard at most.
+        on_progress: called with the rows done and their number, of each step anew.
 
     Raises:
         LabseError: broken data.
         UsageError: `out` was made of other files or in another way, or another process works there.
         ResourceError: `out` cannot be written, or a package is missing.
     """
+    lang = None if lang is None else canonical_tag(lang)
     paths = expand_folders(files)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
@@ -111,18 +113,17 @@ def _write_distinct(
     stage: Stage,
     num_partitions: int,
     workers: int,
-    on_progress: Callable[[str, int, int | None], None],
+    on_progress: OnProgress,
 ) -> DedupReport:
     # Rows go to the partition of their hash, so that all copies of one meet.
     tasks = _partition_tasks(settings, stage.work, num_partitions)
-    tell = _counting(on_progress, "partition", None)
-    parted = run_tasks(tasks, stage, workers=workers, on_result=tell)
+    parted = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
     num_rows = sum(cast("int", result["num_rows"]) for result in parted)
 
     # Each partition is sorted, and the first of its copies kept.
     tasks = _merge_tasks(settings, stage.work, num_partitions, len(parted))
-    tell = _counting(on_progress, "merge", num_rows)
-    merged = run_tasks(tasks, stage, workers=workers, on_result=tell)
+    count = count_rows(on_progress, num_rows)
+    merged = run_tasks(tasks, stage, workers=workers, on_result=count)
     kept: Counter[str] = Counter()
     for result in merged:
         kept.update(cast("dict[str, int]", result["kept"]))
@@ -260,15 +261,3 @@ def _recut(
     if pending.num_rows or not shards:
         write(pending)
     return shards
-
-
-def _counting(
-    on_progress: Callable[[str, int, int | None], None], step: str, total: int | None
-) -> Callable[[Result], None]:
-    counts = [0]
-
-    def tell(result: Result) -> None:
-        counts[0] += cast("int", result["num_rows"])
-        on_progress(step, counts[0], total)
-
-    return tell

@@ -7,7 +7,7 @@ alone, never at their order in the input.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.characters import HASH_FACTOR, build_block
-from labse.corpus.runner import Task, run_tasks
+from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import CorpusKind, column_names, read_shard, write_shard
 from labse.files.atomic import sha256_file, write_atomic
 from labse.files.npy import ragged_positions
@@ -41,7 +41,7 @@ def drop_near_copies(
     kind: CorpusKind,
     min_similarity: float,
     workers: int,
-    on_progress: Callable[[str, int, int | None], None],
+    on_progress: OnProgress,
 ) -> Counter[str]:
     """Writes the shards without near copies to the stage; returns the rows dropped, by language.
 
@@ -61,8 +61,7 @@ def drop_near_copies(
         )
         for number, (shard, path) in enumerate(zip(shards, keys, strict=True))
     ]
-    run_tasks(signing, stage, workers=workers)
-    on_progress("near copies", 0, None)
+    run_tasks(signing, stage, workers=workers, on_result=count_rows(on_progress))
     edges = _find_candidates(keys)
     rows = _read_rows(shards, {row for edge in edges for row in edge}, kind)
     similar = [edge for edge in edges if _is_near(rows[edge[0]], rows[edge[1]], min_similarity)]

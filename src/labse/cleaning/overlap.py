@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_rows
 from labse.corpus.writers import choose_layout, write_rows
 from labse.errors import LabseError, UsageError
@@ -83,6 +84,7 @@ def drop_test_sentences(
         UsageError: a format that cannot hold the rows, or `out` is one of the files.
         ResourceError: `out` cannot be written.
     """
+    lang = None if lang is None else canonical_tag(lang)
     # What can go wrong is told before anything is read.
     paths = expand_folders(files)
     columns = column_names(kind)

@@ -1,4 +1,4 @@
-"""Cleaning whole files: cut into shards, score, decide.
+"""Cleaning whole files: what `labse corpus clean` and `decide` do, as one call each.
 
 Takes: files of text or pairs and bounds.
 Gives: a folder with shards of the kept rows, scores to decide anew from, and counts by reason.
@@ -14,8 +14,8 @@ Source: docs/cleaning.md.
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -23,16 +23,16 @@ from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
 from labse.corpus.inputs import hash_files
-from labse.corpus.runner import Task, run_tasks
+from labse.corpus.languages import canonical_tag
+from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
 from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
 
-__all__ = ["CleaningReport", "OnProgress", "clean_files", "decide_files", "load_cleaning_report"]
+__all__ = ["CleaningReport", "clean", "decide", "read_kind"]
 
-OnProgress = Callable[[str, int, int | None], None]  # Step, rows done, rows in all if known.
 _Counts = dict[str, dict[str, dict[str, int]]]
 
 
@@ -57,21 +57,7 @@ class CleaningReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """Adds the rows of results up."""
-
-    step: str
-    tell: OnProgress
-    num_rows: int | None
-    done: list[int] = field(default_factory=lambda: [0])
-
-    def add(self, result: Result) -> None:
-        self.done[0] += cast("int", result["num_rows"])
-        self.tell(self.step, self.done[0], self.num_rows)
-
-
-def clean_files(
+def clean(
     files: Sequence[str | Path],
     out: Path,
     *,
@@ -92,17 +78,19 @@ def clean_files(
         bounds: `PairBounds` if the files hold pairs.
         lang: the language of text files and of tables without the column `lang`.
         identify: whether to identify languages.
-        quality: the folder of a quality model; None: no such score.
+        quality: the folder of a quality model; None leaves its score out.
         rejects: whether to write the dropped rows too.
         workers: processes.
-        rows_per_shard: at most.
-        on_progress: told of rows done.
+        rows_per_shard: rows of a shard at most.
+        on_progress: called with the rows done and their number, of each step anew.
 
     Raises:
         LabseError: broken data.
         UsageError: an option that does not fit the files or what stands in `out`.
         ResourceError: `out` cannot be written, or a package is missing.
     """
+    lang = None if lang is None else canonical_tag(lang)
+    # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
     paths = expand_folders(files)
     hashes = hash_files(paths)
@@ -116,23 +104,26 @@ def clean_files(
         "rows_per_shard": rows_per_shard,
     }
     with open_stage(out, settings, section=None) as stage:
+        # Cut the files into shards.
         tasks = _cut_tasks(out, names, settings)
-        progress = _Progress("cut", on_progress, None)
-        cut = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
+        cut = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
 
+        # Score each shard, and list the scores with their hashes.
         tasks = _score_tasks(out, names, settings, cut, quality)
-        progress = _Progress("score", on_progress, sum(cast("int", r["num_rows"]) for r in cut))
-        scored = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
+        num_rows = sum(cast("int", result["num_rows"]) for result in cut)
+        count = count_rows(on_progress, num_rows)
+        scored = run_tasks(tasks, stage, workers=workers, on_result=count)
         shards = (task.name.removeprefix("score/") for task in tasks)
         sums = {shard: r["sha256"] for shard, r in zip(shards, scored, strict=True)}
         (out / "scores").mkdir(exist_ok=True)
         write_json(out / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
 
+        # Decide what is kept.
         head = {"labse_version": __version__, **settings}
         return _decide(stage, head, bounds, rejects, workers, on_progress)
 
 
-def decide_files(
+def decide(
     out: Path,
     *,
     bounds: TextBounds,
@@ -140,15 +131,14 @@ def decide_files(
     workers: int = 1,
     on_progress: OnProgress = lambda *_: None,
 ) -> CleaningReport:
-    """Decides, from the scores that stand in a folder of `clean_files`, what is kept.
+    """Decides, from the scores that stand in a folder of `clean`, what is kept.
 
     Raises:
         LabseError: `out` has no scores.
         UsageError: bounds of pairs for text, or the other way round.
         ResourceError: `out` cannot be written.
     """
-    if not (out / "scores" / MANIFEST_NAME).is_file():
-        raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
+    read_kind(out)
     with open_stage(out, None, section=None) as stage:
         head = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
         return _decide(stage, head, bounds, rejects, workers, on_progress)
@@ -164,15 +154,14 @@ def _decide(
 ) -> CleaningReport:
     """Writes what the bounds keep, and the manifest, which begins with `head`."""
     out = stage.folder
-    found = read_json(out / "scores" / MANIFEST_NAME)
-    kind = cast("CorpusKind", found["kind"])
+    kind = read_kind(out)
     if (kind == "pairs") != isinstance(bounds, PairBounds):
         raise UsageError(f"{out} has scores of {kind}; give bounds for {kind}")
     if not rejects:  # They told of other bounds.
         shutil.rmtree(out / "rejects", ignore_errors=True)
 
     limits = bounds.model_dump(mode="json")
-    sums = cast("dict[str, str]", found["shards"])
+    sums = cast("dict[str, str]", read_json(out / "scores" / MANIFEST_NAME)["shards"])
     tasks = []
     for shard, digest in sums.items():
         name, part = shard.split("/")
@@ -182,8 +171,7 @@ def _decide(
         arguments |= {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
         tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs))
-    progress = _Progress("decide", on_progress, None)
-    results = run_tasks(tasks, stage, workers=workers, on_result=progress.add)
+    results = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
 
     report = CleaningReport(kind, limits, _merge(sums, results))
     manifest = {**head, "bounds": limits, "counts": report.counts}
@@ -191,18 +179,16 @@ def _decide(
     return report
 
 
-def load_cleaning_report(out: Path) -> CleaningReport:
-    """Reads what `clean_files` counted.
+def read_kind(out: Path) -> CorpusKind:
+    """Returns what the rows are of which a folder has the scores.
 
     Raises:
-        LabseError: no such folder.
+        LabseError: it has no scores.
     """
-    manifest = read_json(out / MANIFEST_NAME)
-    if not {"kind", "bounds", "counts"} <= manifest.keys():
-        raise LabseError(f"{out}: not a finished folder of labse corpus clean")
-    kind = cast("CorpusKind", manifest["kind"])
-    bounds = cast("dict[str, object]", manifest["bounds"])
-    return CleaningReport(kind, bounds, cast("_Counts", manifest["counts"]))
+    path = out / "scores" / MANIFEST_NAME
+    if not path.is_file():
+        raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
+    return cast("CorpusKind", read_json(path)["kind"])
 
 
 def _name_sources(paths: Sequence[str]) -> dict[str, str]:

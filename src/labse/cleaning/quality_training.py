@@ -18,9 +18,11 @@ from labse import __version__
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.quality import BUCKET_BITS, QualityModel, iter_buckets, save_quality_model
 from labse.corpus.inputs import hash_files
+from labse.corpus.languages import canonical_tag
 from labse.corpus.records import UNKNOWN_LANG, Sentence
 from labse.corpus.shards import expand_folders, iter_sentences
 from labse.errors import LabseError
+from labse.files.atomic import MANIFEST_NAME, check_writable, claim_folder, make_folder
 from labse.runtime import require
 
 __all__ = ["LanguageQuality", "QualityReport", "train_quality"]
@@ -97,31 +99,39 @@ def train_quality(
 
     Raises:
         LabseError: broken data, or too few rows.
+        UsageError: another process works in `out`.
         ResourceError: scikit-learn is missing, or `out` cannot be written.
     """
-    # Read all rows; keep those of each class whose texts have the smallest hashes.
-    files = {"good": expand_folders(good), "bad": expand_folders(bad)}
-    hashes = {name: hash_files(paths) for name, paths in files.items()}
-    num_rows: Counter[str] = Counter()
-    sampled = {
-        name: _sample(_read(paths, lang), max_rows, num_rows, name) for name, paths in files.items()
-    }
+    lang = None if lang is None else canonical_tag(lang)
+    make_folder(out)
+    with claim_folder(out):
+        check_writable(out / MANIFEST_NAME)
+        # Read all rows; keep those of each class whose texts have the smallest hashes.
+        files = {"good": expand_folders(good), "bad": expand_folders(bad)}
+        hashes = {name: hash_files(paths) for name, paths in files.items()}
+        num_rows: Counter[str] = Counter()
+        sampled = {
+            name: _sample(_read(paths, lang), max_rows, num_rows, name)
+            for name, paths in files.items()
+        }
 
-    # Fit the weights, then the probability on rows that the fit has not seen.
-    train, calibration, test = _split(sampled["good"], sampled["bad"], num_rows)
-    weights = _fit(train)
-    raw = QualityModel(weights, np.array([1.0, 0.0]))
-    model = QualityModel(weights, _calibrate(raw.measure(calibration.texts), calibration.is_good))
+        # Fit the weights, then the probability on rows that the fit has not seen.
+        train, calibration, test = _split(sampled["good"], sampled["bad"], num_rows)
+        weights = _fit(train)
+        raw = QualityModel(weights, np.array([1.0, 0.0]))
+        model = QualityModel(
+            weights, _calibrate(raw.measure(calibration.texts), calibration.is_good)
+        )
 
-    # Report on rows that neither has seen.
-    report = _report(model, test, dict(num_rows))
-    save_quality_model(
-        out,
-        model,
-        {"labse_version": __version__, "inputs": hashes, "max_rows": max_rows}
-        | {"report": asdict(report)},
-    )
-    return report
+        # Report on rows that neither has seen.
+        report = _report(model, test, dict(num_rows))
+        save_quality_model(
+            out,
+            model,
+            {"labse_version": __version__, "inputs": hashes, "max_rows": max_rows}
+            | {"report": asdict(report)},
+        )
+        return report
 
 
 # ---- rows ------------------------------------------------------------------------------------

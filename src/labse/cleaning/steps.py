@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.cleaning.bounds import KEPT, PairBounds, TextBounds, find_reasons
+from labse.cleaning.bounds import BOUNDS, KEPT, find_reasons
 from labse.cleaning.pair_scores import score_pair_texts
 from labse.cleaning.quality import load_quality_model
 from labse.cleaning.text_scores import score_texts
@@ -91,7 +91,7 @@ def decide_step(
     """
     table = read_shard(scored)
     names = column_names(kind)
-    limits = parse_config(PairBounds if kind == "pairs" else TextBounds, bounds, where="bounds")
+    limits = parse_config(BOUNDS[kind], bounds, where="bounds")
     scores = {
         name: table.column(name).to_numpy()
         for name in table.column_names

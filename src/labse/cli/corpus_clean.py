@@ -1,32 +1,28 @@
 """The commands `labse corpus clean` and `labse corpus decide`."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from labse.cleaning.bounds import PairBounds, TextBounds
-from labse.cleaning.pipeline import CleaningReport, OnProgress, clean_files, decide_files
+from labse.cleaning import pipeline as cleaning
+from labse.cleaning.bounds import BOUNDS
+from labse.cleaning.pipeline import CleaningReport
 from labse.cli.console import print_json, print_table, progress, say
-from labse.cli.options import JsonOption
+from labse.cli.options import (
+    JsonOption,
+    KindOption,
+    LangOption,
+    RowsPerShardOption,
+    WorkersOption,
+)
 from labse.config import load_config
-from labse.corpus.languages import canonical_tag
-from labse.errors import LabseError
+from labse.corpus.shards import ROWS_PER_SHARD
 
-__all__ = ["clean", "decide", "show_steps"]
+__all__ = ["clean", "decide"]
 
 _MAX_LANGS = 30  # In the table; --json has all.
 
-PairsOption = Annotated[
-    bool,
-    typer.Option(
-        "--pairs/--mono",
-        help="Rows are pairs (source, target, source_lang, target_lang; or lang, english, text), "
-        "or single texts.",
-    ),
-]
 BoundsOption = Annotated[
     Path | None,
     typer.Option(
@@ -46,7 +42,6 @@ SetOption = Annotated[
 RejectsOption = Annotated[
     bool, typer.Option("--rejects", help="Write the dropped rows too, with reason and scores.")
 ]
-WorkersOption = Annotated[int, typer.Option(min=1, help="Processes; the bytes do not differ.")]
 
 
 def clean(
@@ -55,16 +50,13 @@ def clean(
         typer.Argument(
             metavar="FILES",
             help="Text, a sentence a line (with --lang), tables (.tsv, .jsonl, .parquet) with text "
-            "and lang, or pairs (--pairs); .gz and .zst too; or folders of shards.",
+            "and lang, or pairs (--kind pairs); .gz and .zst too; or folders of shards.",
             show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
-    pairs: PairsOption = False,
-    lang: Annotated[
-        str | None,
-        typer.Option(help="Language of text, and of tables without lang, such as de."),
-    ] = None,
+    kind: KindOption = "mono",
+    lang: LangOption = None,
     bounds: BoundsOption = None,
     set_: SetOption = None,
     language_id: Annotated[
@@ -83,7 +75,7 @@ def clean(
     ] = None,
     rejects: RejectsOption = False,
     workers: WorkersOption = 1,
-    rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows of a shard.")] = 50_000,
+    rows_per_shard: RowsPerShardOption = ROWS_PER_SHARD,
     json: JsonOption = False,
 ) -> None:
     """Score every row, then keep those within the bounds; each drop has a reason and is counted.
@@ -95,15 +87,14 @@ def clean(
 
     labse corpus clean news.de.txt.zst --lang de --out clean --rejects
 
-    labse corpus clean pairs.parquet --pairs --out clean --workers 8 --set max_length_ratio=2.5
+    labse corpus clean pairs.parquet --kind pairs --out clean --workers 8 --set max_length_ratio=2.5
     """
-    limits = _load_bounds(pairs, bounds, set_)
-    with show_steps() as on_progress:
-        report = clean_files(
+    with progress("clean") as on_progress:
+        report = cleaning.clean(
             files,
             out,
-            bounds=limits,
-            lang=None if lang is None else canonical_tag(lang),
+            bounds=load_config(BOUNDS[kind], bounds, set_ or ()),
+            lang=lang,
             identify=language_id,
             quality=quality,
             rejects=rejects,
@@ -119,7 +110,6 @@ def decide(
         Path,
         typer.Argument(help="Folder that labse corpus clean made.", show_default=False),
     ],
-    pairs: PairsOption = False,
     bounds: BoundsOption = None,
     set_: SetOption = None,
     rejects: RejectsOption = False,
@@ -134,39 +124,14 @@ def decide(
 
     labse corpus decide clean --set min_characters=20 --rejects
 
-    labse corpus decide clean --pairs --bounds strict.toml --json
+    labse corpus decide clean --bounds strict.toml --json
     """
-    limits = _load_bounds(pairs, bounds, set_)
-    if not folder.is_dir():
-        raise LabseError(f"{folder}: no such folder")
-    with show_steps() as on_progress:
-        report = decide_files(
+    limits = load_config(BOUNDS[cleaning.read_kind(folder)], bounds, set_ or ())
+    with progress("decide") as on_progress:
+        report = cleaning.decide(
             folder, bounds=limits, rejects=rejects, workers=workers, on_progress=on_progress
         )
     _print_report(folder, report, json)
-
-
-@contextlib.contextmanager
-def show_steps() -> Iterator[OnProgress]:
-    """Draws a bar for each step."""
-    with contextlib.ExitStack() as stack:
-        steps: list[str] = []
-        updates = []
-
-        def tell(step: str, num_rows: int, total: int | None) -> None:
-            if [step] != steps[-1:]:
-                stack.close()
-                steps.append(step)
-                updates.append(stack.enter_context(progress(step, total, unit="rows")))
-                updates[-1](0)
-            updates[-1](num_rows)
-
-        yield tell
-
-
-def _load_bounds(pairs: bool, path: Path | None, overrides: list[str] | None) -> "TextBounds":
-    bounds_type = PairBounds if pairs else TextBounds
-    return load_config(bounds_type, path, overrides or ())
 
 
 def _print_report(out: Path, report: "CleaningReport", json: bool) -> None:

@@ -7,10 +7,15 @@ from typing import Annotated
 import typer
 
 from labse.cleaning.dedup import dedup_files
-from labse.cli.console import print_json, say
-from labse.cli.corpus_clean import PairsOption, WorkersOption, show_steps
-from labse.cli.options import JsonOption
-from labse.corpus.languages import canonical_tag
+from labse.cli.console import print_json, progress, say
+from labse.cli.options import (
+    JsonOption,
+    KindOption,
+    LangOption,
+    RowsPerShardOption,
+    WorkersOption,
+)
+from labse.corpus.shards import ROWS_PER_SHARD
 
 __all__ = ["dedup"]
 
@@ -25,11 +30,8 @@ def dedup(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
-    pairs: PairsOption = False,
-    lang: Annotated[
-        str | None,
-        typer.Option(help="Language of text, and of tables without lang, such as de."),
-    ] = None,
+    kind: KindOption = "mono",
+    lang: LangOption = None,
     near: Annotated[
         float | None,
         typer.Option(
@@ -41,7 +43,7 @@ def dedup(
         ),
     ] = None,
     workers: WorkersOption = 1,
-    rows_per_shard: Annotated[int, typer.Option(min=1, help="Rows of a shard.")] = 50_000,
+    rows_per_shard: RowsPerShardOption = ROWS_PER_SHARD,
     json: JsonOption = False,
 ) -> None:
     """Keep each row once, across all files.
@@ -53,14 +55,14 @@ def dedup(
 
     labse corpus dedup clean/kept --out unique
 
-    labse corpus dedup a.parquet b.parquet --pairs --near 0.8 --out unique --workers 8
+    labse corpus dedup a.parquet b.parquet --kind pairs --near 0.8 --out unique --workers 8
     """
-    with show_steps() as on_progress:
+    with progress("dedup") as on_progress:
         report = dedup_files(
             files,
             out,
-            kind="pairs" if pairs else "mono",
-            lang=None if lang is None else canonical_tag(lang),
+            kind=kind,
+            lang=lang,
             min_similarity=near,
             workers=workers,
             rows_per_shard=rows_per_shard,

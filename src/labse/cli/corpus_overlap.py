@@ -7,9 +7,7 @@ import typer
 
 from labse.cleaning.overlap import drop_test_sentences
 from labse.cli.console import check_out, print_json, print_table, progress, say
-from labse.cli.corpus_clean import PairsOption
-from labse.cli.options import JsonOption
-from labse.corpus.languages import canonical_tag
+from labse.cli.options import JsonOption, KindOption, LangOption
 
 __all__ = ["overlap"]
 
@@ -39,11 +37,8 @@ def overlap(
             show_default=False,
         ),
     ] = None,
-    pairs: PairsOption = False,
-    lang: Annotated[
-        str | None,
-        typer.Option(help="Language of text, and of tables without lang, such as de."),
-    ] = None,
+    kind: KindOption = "mono",
+    lang: LangOption = None,
     json: JsonOption = False,
 ) -> None:
     """Drop the training rows that stand in test sets, by their letters and digits.
@@ -55,7 +50,7 @@ def overlap(
 
     labse corpus overlap clean/kept --tests eval --out train.parquet
 
-    labse corpus overlap pairs.parquet --pairs --tests eval --json
+    labse corpus overlap pairs.parquet --kind pairs --tests eval --json
     """
     check_out(out)
     with progress("overlap", unit="rows") as on_progress:
@@ -63,8 +58,8 @@ def overlap(
             files,
             tests,
             out,
-            kind="pairs" if pairs else "mono",
-            lang=None if lang is None else canonical_tag(lang),
+            kind=kind,
+            lang=lang,
             on_progress=on_progress,
         )
     num_dropped = sum(report.dropped.values())

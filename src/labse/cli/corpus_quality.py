@@ -10,8 +10,6 @@ from labse.cleaning.quality import iter_quality
 from labse.cleaning.quality_training import QualityReport, train_quality
 from labse.cli.console import check_out, print_json, print_lines, print_table, say
 from labse.cli.options import JsonOption
-from labse.corpus.languages import canonical_tag
-from labse.files.atomic import MANIFEST_NAME, claim_folder, make_folder
 
 __all__ = ["app"]
 
@@ -54,11 +52,7 @@ def train(
 
     labse corpus clean web.jsonl --quality quality --set min_quality_prob=0.5 --out clean
     """
-    tag = None if lang is None else canonical_tag(lang)
-    make_folder(out)
-    with claim_folder(out):
-        check_out(out / MANIFEST_NAME)
-        report = train_quality(good, bad, out, lang=tag, max_rows=max_rows)
+    report = train_quality(good, bad, out, lang=lang, max_rows=max_rows)
     if json:
         print_json({"out": str(out), **asdict(report)})
     else:

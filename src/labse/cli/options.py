@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from labse.corpus.shards import CorpusKind
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 
@@ -14,17 +15,21 @@ __all__ = [
     "DeviceOption",
     "JsonOption",
     "KOption",
+    "KindOption",
+    "LangOption",
     "MemoryOption",
     "ModelOption",
     "OptionalMemoryOption",
     "Precision",
     "PrecisionOption",
+    "RowsPerShardOption",
     "Runtime",
     "RuntimeOption",
     "SourceVectorsOption",
     "TargetVectorsOption",
     "ThreadsOption",
     "WorkOption",
+    "WorkersOption",
     "load_encoder",
     "parse_size",
 ]
@@ -106,6 +111,24 @@ DeviceOption = Annotated[
 ]
 KOption = Annotated[
     int, typer.Option("--k", min=1, help="Neighbours that make the margin of a pair.")
+]
+KindOption = Annotated[
+    CorpusKind,
+    typer.Option(
+        "--kind",
+        help="What the rows are: single texts, or pairs (source, target, source_lang, target_lang; "
+        "or lang, english, text).",
+    ),
+]
+LangOption = Annotated[
+    str | None,
+    typer.Option("--lang", help="Language of text, and of tables without lang, such as de."),
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes; the bytes do not differ.")
+]
+RowsPerShardOption = Annotated[
+    int, typer.Option("--rows-per-shard", min=1, help="Rows of a shard.")
 ]
 ColumnOption = Annotated[
     str | None,

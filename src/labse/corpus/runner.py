@@ -13,13 +13,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from labse import __version__
 from labse.errors import InterruptedRunError, UsageError
 from labse.files.stage import Result, Stage
 from labse.runtime import hold_interrupts, start_worker
 
-__all__ = ["Task", "run_tasks"]
+__all__ = ["OnProgress", "Task", "count_rows", "run_tasks"]
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with the rows done and their number, None if that is not known."""
 
 _POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
 _MAX_FRUITLESS_POOLS = 2  # That lost a worker before a single task was done.
@@ -90,6 +94,18 @@ def run_tasks(
         results[task.name] = result
         on_result(result)
     return [results[task.name] for task in tasks]
+
+
+def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[Result], None]:
+    """Returns an `on_result` that adds up the `num_rows` of results and tells the sum."""
+    num_rows = 0
+
+    def add(result: Result) -> None:
+        nonlocal num_rows
+        num_rows += cast("int", result["num_rows"])
+        on_progress(num_rows, total)
+
+    return add
 
 
 def _run_here(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:

@@ -4,8 +4,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from labse.cleaning import pipeline
 from labse.cleaning.bounds import PairBounds, TextBounds
-from labse.cleaning.pipeline import clean_files, decide_files, load_cleaning_report
+from labse.cleaning.pipeline import decide
 from labse.errors import LabseError, UsageError
 from labse.files.stage import JOURNAL_NAME
 
@@ -19,7 +20,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def clean(file: Path, out: Path, **options: object):  # type: ignore[no-untyped-def]  # noqa: ANN201
     settings = {"bounds": PairBounds(), "identify": False, "rows_per_shard": 4} | options
-    return clean_files([file], out, **settings)  # type: ignore[arg-type]
+    return pipeline.clean([file], out, **settings)  # type: ignore[arg-type]
 
 
 def test_every_row_is_kept_or_counted_with_a_reason(tmp_path: Path, pairs_file: Path) -> None:
@@ -33,14 +34,15 @@ def test_every_row_is_kept_or_counted_with_a_reason(tmp_path: Path, pairs_file: 
     kept = pq.read_table(tmp_path / "out" / "kept" / "pairs")
     rejects = pq.read_table(tmp_path / "out" / "rejects" / "pairs")
     assert (kept.num_rows, rejects.num_rows) == (3, 7)
-    assert load_cleaning_report(tmp_path / "out") == report
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["kind"], manifest["counts"]) == ("pairs", report.counts)
 
 
 def test_other_bounds_decide_anew_without_scoring(tmp_path: Path, pairs_file: Path) -> None:
     out = tmp_path / "out"
     clean(pairs_file, out, rejects=True)
     before = tree(out / "scores")
-    report = decide_files(out, bounds=PairBounds(max_overlap=1))
+    report = decide(out, bounds=PairBounds(max_overlap=1))
     assert report.total()["kept"] == 4
     assert tree(out / "scores") == before
     assert not (out / "rejects").exists()  # They told of the other bounds.
@@ -74,17 +76,17 @@ def test_a_folder_of_other_files_or_settings_is_refused(tmp_path: Path, pairs_fi
     with pytest.raises(UsageError, match="another kind"):
         clean(pairs_file, tmp_path / "out", bounds=TextBounds())
     with pytest.raises(UsageError, match="give bounds for pairs"):
-        decide_files(tmp_path / "out", bounds=TextBounds())
+        decide(tmp_path / "out", bounds=TextBounds())
     (tmp_path / "empty").mkdir()
     with pytest.raises(LabseError, match="no whole scores"):
-        decide_files(tmp_path / "empty", bounds=TextBounds())
+        decide(tmp_path / "empty", bounds=TextBounds())
 
 
 def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.txt").write_text(f"a line of the folder {name}\n", "utf-8")
-    report = clean_files(
+    report = pipeline.clean(
         [tmp_path / "b" / "x.txt", tmp_path / "a" / "x.txt"],
         tmp_path / "out",
         bounds=TextBounds(),
@@ -99,7 +101,7 @@ def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> Non
 def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     file, out = tmp_path / "empty.txt", tmp_path / "out"
-    report = clean_files([file], out, bounds=TextBounds(), lang="eng", identify=False)
+    report = pipeline.clean([file], out, bounds=TextBounds(), lang="eng", identify=False)
     assert report.counts == {}
 
 
@@ -107,12 +109,14 @@ def test_a_first_try_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path
     texts = tmp_path / "a.txt"
     texts.write_bytes(b"A whole sentence stands here.\n\xff\n")
     with pytest.raises(LabseError, match="line 2: not valid UTF-8"):
-        clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
+        pipeline.clean([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
     texts.write_text("A whole sentence stands here.\n", encoding="utf-8")
-    report = clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="en", identify=False)
+    report = pipeline.clean(
+        [texts], tmp_path / "out", bounds=TextBounds(), lang="en", identify=False
+    )
     assert report.counts == {"a": {"eng": {"kept": 1}}}
     with pytest.raises(UsageError, match="another lang"):
-        clean_files([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
+        pipeline.clean([texts], tmp_path / "out", bounds=TextBounds(), lang="de", identify=False)
 
 
 def test_a_folder_with_other_files_is_refused_and_they_stay(tmp_path: Path) -> None:
@@ -123,6 +127,6 @@ def test_a_folder_with_other_files_is_refused_and_they_stay(tmp_path: Path) -> N
     texts = tmp_path / "a.txt"
     texts.write_text("A whole sentence stands here.\n", encoding="utf-8")
     with pytest.raises(UsageError, match="holds 'rejects', not ours; give a new or empty folder"):
-        clean_files([texts], out, bounds=TextBounds(), lang="en", identify=False)
+        pipeline.clean([texts], out, bounds=TextBounds(), lang="en", identify=False)
     assert (out / "rejects" / "thesis.txt").exists()
     assert (out / ".draft.1.tmp").exists()

@@ -21,7 +21,9 @@ def pairs(tmp_path: Path) -> Path:
 
 
 def test_clean_prints_a_table_of_reasons(tmp_path: Path, pairs: Path, run: Run) -> None:
-    ran = run("corpus", "clean", pairs, "--pairs", "--no-language-id", "--out", tmp_path / "out")
+    ran = run(
+        "corpus", "clean", pairs, "--kind", "pairs", "--no-language-id", "--out", tmp_path / "out"
+    )
     assert ran.code == 0, ran.err
     assert "eng-deu" in ran.out
     assert "untranslated 1" in ran.out
@@ -30,9 +32,9 @@ def test_clean_prints_a_table_of_reasons(tmp_path: Path, pairs: Path, run: Run) 
 
 def test_decide_takes_other_bounds_and_prints_json(tmp_path: Path, pairs: Path, run: Run) -> None:
     out = tmp_path / "out"
-    run("corpus", "clean", pairs, "--pairs", "--no-language-id", "--out", out)
+    run("corpus", "clean", pairs, "--kind", "pairs", "--no-language-id", "--out", out)
     (tmp_path / "bounds.toml").write_text("max_overlap = 1.0\nmin_characters = 14\n")
-    options = ("--pairs", "--bounds", tmp_path / "bounds.toml", "--json", "--rejects")
+    options = ("--bounds", tmp_path / "bounds.toml", "--json", "--rejects")
     ran = run("corpus", "decide", out, *options)
     counts = json.loads(ran.out)["counts"]["pairs"]["eng-deu"]
     assert counts == {"kept": 1, "source: too short": 1}
@@ -45,11 +47,15 @@ def test_decide_takes_other_bounds_and_prints_json(tmp_path: Path, pairs: Path, 
     [
         (["clean", "{pairs}", "--out", "{out}", "--set", "max_overlap=1"], 2, "unknown key"),
         (["clean", "{out}.txt", "--out", "{out}"], 3, "no such file"),
-        (["clean", "{pairs}", "--pairs", "--lang", "de", "--out", "{out}"], 2, "lang is for text"),
-        (["clean", "{pairs}", "--pairs", "--out", "{pairs}"], 4, "is a file"),
+        (
+            ["clean", "{pairs}", "--kind", "pairs", "--lang", "de", "--out", "{out}"],
+            2,
+            "lang is for text",
+        ),
+        (["clean", "{pairs}", "--kind", "pairs", "--out", "{pairs}"], 4, "is a file"),
         (["clean", "{pairs}", "--lang", "xx-none", "--out", "{out}"], 2, "unknown language"),
         (["clean", "{pairs}", "{pairs}", "--out", "{out}"], 2, "is given twice"),
-        (["decide", "{out}"], 3, "no such folder"),
+        (["decide", "{out}"], 3, "no whole scores in it"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.cleaning.bounds import FilterBounds, PairBounds
-from labse.cleaning.pipeline import clean_files
+from labse.cleaning.pipeline import clean
 from labse.config import parse_config
 from labse.corpus.shards import write_shard
 from labse.errors import LabseError, UsageError
@@ -222,7 +222,7 @@ def test_corpus_clean_and_filter_decide_alike_with_the_same_bounds(
     langs = {side: ["und"] * len(pairs) for side in ("source_lang", "target_lang")}
     write_shard(folder / "pairs.parquet", langs | {"source": sources, "target": targets})
     bounds = PairBounds(**(OPEN | {"min_characters": 1} | shared))
-    clean_files([folder / "pairs.parquet"], folder / "out", bounds=bounds, identify=False)
+    clean([folder / "pairs.parquet"], folder / "out", bounds=bounds, identify=False)
     kept = pq.read_table(folder / "out" / "kept").select(["source", "target"]).to_pylist()
 
     scores = score_texts(sources, targets, None) | {"cosine": np.ones(len(pairs), np.float32)}
