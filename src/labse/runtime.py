@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
+from typing import TypeAlias
 
 from labse.errors import ResourceError
 
 __all__ = [
+    "OnProgress",
     "answer_signals",
     "hold_interrupts",
     "is_main_process",
@@ -26,6 +28,9 @@ __all__ = [
     "start_worker",
     "stop_requests",
 ]
+
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+"""Called with the number done and the total, None if that is not known."""
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from labse.errors import InterruptedRunError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
 from labse.files.text import format_suffix, read_lines
+from labse.runtime import OnProgress
 
 __all__ = [
     "AlignOptions",
@@ -90,7 +91,7 @@ def align_files(
     gold: str | Path | None = None,
     encoder: Encoder | Callable[[], Encoder] | None = None,
     options: AlignOptions | None = None,
-    on_progress: Callable[[int, int | None], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> AlignedFiles:
     """Aligns two documents, or all documents of two folders or of two lists.
 

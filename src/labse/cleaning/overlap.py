@@ -8,7 +8,7 @@ sentences take about a gigabyte.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_r
 from labse.corpus.writers import choose_layout, write_rows
 from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
+from labse.runtime import OnProgress
 
 __all__ = [
     "HeldOutSentences",
@@ -67,7 +68,7 @@ def drop_test_sentences(
     *,
     kind: CorpusKind = "mono",
     lang: str | None = None,
-    on_progress: Callable[[int, int | None], None] = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> OverlapReport:
     """Writes the rows that have no test sentence, of pairs on neither side, to one file.
 

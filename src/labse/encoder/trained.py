@@ -23,8 +23,9 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import locate_model
 from labse.network.dual_encoder import DualEncoder
+from labse.runtime import OnProgress
 from labse.training.metrics import OnMetrics
-from labse.training.run import OnProgress, join_callbacks
+from labse.training.run import join_callbacks
 
 __all__ = ["build_encoder", "golden_files", "load_teacher", "train_dual_encoder"]
 

@@ -9,6 +9,7 @@ Dimensions: N rows, D of a row, E entries of different lengths.
 
 import hashlib
 import io
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ __all__ = [
     "load_array",
     "map_new_array",
     "ragged_positions",
+    "release_map",
     "save_array",
     "write_array",
 ]
@@ -178,6 +180,15 @@ def map_new_array(path: str | Path, dtype: DTypeLike, shape: tuple[int, ...]) ->
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written: {error.strerror or error}") from None
     return array
+
+
+def release_map(array: NDArray[Any]) -> None:
+    """Lets go of what was read of a file mapped for reading; it stays in the system's cache."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not array.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,14 +17,9 @@ from numpy.typing import NDArray
 from labse.errors import LabseError, UsageError
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import EmbeddedSides
+from labse.runtime import OnProgress
 from labse.search.approximate import IndexKind, approximate_neighbours
-from labse.search.knn import (
-    MutualNeighbours,
-    Neighbours,
-    OnProgress,
-    build_engine,
-    mutual_neighbours,
-)
+from labse.search.knn import MutualNeighbours, Neighbours, build_engine, mutual_neighbours
 from labse.search.parts import search_in_parts
 
 __all__ = [

@@ -30,7 +30,7 @@ from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
 from labse.mining.pair_scores import score_sides
 from labse.mining.sides import Side, embed_sides, open_sides
-from labse.search.knn import OnProgress
+from labse.runtime import OnProgress
 
 __all__ = [
     "EMPTY",

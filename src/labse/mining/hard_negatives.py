@@ -38,7 +38,8 @@ from labse.mining.sides import (
     describe_encoder,
     embed_side,
 )
-from labse.search.knn import Neighbours, OnProgress
+from labse.runtime import OnProgress
+from labse.search.knn import Neighbours
 
 __all__ = [
     "HardNegatives",

@@ -21,7 +21,7 @@ from labse.mining.bitext import (
 )
 from labse.mining.mined_output import MinedOutput, write_mined
 from labse.mining.sides import Side, embed_sides, open_sides
-from labse.search.knn import OnProgress
+from labse.runtime import OnProgress
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError
+from labse.files.npy import release_map
 from labse.mining.bitext import (
     SearchOptions,
     find_neighbours,
@@ -26,8 +27,8 @@ from labse.mining.sides import (
     embed_sides,
     open_sides,
 )
-from labse.search.knn import MutualNeighbours, OnProgress
-from labse.search.sides import release
+from labse.runtime import OnProgress
+from labse.search.knn import MutualNeighbours
 
 __all__ = [
     "PairScores",
@@ -154,7 +155,7 @@ def aligned_cosines(source: EmbeddedSide, target: EmbeddedSide) -> NDArray[np.fl
         norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
         cosines[lines] = np.einsum("nd,nd->n", left, right) / norms
         for side in (source, target):
-            release(side.vectors)
+            release_map(side.vectors)
     return cosines
 
 

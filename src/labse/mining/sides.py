@@ -31,7 +31,7 @@ from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
 from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import format_suffix
-from labse.search.knn import OnProgress
+from labse.runtime import OnProgress
 
 __all__ = [
     "EmbeddedSide",

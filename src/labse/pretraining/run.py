@@ -27,9 +27,10 @@ from labse.pretraining.gradients import TrainingData, ValidationSet
 from labse.pretraining.model import MaskedLm, build_model
 from labse.pretraining.prepare import ExampleCounts, PreparedExamples, prepare_examples
 from labse.pretraining.train import MAY_CHANGE, Build, train
+from labse.runtime import OnProgress
 from labse.training.distributed import Processes
 from labse.training.metrics import OnMetrics
-from labse.training.run import OnProgress, build_lineage, join_callbacks, run_stage
+from labse.training.run import build_lineage, join_callbacks, run_stage
 from labse.training.run_folder import open_run
 from labse.training.run_state import check_unchanged
 from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.runtime import require
-from labse.search.knn import Neighbours, OnProgress, nearest_neighbours
+from labse.runtime import OnProgress, require
+from labse.search.knn import Neighbours, nearest_neighbours
 
 __all__ = ["ApproximateNeighbours", "IndexKind", "approximate_neighbours"]
 

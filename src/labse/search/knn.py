@@ -10,7 +10,7 @@ Dimensions: N, M rows of the two sides, D embedding, K neighbours.
 
 import importlib.util
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -18,25 +18,23 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.runtime import require
+from labse.files.npy import release_map
+from labse.runtime import OnProgress, require
 from labse.search.engine import Candidates, Engine, find_candidates
 from labse.search.numpy_engine import NumpyEngine
-from labse.search.sides import Block, Side, check_side, release
+from labse.search.sides import Block, Side, check_side
 from labse.search.top_k import TopK
 
 __all__ = [
     "EngineName",
     "MutualNeighbours",
     "Neighbours",
-    "OnProgress",
     "build_engine",
     "mutual_neighbours",
     "nearest_neighbours",
 ]
 
 EngineName: TypeAlias = Literal["auto", "numpy", "torch"]
-OnProgress: TypeAlias = Callable[[int, int | None], None]
-"""Called with the number done and the total."""
 
 _MEMORY_BYTES = 1 << 30
 # Below, importing torch (seconds) costs more than its products save.
@@ -213,8 +211,8 @@ def _pair_blocks(source: Side, target: Side, plan: _Plan) -> Iterator[tuple[Bloc
         for target_block in ready or blocks(target, 0, len(target.kept)):
             for source_block in panel:
                 yield source_block, target_block
-            release(target.rows)
-            release(source.rows)
+            release_map(target.rows)
+            release_map(source.rows)
 
 
 def _compare_blocks(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from labse.files.atomic import write_atomic
 from labse.files.stage import Stage
-from labse.search.knn import EngineName, MutualNeighbours, Neighbours, OnProgress, mutual_neighbours
+from labse.runtime import OnProgress
+from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_neighbours
 
 __all__ = ["search_in_parts"]
 

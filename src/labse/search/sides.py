@@ -7,7 +7,6 @@ proposed by multilinear hashing modulo 2**64 (Carter & Wegman 1979) and decided 
 times faster than a digest of each row (384 float32, one core, 2026-11).
 """
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.files.npy import release_map
 from labse.search.engine import Engine, Operand
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "exact_cosines",
     "find_copies",
     "hash_rows",
-    "release",
 ]
 
 _CHECKED_ROWS = 1024
@@ -91,7 +90,7 @@ def check_side(rows: NDArray[np.floating], name: str, k: int) -> Side:
         norms[start : start + _CHECKED_ROWS] = np.sqrt(np.einsum("nd,nd->n", exact, exact))
         hashes[start : start + _CHECKED_ROWS] = hash_rows(block)
         if start % _RELEASED_ROWS == 0:
-            release(rows)
+            release_map(rows)
     for row_number in np.flatnonzero(~np.isfinite(norms))[:1]:
         raise LabseError(
             f"{name}, row {row_number} (from 0): holds NaN or infinity; embed it again"
@@ -185,12 +184,3 @@ def exact_cosines(
         dots = np.einsum("nd,nd->n", wide[0, :count], wide[1, :count])
         cosines[start : start + size] = dots / (side.norms[numbers[0]] * other.norms[numbers[1]])
     return cosines
-
-
-def release(rows: NDArray[np.floating]) -> None:
-    """Lets go of what was read of a memory-mapped file; it stays in the system's cache."""
-    base: object = rows
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not rows.flags.writeable:
-        base.madvise(mmap.MADV_DONTNEED)

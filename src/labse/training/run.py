@@ -16,6 +16,7 @@ from labse.config import Config
 from labse.corpus.inputs import InputFile
 from labse.errors import ResourceError, UsageError
 from labse.files.atomic import MANIFEST_NAME
+from labse.runtime import OnProgress
 from labse.training.distributed import Processes, check_shared, join_processes
 from labse.training.metrics import OnMetrics
 from labse.training.run_folder import RunStage, check_run_folder, claim_run
@@ -23,12 +24,10 @@ from labse.training.run_folder import RunStage, check_run_folder, claim_run
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["OnProgress", "build_lineage", "join_callbacks", "memory_errors", "run_stage"]
+__all__ = ["build_lineage", "join_callbacks", "memory_errors", "run_stage"]
 
 Job = TypeVar("Job")
 Summary = TypeVar("Summary")
-
-OnProgress = Callable[[int, int | None], None]
 
 
 def run_stage(

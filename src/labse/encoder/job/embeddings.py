@@ -4,7 +4,6 @@ Takes: a path. Gives: rows as float32, and the model that they come from; whethe
     written, and what they are.
 """
 
-import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from labse.encoder.job.shard import STORAGE_TYPES, Shard, Storage, StoredRows, l
 from labse.encoder.pooling import find_non_unit_row
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
-from labse.files.npy import load_array
+from labse.files.npy import load_array, release_map
 from labse.files.stage import JOURNAL_NAME
 from labse.model_folder.describe import FolderDescription, compare_file
 
@@ -99,12 +98,7 @@ class Embeddings:
     def release(self) -> None:
         """Lets go of what was read of the mapped files; it stays in the system's cache."""
         for part in self._parts:
-            base: object = part.values
-            while isinstance(base, np.ndarray):
-                base = base.base
-            is_read_only = not part.values.flags.writeable
-            if isinstance(base, mmap.mmap) and is_read_only and hasattr(mmap, "MADV_DONTNEED"):
-                base.madvise(mmap.MADV_DONTNEED)
+            release_map(part.values)
 
     def _take(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         if rows.dtype == bool or rows.ndim != 1:

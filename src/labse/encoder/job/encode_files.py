@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from labse.encoder.batching import UniqueTexts, split_by_budget
 from labse.encoder.job.inputs import InputTexts
@@ -21,18 +20,15 @@ from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.atomic import remove_leftovers
 from labse.files.npy import write_array
-from labse.runtime import answer_signals, hold_interrupts
+from labse.runtime import OnProgress, answer_signals, hold_interrupts
 
-__all__ = ["SHARD_ROWS", "EncodedFile", "EncodedFolder", "OnProgress", "encode_files"]
+__all__ = ["SHARD_ROWS", "EncodedFile", "EncodedFolder", "encode_files"]
 
 SHARD_ROWS = 65_536  # 192 MiB of vectors of 768 dimensions; equal sentences in it meet.
 _SHARD_CHARACTERS = 1 << 25
 _POLL_SECONDS = 0.25
 # What a user would not expect to become a folder.
 _NO_FOLDER = re.compile(r"\.(bin|csv|gz|h5|jsonl?|npz|parquet|pkl|pt|safetensors|tsv|txt|zst)")
-
-OnProgress: TypeAlias = Callable[[int, int | None], None]
-"""Called with the rows done, and how many there are if that can be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
