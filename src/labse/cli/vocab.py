@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_json, print_lines, say
+from labse.cli.console import print_json, print_lines, progress, say
 from labse.cli.options import JsonOption, MemoryOption, parse_size
 from labse.errors import UsageError
 from labse.vocab.folder import count_files, learn_vocabulary
@@ -92,24 +92,29 @@ def vocab(
     memory_bytes = parse_size(memory)
     if out is None:
         counts = _check_counting(context, counts)
-        tables = count_files(files, counts, lang=lang, memory_bytes=memory_bytes)
+        with progress("count", unit="rows") as update:
+            tables = count_files(
+                files, counts, lang=lang, memory_bytes=memory_bytes, on_progress=update
+            )
         num_words = tables.totals.total()
         say(f"{counts}: {num_words:,} words of {len(tables.totals)} languages counted")
         if json:
             print_json({"counts": str(counts), "totals": dict(tables.totals)})
         return
-    summary = learn_vocabulary(
-        files,
-        out,
-        vocab_size=vocab_size,
-        smoothing_exponent=smoothing_exponent,
-        min_count=min_count,
-        lang=lang,
-        algorithm=algorithm,
-        counts=counts,
-        report=report,
-        memory_bytes=memory_bytes,
-    )
+    with progress("count", unit="rows") as update:
+        summary = learn_vocabulary(
+            files,
+            out,
+            vocab_size=vocab_size,
+            smoothing_exponent=smoothing_exponent,
+            min_count=min_count,
+            lang=lang,
+            algorithm=algorithm,
+            counts=counts,
+            report=report,
+            memory_bytes=memory_bytes,
+            on_progress=update,
+        )
     if summary.num_pieces < vocab_size:
         say(f"the words give fewer than {vocab_size:,} pieces")
     say(

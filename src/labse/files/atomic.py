@@ -34,6 +34,7 @@ __all__ = [
     "read_json",
     "remove_leftovers",
     "replace_folder",
+    "scratch_folder",
     "sha256_file",
     "sync",
     "write_atomic",
@@ -101,11 +102,38 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
     target = Path(os.path.realpath(path))
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise UsageError(f"{path}: is a device or pipe, not a file; give the name of a file")
-    return target, target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    return target, _temporary_of(target)
+
+
+def _temporary_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
     return ResourceError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Gives a folder beside `target` that is removed at the end; a kill leaves it to the next call.
+
+    Raises:
+        ResourceError: it cannot be made.
+    """
+    remove_leftovers(target)
+    temporary = _temporary_of(target)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        descriptor = os.open(temporary, os.O_RDONLY)
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    try:
+        _lock(descriptor)
+        yield temporary
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -118,28 +146,18 @@ def replace_folder(target: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full or cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    remove_leftovers(target)
-    descriptor = -1
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        _lock(descriptor)
-        yield temporary
-        for file in files_in(temporary):
-            # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
-            file.chmod(temporary.stat().st_mode & 0o666)
-            sync(file)
-        _move_into_place(temporary, target)
-        sync(target.parent)
+        with scratch_folder(target) as temporary:
+            yield temporary
+            for file in files_in(temporary):
+                # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
+                file.chmod(temporary.stat().st_mode & 0o666)
+                sync(file)
+            _move_into_place(temporary, target)
+            sync(target.parent)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ResourceError(f"{target}: cannot be written: {reason}") from None
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:

@@ -5,12 +5,10 @@ Gives: a folder of sorted tables with a manifest; their words with smoothed weig
 Source: external merge sort (Knuth, TAOCP vol. 3, section 5.4).
 
 A table is zstd text, a line `word \t language \t count`, sorted. It is written when the memory is
-full, when `_CHECKPOINT_CHARS` of text are counted and at the end; the manifest then says how many
-rows of which file are in. A killed run counts on from there: what stands beside the manifest and is
-not named by it is deleted.
+full, when `_CHECKPOINT_CHARS` of text are counted and at the end; the stage then knows how many
+rows of which file are in, and a killed run counts on from there.
 """
 
-import hashlib
 import heapq
 import logging
 from collections import Counter
@@ -18,13 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
 import labse
 from labse.corpus.inputs import InputFile
-from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, write_atomic, write_json
+from labse.errors import LabseError
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_atomic
+from labse.files.stage import JOURNAL_NAME, Stage
 from labse.files.text import read_lines
 from labse.vocab.counts import WordCounter, language_coefficients
 
@@ -48,17 +48,16 @@ _SPILL_SHARE = 0.35
 _ZSTD_LEVEL = 3
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CountTables:
-    """What the manifest of a folder of tables says.
+    """A folder of tables in which all rows of some files are counted.
 
     Attributes:
         folder: where the tables are.
-        inputs: the files counted, with the rows counted so far.
+        inputs: the files counted, with their rows.
         tables: SHA-256 of each table by name.
         totals: word tokens of each language, 0 where it had text without words.
         lang: the language of the text files among them.
-        is_complete: all rows of all files are counted.
     """
 
     folder: Path
@@ -66,26 +65,14 @@ class CountTables:
     tables: dict[str, str] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
     lang: str | None = None
-    is_complete: bool = False
-
-    def save(self) -> None:
-        """Writes the manifest."""
-        manifest: dict[str, object] = {
-            "kind": COUNTS_KIND,
-            "labse_version": labse.__version__,
-            "is_complete": self.is_complete,
-            "lang": self.lang,
-            "inputs": [asdict(file) for file in self.inputs],
-            "totals": dict(sorted(self.totals.items())),
-            "tables": self.tables,
-        }
-        write_json(self.folder / MANIFEST_NAME, manifest)
 
 
 def is_count_folder(path: str | Path) -> bool:
-    """Tells whether a path is a folder with tables of word counts."""
+    """Tells whether a path is a folder with tables of word counts, or one that is being made."""
     manifest = Path(path) / MANIFEST_NAME
-    return manifest.is_file() and read_json(manifest).get("kind") == COUNTS_KIND
+    if manifest.is_file():
+        return read_json(manifest).get("kind") == COUNTS_KIND
+    return (Path(path) / JOURNAL_NAME).is_file()
 
 
 def open_tables(folder: str | Path) -> CountTables:
@@ -96,6 +83,8 @@ def open_tables(folder: str | Path) -> CountTables:
     """
     folder = Path(folder)
     path = folder / MANIFEST_NAME
+    if not path.is_file() and (folder / JOURNAL_NAME).is_file():
+        raise LabseError(f"{folder}: counting was stopped; run the command that made it again")
     manifest = read_json(path)
     if manifest.get("kind") != COUNTS_KIND:
         raise LabseError(f"{path}: describes no word counts; make them with `labse vocab --counts`")
@@ -106,52 +95,60 @@ def open_tables(folder: str | Path) -> CountTables:
             dict(manifest["tables"]),  # type: ignore[call-overload]
             Counter(manifest["totals"]),  # type: ignore[call-overload]
             manifest["lang"],  # type: ignore[arg-type]
-            manifest["is_complete"] is True,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LabseError(f"{path}: damaged ({error}); delete the folder and count again") from None
-
-    for name, digest in tables.tables.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != digest:
-            raise LabseError(
-                f"{folder / name}: missing or damaged (its SHA-256 is not that of the manifest); "
-                "delete the folder and count again"
-            )
+    _check_whole(folder, tables.tables)
     return tables
+
+
+def _check_whole(folder: Path, tables: Mapping[str, str]) -> None:
+    for name, digest in tables.items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+            raise LabseError(
+                f"{folder / name}: missing or damaged (its SHA-256 is not what it was when it was "
+                "written); delete the folder and count again"
+            )
 
 
 class TableWriter:
     """Counts words into a folder of tables; what a killed run counted there stays counted.
 
     Args:
-        folder: made if it is not there.
+        stage: the folder, held by this process.
         hashes: SHA-256 of each input by its name.
         lang: the language of the text files among them.
         max_bytes: the memory that counting may take.
 
     Raises:
-        LabseError: what the folder holds is damaged.
-        UsageError: the folder holds something else, or the counts of other files.
-        ResourceError: the folder cannot be written.
+        LabseError: a table in the folder is damaged.
     """
 
     def __init__(
-        self, folder: Path, hashes: Mapping[str, str], *, lang: str | None, max_bytes: int
+        self, stage: Stage, hashes: Mapping[str, str], *, lang: str | None, max_bytes: int
     ) -> None:
-        self._tables = _resume(folder, hashes, lang)
-        self._rows = {file.path: file.num_rows for file in self._tables.inputs}
+        self._stage = stage
+        self._hashes = hashes
+        self._lang = lang
         self._spill_bytes = int(max_bytes * _SPILL_SHARE)
         self._counter = WordCounter()
         self._num_chars = 0
 
-    def num_rows(self, path: str) -> int:
-        """Returns how many rows of a file are in the tables: the first to add is the next."""
-        return self._rows[path]
+        # The last table tells how far the killed run came.
+        done: dict[str, Any] = {name: dict(result) for name, result in stage.results.items()}
+        self._tables: dict[str, str] = {name: table["sha256"] for name, table in done.items()}
+        _check_whole(stage.folder, self._tables)
+        last: dict[str, Any] = (
+            done[max(done)] if done else {"num_rows": [0] * len(hashes), "totals": {}}
+        )
+        self._rows: dict[str, int] = dict(zip(hashes, last["num_rows"], strict=True))
+        self._totals: Counter[str] = Counter(last["totals"])
+        if done:
+            _LOGGER.info("%s: going on after %s rows", stage.folder, f"{self.num_rows():,}")
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether there is nothing left to count."""
-        return self._tables.is_complete
+    def num_rows(self, path: str | None = None) -> int:
+        """Returns how many rows of a file, or of all, are counted: the next to add is the next."""
+        return sum(self._rows.values()) if path is None else self._rows[path]
 
     def add_row(self, path: str, sentences: Iterable[tuple[str, str]]) -> None:
         """Counts one row of a file, its texts with their languages; rows come in order."""
@@ -163,30 +160,36 @@ class TableWriter:
             self._spill()
 
     def close(self) -> CountTables:
-        """Writes what is not written yet and marks the folder as complete."""
-        if not self.is_complete:
-            self._tables.is_complete = True
-            self._spill()
-        return self._tables
+        """Writes what is not written yet, and the manifest."""
+        self._spill()
+        inputs = [InputFile(path, sha, self._rows[path]) for path, sha in self._hashes.items()]
+        manifest = {
+            "kind": COUNTS_KIND,
+            "labse_version": labse.__version__,
+            "is_complete": True,  # Readers of before 0.2 ask for it.
+            "lang": self._lang,
+            "inputs": [asdict(file) for file in inputs],
+            "totals": dict(sorted(self._totals.items())),
+            "tables": self._tables,
+        }
+        self._stage.finish(manifest)
+        return CountTables(self._stage.folder, inputs, self._tables, self._totals, self._lang)
 
     def _spill(self) -> None:
+        """Writes a sorted table of the words in memory, and forgets them."""
         lines: list[str] = []
-        totals: Counter[str] = Counter(self._tables.totals)
         for lang, words in self._counter.pop_languages():
-            totals[lang] += words.total()
+            self._totals[lang] += words.total()
             lines.extend(f"{word}\t{lang}\t{count}\n" for word, count in words.items())
-        lines.sort()
-        tables = self._tables
-        if lines:
-            name = f"table-{len(tables.tables):05d}.tsv.zst"
-            tables.tables[name] = _write_table(tables.folder / name, lines)
-        tables.totals = totals
-        tables.inputs = [
-            InputFile(file.path, file.sha256, self._rows[file.path]) for file in tables.inputs
-        ]
-        tables.save()
         self._num_chars = 0
-        _LOGGER.info("%s words counted", f"{totals.total():,}")
+        if not lines:
+            return
+        lines.sort()
+        name = f"table-{len(self._tables):05d}.tsv.zst"
+        self._tables[name] = _write_table(self._stage.folder / name, lines)
+        done = {"sha256": self._tables[name], "num_rows": list(self._rows.values())}
+        self._stage.add(name, {**done, "totals": dict(self._totals)})
+        _LOGGER.info("%s words counted", f"{self._totals.total():,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,42 +286,4 @@ def _write_table(path: Path, lines: Sequence[str]) -> str:
         with compressor.stream_writer(stream, closefd=False) as writer:
             for start in range(0, len(lines), 1 << 16):
                 writer.write("".join(lines[start : start + (1 << 16)]).encode())
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _resume(folder: Path, hashes: Mapping[str, str], lang: str | None) -> CountTables:
-    """Returns what the folder holds of these inputs; leftovers of a killed run are deleted."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    found = sorted(path for path in folder.iterdir() if path.name != MANIFEST_NAME)
-    if (folder / MANIFEST_NAME).is_file():
-        tables = open_tables(folder)
-        same = {file.path: file.sha256 for file in tables.inputs} == dict(hashes)
-        if not same or tables.lang != lang:
-            raise UsageError(
-                f"--counts {folder}: holds the counts of other files; give another folder"
-            )
-        _LOGGER.info("%s: going on after %s rows", folder, f"{_num_rows(tables):,}")
-    else:
-        inputs = [InputFile(path, digest, 0) for path, digest in hashes.items()]
-        tables = CountTables(folder, inputs, lang=lang)
-
-    leftovers = [path for path in found if path.name not in tables.tables]
-    for path in leftovers:
-        if not path.name.lstrip(".").startswith(("table-", MANIFEST_NAME)):
-            raise UsageError(f"--counts {folder}: holds {path.name!r}, not ours; give another")
-    for path in leftovers:
-        path.unlink()
-    tables.save()
-    return tables
-
-
-def _num_rows(tables: CountTables) -> int:
-    return sum(file.num_rows for file in tables.inputs)
+    return sha256_file(path)

@@ -6,10 +6,8 @@ Source: Feng et al., arXiv 2007.01852, section 4 (cased WordPiece, smoothing exp
 
 import contextlib
 import logging
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,14 +17,17 @@ import labse
 from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
-from labse.errors import LabseError, ResourceError, UsageError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
     check_replaceable,
+    make_folder,
     replace_folder,
+    scratch_folder,
     sha256_file,
     write_json,
 )
+from labse.files.stage import open_stage
 from labse.files.text import format_suffix
 from labse.runtime import require
 from labse.vocab.bpe import learn_bpe
@@ -51,10 +52,12 @@ from labse.vocab.wordpiece import learn_wordpiece
 __all__ = ["MEMORY_BYTES", "Algorithm", "VocabularySummary", "count_files", "learn_vocabulary"]
 
 Algorithm = Literal["wordpiece", "bpe"]
+OnProgress = Callable[[int, int | None], None]
 
 MEMORY_BYTES = 2 << 30
 _WORD_BYTES = 400  # Twice a str of 10 characters, a float and their slot: words are cut at 2 times.
 
+_REPORTED_ROWS = 1000
 _LOGGER = logging.getLogger(__name__)
 
 _KIND = "vocabulary"
@@ -87,6 +90,7 @@ def count_files(
     *,
     lang: str | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    on_progress: OnProgress | None = None,
 ) -> CountTables:
     """Counts the words of files into a folder of tables; a killed run goes on where it was.
 
@@ -96,20 +100,26 @@ def count_files(
         folder: made if it is not there.
         lang: the language of the text files.
         memory_bytes: what counting may take.
+        on_progress: called with the rows counted and None.
 
     Raises:
         LabseError: broken or empty data, or damaged tables in `folder`.
         UsageError: `lang` is missing or cannot apply, or `folder` holds something else.
         ResourceError: the folder cannot be written.
     """
-    tag = _check_lang(files, lang)
-    writer = TableWriter(
-        Path(folder).resolve(), hash_files(files), lang=tag, max_bytes=memory_bytes
-    )
-    if not writer.is_complete:
+    folder, tag, hashes = Path(folder).resolve(), _check_lang(files, lang), hash_files(files)
+    if (folder / MANIFEST_NAME).is_file() and is_count_folder(folder):
+        tables = open_tables(folder)
+        if ([file.sha256 for file in tables.inputs], tables.lang) == ([*hashes.values()], tag):
+            return tables
+        raise UsageError(f"--counts {folder}: holds the counts of other files; give another folder")
+
+    key = {"counts_of": list(hashes.values()), "lang": tag}
+    with open_stage(folder, key, section=None) as stage:
+        writer = TableWriter(stage, hashes, lang=tag, max_bytes=memory_bytes)
         for file in files:
-            _count_file(file, tag, writer)
-    return writer.close()
+            _count_file(str(file), tag, writer, on_progress)
+        return writer.close()
 
 
 def learn_vocabulary(
@@ -124,6 +134,7 @@ def learn_vocabulary(
     counts: str | Path | None = None,
     report: str | Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    on_progress: OnProgress | None = None,
 ) -> VocabularySummary:
     """Learns a vocabulary from all files together and writes its folder, whole or not at all.
 
@@ -141,6 +152,7 @@ def learn_vocabulary(
             words that were counted; see `vocab.report`.
         memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
             learnt from.
+        on_progress: called with the rows counted and None.
 
     Raises:
         LabseError: broken or empty data, damaged counts.
@@ -152,7 +164,8 @@ def learn_vocabulary(
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
     report_folder = None if report is None else _make_report_folder(Path(report), folder)
-    with _open_counts(files, folder, lang, counts, memory_bytes) as tables:
+    with _open_counts(files, folder, lang, counts, memory_bytes, on_progress) as tables:
+        # The counts of all languages become one weight for each word.
         totals = sum((table.totals for table in tables), Counter())
         if not totals:
             raise LabseError(f"{', '.join(map(str, files))}: no words to learn from")
@@ -161,9 +174,12 @@ def learn_vocabulary(
             tables, smoothing_exponent, max_words=max(1, memory_bytes // _WORD_BYTES)
         )
         _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(langs))
+
+        # Pieces are learnt from the words and their weights alone.
         learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
         vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
 
+        # The folder takes its place whole.
         inputs = tuple(file for table in tables for file in table.inputs)
         num_tokens, num_words = totals.total(), words.num_words
         summary = VocabularySummary(len(vocab), num_words, num_tokens, len(langs), inputs)
@@ -189,6 +205,7 @@ def _open_counts(
     lang: str | None,
     counts: str | Path | None,
     memory_bytes: int,
+    on_progress: OnProgress | None,
 ) -> Iterator[list[CountTables]]:
     """Gives the tables of all inputs; without `counts` those made here are deleted afterwards."""
     folders = [Path(file) for file in files if is_count_folder(file)]
@@ -198,23 +215,18 @@ def _open_counts(
             f"--{'lang' if lang else 'counts'} is for files, and there are only folders of counts; "
             "leave it out"
         )
-    tables = [_open_complete(folder) for folder in folders]
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.counts.tmp")
-    try:
+    tables = [open_tables(folder) for folder in folders]
+    with contextlib.ExitStack() as stack:
         if plain:
-            folder = Path(counts) if counts else temporary
-            tables.append(count_files(plain, folder, lang=lang, memory_bytes=memory_bytes))
+            beside = out.with_name(f"{out.name}.counts")
+            folder = Path(counts) if counts else stack.enter_context(scratch_folder(beside))
+            tables.append(
+                count_files(
+                    plain, folder, lang=lang, memory_bytes=memory_bytes, on_progress=on_progress
+                )
+            )
         _check_distinct(tables)
         yield tables
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _open_complete(folder: Path) -> CountTables:
-    tables = open_tables(folder)
-    if not tables.is_complete:
-        raise LabseError(f"{folder}: counting was stopped; run the command that made it again")
-    return tables
 
 
 def _check_distinct(tables: Sequence[CountTables]) -> None:
@@ -241,13 +253,16 @@ def _check_lang(files: Sequence[str | Path], lang: str | None) -> str | None:
     return canonical_tag(lang)
 
 
-def _count_file(file: str | Path, lang: str | None, writer: TableWriter) -> None:
-    name = str(file)
-    for row in islice(_iter_rows(file, lang), writer.num_rows(name), None):
-        writer.add_row(name, row)
-    if not writer.num_rows(name):
+def _count_file(
+    file: str, lang: str | None, writer: TableWriter, on_progress: OnProgress | None
+) -> None:
+    for number, row in enumerate(islice(_iter_rows(file, lang), writer.num_rows(file), None)):
+        writer.add_row(file, row)
+        if on_progress and number % _REPORTED_ROWS == 0:
+            on_progress(writer.num_rows(), None)
+    if not writer.num_rows(file):
         raise LabseError(f"{file}: empty, it has no rows")
-    _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(name):,}")
+    _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(file):,}")
 
 
 def _iter_rows(file: str | Path, lang: str | None) -> Iterator[tuple[tuple[str, str], ...]]:
@@ -269,10 +284,7 @@ def _make_report_folder(report: Path, out: Path) -> Path:
             "give a folder beside it"
         )
     require("matplotlib.figure", "train")
-    try:
-        report.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"{report}: cannot be written: {error.strerror or error}") from None
+    make_folder(report)
     return report
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from labse.corpus.records import Sentence
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.stage import open_stage
 from labse.vocab import count_tables
 from labse.vocab.count_tables import (
     CountTables,
@@ -34,10 +35,11 @@ NEVER = 1 << 40
 
 
 def write_tables(folder: Path, rows: list[Row], max_bytes: int = NEVER) -> CountTables:
-    writer = TableWriter(folder, {"f": folder.name}, lang=None, max_bytes=max_bytes)
-    for row in rows[writer.num_rows("f") :]:
-        writer.add_row("f", [row])
-    return writer.close()
+    with open_stage(folder, {"counts_of": [folder.name], "lang": None}, section=None) as stage:
+        writer = TableWriter(stage, {"f": folder.name}, lang=None, max_bytes=max_bytes)
+        for row in rows[writer.num_rows("f") :]:
+            writer.add_row("f", [row])
+        return writer.close()
 
 
 def merged(*tables: CountTables) -> dict[str, Counter[str]]:
@@ -85,11 +87,12 @@ def test_memory_stays_in_bounds_however_many_words_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One buffer of 65,536 characters is always counted at once: about 3 MB of new words.
-    writer = TableWriter(tmp_path / "c", {"f": "x"}, lang=None, max_bytes=16 << 20)
     tracemalloc.start()
-    for number in range(60_000):
-        writer.add_row("f", [(f"a{number} b{number} c{number}.", "eng")])
-    tables = writer.close()
+    with open_stage(tmp_path / "c", {}) as stage:
+        writer = TableWriter(stage, {"f": "x"}, lang=None, max_bytes=16 << 20)
+        for number in range(60_000):
+            writer.add_row("f", [(f"a{number} b{number} c{number}.", "eng")])
+        tables = writer.close()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(tables.tables) > 2
@@ -111,38 +114,44 @@ def test_a_run_that_was_cut_off_goes_on_at_the_row_after_the_last_table(
 ) -> None:
     monkeypatch.setattr(count_tables, "_CHECKPOINT_CHARS", 4)
     rows = [(f"w{number} x", "eng") for number in range(7)]
-    writer = TableWriter(tmp_path / "c", {"f": "c"}, lang=None, max_bytes=NEVER)
-    for row in rows[:4]:
-        writer.add_row("f", [row])
-    del writer  # As a kill does: what is only in memory is gone.
-    (tmp_path / "c" / "table-00009.tsv.zst").write_bytes(b"half")
+    with open_stage(tmp_path / "c", {"counts_of": ["c"], "lang": None}, section=None) as stage:
+        writer = TableWriter(stage, {"f": "c"}, lang=None, max_bytes=NEVER)
+        for row in rows[:4]:
+            writer.add_row("f", [row])
+        # As a kill does: what is only in memory is gone.
     (tmp_path / "c" / ".table-00002.tsv.zst.123.tmp").write_bytes(b"half")
-    assert not open_tables(tmp_path / "c").is_complete
+    with pytest.raises(LabseError, match="counting was stopped"):
+        open_tables(tmp_path / "c")
+    with pytest.raises(LabseError, match="counting was stopped"):
+        learn_vocabulary([tmp_path / "c"], tmp_path / "v")
     tables = write_tables(tmp_path / "c", rows)
     assert merged(tables) == counted(rows)
-    assert {path.name for path in (tmp_path / "c").iterdir()} == {*tables.tables, "manifest.json"}
+    found = {path.name for path in (tmp_path / "c").iterdir()}
+    assert found == {*tables.tables, "manifest.json", ".lock"}
 
 
-def test_complete_counts_are_not_counted_again(tmp_path: Path) -> None:
-    first = write_tables(tmp_path / "c", [("a b", "eng")])
-    writer = TableWriter(tmp_path / "c", {"f": "c"}, lang=None, max_bytes=NEVER)
-    assert writer.is_complete
-    assert writer.close() == first
-
-
-def test_a_folder_of_other_counts_or_other_things_is_refused(tmp_path: Path) -> None:
-    write_tables(tmp_path / "c", [("a b", "eng")])
+def test_complete_counts_are_not_counted_again_and_no_others_mixed_in(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a b\n")
+    first = count_files([tmp_path / "a.txt"], tmp_path / "c", lang="deu")
+    before = (tmp_path / "c" / "manifest.json").stat().st_mtime_ns
+    assert count_files([tmp_path / "a.txt"], tmp_path / "c", lang="deu") == first
+    assert (tmp_path / "c" / "manifest.json").stat().st_mtime_ns == before
     with pytest.raises(UsageError, match="counts of other files"):
-        TableWriter(tmp_path / "c", {"f": "changed"}, lang=None, max_bytes=NEVER)
+        count_files([tmp_path / "a.txt"], tmp_path / "c", lang="eng")
+    (tmp_path / "a.txt").write_text("a c\n")
     with pytest.raises(UsageError, match="counts of other files"):
-        TableWriter(tmp_path / "c", {"f": "c"}, lang="deu", max_bytes=NEVER)
+        count_files([tmp_path / "a.txt"], tmp_path / "c", lang="deu")
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a b\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds 'notes\.txt'"):
-        write_tables(tmp_path / "mine", [])
+        count_files([tmp_path / "a.txt"], tmp_path / "mine", lang="deu")
     assert (tmp_path / "mine" / "notes.txt").exists()
     with pytest.raises(ResourceError, match="cannot be written"):
-        write_tables(tmp_path / "mine" / "notes.txt" / "c", [])
+        count_files([tmp_path / "a.txt"], tmp_path / "mine" / "notes.txt" / "c", lang="deu")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
@@ -205,12 +214,6 @@ def test_a_file_in_two_folders_of_counts_is_refused(tmp_path: Path) -> None:
         learn_vocabulary([tmp_path / "c1"], tmp_path / "v", lang="deu")
 
 
-def test_stopped_counts_are_not_learnt_from(tmp_path: Path) -> None:
-    TableWriter(tmp_path / "c", {"f": "c"}, lang=None, max_bytes=NEVER)
-    with pytest.raises(LabseError, match="counting was stopped"):
-        learn_vocabulary([tmp_path / "c"], tmp_path / "v")
-
-
 @pytest.mark.parametrize("algorithm", ["wordpiece", "bpe"])
 @pytest.mark.parametrize(
     ("text", "num_pieces"),
@@ -239,12 +242,10 @@ def test_a_kill_while_counting_leaves_counts_that_go_on_to_the_same_tables(tmp_p
         "import os, signal, sys\n"
         "from labse.vocab import count_tables, folder\n"
         "count_tables._CHECKPOINT_CHARS = 100_000\n"
-        "save = count_tables.CountTables.save\n"
-        "def stop(tables):\n"
-        "    save(tables)\n"
-        "    if len(tables.tables) == 2:\n"
+        "def stop(event, arguments):\n"
+        "    if event == 'open' and 'table-00002' in str(arguments[0]):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "count_tables.CountTables.save = stop\n"
+        "sys.addaudithook(stop)\n"
         "folder.count_files(['a.txt'], 'counts', lang='deu')\n"
     )
     result = subprocess.run(
@@ -254,9 +255,8 @@ def test_a_kill_while_counting_leaves_counts_that_go_on_to_the_same_tables(tmp_p
         check=False,
     )
     assert result.returncode == -signal.SIGKILL
-    before = open_tables(tmp_path / "counts")
-    assert not before.is_complete
-    assert 0 < before.inputs[0].num_rows < 30_000
+    assert (tmp_path / "counts" / "table-00001.tsv.zst").exists()
+    assert not (tmp_path / "counts" / "manifest.json").exists()
     here = Path.cwd()
     os.chdir(tmp_path)
     try:
