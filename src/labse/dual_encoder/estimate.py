@@ -18,6 +18,7 @@ from labse.network.config import DualEncoderConfig
 from labse.training.estimate import (
     MemoryEstimate,
     RunEstimate,
+    cut_weights,
     forward_flops,
     layer_activation_bytes,
     log_assumed_vocabulary,
@@ -43,7 +44,7 @@ def estimate_training(
         config: the run.
         vocab_folder: made by `labse vocab`, or a model folder; None takes the size as stated.
         start: folder of the model to start from; None starts anew.
-        devices: that share a batch.
+        devices: number of devices that divide a batch.
 
     Raises:
         UsageError: the configuration states other sizes than these have.
@@ -65,7 +66,7 @@ def estimate_run(config: RunConfig, *, devices: int = 1) -> RunEstimate:
 
     Args:
         config: with the sizes that count; `model.bert.vocab_size` is not looked up anywhere.
-        devices: that share a batch.
+        devices: number of devices that divide a batch.
     """
     parameters = _count_parameters(config.model)
     return RunEstimate(
@@ -108,14 +109,10 @@ def _estimate_memory(config: RunConfig, parameters: dict[str, int], devices: int
     share = math.ceil(train.global_batch_size / devices)
     total, table = sum(parameters.values()), parameters[_TABLE]
     num_dense = total - table if train.sparse_embeddings else total
-    held, gathered = num_dense, 0
-    if train.shard == "full" and devices > 1:
-        # Whole while they compute: all but the layers, and of these two.
-        two_layers = 2 * parameters[_LAYERS] // max(1, model.bert.num_hidden_layers)
-        gathered = num_dense - parameters[_LAYERS] + min(two_layers, parameters[_LAYERS])
-        held = math.ceil(num_dense / devices)
-    gradients = (held + gathered) * _FLOAT_BYTES
-    optimizer = 2 * held * _FLOAT_BYTES  # The two moments of AdamW.
+    num_cut = devices if train.shard == "full" else 1
+    cut = cut_weights(num_dense, model.bert, parameters[_LAYERS], devices=num_cut)
+    gradients = (cut.held + cut.gathered) * _FLOAT_BYTES
+    optimizer = 2 * cut.held * _FLOAT_BYTES  # The two moments of AdamW.
     if train.sparse_embeddings:
         # A row and its number, before and after equal rows are added up.
         num_rows = share * _sentences_per_pair(config) * model.max_seq_length
@@ -131,7 +128,7 @@ def _estimate_memory(config: RunConfig, parameters: dict[str, int], devices: int
     # The sum, the norm and its dropout before the layers, and the weighted states of the pooling.
     around = 4 * model.bert.hidden_size * _FLOAT_BYTES * num_sentences * num_tokens
     return MemoryEstimate(
-        weights=(total - num_dense + held + gathered) * _FLOAT_BYTES,
+        weights=(total - num_dense + cut.held + cut.gathered) * _FLOAT_BYTES,
         gradients=gradients,
         optimizer=optimizer,
         activations=int(model.bert.num_hidden_layers * per_layer) + around,
@@ -152,7 +149,7 @@ def _is_blockwise(config: RunConfig, devices: int) -> bool:
 
 
 def _logits_bytes(config: RunConfig, devices: int) -> int:
-    """Returns five matrices: cosines, logits, two softmaxes, a gradient; or three blocks."""
+    """Returns the bytes of cosines, logits, two softmaxes and a gradient; in blocks, of three."""
     matrix = _matrix_bytes(config, devices)
     if _is_blockwise(config, devices):
         return 3 * min(matrix, config.train.logit_block_bytes)

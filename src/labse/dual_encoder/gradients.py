@@ -50,7 +50,7 @@ def add_gradients(
     """
     # This process's part: sentences in chunks of like lengths, then hard negatives in any order.
     # The longest come first: what they leave free is large enough for all that follow.
-    part = processes.share(batch.num_pairs)
+    part = processes.part(batch.num_pairs)
     rows = np.arange(2 * batch.num_pairs).reshape(2, -1)[:, part].reshape(-1)
     by_length = np.argsort(-batch.lengths[rows], kind="stable")
     chunk_size = 2 * (options.micro_batch_size or len(rows) // 2)

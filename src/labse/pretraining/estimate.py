@@ -18,6 +18,7 @@ from labse.runtime import require
 from labse.training.estimate import (
     MemoryEstimate,
     RunEstimate,
+    cut_weights,
     layer_activation_bytes,
     log_assumed_vocabulary,
 )
@@ -36,7 +37,7 @@ _TABLE, _LAYERS = "word pieces", "layers"
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """A stage before it is one: its depth and what it costs."""
+    """The depth of a stage, and what it costs."""
 
     num_layers: int
     cost: RunEstimate
@@ -55,7 +56,7 @@ def estimate_pretraining(
         config: the run.
         vocab_folder: made by `labse vocab`; None takes that of `grow`, or the size as stated.
         grow: folder of the model to grow; None starts anew.
-        devices: that share a batch.
+        devices: number of devices that divide a batch.
 
     Raises:
         UsageError: the configuration states other sizes than these have.
@@ -81,7 +82,7 @@ def estimate_stages(config: PretrainConfig, *, devices: int = 1) -> tuple[StageE
 
     Args:
         config: with the sizes that count; `model.bert.vocab_size` is not looked up anywhere.
-        devices: that share a batch.
+        devices: number of devices that divide a batch.
     """
     batch_size, num_tokens = config.train.global_batch_size, config.data.max_seq_length
     estimates = []
@@ -123,12 +124,9 @@ def _estimate_memory(
     config: PretrainConfig, bert: BertConfig, parameters: dict[str, int], devices: int
 ) -> MemoryEstimate:
     train = config.train
-    total, gathered = sum(parameters.values()), 0
-    if train.shard == "full" and devices > 1:
-        # Whole while they compute: all but the layers, and of these two.
-        two_layers = 2 * parameters[_LAYERS] // max(1, bert.num_hidden_layers)
-        gathered = total - parameters[_LAYERS] + min(two_layers, parameters[_LAYERS])
-        total = math.ceil(total / devices)
+    num_cut = devices if train.shard == "full" else 1
+    cut = cut_weights(sum(parameters.values()), bert, parameters[_LAYERS], devices=num_cut)
+    num_weights = cut.held + cut.gathered
     size = min(train.micro_batch_size, math.ceil(train.global_batch_size / devices))
     num_tokens = size * config.data.max_seq_length
     layer = layer_activation_bytes(
@@ -138,10 +136,10 @@ def _estimate_memory(
     # taken from the last layer, dense, gelu and norm, their product's input and its gradient.
     around = 4 * num_tokens + 6 * size * _masked_tokens(config)
     return MemoryEstimate(
-        weights=(total + gathered) * _FLOAT_BYTES,
+        weights=num_weights * _FLOAT_BYTES,
         # Those of the table come from the head and from the input, before they are added.
-        gradients=(total + gathered + 2 * parameters[_TABLE]) * _FLOAT_BYTES,
-        optimizer=2 * total * _FLOAT_BYTES,  # The two moments of AdamW, and of LAMB.
+        gradients=(num_weights + 2 * parameters[_TABLE]) * _FLOAT_BYTES,
+        optimizer=2 * cut.held * _FLOAT_BYTES,  # The two moments of AdamW, and of LAMB.
         activations=int(bert.num_hidden_layers * layer) + around * bert.hidden_size * _FLOAT_BYTES,
         logits=_logits_bytes(config, bert, size),
     )

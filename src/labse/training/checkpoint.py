@@ -58,7 +58,7 @@ def save_checkpoint(
 
     The folder gets its name by a rename after everything in it is on the disk.
 
-    A run has the folder for itself (`claim_folder`).
+    No other process works in the folder (`claim_folder`).
 
     Raises:
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
@@ -193,7 +193,7 @@ def optimizer_tensors(
 def load_optimizer_tensors(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str
 ) -> None:
-    """Restores what `optimizer_tensors` gave, into an optimizer built the same way.
+    """Restores what `optimizer_tensors` returned, into an optimizer built the same way.
 
     Its weights may be sharded in another way, or not at all.
     """
@@ -255,10 +255,8 @@ def _fsync(path: Path) -> None:
 def averaged_steps(num_checkpoints: int, *, checkpoint_every: int, train_steps: int) -> list[int]:
     """Returns the last steps that are multiples of `checkpoint_every`, or the end of the run.
 
-    The last alone needs no mean, so for one checkpoint there are no steps.
-
-    A checkpoint that a stop makes in between is none of them, so a run that was stopped averages
-    what one that was not does.
+    One checkpoint needs no mean, and gives no steps. A checkpoint that a stop makes in between does
+    not count, so a run that was stopped averages what an undisturbed one does.
 
     Raises:
         ValueError: the run has fewer.
@@ -276,7 +274,7 @@ class WeightSum:
     section 6.1.
 
     Attributes:
-        tensors: the sums by name, empty before the first; all that a checkpoint need hold.
+        tensors: sums by name, empty before the first; a checkpoint needs nothing else.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor] | None = None) -> None:
@@ -284,7 +282,7 @@ class WeightSum:
 
     @torch.no_grad()
     def add(self, model: nn.Module) -> None:
-        """Adds the weights of `model` as they are now."""
+        """Adds the present weights of `model`."""
         for name, tensor in model.state_dict().items():
             if name in self.tensors:
                 self.tensors[name] += tensor.to(self.tensors[name].device)
@@ -298,12 +296,12 @@ class WeightSum:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What evaluations have found so far; higher is better.
+    """The best evaluation so far; a higher score is better.
 
     Attributes:
-        step: updates done at the best one; 0 before the first.
-        score: of the best one.
-        num_since: evaluations after it.
+        step: updates done by then; 0 before the first evaluation.
+        score: its score.
+        num_since: number of evaluations after it.
     """
 
     step: int = 0
@@ -311,7 +309,7 @@ class Best:
     num_since: int = 0
 
     def after(self, step: int, score: float) -> "Best":
-        """Returns the state after one more evaluation; of equals, the earlier stays the best."""
+        """Returns the best after one more evaluation; of equal ones it is the earlier."""
         if score > self.score:
             return Best(step, score)
         return Best(self.step, self.score, self.num_since + 1)

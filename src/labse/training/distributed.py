@@ -1,13 +1,13 @@
-"""Several processes as one run: their shares of a batch, what they gather and what they add up.
+"""Several processes as one run: the part of a batch that each has, what they gather and add up.
 
 Takes: torchrun's environment. Gives: `Processes`. Source: torch.distributed, by gloo and NCCL.
 
-A step is that of one process with the whole batch. Each computes on its share; vectors that every
-loss needs are gathered with their gradients (`gather_rows`), and the gradients of the weights are
-added up once a step (`sum_gradients`). This is not DistributedDataParallel, for three reasons: a
-step runs many backward passes, and only their sum need travel; a word table's gradient is
-row-sparse, which NCCL does not reduce; and DDP divides by the number of processes, while the losses
-here are sums of shares. What is given up is sending a gradient while the next is computed.
+A step equals that of one process with the whole batch. Each process computes on its part; vectors
+that every loss needs are gathered with their gradients (`gather_rows`), and the gradients of the
+weights are added up once a step (`sum_gradients`). This is not DistributedDataParallel, for three
+reasons: a step runs many backward passes, and only their sum need travel; a word table's gradient
+is row-sparse, which NCCL does not reduce; and DDP divides by the number of processes, while the
+losses here are sums of parts. What is given up is sending a gradient while the next is computed.
 
 Dimensions: N rows of a process, M rows of all, D columns, U rows of a sparse gradient.
 """
@@ -32,7 +32,7 @@ from labse.training.presence import Presence
 __all__ = ["SINGLE", "Processes", "check_shared", "join_processes"]
 
 T = TypeVar("T")
-# `Presence` tells of a death within seconds; a slow rank, or one that prepares data, has time.
+# `Presence` notices a dead process within seconds; a slow one, or one that prepares data, has time.
 _TIMEOUT = timedelta(days=7)
 _BUCKET_BYTES = 64 << 20
 
@@ -44,8 +44,8 @@ class Processes:
     All processes call the same methods in the same order.
 
     Attributes:
-        rank: of this process, from 0.
-        size: how many there are.
+        rank: number of this process, from 0.
+        size: number of processes.
     """
 
     rank: int = 0
@@ -53,11 +53,11 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the files and reports."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
-    def share(self, num_items: int) -> slice:
-        """Returns the part of a batch that is this process's; the parts have one size.
+    def part(self, num_items: int) -> slice:
+        """Returns the part of a batch that this process has; all parts have one size.
 
         Raises:
             UsageError: the batch cannot be divided so.
@@ -73,7 +73,7 @@ class Processes:
     # ---- Waiting and agreeing ----
 
     def wait(self) -> None:
-        """Returns when all processes have come here."""
+        """Returns when all processes have called it."""
         if self.size > 1:
             self.add([0.0])
 
@@ -102,11 +102,11 @@ class Processes:
         return total.tolist()
 
     def any(self, is_so: bool) -> bool:
-        """Says whether it is so on one process at least."""
+        """Says whether it is so on at least one process."""
         return self.add([float(is_so)])[0] > 0
 
     def from_main(self, value: T | None) -> T:
-        """Returns the main process's value, which JSON can hold; the others' are ignored."""
+        """Returns the value of the main process, which JSON can hold; others give None."""
         if self.size == 1:
             return cast(T, value)
         text = bytearray(json.dumps(value).encode()) if self.is_main else bytearray()
@@ -119,10 +119,10 @@ class Processes:
         return cast(T, json.loads(bytes(content.tolist())))
 
     def check_alike(self, what: str, number: int) -> None:
-        """Raises where the processes differ in a number, such as what they read from the disk.
+        """Compares a number over all processes, such as one that each reads from the disk.
 
         Raises:
-            LabseError: they do.
+            LabseError: it differs.
         """
         numbers = self.add([float(number * (rank == self.rank)) for rank in range(self.size)])
         if len(set(numbers)) > 1:
@@ -145,7 +145,7 @@ class Processes:
 
         Backward gives each process the sum over processes of the gradients of its rows, which is
         the gradient of the sum of their losses. Gathering without a graph would leave out the
-        gradients that flow through the others' losses.
+        gradients of the losses on other processes.
         """
         if self.size == 1:
             return rows_ND
@@ -235,7 +235,7 @@ def join_processes() -> Iterator[Processes]:
         with Presence.join(rank, size, processes.from_main) as presence:
             try:
                 yield processes
-            except RuntimeError as error:  # Of a collective that has lost a process, perhaps.
+            except RuntimeError as error:  # Perhaps of a collective that has lost a process.
                 if loss := presence.wait_for_loss():
                     raise InterruptedRunError(loss) from error
                 raise
@@ -244,10 +244,10 @@ def join_processes() -> Iterator[Processes]:
 
 
 def check_shared(file: Path) -> None:
-    """Raises where a file that the main process has written is not there for this one.
+    """Checks that a file which the main process has written is there for this one too.
 
     Raises:
-        LabseError: it is not.
+        LabseError: it is not; the folder of the run is not shared.
     """
     if not file.is_file():
         raise LabseError(

@@ -8,6 +8,7 @@ and V100; Google Cloud, "TPU v3", per chip. A run reaches a part of the peak onl
 """
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,11 +23,13 @@ from labse.network.config import BertConfig
 __all__ = [
     "HARDWARE",
     "THIS_CPU",
+    "Cut",
     "Hardware",
     "Machine",
     "MemoryEstimate",
     "RunEstimate",
     "choose_machine",
+    "cut_weights",
     "find_hardware",
     "forward_flops",
     "layer_activation_bytes",
@@ -45,14 +48,14 @@ _USUAL_SHARE = 0.4  # Of a peak; what well-tuned runs reach.
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes of one device, at most.
+    """Bytes on one device, at most.
 
     Attributes:
-        weights: in float32.
+        weights: all in float32.
         gradients: dense ones, and the rows of a sparse table that a step can touch.
         optimizer: moments and sums of squares.
         activations: what the backward pass needs, of as many sentences as are held at a time.
-        logits: of the loss.
+        logits: those that exist at once.
     """
 
     weights: int
@@ -63,20 +66,29 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """The sum; programs, libraries and buffers come on top."""
+        """Their sum, without programs, libraries and buffers."""
         return sum(asdict(self).values())
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Weights of one device: those it holds, and those it has beside while they compute."""
+
+    held: int
+    gathered: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """A run before it is one.
+    """What a run costs.
 
     Attributes:
-        parameters: by part; their sum is the model's.
-        memory: of one device.
-        step_tokens: of all devices, each sentence as long as the longest allowed.
-        step_flops: of all devices, forward and backward, what is computed again included.
-        train_steps: of the run.
+        parameters: numbers of weights by part of the model.
+        memory: need of one device.
+        step_tokens: tokens of a step on all devices, each sentence as long as allowed.
+        step_flops: operations of a step on all devices, forward and backward, with what is
+            computed twice.
+        train_steps: steps of the run.
     """
 
     parameters: dict[str, int]
@@ -87,12 +99,12 @@ class RunEstimate:
 
     @property
     def num_parameters(self) -> int:
-        """Of the whole model."""
+        """Weights of the whole model."""
         return sum(self.parameters.values())
 
     @property
     def run_flops(self) -> float:
-        """Of all steps."""
+        """Operations of all steps."""
         return self.step_flops * self.train_steps
 
     @property
@@ -123,6 +135,23 @@ def forward_flops(bert: BertConfig, num_sentences: int, num_tokens: int) -> floa
     return float(bert.num_hidden_layers * num_sentences * num_tokens * per_token)
 
 
+def cut_weights(num_weights: int, bert: BertConfig, num_of_layers: int, *, devices: int) -> Cut:
+    """Returns what a device holds of weights that are cut over devices (FSDP2).
+
+    Args:
+        num_weights: that are cut.
+        bert: whose layers are gathered one after the other.
+        num_of_layers: weights in all layers.
+        devices: over which they are cut; 1 keeps all of them.
+    """
+    if devices == 1:
+        return Cut(num_weights, 0)
+    # Whole while they compute: all but the layers, and of these two.
+    two_layers = 2 * num_of_layers // max(1, bert.num_hidden_layers)
+    gathered = num_weights - num_of_layers + min(two_layers, num_of_layers)
+    return Cut(math.ceil(num_weights / devices), gathered)
+
+
 def layer_activation_bytes(
     bert: BertConfig, num_sentences: int, num_tokens: int, *, precision: str
 ) -> float:
@@ -150,9 +179,9 @@ class Hardware:
     """One device.
 
     Attributes:
-        name: as it is asked for.
+        name: what the user calls it.
         tflops: peak of matrix products, 10^12 floating-point operations a second, by precision.
-        memory_bytes: of the device; None where it is not known.
+        memory_bytes: its memory; None where it is not known.
     """
 
     name: str
@@ -176,7 +205,7 @@ class Machine:
     """The devices that a run would be on.
 
     Attributes:
-        devices: how many share a batch.
+        devices: number of devices that divide a batch.
         tflops: speeds of one device, 10^12 operations a second, by the words that say which.
         hardware: what the devices are; None where they are not named.
     """
@@ -201,10 +230,10 @@ def choose_machine(
     """Returns a machine with the speed stated, and with the peak and the usual speed of a device.
 
     Args:
-        precision: of the run's arithmetic.
+        precision: arithmetic of the run.
         tflops: what one device reaches, 10^12 operations a second; None leaves it out.
         hardware: name of a device, see `find_hardware`; None leaves it out.
-        devices: how many share a batch.
+        devices: number of devices that divide a batch.
 
     Raises:
         UsageError: unknown hardware, or no such arithmetic on it.
@@ -241,7 +270,7 @@ def find_hardware(name: str, precision: Precision) -> Hardware:
 
 
 def _measure_tflops() -> float:
-    """Returns what products of two square matrices reach here, the best of some."""
+    """Returns the best speed of some products of two square matrices on this machine."""
     generator = np.random.default_rng(0)
     factors = generator.standard_normal((2, _PROBE_SIZE, _PROBE_SIZE), dtype=np.float32)
     best = float("inf")

@@ -75,7 +75,7 @@ def truncate_metrics(path: Path, step: int) -> None:
 
 @contextlib.contextmanager
 def open_tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """Gives a function that writes a row; `step` is its place, every other number a curve.
+    """Gives a function that writes a row: `step` is the place, every other number is a curve.
 
     A run that goes on from a checkpoint says so, and TensorBoard then leaves out what stood there
     of later steps.

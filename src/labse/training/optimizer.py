@@ -110,7 +110,7 @@ def build_optimizers(
 
 
 def settle(optimizers: Iterable[torch.optim.Optimizer]) -> None:
-    """Applies to the weights what an optimizer that works row by row has put off."""
+    """Applies the updates that an optimizer which works row by row has put off."""
     for optimizer in optimizers:
         if isinstance(optimizer, LazyAdamW):
             optimizer.settle()
@@ -157,7 +157,7 @@ def clip_gradients(
 
 
 def _norms(tensors: Sequence[Tensor]) -> list[float]:
-    """Returns one a tensor; they leave the device together: one wait a step, not one a weight."""
+    """Returns the norm of each tensor; they leave the device together, with one wait for all."""
     # Rows first, in their own type: a table cast to float64 would take four times as long.
     rows = [torch.linalg.vector_norm(tensor, dim=-1) for tensor in tensors]
     norms = [torch.linalg.vector_norm(row, dtype=torch.float64) for row in rows]

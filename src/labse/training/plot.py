@@ -60,7 +60,7 @@ def plot_metrics(metrics: Path, out: Path) -> None:
 
 
 def _draw(panel: Any, rows: Sequence[Row], names: Sequence[str]) -> None:  # noqa: ANN401
-    """Draws the measures of a panel; those of a language go without a label."""
+    """Draws the measures of a panel; those of a single language have no label."""
     of_all = [name for name in names if not _is_of_a_language(name)]
     for name in names:
         colour = _COLOURS.get(name.partition("_")[0])

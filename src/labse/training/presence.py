@@ -1,11 +1,12 @@
-"""Notices that another process of a run is gone, whatever this one waits for.
+"""Ends a process when another one of the run has died or failed, whatever it waits for.
 
 Takes: a process group. Gives: within seconds, the rank that died or failed. Source: TCP, which
 closes the connections of a dead process, and whose keepalive finds a dead host.
 
 The collectives of torch.distributed do not say which rank is missing, and NCCL waits for it until a
-timeout that must be longer than the slowest step. So each process holds a connection to rank 0, and
-rank 0 tells the others.
+timeout that must be longer than the slowest step. Nor does torchrun: when one of three processes on
+gloo was killed, its report gave another one, which had crashed for it, as the root cause (measured
+2026-11-29, torch 2.13). So each process holds a connection to rank 0, and rank 0 tells the others.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from labse.errors import InterruptedRunError, ResourceError
 __all__ = ["Presence"]
 
 FromMain = Callable[[list[Any] | None], list[Any]]
-_Names = dict[int, str]
+_Connections = tuple[dict[int, socket.socket], dict[int, str]]  # And names, by rank.
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # Gone after 25 seconds.
 _GRACE_SECONDS = 5.0  # In which a process may end with an error of its own.
@@ -42,7 +43,7 @@ class Presence:
     """
 
     def __init__(self, connections: Mapping[int, socket.socket], names: Mapping[int, str]) -> None:
-        """Watches `connections`, by rank: of rank 0 to all others, of another one to rank 0."""
+        """Watches connections by rank: those of rank 0 to all others, that of others to rank 0."""
         self._connections, self._names = connections, names
         self._loss = ""
         self._is_leaving = threading.Event()
@@ -57,33 +58,33 @@ class Presence:
         """Connects the processes of a run for the block, whose errors are told to the others.
 
         Args:
-            rank: of this process.
-            size: how many there are.
-            from_main: returns what rank 0 gives it on all, of which all call it.
+            rank: number of this process.
+            size: number of processes.
+            from_main: function that all call, and that returns on all what rank 0 gives it.
 
         Raises:
             ResourceError: rank 0 cannot be reached.
         """
         name = f"rank {rank} of {size} (process {os.getpid()} on {socket.gethostname()})"
-        met = _accept(name, size, from_main) if rank == 0 else _connect(name, rank, from_main)
-        presence = cls(*met)
-        farewell = _LEFT
+        connected = _accept(name, size, from_main) if rank == 0 else _connect(name, rank, from_main)
+        presence = cls(*connected)
+        last_line = _LEFT
         try:
             yield presence
         except BaseException as error:
             text = " ".join(str(error).split()) or type(error).__name__
-            farewell = f"{name} stopped: {text}"
+            last_line = f"{name} stopped: {text}"
             raise
         finally:
-            presence._leave(farewell)
+            presence._leave(last_line)
 
     def wait_for_loss(self) -> str:
-        """Returns what befell another process, or nothing if none is missed in some seconds."""
+        """Returns what happened to another process; empty if nothing does within some seconds."""
         self._has_loss.wait(_GRACE_SECONDS)
         return self._loss
 
     def _watch(self) -> None:
-        """Reads lines: `left`, or what has happened; the end without one is a death."""
+        """Reads a line from each: `left`, or what has happened. An end without one is a death."""
         with selectors.DefaultSelector() as selector:
             buffers = dict.fromkeys(self._connections, "")
             for rank, connection in self._connections.items():
@@ -103,10 +104,10 @@ class Presence:
                     if self._is_leaving.is_set():
                         return
                     if line != _LEFT:
-                        self._mourn(line or f"{self._names[rank]} is gone; {_HINT}")
+                        self._end(line or f"{self._names[rank]} is gone; {_HINT}")
                         return
 
-    def _mourn(self, loss: str) -> None:
+    def _end(self, loss: str) -> None:
         self._loss = loss
         self._has_loss.set()
         self._tell(loss)
@@ -121,30 +122,30 @@ class Presence:
             with contextlib.suppress(OSError):
                 connection.sendall(f"{line}\n".encode())
 
-    def _leave(self, farewell: str) -> None:
+    def _leave(self, last_line: str) -> None:
         self._is_leaving.set()
         if not self._loss:
-            self._tell(farewell)
+            self._tell(last_line)
         for connection in self._connections.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
 
 
-def _accept(name: str, size: int, from_main: FromMain) -> tuple[dict[int, socket.socket], _Names]:
+def _accept(name: str, size: int, from_main: FromMain) -> _Connections:
     """Listens, tells the others where, and waits for all of them."""
     token = secrets.token_hex(16)
     connections: dict[int, socket.socket] = {}
-    names: _Names = {}
+    names: dict[int, str] = {}
     with socket.create_server(("", 0)) as server:
         from_main([server.getsockname()[1], token, name])
         server.settimeout(_JOIN_SECONDS)
         while len(connections) < size - 1:
             connection, _ = server.accept()
             connection.settimeout(_JOIN_SECONDS)
-            # Unbuffered: what comes after the line is for the one who watches.
+            # Unbuffered: what comes after the line is for `_watch`.
             line = connection.makefile("rb", buffering=0).readline()
             said = line.decode(errors="replace").strip().split(" ", 2)
-            if said[0] != token:  # A stranger.
+            if said[0] != token:  # Not of this run.
                 connection.close()
                 continue
             connection.settimeout(None)
@@ -152,7 +153,7 @@ def _accept(name: str, size: int, from_main: FromMain) -> tuple[dict[int, socket
     return connections, names
 
 
-def _connect(name: str, rank: int, from_main: FromMain) -> tuple[dict[int, socket.socket], _Names]:
+def _connect(name: str, rank: int, from_main: FromMain) -> _Connections:
     port, token, main = from_main(None)
     host = os.environ["MASTER_ADDR"]
     try:

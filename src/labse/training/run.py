@@ -57,7 +57,7 @@ def run_stage(
     """
     with join_processes() as processes:
         # What the processes cannot do is told before the data is read.
-        processes.share(global_batch_size)
+        processes.part(global_batch_size)
         if is_sharded and processes.size == 1:
             raise UsageError("train.shard full needs several processes; start them by torchrun")
         with processes.main_holds(claim_run(out, stage)):

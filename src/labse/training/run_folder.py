@@ -1,6 +1,6 @@
-"""The folder of a run: whose it is, and whether the same command goes on there.
+"""The folder of a run: what it holds, and whether the same command goes on there.
 
-Takes: a folder, the lineage of the run. Gives: its manifest, or what differs from it.
+Takes: a folder, the lineage of the run. Gives: its manifest, or an error that says what differs.
 Source: docs/design.md, promises: the same command goes on where it was.
 """
 
@@ -35,7 +35,7 @@ _LINEAGE = {
 
 
 def check_run_folder(out: Path, stage: RunStage) -> None:
-    """Refuses a folder that is of something else, as it would be overwritten.
+    """Refuses a folder that holds something else, which would be overwritten.
 
     Raises:
         UsageError: a file, or a folder whose manifest is not that of a run of this stage.
@@ -111,7 +111,7 @@ def refuse_changes(
 
 
 def hashes_of(entries: object) -> list[object]:
-    """Returns the hashes of files in a lineage: of one entry or of a list of them."""
+    """Returns the hashes in a lineage: that of one entry, or those of a list of entries."""
     entries = entries if isinstance(entries, list) else [entries]
     return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
 

@@ -64,7 +64,7 @@ def is_sharded(model: nn.Module) -> bool:
 def gather_tensor(tensor: Tensor, processes: Processes = SINGLE) -> Tensor:
     """Returns a whole tensor on the main process, on the CPU if it was cut; all call it together.
 
-    The others get an empty one in the place of a cut one, so that one process alone needs memory.
+    The others get an empty tensor where it was cut, so that only one process needs the memory.
     """
     if not isinstance(tensor, DTensor):
         return tensor
@@ -84,9 +84,9 @@ def whole_copy(model: M, build: Callable[[], M], processes: Processes) -> M:
     The others keep their model, and a model that is not cut is returned as it is.
 
     Args:
-        model: whose weights are copied.
-        build: makes a model of the same shape; what it draws does not count.
-        processes: that hold the parts.
+        model: the model that is copied.
+        build: function that makes a model of the same shape, whose weights are replaced.
+        processes: processes that hold the parts.
     """
     if not is_sharded(model):
         return model

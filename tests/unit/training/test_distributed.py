@@ -142,7 +142,7 @@ def test_one_process_alone_does_nothing() -> None:
 
 
 def test_a_batch_is_shared_in_parts_of_one_size() -> None:
-    shares = [Processes(rank, 4).share(12) for rank in range(4)]
+    shares = [Processes(rank, 4).part(12) for rank in range(4)]
     assert [list(range(12))[share] for share in shares] == [
         [0, 1, 2],
         [3, 4, 5],
@@ -150,7 +150,7 @@ def test_a_batch_is_shared_in_parts_of_one_size() -> None:
         [9, 10, 11],
     ]
     with pytest.raises(UsageError, match="12 does not divide among 5 processes"):
-        Processes(0, 5).share(12)
+        Processes(0, 5).part(12)
 
 
 def test_an_environment_that_is_not_torchruns_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

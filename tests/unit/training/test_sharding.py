@@ -55,7 +55,7 @@ def take_steps(
     norms = []
     for step in steps:
         generator = torch.Generator().manual_seed(step)
-        ids = torch.randint(1, 20, (6, 5), generator=generator)[processes.share(6)]
+        ids = torch.randint(1, 20, (6, 5), generator=generator)[processes.part(6)]
         for half in ids.chunk(2):  # Gradients add up over backward passes.
             model(half).last_hidden_state.square().sum(-1).sin().sum().backward()
         processes.sum_gradients(model.parameters())
