@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.training_data import pairs_of, whole_batch
 
 from labse.dual_encoder.config import TrainConfig
 from labse.dual_encoder.data.batch import Batch
@@ -20,17 +21,8 @@ pytestmark = [
 
 
 def some_pairs(num_pairs: int, length: int = 12) -> TokenizedPairs:
-    generator = np.random.default_rng(0)
-    return TokenizedPairs(
-        input_ids=generator.integers(5, 200, 2 * num_pairs * length).astype(np.int32),
-        offsets=np.arange(0, 2 * num_pairs * length + 1, length),
-        pairs=np.arange(2 * num_pairs, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.zeros(num_pairs, dtype=np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(num_pairs, dtype=np.int16),
-        corpora=("random",),
-        num_truncated=0,
-    )
+    input_ids = np.random.default_rng(0).integers(5, 200, 2 * num_pairs * length)
+    return pairs_of(input_ids, [length] * (2 * num_pairs))
 
 
 def build(dropout: float, dtype: torch.dtype = torch.float32) -> DualEncoder:
@@ -47,10 +39,6 @@ def build(dropout: float, dtype: torch.dtype = torch.float32) -> DualEncoder:
     )
     config = DualEncoderConfig(bert=bert, max_seq_length=16)
     return DualEncoder(config).cuda().to(dtype).train()
-
-
-def whole_batch(pairs: TokenizedPairs) -> Batch:
-    return Batch.gather(pairs, sides_of(np.arange(len(pairs.pairs))))
 
 
 def options(batch: int, **changes: object) -> TrainConfig:

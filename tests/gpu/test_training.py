@@ -3,15 +3,14 @@
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from tests.training_data import cipher_pairs
 from torch import nn
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.batch import Batches
-from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.train import train
@@ -35,24 +34,6 @@ BERT = {
     "max_position_embeddings": 16,
 }
 MODEL = {"bert": BERT, "pooling": "mean", "projection": "linear", "max_seq_length": 16}
-
-
-def cipher_pairs(num_pairs: int = 400) -> TokenizedPairs:
-    """Sentences over pieces 5 to 59 and their word-for-word translations over 60 to 114."""
-    generator = np.random.default_rng(0)
-    sources = [generator.integers(5, 60, generator.integers(3, 8)) for _ in range(num_pairs)]
-    sides = [side for source in sources for side in (source, source[::-1] + 55)]
-    sentences = [np.concatenate([[2], side, [3]]) for side in sides]
-    return TokenizedPairs(
-        input_ids=np.concatenate(sentences).astype(np.int32),
-        offsets=np.cumsum([0, *map(len, sentences)]),
-        pairs=np.arange(2 * num_pairs, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.zeros(num_pairs, dtype=np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(num_pairs, dtype=np.int16),
-        corpora=("cipher",),
-        num_truncated=0,
-    )
 
 
 def configure(**options: object) -> RunConfig:

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.training_data import assert_equal_gradients, random_pairs, small_model, whole_batch
 from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig, TrainConfig
 from labse.dual_encoder.data.batch import Batch
 from labse.dual_encoder.data.negatives import Negatives
-from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import add_gradients, pad
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
 B, SCALE, MARGIN = 7, 20.0, 0.1
@@ -25,40 +25,8 @@ NUM_TARGETS, NUM_NEGATIVES = 3, 5
 KNOWN = np.array([[-1, -1], [2, -1], [-1, -1], [B + 0, B + 5], [-1, -1]])
 
 
-def build(layers: int) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=12,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        max_position_embeddings=16,
-        initializer_range=0.5,
-    )
-    config = DualEncoderConfig(bert=bert, pooling="mean", projection="linear", max_seq_length=16)
-    return DualEncoder(config, sparse_embeddings=True).to(torch.float64).train()
-
-
-def sentences() -> TokenizedPairs:
-    generator = np.random.default_rng(1)
-    lengths = generator.integers(2, 9, 2 * B + NUM_NEGATIVES)
-    return TokenizedPairs(
-        input_ids=generator.integers(5, 50, lengths.sum()).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        pairs=np.arange(2 * B, dtype=np.int32).reshape(2, B).T.copy(),
-        pair_langs=np.zeros(B, np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(B, np.int16),
-        corpora=("random",),
-        num_truncated=0,
-    )
-
-
 def batch_with(pairs: TokenizedPairs, negatives: Negatives | None = None) -> Batch:
-    return replace(Batch.gather(pairs, sides_of(np.arange(B))), negatives=negatives)
+    return replace(whole_batch(pairs), negatives=negatives)
 
 
 def five_negatives(pairs: TokenizedPairs) -> Negatives:
@@ -71,7 +39,7 @@ def written_out(
 ) -> tuple[Tensor, Tensor, int]:
     """Returns the ranking loss, all vectors, and how many candidates were left out."""
     rows = model(*pad(*pairs.gather(np.arange(2 * B + NUM_NEGATIVES, dtype=np.int32))))
-    source, target, extra = rows[:B], rows[B : 2 * B], rows[2 * B :]
+    source, target, extra = rows[: 2 * B : 2], rows[1 : 2 * B : 2], rows[2 * B :]
     total, left_out = rows.sum() * 0, 0
     directions = (
         (source, target, range(NUM_TARGETS)),
@@ -90,15 +58,7 @@ def written_out(
                 cosines = kept
             logits = torch.stack([positive - MARGIN, *cosines]) * SCALE
             total = total + (logits.logsumexp(0) - logits[0]) / B
-    return total, rows, left_out
-
-
-def assert_equal_gradients(ours: DualEncoder, theirs: DualEncoder) -> None:
-    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert (own.grad is None) == (other.grad is None), name
-        if own.grad is not None and other.grad is not None:
-            found, expected = own.grad.to_dense(), other.grad.to_dense()
-            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=name)
+    return total, torch.cat([source, target]), left_out
 
 
 def options(**changes: object) -> TrainConfig:
@@ -113,7 +73,11 @@ def options(**changes: object) -> TrainConfig:
 def test_hard_negatives_join_the_denominator_of_their_direction(
     layers: int, micro_batch_size: int | None, block_bytes: int, max_excess: float | None
 ) -> None:
-    pairs, ours, theirs = sentences(), build(layers), build(layers)
+    pairs, ours, theirs = (
+        random_pairs(B, seed=1, num_more=NUM_NEGATIVES),
+        small_model(layers),
+        small_model(layers),
+    )
     expected, _, left_out = written_out(theirs, pairs, max_excess)
     expected.backward()
     result = add_gradients(
@@ -127,11 +91,15 @@ def test_hard_negatives_join_the_denominator_of_their_direction(
     )
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
     assert result.num_false_negatives.item() == left_out
-    assert_equal_gradients(ours, theirs)
+    assert_equal_gradients(ours, theirs, 1e-10)
 
 
 def test_negatives_of_one_direction_alone_leave_the_other_as_it_is() -> None:
-    pairs, with_some, without = sentences(), build(1), build(1)
+    pairs, with_some, without = (
+        random_pairs(B, seed=1, num_more=NUM_NEGATIVES),
+        small_model(1),
+        small_model(1),
+    )
     only = Negatives(*pairs.gather(np.array([14, 16], np.int32)), 2, np.full((2, 0), -1))
     more = add_gradients(with_some, batch_with(pairs, only), options())
     less = add_gradients(without, batch_with(pairs), options())
@@ -140,12 +108,16 @@ def test_negatives_of_one_direction_alone_leave_the_other_as_it_is() -> None:
 
 
 def test_a_batch_that_draws_no_negative_is_a_plain_one() -> None:
-    pairs, ours, theirs = sentences(), build(0), build(0)
+    pairs, ours, theirs = (
+        random_pairs(B, seed=1, num_more=NUM_NEGATIVES),
+        small_model(0),
+        small_model(0),
+    )
     none = Negatives(np.zeros(0, np.int32), np.zeros(0, np.int64), 0, np.zeros((0, 0), np.int64))
     found = add_gradients(ours, batch_with(pairs, none), options())
     plain = add_gradients(theirs, batch_with(pairs), options())
     assert found.loss.item() == plain.loss.item()
-    assert_equal_gradients(ours, theirs)
+    assert_equal_gradients(ours, theirs, 1e-10)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cosine"])
@@ -154,7 +126,11 @@ def test_a_batch_that_draws_no_negative_is_a_plain_one() -> None:
 def test_distillation_adds_the_distance_to_the_teacher(
     micro_batch_size: int | None, ranking_weight: float, loss: str
 ) -> None:
-    pairs, ours, theirs = sentences(), build(1), build(1)
+    pairs, ours, theirs = (
+        random_pairs(B, seed=1, num_more=NUM_NEGATIVES),
+        small_model(1),
+        small_model(1),
+    )
     teacher = torch.nn.functional.normalize(
         torch.randn(2 * B, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     )
@@ -172,4 +148,4 @@ def test_distillation_adds_the_distance_to_the_teacher(
     batch = replace(batch_with(pairs, five_negatives(pairs)), teacher_vectors=teacher.numpy())
     result = add_gradients(ours, batch, options(micro_batch_size=micro_batch_size), config)
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)
-    assert_equal_gradients(ours, theirs)
+    assert_equal_gradients(ours, theirs, 1e-10)

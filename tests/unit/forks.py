@@ -16,6 +16,7 @@ from pathlib import Path
 
 def main(module: str, folder: str, *sizes: str) -> int:
     """Returns 0 if every process has ended well."""
+    sys.path.append(str(Path(__file__).parents[2]))  # For what test modules share.
     work = load(Path(module)).work
     codes = []
     for size in map(int, sizes):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.training_data import pairs_of
 from tokenizers import Tokenizer
 
 from labse.config import parse_config
@@ -66,16 +67,7 @@ def tokenized(cells: list[list[str]], tokenizer: Tokenizer) -> TokenizedPairs:
     numbers: dict[str, int] = {}
     rows = [[numbers.setdefault(text, len(numbers)) for text in pair] for pair in cells]
     ids, offsets, _ = tokenize_sentences(list(numbers), tokenizer, max_seq_length=64)
-    return TokenizedPairs(
-        input_ids=ids,
-        offsets=offsets,
-        pairs=np.array(rows, np.int32),
-        pair_langs=np.zeros(len(rows), np.int16),
-        lang_pairs=("eng-deu",),
-        pair_corpora=np.zeros(len(rows), np.int16),
-        corpora=("hard.tsv",),
-        num_truncated=0,
-    )
+    return pairs_of(ids, np.diff(offsets), np.array(rows))
 
 
 class NegativesFile:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.training_data import pairs_of
 
 from labse.dual_encoder.config import DataConfig
 from labse.dual_encoder.data.pairs import TokenizedPairs
@@ -35,15 +36,13 @@ def random_pairs(
 ) -> TokenizedPairs:
     generator = np.random.default_rng(seed)
     lengths = generator.integers(2, 9, num_sentences)
-    return TokenizedPairs(
-        input_ids=generator.integers(5, 100, lengths.sum()).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        pairs=generator.integers(0, num_sentences, (num_pairs, 2)).astype(np.int32),
+    input_ids = generator.integers(5, 100, lengths.sum())
+    return replace(
+        pairs_of(input_ids, lengths, generator.integers(0, num_sentences, (num_pairs, 2))),
         pair_langs=np.sort(generator.integers(0, num_langs, num_pairs)).astype(np.int16),
         lang_pairs=tuple(f"eng-{i}" for i in range(num_langs)),
         pair_corpora=generator.integers(0, 2, num_pairs).astype(np.int16),
         corpora=("news", "web"),
-        num_truncated=0,
     )
 
 
@@ -85,15 +84,10 @@ def test_other_seeds_give_other_batches() -> None:
 
 def test_smoothing_draws_small_languages_more_often() -> None:
     # 900 pairs against 100, every tenth; all sentences distinct, so there are no repeats.
-    pairs = TokenizedPairs(
-        input_ids=np.full(6000, 7, dtype=np.int32),
-        offsets=np.arange(0, 6001, 3),
-        pairs=np.arange(2000, dtype=np.int32).reshape(-1, 2),
+    pairs = replace(
+        pairs_of(np.full(6000, 7), [3] * 2000),
         pair_langs=(np.arange(1000) % 10 == 9).astype(np.int16),
         lang_pairs=("eng-big", "eng-small"),
-        pair_corpora=np.zeros(1000, dtype=np.int16),
-        corpora=("news",),
-        num_truncated=0,
     )
 
     def small_share(exponent: float) -> float:
@@ -137,15 +131,10 @@ def test_pairs_that_repeat_one_sentence_do_not_crowd_out_the_others() -> None:
 
 def test_a_corpus_exponent_lifts_the_small_corpora_of_a_language() -> None:
     # 900 pairs of one corpus against 100 of another, all sentences distinct.
-    pairs = TokenizedPairs(
-        input_ids=np.full(6000, 7, dtype=np.int32),
-        offsets=np.arange(0, 6001, 3),
-        pairs=np.arange(2000, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.zeros(1000, dtype=np.int16),
-        lang_pairs=("eng-deu",),
+    pairs = replace(
+        pairs_of(np.full(6000, 7), [3] * 2000),
         pair_corpora=np.repeat([0, 1], [900, 100]).astype(np.int16),
         corpora=("web", "news"),
-        num_truncated=0,
     )
     sampler = build_sampler(
         pairs, batch_size=8, smoothing_exponent=1.0, corpus_exponent=0.5, seed=0
@@ -312,14 +301,8 @@ def shared_english(num_sentences: int, num_langs: int) -> TokenizedPairs:
     pairs.pairs[:, 0] = english
     pairs.pairs[:, 1] = np.arange(num_sentences, num_sentences * (1 + num_langs))
     pairs.pair_langs[:] = np.tile(np.arange(num_langs), num_sentences)
-    return TokenizedPairs(
-        **{
-            name: getattr(pairs, name)
-            for name in pairs.__slots__
-            if name not in ("lang_pairs", "pair_rows")
-        },
-        lang_pairs=tuple(f"eng-{code}" for code in ("deu", "fra", "zho-Hant", "rus")[:num_langs]),
-    )
+    codes = ("deu", "fra", "zho-Hant", "rus")[:num_langs]
+    return replace(pairs, lang_pairs=tuple(f"eng-{code}" for code in codes))
 
 
 def test_pivot_pairs_are_translations_of_one_sentence_into_two_languages() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.training_data import pairs_of
 from tokenizers import Tokenizer
 
 from labse.dual_encoder import distillation
@@ -51,16 +52,7 @@ def tokenizer(run_folder: Path) -> Tokenizer:
 @pytest.fixture
 def pairs(tokenizer: Tokenizer) -> TokenizedPairs:
     ids, offsets, _ = tokenize_sentences(SENTENCES, tokenizer, max_seq_length=16)
-    return TokenizedPairs(
-        input_ids=ids,
-        offsets=offsets,
-        pairs=np.arange(8, dtype=np.int32).reshape(4, 2),
-        pair_langs=np.zeros(4, np.int16),
-        lang_pairs=("eng-deu",),
-        pair_corpora=np.zeros(4, np.int16),
-        corpora=("file",),
-        num_truncated=0,
-    )
+    return pairs_of(ids, np.diff(offsets))
 
 
 def prepare(

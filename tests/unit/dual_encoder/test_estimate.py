@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.training_data import pairs_of, whole_batch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from labse.dual_encoder.config import RunConfig
-from labse.dual_encoder.data.batch import Batch
-from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.estimate import estimate_run
 from labse.dual_encoder.gradients import add_gradients
 from labse.network.dual_encoder import DualEncoder
@@ -21,17 +21,8 @@ NUM_PAIRS, LENGTH = 24, 16
 
 def some_pairs() -> TokenizedPairs:
     """Every sentence is as long as the longest allowed."""
-    generator = np.random.default_rng(0)
-    return TokenizedPairs(
-        input_ids=generator.integers(5, 90, 2 * NUM_PAIRS * LENGTH).astype(np.int32),
-        offsets=np.arange(0, 2 * NUM_PAIRS * LENGTH + 1, LENGTH),
-        pairs=np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.zeros(NUM_PAIRS, dtype=np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(NUM_PAIRS, dtype=np.int16),
-        corpora=("random",),
-        num_truncated=0,
-    )
+    input_ids = np.random.default_rng(0).integers(5, 90, 2 * NUM_PAIRS * LENGTH)
+    return pairs_of(input_ids, [LENGTH] * (2 * NUM_PAIRS))
 
 
 def build_config(
@@ -64,9 +55,7 @@ def build_config(
 def take_step(config: RunConfig) -> DualEncoder:
     torch.manual_seed(0)
     model = DualEncoder(config.model, sparse_embeddings=config.train.sparse_embeddings)
-    pairs = some_pairs()
-    batch = Batch.gather(pairs, sides_of(np.arange(NUM_PAIRS)))
-    add_gradients(model, batch, config.train)
+    add_gradients(model, whole_batch(some_pairs()), config.train)
     return model
 
 

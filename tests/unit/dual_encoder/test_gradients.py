@@ -5,6 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.training_data import (
+    assert_equal_gradients,
+    gradients,
+    random_pairs,
+    small_model,
+    whole_batch,
+)
 from torch import Tensor
 
 from labse.dual_encoder.config import TrainConfig
@@ -13,71 +20,14 @@ from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients, cached_backward, pad
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.ranking import BatchLoss
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
 NUM_PAIRS = 11
 
 
-def build(layers: int, dropout: float, dtype: torch.dtype = torch.float64) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=12,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        max_position_embeddings=16,
-        initializer_range=0.5,
-    )
-    config = DualEncoderConfig(bert=bert, pooling="mean", projection="linear", max_seq_length=16)
-    return DualEncoder(config, sparse_embeddings=True).to(dtype).train()
-
-
-def some_pairs(repeat: bool = False) -> TokenizedPairs:
-    generator = np.random.default_rng(0)
-    lengths = generator.integers(2, 9, 2 * NUM_PAIRS)
-    input_ids = generator.integers(5, 50, lengths.sum()).astype(np.int32)
-    numbers = np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2)
-    if repeat:
-        numbers[4, 0] = numbers[0, 0]
-        numbers[7, 1] = numbers[2, 0]
-    return TokenizedPairs(
-        input_ids=input_ids,
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        pairs=numbers,
-        pair_langs=np.zeros(NUM_PAIRS, dtype=np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(NUM_PAIRS, dtype=np.int16),
-        corpora=("random",),
-        num_truncated=0,
-    )
-
-
-def whole_batch(pairs: TokenizedPairs) -> Batch:
-    return Batch.gather(pairs, sides_of(np.arange(len(pairs.pairs))))
-
-
 def options(**changes: object) -> TrainConfig:
     values = {"global_batch_size": NUM_PAIRS, "logit_scale": 20.0, "logit_margin": 0.1}
     return TrainConfig.model_validate(values | changes)
-
-
-def gradients(model: DualEncoder) -> dict[str, Tensor]:
-    return {
-        name: parameter.grad.to_dense()
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
-
-
-def assert_equal_gradients(ours: DualEncoder, theirs: DualEncoder, tolerance: float) -> None:
-    expected, found = gradients(theirs), gradients(ours)
-    assert expected.keys() == found.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=tolerance, atol=tolerance)
 
 
 def one_piece_of_algebra(model: DualEncoder, pairs: TokenizedPairs) -> Tensor:
@@ -92,7 +42,7 @@ def one_piece_of_algebra(model: DualEncoder, pairs: TokenizedPairs) -> Tensor:
 def test_any_chunks_and_blocks_give_the_gradients_of_one_big_batch(
     layers: int, micro_batch_size: int | None, block_bytes: int
 ) -> None:
-    pairs, ours, theirs = some_pairs(), build(layers, 0.0), build(layers, 0.0)
+    pairs, ours, theirs = random_pairs(NUM_PAIRS), small_model(layers), small_model(layers)
     expected = one_piece_of_algebra(theirs, pairs)
     expected.backward()
     result = add_gradients(
@@ -105,8 +55,8 @@ def test_any_chunks_and_blocks_give_the_gradients_of_one_big_batch(
 
 
 def test_in_float32_they_are_equal_to_its_rounding() -> None:
-    pairs = some_pairs()
-    ours, theirs = build(1, 0.0, torch.float32), build(1, 0.0, torch.float32)
+    pairs = random_pairs(NUM_PAIRS)
+    ours, theirs = small_model(1, dtype=torch.float32), small_model(1, dtype=torch.float32)
     one_piece_of_algebra(theirs, pairs).backward()
     add_gradients(ours, whole_batch(pairs), options(micro_batch_size=4, logit_block_bytes=200))
     for name, gradient in gradients(theirs).items():
@@ -117,7 +67,11 @@ def test_in_float32_they_are_equal_to_its_rounding() -> None:
 @pytest.mark.parametrize("micro_batch_size", [1, 4, NUM_PAIRS - 1])
 def test_the_second_pass_sees_the_dropout_of_the_first(micro_batch_size: int) -> None:
     # The reference draws the same masks: the same chunks, but with the graph of all of them kept.
-    pairs, ours, theirs = some_pairs(), build(2, 0.3), build(2, 0.3)
+    pairs, ours, theirs = (
+        random_pairs(NUM_PAIRS),
+        small_model(2, dropout=0.3),
+        small_model(2, dropout=0.3),
+    )
     torch.manual_seed(5)
     sentences = pairs.pairs.T.reshape(-1)
     order = np.argsort(-np.diff(pairs.offsets)[sentences], kind="stable")
@@ -135,7 +89,7 @@ def test_the_second_pass_sees_the_dropout_of_the_first(micro_batch_size: int) ->
     assert torch.equal(torch.get_rng_state(), after)
 
     # The test can fail: other masks give other gradients.
-    other = build(2, 0.3)
+    other = small_model(2, dropout=0.3)
     torch.manual_seed(6)
     add_gradients(other, whole_batch(pairs), options(micro_batch_size=micro_batch_size))
     with pytest.raises(AssertionError):
@@ -144,8 +98,8 @@ def test_the_second_pass_sees_the_dropout_of_the_first(micro_batch_size: int) ->
 
 def test_gradients_in_bfloat16_reach_the_weights_in_chunks_too() -> None:
     # Weights cast under no_grad must not be taken up by the second pass.
-    pairs = some_pairs()
-    ours, theirs = build(1, 0.0, torch.float32), build(1, 0.0, torch.float32)
+    pairs = random_pairs(NUM_PAIRS)
+    ours, theirs = small_model(1, dtype=torch.float32), small_model(1, dtype=torch.float32)
     add_gradients(theirs, whole_batch(pairs), options(precision="bfloat16"))
     add_gradients(ours, whole_batch(pairs), options(precision="bfloat16", micro_batch_size=4))
     assert gradients(ours).keys() == gradients(theirs).keys()
@@ -178,7 +132,11 @@ def test_only_one_chunk_holds_a_graph_at_a_time() -> None:
 def test_copies_of_a_sentence_are_no_negatives_of_each_other(
     micro_batch_size: int | None, block_bytes: int
 ) -> None:
-    pairs, ours, theirs = some_pairs(repeat=True), build(1, 0.0), build(1, 0.0)
+    pairs, ours, theirs = (
+        random_pairs(NUM_PAIRS, repeats={(4, 0): (0, 0), (7, 1): (2, 0)}),
+        small_model(1),
+        small_model(1),
+    )
     result = add_gradients(
         ours,
         whole_batch(pairs),
@@ -200,7 +158,7 @@ def test_copies_of_a_sentence_are_no_negatives_of_each_other(
 
 
 def test_a_batch_of_copies_of_one_pair_has_no_negatives_and_teaches_nothing() -> None:
-    pairs, model = some_pairs(), build(1, 0.0)
+    pairs, model = random_pairs(NUM_PAIRS), small_model(1)
     result = add_gradients(model, Batch.gather(pairs, sides_of(np.array([3, 3, 3]))), options())
     assert result.loss.item() == 0
     assert result.num_false_negatives.item() == 2 * 3 * 2
@@ -209,7 +167,7 @@ def test_a_batch_of_copies_of_one_pair_has_no_negatives_and_teaches_nothing() ->
 
 @pytest.mark.parametrize("block_bytes", [2**20, 100])
 def test_negatives_far_above_the_positive_are_left_out_on_request(block_bytes: int) -> None:
-    pairs, model = some_pairs(), build(1, 0.0)
+    pairs, model = random_pairs(NUM_PAIRS), small_model(1)
     result = add_gradients(
         model, whole_batch(pairs), options(max_negative_excess=0.1, logit_block_bytes=block_bytes)
     )

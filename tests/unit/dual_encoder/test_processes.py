@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.training_data import gradients, random_pairs, small_model, whole_batch
 from torch import Tensor
 
 from labse.dual_encoder.config import DistillConfig, TrainConfig
 from labse.dual_encoder.data.batch import Batch
 from labse.dual_encoder.data.negatives import Negatives
-from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.loss import additive_margin_softmax
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import SINGLE, Processes, join_processes
 
@@ -53,31 +53,19 @@ class Case:
         )
 
     def build(self) -> DualEncoder:
-        torch.manual_seed(0)
-        bert = BertConfig(
-            vocab_size=50,
-            hidden_size=8,
-            num_hidden_layers=self.layers,
-            num_attention_heads=2,
-            intermediate_size=12,
-            hidden_dropout_prob=self.dropout,
-            attention_probs_dropout_prob=self.dropout,
-            max_position_embeddings=16,
-            initializer_range=0.5,
+        return small_model(
+            self.layers,
+            dropout=self.dropout,
+            dtype=TYPES[self.dtype],
+            is_sparse=self.is_sparse,
         )
-        config = DualEncoderConfig(
-            bert=bert, pooling="mean", projection="linear", max_seq_length=16
-        )
-        model = DualEncoder(config, sparse_embeddings=self.is_sparse)
-        return model.to(TYPES[self.dtype]).train()
 
     @property
     def distill(self) -> DistillConfig:
         return DistillConfig(teacher="any", weight=3.0)
 
     def batch(self) -> Batch:
-        pairs, generator = self.pairs(), np.random.default_rng(1)
-        batch = Batch.gather(pairs, sides_of(np.arange(NUM_PAIRS)))
+        batch, generator = whole_batch(self.pairs()), np.random.default_rng(1)
         if self.kind == "negatives":
             lengths = generator.integers(2, 9, 7)
             known = np.full((7, 1), -1)
@@ -91,22 +79,9 @@ class Case:
         return batch
 
     def pairs(self) -> TokenizedPairs:
-        generator = np.random.default_rng(0)
-        lengths = generator.integers(2, 9, 2 * NUM_PAIRS)
-        numbers = np.arange(2 * NUM_PAIRS, dtype=np.int32).reshape(-1, 2)
-        if self.kind == "repeats":  # In parts of different processes, on either side.
-            numbers[4, 0] = numbers[0, 0]
-            numbers[11, 1] = numbers[2, 0]
-        return TokenizedPairs(
-            input_ids=generator.integers(5, 50, lengths.sum()).astype(np.int32),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]),
-            pairs=numbers,
-            pair_langs=np.zeros(NUM_PAIRS, dtype=np.int16),
-            lang_pairs=("eng-zzz",),
-            pair_corpora=np.zeros(NUM_PAIRS, dtype=np.int16),
-            corpora=("random",),
-            num_truncated=0,
-        )
+        # In parts of different processes, on either side.
+        repeats = {(4, 0): (0, 0), (11, 1): (2, 0)} if self.kind == "repeats" else None
+        return random_pairs(NUM_PAIRS, repeats=repeats)
 
     def compute(self, processes: Processes) -> dict[str, Tensor]:
         """Returns the loss and all gradients."""
@@ -120,14 +95,6 @@ class Case:
             "false_negatives": result.num_false_negatives.double().reshape(()),
             "p_at_1": torch.tensor(processes.add([p_at_1])[0] / processes.size),
         }
-
-
-def gradients(model: DualEncoder) -> dict[str, Tensor]:
-    return {
-        name: parameter.grad.to_dense()
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
 
 
 CASES = [

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training_data import cipher_pairs
 
 from labse.config import parse_config
 from labse.dual_encoder.config import RunConfig
@@ -29,25 +30,6 @@ BERT = {
 BAG = {"bert": BERT | {"num_hidden_layers": 0, "hidden_dropout_prob": 0.0}}
 BAG |= {"pooling": "mean", "projection": "linear", "max_seq_length": 16}
 LAYERS = {"bert": BERT | {"num_hidden_layers": 1}, "max_seq_length": 16}
-
-
-def cipher_pairs(num_pairs: int = 400) -> TokenizedPairs:
-    """Sentences over pieces 5 to 59 and their word-for-word translations over 60 to 114."""
-    generator = np.random.default_rng(0)
-    sources = [generator.integers(5, 60, generator.integers(3, 8)) for _ in range(num_pairs)]
-    sides = [side for source in sources for side in (source, source[::-1] + 55)]
-    sentences = [np.concatenate([[2], side, [3]]) for side in sides]
-    lengths = [len(sentence) for sentence in sentences]
-    return TokenizedPairs(
-        input_ids=np.concatenate(sentences).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        pairs=np.arange(2 * num_pairs, dtype=np.int32).reshape(-1, 2),
-        pair_langs=np.zeros(num_pairs, dtype=np.int16),
-        lang_pairs=("eng-zzz",),
-        pair_corpora=np.zeros(num_pairs, dtype=np.int16),
-        corpora=("cipher",),
-        num_truncated=0,
-    )
 
 
 def run_config(model: Mapping[str, object], **options: object) -> RunConfig:
