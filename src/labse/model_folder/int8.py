@@ -21,6 +21,7 @@ __all__ = [
     "StoredWeights",
     "narrow_weights",
     "quantize_rows",
+    "stored_weight",
     "to_tensors",
 ]
 
@@ -83,6 +84,13 @@ class StoredWeights(Mapping[str, NDArray[np.float32]]):
     def stored(self, name: str) -> NDArray[np.float32] | QuantizedRows:
         """Returns the weight as it is kept."""
         return self._stored[name]
+
+
+def stored_weight(
+    weights: Mapping[str, NDArray[np.float32]], name: str
+) -> NDArray[np.float32] | QuantizedRows:
+    """Returns a weight as it is kept, int8 rows too."""
+    return weights.stored(name) if isinstance(weights, StoredWeights) else weights[name]
 
 
 def quantize_rows(table: NDArray[np.float32]) -> QuantizedRows:

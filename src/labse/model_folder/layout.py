@@ -97,6 +97,7 @@ def build_layout_files(config: DualEncoderConfig) -> dict[str, str]:
 
     The module names are those of version 2 to 5, which 6 still maps to its own.
     """
+    # The files of the modules ...
     hidden_size = config.bert.hidden_size
     files: dict[str, object] = {
         "config.json": {
@@ -118,6 +119,8 @@ def build_layout_files(config: DualEncoderConfig) -> dict[str, str]:
             "bias": True,
             "activation_function": _ACTIVATIONS[config.projection],
         }
+
+    # ... and the list of these, in their order.
     names = [name for name in _ORDER if name != "Dense" or config.projection != "none"]
     paths = ["" if index == 0 else f"{index}_{name}" for index, name in enumerate(names)]
     files[f"{paths[-1]}/config.json"] = {}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from labse.errors import LabseError
-from labse.model_folder.int8 import SCALE_SUFFIX, QuantizedRows, StoredWeights
+from labse.model_folder.int8 import SCALE_SUFFIX, QuantizedRows, StoredWeights, stored_weight
 from labse.network.config import DualEncoderConfig
 from labse.network.names import modern_name
 from labse.runtime import require
@@ -140,7 +140,7 @@ def check_shapes(
                 f"{where}: the weight {name!r} is missing; the file belongs to another "
                 "architecture or was cut"
             )
-        found = _stored(weights, name).shape
+        found = stored_weight(weights, name).shape
         if found != shape:
             raise LabseError(
                 f"{where}: the weight {name!r} has shape {found}, the "
@@ -157,18 +157,12 @@ def check_finite(weights: Mapping[str, NDArray[np.float32]], *, where: str) -> N
         LabseError: the first that does; `where` names the folder in the message.
     """
     for name in weights:
-        weight = _stored(weights, name)
+        weight = stored_weight(weights, name)
         if not _is_finite(weight.scales if isinstance(weight, QuantizedRows) else weight):
             raise LabseError(
                 f"{where}: the weight {name!r} holds NaN or infinite values; "
                 "its training diverged, take an earlier checkpoint"
             )
-
-
-def _stored(
-    weights: Mapping[str, NDArray[np.float32]], name: str
-) -> NDArray[np.float32] | QuantizedRows:
-    return weights.stored(name) if isinstance(weights, StoredWeights) else weights[name]
 
 
 def _is_finite(array: NDArray[np.float32]) -> bool:

@@ -159,6 +159,7 @@ def _sum_chunks(
     table_grad_VH = torch.zeros_like(table_VH, dtype=wide) if needs_gradient else table_VH
     bias_grad_V = torch.zeros_like(bias_V)
     for start in range(0, len(labels_M), chunk):
+        # The logits of a chunk.
         rows = slice(start, start + chunk)
         hidden_mH, labels_m1 = hidden_MH[rows], labels_M[rows, None]
         logits_mV = (hidden_mH @ table_VH.T).to(wide).add_(bias_V)
@@ -172,6 +173,8 @@ def _sum_chunks(
         loss_sum += (sums_m1.log() + largest_m1 - true_m1).sum()
         if not needs_gradient:
             continue
+
+        # Their gradient is the softmax less 1 at the label; it takes the place of the logits.
         grad_mV = weights_mV.div_(sums_m1)
         grad_mV.scatter_add_(1, labels_m1, -torch.ones_like(true_m1))
         bias_grad_V += grad_mV.sum(0)

@@ -8,10 +8,9 @@ steps.
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labse.model_folder.folder import ModelFolder
-from labse.model_folder.int8 import QuantizedRows, StoredWeights
+from labse.model_folder.int8 import QuantizedRows, stored_weight
 from labse.runtime import require
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class _Graph:
         self.config = model.config
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._weights = model.weights
+        self.weights = model.weights
         self._helper = require("onnx.helper", "onnx")
         self._numpy_helper = require("onnx.numpy_helper", "onnx")
 
@@ -81,16 +80,12 @@ class _Graph:
         self.initializers.append(self._numpy_helper.from_array(array, name))
         return name
 
-    def kept(self, name: str) -> NDArray[np.float32] | QuantizedRows:
-        weights = self._weights
-        return weights.stored(name) if isinstance(weights, StoredWeights) else weights[name]
-
     def weight(self, name: str) -> str:
-        return self.constant(self._weights[name], name)
+        return self.constant(self.weights[name], name)
 
     def linear(self, x: str, name: str) -> str:
         """Adds x W^T + b; the matrix is stored transposed, as MatMul takes it."""
-        matrix = self.kept(f"{name}.weight")
+        matrix = stored_weight(self.weights, f"{name}.weight")
         if isinstance(matrix, QuantizedRows):
             rows = self.constant(np.ascontiguousarray(matrix.rows.T), f"{name}.weight")
             scales = self.constant(matrix.scales, f"{name}.weight.scale")
@@ -109,7 +104,7 @@ class _Graph:
 
 def _add_embeddings(graph: _Graph) -> str:
     name = "embeddings.word_embeddings.weight"
-    words = graph.kept(name)
+    words = stored_weight(graph.weights, name)
     if isinstance(words, QuantizedRows):
         rows = graph.add("Gather", graph.constant(words.rows, name), "input_ids")
         scales = graph.constant(words.scales[:, None], f"{name}.scale")
@@ -119,8 +114,8 @@ def _add_embeddings(graph: _Graph) -> str:
     else:
         word_BSH = graph.add("Gather", graph.constant(words, name), "input_ids")
 
-    positions = graph.kept("embeddings.position_embeddings.weight")
-    token_types = graph.kept("embeddings.token_type_embeddings.weight")
+    positions = stored_weight(graph.weights, "embeddings.position_embeddings.weight")
+    token_types = stored_weight(graph.weights, "embeddings.token_type_embeddings.weight")
     assert isinstance(positions, np.ndarray)
     assert isinstance(token_types, np.ndarray)
     table = graph.constant(positions + token_types[0], "embeddings.position_and_type")

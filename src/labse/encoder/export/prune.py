@@ -5,6 +5,7 @@ pieces were kept, and the share of tokens that change on other text.
 Source: Abdaoui et al., "Load What You Need", arXiv 2010.05609.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from labse.files.atomic import MANIFEST_NAME, read_json
 from labse.files.text import read_lines
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.hub import locate_model
-from labse.model_folder.int8 import QuantizedRows, Storage, StoredWeights
+from labse.model_folder.int8 import QuantizedRows, Storage, StoredWeights, stored_weight
 
 __all__ = ["PruneReport", "prune_folder", "prune_model"]
 
@@ -93,6 +94,7 @@ def prune_folder(
         raise UsageError("give --langs, --text or both: which text must keep its vectors?")
     if min_count > 1 and not text:
         raise UsageError(f"--min-count {min_count}: only pieces of --text are counted")
+    # Which pieces does the text need?
     source, out = locate_model(source), Path(out)
     model = read_model_folder(source)
     if text:
@@ -103,9 +105,12 @@ def prune_folder(
     else:
         kept = pieces_of_langs(model.tokenizer, langs)
 
+    # Leave out the others, and see what that changes elsewhere.
     pruned = prune_model(model, kept)
     sentences = _sample_of(langs) if held_out is None else list(read_lines(held_out))
     num_changed, num_tokens = changed_tokens(model.tokenizer, pruned.tokenizer, sentences)
+
+    # Write it; `out` may be `source`.
     num_bytes = count_bytes(source)
     encoder = SentenceEncoder.from_model(pruned)
     write_folder(out, pruned, source=source, storage=_storage_of(source), encoder=encoder)
@@ -125,15 +130,11 @@ def prune_folder(
 def prune_model(model: ModelFolder, kept: NDArray[np.bool_]) -> ModelFolder:
     """Returns the model with the kept pieces (V,) and its special tokens, in their old order."""
     tokenizer, old_numbers = shrink_tokenizer(model.tokenizer, kept)
-    weights = model.weights
-    stored = weights if isinstance(weights, StoredWeights) else StoredWeights(weights)
-    table = stored.stored(_WORD_TABLE)
-    if isinstance(table, QuantizedRows):
-        rows: NDArray[np.float32] | QuantizedRows = QuantizedRows(
-            table.rows[old_numbers], table.scales[old_numbers]
-        )
+    rows = stored_weight(model.weights, _WORD_TABLE)
+    if isinstance(rows, QuantizedRows):
+        rows = QuantizedRows(rows.rows[old_numbers], rows.scales[old_numbers])
     else:
-        rows = table[old_numbers]
+        rows = rows[old_numbers]
     pad = int(np.searchsorted(old_numbers, model.config.bert.pad_token_id))
     bert = model.config.bert.model_copy(
         update={"vocab_size": len(old_numbers), "pad_token_id": pad}
@@ -141,7 +142,10 @@ def prune_model(model: ModelFolder, kept: NDArray[np.bool_]) -> ModelFolder:
     return replace(
         model,
         config=model.config.model_copy(update={"bert": bert}),
-        weights=StoredWeights({name: stored.stored(name) for name in stored} | {_WORD_TABLE: rows}),
+        weights=StoredWeights(
+            {name: stored_weight(model.weights, name) for name in model.weights}
+            | {_WORD_TABLE: rows}
+        ),
         tokenizer=tokenizer,
     )
 
@@ -170,7 +174,5 @@ def _storage_of(source: Path) -> Storage:
 
 
 def _count_parameters(model: ModelFolder) -> int:
-    weights = model.weights
-    if isinstance(weights, StoredWeights):
-        return sum(int(np.prod(weights.stored(name).shape)) for name in weights)
-    return sum(array.size for array in weights.values())
+    shapes = (stored_weight(model.weights, name).shape for name in model.weights)
+    return sum(math.prod(shape) for shape in shapes)

@@ -94,7 +94,7 @@ def check_loss(loss: QualityLoss, bounds: QualityBounds, *, what: str) -> None:
     """Raises if more was lost than `bounds` allow.
 
     Raises:
-        LabseError: so it is; `what` names the model in the message.
+        LabseError: more was lost; `what` names the model in the message.
     """
     if loss.mean_cosine >= bounds.min_cosine and loss.score_loss <= bounds.max_loss:
         return

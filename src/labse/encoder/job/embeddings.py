@@ -126,6 +126,7 @@ def open_embeddings(path: str | Path) -> Embeddings:
     Raises:
         LabseError: it is missing, damaged, not whole yet, or no matrix of floats.
     """
+    # One file: nothing is known of it but its rows.
     path = Path(path)
     if not path.is_dir():
         array = load_array(path)
@@ -138,6 +139,7 @@ def open_embeddings(path: str | Path) -> Embeddings:
         none = np.empty(0, np.int64)
         return Embeddings(path, [rows], array.shape[1], settings={}, empty_rows=none)
 
+    # A folder: map the shards that its manifest lists.
     settings, shards = _read_manifest(path)
     storage, embedding_size = _storage_of(settings, path)
     parts = []

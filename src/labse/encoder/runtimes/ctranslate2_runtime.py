@@ -160,6 +160,7 @@ def _load_converted(
 
     What is in the cache was made of checked weights; they are read only to make it.
     """
+    # Take what an earlier start has kept.
     cache = _cache_folder()
     cached = cache / name if name else None
     if cached and cached.is_dir():
@@ -169,6 +170,7 @@ def _load_converted(
             _logger.warning("%s: damaged (%s); converting the model again", cached, error)
             shutil.rmtree(cached, ignore_errors=True)
 
+    # Convert, in the cache or, where that cannot be written, for this process alone.
     model.wait_for_checks()  # Or a copy of damaged weights would bear the name of good ones.
     _remove_left(cache)
     failures: list[str] = []

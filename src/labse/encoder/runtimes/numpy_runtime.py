@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import copy_dense, project_and_normalize
 from labse.errors import UsageError
 from labse.model_folder.folder import ModelFolder
-from labse.model_folder.int8 import QuantizedRows, StoredWeights, quantize_rows
+from labse.model_folder.int8 import QuantizedRows, quantize_rows, stored_weight
 
 __all__ = ["NumpyRuntime"]
 
@@ -110,10 +110,7 @@ class NumpyRuntime:
 
 
 def _word_table(model: ModelFolder) -> NDArray[np.float32] | QuantizedRows:
-    name = "embeddings.word_embeddings.weight"
-    if not isinstance(model.weights, StoredWeights):
-        return model.weights[name]
-    table = model.weights.stored(name)
+    table = stored_weight(model.weights, "embeddings.word_embeddings.weight")
     if isinstance(table, QuantizedRows):
         return QuantizedRows(_own(table.rows), _own(table.scales))
     return _own(table)
