@@ -23,16 +23,16 @@ class AlignmentScore:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentCounts:
-    """Counts of documents, which add up.
+    """Counts of right beads, which add up over documents.
 
     Attributes:
         num_predicted: beads found, skipped lines included.
-        strict_right: of them, those that are gold.
-        lax_right: of them, those that share a source and a target line with one gold bead, or are
+        strict_right: beads found that are gold.
+        lax_right: beads found that share a source and a target line with one gold bead, or are
             gold.
         num_gold: gold beads with both sides.
-        strict_found: of them, those found exactly.
-        lax_found: of them, those that share a source and a target line with one found.
+        strict_found: gold beads with both sides that were found exactly.
+        lax_found: gold beads that share a source and a target line with one found.
     """
 
     num_predicted: int = 0
@@ -49,12 +49,12 @@ class AlignmentCounts:
 
     @property
     def strict(self) -> AlignmentScore:
-        """Of beads that are gold to the line."""
+        """Scores of beads that are gold to the line."""
         return _score(self.strict_right, self.num_predicted, self.strict_found, self.num_gold)
 
     @property
     def lax(self) -> AlignmentScore:
-        """Of beads that share lines of both sides with a gold bead."""
+        """Scores of beads that share lines of both sides with a gold bead."""
         return _score(self.lax_right, self.num_predicted, self.lax_found, self.num_gold)
 
 

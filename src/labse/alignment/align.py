@@ -81,7 +81,7 @@ def align_documents(
     A blank line inside a bead belongs to it; any other blank line is a bead of its own.
 
     Args:
-        encoder: what embeds each run of up to `max_size` - 1 lines of both documents.
+        encoder: what embeds each span of up to `max_size` - 1 lines of both documents.
         source_lines: the source document; it may be empty.
         target_lines: the target document; it may be empty.
         max_size: lines of a bead, both sides together; see `bead_sizes`.
@@ -117,7 +117,7 @@ def align_embeddings(
     skip_percentile: float = SKIP_PERCENTILE,
     seed: int = 1,
 ) -> list[Bead]:
-    """Aligns two documents given the vectors of all runs of consecutive lines.
+    """Aligns two documents, given the vectors of all their spans (consecutive lines).
 
     Args:
         source_spans: (S, N, D), S at least `max_size` - 1; `source_spans[s - 1, i]` is the vector

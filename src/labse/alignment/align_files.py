@@ -67,7 +67,7 @@ class AlignedFiles:
         num_changed: texts with a character that the format cannot hold.
         bead_format: the format that was written.
         counts: beads that are right against gold; all are 0 without it.
-        num_truncated: runs of lines that the encoder cut; 0 if that is not known.
+        num_truncated: spans of lines that the encoder cut; 0 if that is not known.
         max_seq_length: tokens to which it cut them; None if that is not known.
     """
 
@@ -107,7 +107,7 @@ def align_files(
         encoder: an encoder, or what loads one; None is the model that comes with labse.
         options: what differs from the defaults.
         on_progress: called with the documents done and their number; of a single document, with
-            the runs of lines embedded and their number.
+            the spans of lines embedded and their number.
 
     Raises:
         UsageError: options that do not apply, documents without counterpart, or an `out` that was

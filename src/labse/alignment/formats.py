@@ -73,7 +73,7 @@ def format_beads(
     with names. tmx: a unit for each bead with both sides. Lines of a bead are joined by a space.
 
     Args:
-        beads: of `align_documents`, all of them.
+        beads: all beads of `align_documents`.
         source_lines: the source document.
         target_lines: the target document.
         bead_format: one of the four.

@@ -1,6 +1,6 @@
 """The cheapest way through two documents: banded dynamic programming over spans of lines.
 
-A span is a run of consecutive lines; its vector is computed from its own text.
+A span is some consecutive lines; its vector is computed from its own text.
 
 Takes: the lines of documents and an encoder, or vectors of their spans; the sizes that a bead may
 have and the cost of a skipped line.
@@ -86,14 +86,14 @@ class Band:
 def encode_documents(
     encoder: Encoder, source_lines: Sequence[str], target_lines: Sequence[str], num_spans: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Embeds the runs of up to `num_spans` lines of two documents, in one call of the encoder.
+    """Embeds the spans of up to `num_spans` lines of two documents, in one call of the encoder.
 
     Returns:
-        (S, N, D) and (S, M, D) vectors; `[s - 1, i]` is the run of s lines that ends with line i,
+        (S, N, D) and (S, M, D) vectors; `[s - 1, i]` is the span of s lines that ends with line i,
         where there are as many lines.
 
     Raises:
-        LabseError: the encoder returned what is not one vector a run.
+        LabseError: the encoder returned what is not one vector a span.
     """
     documents = [
         [join_spans(lines, size) for size in range(1, num_spans + 1)]
@@ -114,7 +114,7 @@ def encode_documents(
 
 
 def join_spans(lines: Sequence[str], size: int) -> list[str]:
-    """Returns each run of `size` lines as one text, cut after 10,000 characters."""
+    """Returns each span of `size` lines as one text, cut after 10,000 characters."""
     return [
         " ".join(line[:_MAX_SPAN_CHARACTERS] for line in lines[start : start + size])[
             :_MAX_SPAN_CHARACTERS
@@ -124,7 +124,7 @@ def join_spans(lines: Sequence[str], size: int) -> list[str]:
 
 
 def unit_spans(name: str, spans: NDArray[np.floating], num_spans: int) -> NDArray[np.float32]:
-    """Returns (S, N, D) unit rows, a copy; `name` is that of the document in messages.
+    """Returns (S, N, D) unit rows, a copy; messages name the document `name`.
 
     Raises:
         ValueError: another shape. LabseError: a vector with NaN, infinity or only zeros.
@@ -152,7 +152,7 @@ def unit_spans(name: str, spans: NDArray[np.floating], num_spans: int) -> NDArra
 def halve_spans(spans: NDArray[np.float32]) -> NDArray[np.float32]:
     """Averages (S, N, D) lines two by two: (1, N / 2 rounded up, D) unit rows.
 
-    What all have in common is taken away, as in vecalign.
+    The mean of all is subtracted, as in vecalign.
     """
     lines = spans[0]
     starts = np.arange(0, len(lines), 2)
@@ -179,22 +179,22 @@ def path_band(
 ) -> Band:
     """Returns the band `margin` lines around a path found in `scale` times shorter documents.
 
-    In a run of skipped lines the order of the skips says nothing: the straight line through it.
+    Among skips that follow each other the order says nothing: the band goes straight through them.
     """
     corners = [(0, 0)]
-    is_in_run = False
+    is_after_skip = False
     for step in steps:
         x, y = corners[-1][0] + step.num_source, corners[-1][1] + step.num_target
         is_skip = not (step.num_source and step.num_target)
-        if is_skip and is_in_run:
+        if is_skip and is_after_skip:
             corners[-1] = (x, y)
         else:
             corners.append((x, y))
-        is_in_run = is_skip
+        is_after_skip = is_skip
     points = np.minimum(np.array([*corners, corners[-1]]) * scale, (num_source, num_target))
     points[-1] = (num_source, num_target)
 
-    # A run of skipped target lines stands upright: a slant that never matters makes it a function.
+    # Skipped target lines stand upright: a slant that never matters makes the path a function.
     x_axis = points[:, 0] + points[:, 1] * (1e-3 / (num_target + 1))
     rows = np.arange(num_source + 1)
     low = np.floor(np.interp(rows - 1, x_axis, points[:, 1])).astype(np.int64) - margin
@@ -242,7 +242,7 @@ def search_band(
         target: the spans of the target lines.
         band: where to look; blocks of rows share their columns, so it may grow.
         steps: the sizes of a bead, none with a 0; skipping one line comes by itself.
-        skip_cost: of a line without a counterpart, above 0.
+        skip_cost: cost of a line without a counterpart, above 0.
     """
     steps = [*steps, Step(1, 0)]
     blocks: list[_Block] = []
@@ -250,7 +250,7 @@ def search_band(
         columns = (int(band.low[start]), int(band.high[stop - 1]))
         block = _Block.after(blocks[-1] if blocks else None, steps, (start, stop), columns)
         costs = _block_costs(source, target, block, steps, skip_cost)
-        block.run(costs, skip_cost)
+        block.fill(costs, skip_cost)
         if blocks:
             blocks[-1].forget_sums()
         blocks.append(block)
@@ -312,7 +312,7 @@ class _Block:
             )
         return block
 
-    def run(self, costs: NDArray[np.float64], skip_cost: float) -> None:
+    def fill(self, costs: NDArray[np.float64], skip_cost: float) -> None:
         """Fills `sums` row by row and then `choices` at once; costs: (rows, steps, columns)."""
         assert self.sums is not None
         width = self.sums.shape[1]

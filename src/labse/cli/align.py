@@ -100,7 +100,7 @@ def align(
 ) -> None:
     """Align two documents line by line, m to n: each line of both stands in one bead.
 
-    To align many documents in one run, give two folders (files go together by their names without
+    To align many documents at once, give two folders (files go together by their names without
     suffix) or, with --lists, two lists of files. Stopped, the same command goes on: documents that
     are aligned already, and have not changed since, are not aligned again.
 
@@ -145,7 +145,7 @@ def _tell(aligned: AlignedFiles, seed: int) -> None:
             f"replaced by {'a space' if aligned.bead_format == 'tsv' else 'U+FFFD'}"
         )
     say(
-        f"{aligned.num_beads:,} beads; {aligned.num_truncated:,} runs of lines cut to "
+        f"{aligned.num_beads:,} beads; {aligned.num_truncated:,} spans of lines cut to "
         f"{aligned.max_seq_length} tokens; seed {seed}"
     )
 

@@ -81,7 +81,7 @@ def calibrate(
             raise UsageError("only one of both can be standard input (-)")
         best = fit_best_f1(read_mined(rated), read_gold_pairs(gold), confidence=confidence)
         if json:
-            print_json(best.to_json())
+            print_json(best.to_dict())
         else:
             _print_best_f1(best)
         return
@@ -92,7 +92,7 @@ def calibrate(
     check_out(plot)
     fit = fit_precision(read_ratings(rated), precision, confidence=confidence, seed=seed)
     if json:
-        print_json({**fit.to_json(), "seed": seed})
+        print_json({**fit.to_dict(), "seed": seed})
     else:
         _print_fit(fit)
     if plot:

@@ -11,23 +11,25 @@ from labse.evaluation.compare import compare_reports, comparison_table, read_rep
 
 __all__ = ["compare"]
 
-_METAVAR = "report.json, or the folder that labse evaluate --out wrote."
+_REPORT = "Report of one system: report.json, or the folder that labse evaluate --out wrote."
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help=_METAVAR, show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B", help=_METAVAR, show_default=False)],
+    first: Annotated[Path, typer.Argument(metavar="A", help=_REPORT, show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B", help=_REPORT, show_default=False)],
     level: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Level of the confidence interval.")
     ] = 0.95,
-    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the bootstrap.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Chooses the resamples.")] = 1,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Number of resamples of the bootstrap.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 1,
     json: JsonOption = False,
 ) -> None:
     """Tell which of two systems is better, and whether that is more than chance.
 
-    Paired bootstrap over the sentences of each language; every score that both reports have on
-    the same sentences. An interval of B - A without zero decides.
+    Every score that both reports have on the same sentences is compared, by a paired bootstrap over
+    the sentences of each language. Where the interval of B - A leaves out zero, one is better.
 
     [bold]Examples[/bold]
 

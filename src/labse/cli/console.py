@@ -123,7 +123,7 @@ def progress(label: str, total: int | None = None, *, unit: str = "") -> Iterato
     """Gives what draws a progress bar if standard error is a terminal, and else does nothing.
 
     A bar stops when all is done, and a call with less done than before begins another. Its first
-    call says where the work begins: a resumed run does not count as fast. With a unit such as
+    call says where the work begins: resumed work does not count as fast. With a unit such as
     `rows`, the bar shows the speed since that call.
     """
     if not sys.stderr.isatty() or _stderr().quiet:

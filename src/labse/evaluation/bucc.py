@@ -176,7 +176,7 @@ def best_threshold(candidates: Candidates, chosen: NDArray[np.bool_] | None = No
     Only between different scores: candidates of equal score are taken or left together.
 
     Args:
-        candidates: of a split with gold pairs.
+        candidates: candidates of a split with gold pairs.
         chosen: (num_queries,) the asking sentences that count; None takes all.
     """
     used = slice(None) if chosen is None else chosen[candidates.queries]

@@ -26,9 +26,9 @@ class BuccSplit:
         lang_pair: `fr-en`.
         split: `training`, `test` or `sample`.
         source: distinct sentences, in the order of their first lines.
-        target: likewise.
+        target: distinct target sentences, likewise.
         gold: source and target numbers of the translations.
-        num_lines: of both files.
+        num_lines: numbers of lines of both files.
     """
 
     lang_pair: str

@@ -69,7 +69,7 @@ class TatoebaSet:
     Attributes:
         lang: Tatoeba's own code, such as `cmn`.
         sentences: at least one.
-        english: as many.
+        english: their translations, as many.
     """
 
     lang: str
@@ -151,8 +151,8 @@ class AlignedLines:
     """The lines of one language; line i of every language of a folder says the same.
 
     Attributes:
-        lang: as the file is called, such as `pt_BR`.
-        sentences: at least one.
+        lang: code of the file, such as `pt_BR`.
+        sentences: its lines, at least one.
     """
 
     lang: str
@@ -168,7 +168,7 @@ def read_aligned(
         folder: one file a language; what stands before the first dot of the name is its code.
         langs: only these, by the code of the file or any other that `canonical_tag` knows, in
             this order; None reads all.
-        pattern: such as `*.devtest`.
+        pattern: names of the files, such as `*.devtest`.
 
     Raises:
         UsageError: a language without a file, or fewer than two languages.

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Protocol: TypeAlias = Literal["tatoeba", "bucc", "un", "xsim", "retrieval", "sts"]
-_Run: TypeAlias = Callable[[Encoder], Report]
+_Score: TypeAlias = Callable[[Encoder], Report]
 
 _logger = logging.getLogger(__name__)
 
@@ -120,13 +120,13 @@ def evaluate(
         LabseError: files that cannot be used, or a broken encoder.
     """
     paths = [Path(data)] if isinstance(data, str | Path) else [Path(path) for path in data]
-    run = _prepare(protocol, paths, options or EvaluationOptions())
+    score = _prepare(protocol, paths, options or EvaluationOptions())
     if encoder is None or isinstance(encoder, str | Path):
         encoder = open_encoder(encoder)
-    return run(encoder if on_progress is None else ObservedEncoder(encoder, on_progress))
+    return score(encoder if on_progress is None else ObservedEncoder(encoder, on_progress))
 
 
-def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     """Checks options and files; returns what scores an encoder."""
     if protocol not in _PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(_PROTOCOLS)}, not {protocol!r}")
@@ -143,20 +143,20 @@ def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptio
 # ---- the protocols: read, then score -----------------------------------------------------------
 
 
-def _tatoeba(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _tatoeba(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     sets = read_tatoeba(paths[0], options.langs)
     return lambda encoder: build_tatoeba_report(
         evaluate_tatoeba(encoder, sets, memory_bytes=options.memory_bytes)
     )
 
 
-def _bucc(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _bucc(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     folder = paths[0]
     lang_pairs = options.lang_pairs or find_bucc_pairs(folder)
     for lang_pair in lang_pairs:
         _read_bucc(folder, lang_pair)  # Checked now and read again later: one pair in memory.
 
-    def run(encoder: Encoder) -> Report:
+    def score(encoder: Encoder) -> Report:
         scores: list[BuccScore] = []
         notes: list[str] = []
         for lang_pair in lang_pairs:
@@ -175,7 +175,7 @@ def _bucc(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
             )
         return build_bucc_report(scores, notes)
 
-    return run
+    return score
 
 
 def _read_bucc(folder: Path, lang_pair: str) -> tuple[BuccSplit, BuccSplit | None]:
@@ -192,7 +192,7 @@ def _describe(split: BuccSplit) -> str:
     )
 
 
-def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     source, target = paths
     if options.lang_pairs is not None and len(options.lang_pairs) != 1:
         raise ValueError(f"un takes one pair of languages, not {options.lang_pairs}")
@@ -213,7 +213,7 @@ def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
     )
 
 
-def _xsim(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _xsim(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     langs = options.langs and [*options.langs, options.target_lang]
     files = read_aligned(paths[0], langs, pattern=options.pattern)
     name = paths[0].resolve().name
@@ -234,7 +234,7 @@ def _xsim(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
     )
 
 
-def _retrieval(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _retrieval(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     files = read_aligned(paths[0], options.langs, pattern=options.pattern)
     return lambda encoder: evaluate_retrieval(
         encoder,
@@ -245,12 +245,12 @@ def _retrieval(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
     )
 
 
-def _sts(paths: Sequence[Path], options: EvaluationOptions) -> _Run:
+def _sts(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     sets = [read_sts(path) for path in paths]
     return lambda encoder: evaluate_sts(encoder, sets, memory_bytes=options.memory_bytes)
 
 
-_PROTOCOLS: Mapping[Protocol, Callable[[Sequence[Path], EvaluationOptions], _Run]] = (
+_PROTOCOLS: Mapping[Protocol, Callable[[Sequence[Path], EvaluationOptions], _Score]] = (
     MappingProxyType(
         {
             "tatoeba": _tatoeba,

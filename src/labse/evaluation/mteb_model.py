@@ -24,7 +24,7 @@ class MtebModel:
         Args:
             encoder: gives the vectors, which are checked.
             name: `organisation/model`, for mteb's result files.
-            revision: likewise.
+            revision: revision of the model, for the same files.
 
         Raises:
             ValueError: `name` without a slash, which mteb needs.

@@ -46,7 +46,7 @@ class Score:
     """One number to quote, from 0 to 1.
 
     Attributes:
-        name: what it is of: a group, a pair of languages, a row of a table.
+        name: what is scored: a group, a pair of languages, a row of a table.
         metric: such as `p_at_1`; `_error` at its end says that less is better.
         value: the score.
         signature: names all that the value depends on beside the encoder.
@@ -81,7 +81,7 @@ class Report:
 
     Attributes:
         data: name of the test data, the `data:` of the signatures.
-        metric: of the chart.
+        metric: what the chart shows.
         scores: the numbers to quote.
         tables: for people.
         samples: outcomes item by item, for `labse compare`.

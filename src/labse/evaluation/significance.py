@@ -45,11 +45,11 @@ class Sample:
     """The outcomes of one test set, in the order of its items.
 
     Attributes:
-        name: of the set, such as `deu`.
+        name: name of the set, such as `deu`.
         statistic: how `values` become a score. "mean" averages all columns; "f1" has the columns
             right, found and gold, counts of each item; "spearman" has a similarity and a judgement.
         values: (N, C) float32, C outcomes of each of N items.
-        digest: of the text of the items; only samples with the same one can be compared.
+        digest: hash of the text of the items; only samples with the same one can be compared.
     """
 
     name: str
@@ -158,11 +158,12 @@ def paired_bootstrap(
     same items for both systems.
 
     Args:
-        first: of one system.
-        second: of the other, on the same items in the same order.
-        num_resamples: 1,000 settle the second digit of an interval, 10,000 the third.
-        level: such as 0.95.
-        generator: chooses the items.
+        first: samples of one system.
+        second: samples of the other, on the same items in the same order.
+        num_resamples: number of resamples; 1,000 settle the second digit of an interval, 10,000
+            the third.
+        level: level of the interval, such as 0.95.
+        generator: what draws the items.
 
     Raises:
         ValueError: samples that do not pair, or options out of range.

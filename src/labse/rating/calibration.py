@@ -41,7 +41,7 @@ class Interval:
     low: float
     high: float
 
-    def to_json(self) -> list[float | None]:
+    def to_list(self) -> list[float | None]:
         """Returns both ends; an infinite one is None."""
         return [self.low, None if math.isinf(self.high) else self.high]
 
@@ -52,9 +52,9 @@ class PrecisionFit:
 
     Attributes:
         min_score: inclusive, the score of a rated pair.
-        precision: of the rated pairs with at least this score, smoothed (see `fit_precision`).
-        precision_interval: Wilson, of the share of GOOD among them.
-        min_score_interval: bootstrap over the ratings.
+        precision: precision of the rated pairs from this score up, smoothed (see `fit_precision`).
+        precision_interval: Wilson's interval of the share of GOOD among them.
+        min_score_interval: interval of `min_score` by a bootstrap over the ratings.
         safe_min_score: the smallest at which the interval's low end is as high as wanted; None if
             there is none.
         wanted_precision: what was asked for.
@@ -79,15 +79,15 @@ class PrecisionFit:
     thresholds: NDArray[np.float64]
     precisions: NDArray[np.float64]
 
-    def to_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Returns a JSON object without the curve."""
         return {
             "min_score": self.min_score,
-            "min_score_interval": self.min_score_interval.to_json(),
+            "min_score_interval": self.min_score_interval.to_list(),
             "safe_min_score": self.safe_min_score,
             "wanted_precision": self.wanted_precision,
             "precision": self.precision,
-            "precision_interval": self.precision_interval.to_json(),
+            "precision_interval": self.precision_interval.to_list(),
             "confidence": self.confidence,
             "num_kept": self.num_kept,
             "num_ratings": self.num_ratings,
@@ -111,14 +111,14 @@ class BestF1:
     num_mined: int
     num_gold: int
 
-    def to_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Returns a JSON object."""
         return {
             "min_score": self.min_score,
             "precision": self.precision,
-            "precision_interval": self.precision_interval.to_json(),
+            "precision_interval": self.precision_interval.to_list(),
             "recall": self.recall,
-            "recall_interval": self.recall_interval.to_json(),
+            "recall_interval": self.recall_interval.to_list(),
             "f1": self.f1,
             "confidence": self.confidence,
             "num_kept": self.num_kept,

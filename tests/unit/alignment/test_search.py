@@ -161,18 +161,18 @@ class LengthEncoder:
         return np.array([[len(s), s.count(" "), 1] for s in sentences], np.float32)
 
 
-def test_every_run_of_lines_is_embedded_from_its_own_text_in_one_call() -> None:
+def test_every_span_is_embedded_from_its_own_text_in_one_call() -> None:
     encoder = LengthEncoder()
     source, target = encode_documents(encoder, ["a", "bb", "ccc"], ["d"], 2)
     assert encoder.calls == [["a", "bb", "ccc", "a bb", "bb ccc", "d"]]
     assert source.shape == (2, 3, 3)
     assert source[0].tolist() == [[1, 0, 1], [2, 0, 1], [3, 0, 1]]
-    # The run of two lines that ends with line 1 is "a bb".
+    # The span of two lines that ends with line 1 is "a bb".
     assert source[1, 1:].tolist() == [[4, 1, 1], [6, 1, 1]]
     assert target.shape == (2, 1, 3)
 
 
-def test_a_run_longer_than_the_document_has_no_text() -> None:
+def test_a_span_longer_than_the_document_has_no_text() -> None:
     assert join_spans(["a", "b"], 3) == []
     assert join_spans([], 1) == []
 
@@ -182,9 +182,9 @@ def test_a_line_of_a_million_characters_is_cut() -> None:
     assert [len(span) for span in spans] == [10_000]
 
 
-def test_unit_rows_are_a_copy_and_missing_runs_do_not_matter() -> None:
+def test_unit_rows_are_a_copy_and_missing_spans_do_not_matter() -> None:
     spans = np.full((2, 3, 4), 2.0, np.float32)
-    spans[1, 0] = np.nan  # There is no run of two lines that ends with the first.
+    spans[1, 0] = np.nan  # There is no span of two lines that ends with the first.
     before = spans.copy()
     result = unit_spans("source", spans, 2)
     np.testing.assert_array_equal(spans, before)

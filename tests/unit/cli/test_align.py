@@ -30,7 +30,7 @@ def test_a_ladder_goes_to_standard_output(run: Run, files: tuple[Path, Path], mo
     rungs = [line.split("\t") for line in ran.out.splitlines()]
     assert [(rung[0], rung[1]) for rung in rungs][:2] == [("0", "0"), ("1", "1")]
     assert rungs[-1][:2] == ["5", "4"]
-    assert "4 beads; 6 runs of lines cut to 24 tokens" in ran.err
+    assert "4 beads; 6 spans of lines cut to 24 tokens" in ran.err
 
 
 def test_each_format_is_written_to_a_file(
