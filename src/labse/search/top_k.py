@@ -30,7 +30,10 @@ Map = Callable[[Callable[[slice], None], Slices], Iterable[None]]
 class TopK:
     """The best so far of the kept rows of one side, while the blocks of the other pass by."""
 
-    def __init__(self, side: Side, other: Side, k: int) -> None:
+    def __init__(
+        self, side: Side, other: Side, k: int, *, max_candidates: int | None = None
+    ) -> None:
+        """Begins without candidates; over `max_candidates` of them are rescored on the way."""
         self.side, self.other = side, other
         self.k = min(k, len(other.rows))
         num_rows = len(side.kept)
@@ -40,7 +43,9 @@ class TopK:
         self._bounds = np.full((num_rows, self.k), -np.inf, dtype=np.float32)
         self._candidates: list[_Pairs] = []
         self._num_candidates = 0
-        self._max_candidates = max(_LEAST_CANDIDATES, _CANDIDATES_PER_ROW * num_rows)
+        self._max_candidates = max_candidates or max(
+            _LEAST_CANDIDATES, _CANDIDATES_PER_ROW * num_rows
+        )
         self._lock = threading.Lock()
 
     def lower_bounds(self, block: Block) -> NDArray[np.float32]:

@@ -35,18 +35,6 @@ def test_pairs_are_rows_of_score_source_and_target(
     assert "\n3 pairs\n0 lines cut to 24 tokens" in ran.err
 
 
-def test_ids_are_line_numbers_from_1_at_the_end(
-    run: Run, files: tuple[Path, Path], model: Path
-) -> None:
-    ran = run("mine", *files, "--model", model, "--ids")
-    numbers = {tuple(line.split("\t")[1:]) for line in ran.out.splitlines()}
-    assert numbers == {
-        ("free", "free", "1", "4"),
-        ("equal in rights", "equal in rights", "2", "2"),
-        ("the dignity", "the dignity", "3", "3"),
-    }
-
-
 def test_json_keeps_the_text_as_it_is(run: Run, files: tuple[Path, Path], model: Path) -> None:
     ran = run("mine", *files, "--model", model, "--k", 1, "--json", "--ids")
     rows = [json.loads(line) for line in ran.out.splitlines()]
@@ -193,3 +181,27 @@ def test_memory_that_is_too_little_is_refused(
     ran = run("mine", *files, "--model", model, "--memory", "15M")
     assert ran.code == 2
     assert "give at least 16M" in ran.err
+
+
+@pytest.fixture
+def big_files(tmp_path: Path) -> tuple[Path, Path]:
+    for name in "ab":
+        (tmp_path / name).write_text("".join(f"line {n} of {name}\n" for n in range(3000)))
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_a_dry_run_tells_time_memory_and_disk_and_leaves_nothing(
+    run: Run, big_files: tuple[Path, Path], model: Path, tmp_path: Path
+) -> None:
+    ran = run("mine", *big_files, "--model", model, "--dry-run", "--out", tmp_path / "o.tsv")
+    assert ran.code == 0
+    rows = dict(line.split("\t") for line in ran.out.splitlines())
+    assert rows["lines"].startswith("3,000 and 3,000")
+    assert list(rows) == ["lines", "time", "memory", "disk"]
+    assert not (tmp_path / "o.tsv").exists()
+
+
+def test_standard_input_cannot_be_tried(run: Run, files: tuple[Path, Path], model: Path) -> None:
+    ran = run("mine", "-", files[1], "--model", model, "--dry-run")
+    assert ran.code == 2
+    assert "--dry-run reads the input" in ran.err

@@ -3,7 +3,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labse.search import top_k
 from labse.search.engine import Candidates
 from labse.search.sides import Block, Side, check_side
 from labse.search.top_k import TopK
@@ -32,13 +31,12 @@ def propose(cosines: NDArray, chosen: NDArray[np.bool_], error: float) -> Candid
     st.floats(1e-6, 0.5),
     st.integers(1, 60),
 )
-def test_the_nearest_are_found_whatever_the_bounds_and_however_few_may_wait(
-    num_rows: int, num_others: int, k: int, error: float, most_waiting: int
+def test_the_nearest_are_found_whatever_the_bounds_and_however_few_are_kept(
+    num_rows: int, num_others: int, k: int, error: float, max_candidates: int
 ) -> None:
     side, other = check_side(circle(num_rows, 0), "a", k), check_side(circle(num_others, 1), "b", k)
     cosines = side.rows.astype(float) @ other.rows.astype(float).T
-    best = TopK(side, other, k)
-    best._max_candidates = most_waiting
+    best = TopK(side, other, k, max_candidates=max_candidates)
     turn = np.random.default_rng(2).integers(0, 4, cosines.shape)
     for number in range(4):  # Each pair once, in an order that has nothing to do with its place.
         best.add_candidates(whole(side), whole(other), propose(cosines, turn == number, error))
@@ -65,18 +63,3 @@ def test_a_bound_is_never_above_the_kth_best_and_only_rises() -> None:
         assert (reached <= kth).all()
         before = reached
     assert (before > kth - 0.03).all()
-
-
-def test_bounds_keep_their_order_as_integers() -> None:
-    values = np.array([-np.inf, -1, -1e-30, -0.0, 0.0, 1e-38, 0.5, 1], np.float32)
-    keys = top_k._keys(np.zeros(len(values), np.int64), values)
-    assert (np.diff(keys) > 0).all()
-    assert top_k._bounds_of(keys).tolist() == values.tolist()
-    assert (top_k._keys(np.ones(1, np.int64), values[:1]) > keys).all()
-
-
-def test_a_row_is_never_cut_into_two_slices() -> None:
-    rows = np.repeat(np.arange(50), 3000)
-    slices = list(top_k._slices_of_whole_rows(rows))
-    assert len(slices) > 1
-    assert [row for part in slices for row in np.unique(rows[part])] == list(range(50))
