@@ -135,6 +135,7 @@ class Stage:
         Raises:
             ResourceError: it cannot be written.
         """
+        _remove_temporary(self.folder)  # A worker that was killed left its own.
         self.manifest = dict(manifest)
         if self._section:
             self.manifest.setdefault(self._section, self._key)
