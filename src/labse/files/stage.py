@@ -218,7 +218,7 @@ def _take_over(folder: Path, found: _Found | None, key: Result | None, restart: 
 
     restart = restart or (found is not None and not _has_files(folder))
     if found and key not in (None, found.key) and not restart:
-        differing = " and ".join(find_differences(found.key, key))
+        differing = " and ".join(map(_tell_difference, find_differences(found.key, key)))
         raise UsageError(
             f"{folder}: was begun with another {differing}; give another folder, or delete this "
             "one to start anew"
@@ -302,20 +302,22 @@ def _remove_temporary(folder: Path) -> None:
             Path(root, name).unlink(missing_ok=True)
 
 
-def find_differences(before: object, now: object, name: str = "") -> list[str]:
-    """Names the values of two JSON objects that differ, as `train.lr (0.1, now 0.2)`."""
+def find_differences(
+    before: object, now: object, name: str = ""
+) -> Iterator[tuple[str, object, object]]:
+    """Yields the values of two JSON objects that differ: the name, as `train.lr`, and both."""
     if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            difference
-            for key in sorted(before.keys() | now.keys())
-            for difference in find_differences(
-                before.get(key), now.get(key), f"{name}.{key}".removeprefix(".")
-            )
-        ]
-    if before == now:
-        return []
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}".removeprefix(".")
+            yield from find_differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield name, before, now
+
+
+def _tell_difference(difference: tuple[str, object, object]) -> str:
+    name, before, now = difference
     shown = f"{json.dumps(before)}, now {json.dumps(now)}"
-    return [f"{name} ({shown})" if len(shown) <= _MAX_SHOWN else name]
+    return f"{name} ({shown})" if len(shown) <= _MAX_SHOWN else name
 
 
 def hash_content(path: str | Path) -> str:

@@ -79,8 +79,6 @@ def write_bert_folder(
     tensors |= {hf: bert.state[name] for name, hf in _HEAD.items()}
     config = {"architectures": ["BertForMaskedLM"], "model_type": "bert"}
     config |= {"position_embedding_type": "absolute", **bert.config.model_dump()}
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):  # By a killed run.
-        shutil.rmtree(left, ignore_errors=True)
     with replace_folder(folder) as temporary:
         for name, path in files.items():
             shutil.copyfile(path, temporary / name)

@@ -1,6 +1,5 @@
 """Checkpoints: a folder a step, complete or absent, never unpickled; the best, and their mean."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labse.errors import LabseError, ResourceError
-from labse.files.atomic import read_json, write_json
+from labse.errors import LabseError
+from labse.files.atomic import read_json, replace_folder, write_json
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import gather_tensor, part_like
 
@@ -64,27 +63,14 @@ def save_checkpoint(
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
     """
     final = _folder_of(folder, checkpoint.step)
-    temporary = folder / f".{final.name}.tmp"
     for left in folder.glob(f".{_PREFIX}*.tmp"):  # By a killed run.
         shutil.rmtree(left, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
+    with replace_folder(final) as temporary:
         save_file(
             {k: v.contiguous() for k, v in checkpoint.tensors.items()},
             temporary / "state.safetensors",
         )
-        # safetensors 0.8 writes for the owner alone; the folder's mode follows the umask.
-        (temporary / "state.safetensors").chmod(temporary.stat().st_mode & 0o666)
-        _fsync(temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
-        _fsync(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.replace(final)
-        _fsync(folder)
-    except (OSError, SafetensorError) as error:
-        raise ResourceError(f"{final}: the checkpoint cannot be written: {error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     kept = None if keep_step is None else _folder_of(folder, keep_step)
     for old in _folders(folder)[:-keep]:
         if old == kept:
@@ -242,14 +228,6 @@ def _folder_of(folder: Path, step: int) -> Path:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{_PREFIX}[0-9]*") if path.is_dir())
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def averaged_steps(num_checkpoints: int, *, checkpoint_every: int, train_steps: int) -> list[int]:

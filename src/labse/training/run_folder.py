@@ -13,6 +13,7 @@ from typing import Literal
 import labse
 from labse.errors import ResourceError, UsageError
 from labse.files.atomic import MANIFEST_NAME, claim_folder, read_json, write_json
+from labse.files.stage import find_differences
 
 __all__ = [
     "RunStage",
@@ -103,7 +104,12 @@ def refuse_changes(
     Raises:
         UsageError: a key that may not change has another value; the message lists them all.
     """
-    if changed := _differences(before, now, may_change):
+    changed = [
+        f"{name}: {old} -> {new}"
+        for name, old, new in find_differences(before, now)
+        if name not in may_change
+    ]
+    if changed:
         raise UsageError(
             f"{out} holds a run of another configuration ({'; '.join(changed)}); "
             "use these values or another --out"
@@ -114,18 +120,3 @@ def hashes_of(entries: object) -> list[object]:
     """Returns the hashes in a lineage: that of one entry, or those of a list of entries."""
     entries = entries if isinstance(entries, list) else [entries]
     return [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
-
-
-def _differences(
-    before: object, now: object, may_change: Sequence[str], name: str = ""
-) -> list[str]:
-    """Names the keys that differ and may not, as `train.lr: 0.1 -> 0.2`."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            difference
-            for key in sorted(before.keys() | now.keys())
-            for difference in _differences(
-                before.get(key), now.get(key), may_change, f"{name}.{key}".strip(".")
-            )
-        ]
-    return [] if before == now or name in may_change else [f"{name}: {before} -> {now}"]
