@@ -271,11 +271,11 @@ def _score(
 
 # ---- for people ------------------------------------------------------------------------------
 
-_TUNING = {
-    "training": "training split",
-    "folds": "other half",
-    "oracle": "oracle",
-}
+_TUNING = {"training": "training split", "folds": "other half", "oracle": "oracle"}
+_DETAILS = (
+    "lang_pair", "split", "retrieval", "similarity", "tuning", "threshold", "precision", "recall",
+    "f1",
+)  # fmt: skip
 _NOTES = (
     "oracle: the threshold is the best one of the tested sentences themselves, an upper bound",
     "LaBSE: the paper's F1 is cosine with the oracle threshold of the training split, so it "
@@ -314,18 +314,7 @@ def build_bucc_report(scores: Sequence[BuccScore], num_lines: Sequence[str]) -> 
         notes=(*num_lines, *_NOTES),
         details={
             "rows": [
-                {
-                    "lang_pair": score.lang_pair,
-                    "split": score.split,
-                    "retrieval": score.retrieval,
-                    "similarity": score.similarity,
-                    "tuning": score.tuning,
-                    "threshold": score.threshold,
-                    "precision": score.precision,
-                    "recall": score.recall,
-                    "f1": score.f1,
-                    "paper_f1": _paper(score),
-                }
+                {**{name: getattr(score, name) for name in _DETAILS}, "paper_f1": _paper(score)}
                 for score in ordered
             ]
         },

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from labse.encoder.protocol import Encoder
@@ -79,21 +78,6 @@ class EvaluationOptions:
     memory_bytes: int | None = None
 
 
-_APPLIES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        name: frozenset(options.split())
-        for name, options in {
-            "tatoeba": "langs memory_bytes",
-            "bucc": "lang_pairs block_rows memory_bytes",
-            "un": "lang_pairs distractors num_queries shards shard_rows block_rows",
-            "xsim": "langs pattern target_lang near_misses margin k seed block_rows memory_bytes",
-            "retrieval": "langs pattern block_rows memory_bytes",
-            "sts": "memory_bytes",
-        }.items()
-    }
-)
-
-
 def evaluate(
     protocol: Protocol,
     data: str | Path | Sequence[str | Path],
@@ -130,14 +114,15 @@ def _prepare(protocol: Protocol, paths: Sequence[Path], options: EvaluationOptio
     """Checks options and files; returns what scores an encoder."""
     if protocol not in _PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(_PROTOCOLS)}, not {protocol!r}")
+    read, names = _PROTOCOLS[protocol]
     default = EvaluationOptions()
-    for name in (field.name for field in fields(options)):
-        if name not in _APPLIES[protocol] and getattr(options, name) != getattr(default, name):
+    for name in sorted({field.name for field in fields(options)} - set(names.split())):
+        if getattr(options, name) != getattr(default, name):
             raise ValueError(f"{name} does not apply to {protocol}; leave it out")
     num_paths = {"un": 2, "sts": len(paths) or 1}.get(protocol, 1)
     if len(paths) != num_paths:
         raise ValueError(f"{protocol} takes {num_paths} paths as data, not {len(paths)}")
-    return _PROTOCOLS[protocol](paths, options)
+    return read(paths, options)
 
 
 # ---- the protocols: read, then score -----------------------------------------------------------
@@ -250,18 +235,18 @@ def _sts(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     return lambda encoder: evaluate_sts(encoder, sets, memory_bytes=options.memory_bytes)
 
 
-_PROTOCOLS: Mapping[Protocol, Callable[[Sequence[Path], EvaluationOptions], _Score]] = (
-    MappingProxyType(
-        {
-            "tatoeba": _tatoeba,
-            "bucc": _bucc,
-            "un": _un,
-            "xsim": _xsim,
-            "retrieval": _retrieval,
-            "sts": _sts,
-        }
-    )
-)
+# What reads the files and returns what scores an encoder; the options that the protocol has.
+_PROTOCOLS: dict[str, tuple[Callable[[Sequence[Path], EvaluationOptions], _Score], str]] = {
+    "tatoeba": (_tatoeba, "langs memory_bytes"),
+    "bucc": (_bucc, "lang_pairs block_rows memory_bytes"),
+    "un": (_un, "lang_pairs distractors num_queries shards shard_rows block_rows"),
+    "xsim": (
+        _xsim,
+        "langs pattern target_lang near_misses margin k seed block_rows memory_bytes",
+    ),
+    "retrieval": (_retrieval, "langs pattern block_rows memory_bytes"),
+    "sts": (_sts, "memory_bytes"),
+}
 
 
 # ---- all at once -------------------------------------------------------------------------------
@@ -335,7 +320,7 @@ def evaluate_all(
     for task in tasks:
         _logger.info("%s: %s", task.name, task.folder)
         options = EvaluationOptions(memory_bytes=memory_bytes)
-        if "block_rows" in _APPLIES[task.protocol]:
+        if "block_rows" in _PROTOCOLS[task.protocol][1]:
             options = replace(options, block_rows=block_rows)
         report = evaluate(task.protocol, task.data, encoder, options, on_progress=on_progress)
         reports[task.name] = report

@@ -245,9 +245,7 @@ def _details(report: TatoebaReport) -> dict[str, object]:
         {
             "lang": score.lang,
             "name": language_name(score.lang),
-            "num_pairs": score.num_pairs,
-            "p_at_1_to_english": score.p_at_1_to_english,
-            "p_at_1_from_english": score.p_at_1_from_english,
+            **asdict(score),
             "p_at_1": score.p_at_1,
         }
         for score in report.langs
@@ -258,10 +256,7 @@ def _details(report: TatoebaReport) -> dict[str, object]:
             {**_mean_dict(group), "paper": dict(PAPER_P_AT_1[group.name])}
             for group in report.groups
         ],
-        "incomplete_groups": [
-            {"name": group.name, "num_langs": group.num_langs, "missing": list(group.missing)}
-            for group in report.incomplete_groups
-        ],
+        "incomplete_groups": [asdict(group) for group in report.incomplete_groups],
         "langs": langs,
     }
 

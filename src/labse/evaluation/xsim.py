@@ -34,6 +34,7 @@ from labse.search.knn import mutual_neighbours
 __all__ = ["XsimScore", "build_xsim_report", "evaluate_xsim", "evaluate_xsim_files"]
 
 _NAMES = {"xsim_error": "xsim", "xsimpp_error": "xsim++"}
+_DETAILS = ("lang_pair", "metric", "error", "num_pairs", "num_near_misses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,50 +208,47 @@ def build_xsim_report(data: str, scores: Sequence[XsimScore]) -> Report:
     """Returns one row a pair and metric, with the kinds of near-misses that fooled the encoder."""
     kinds = sorted({kind for score in scores for kind, _ in score.kinds})
     means = [mean for metric in _NAMES if (mean := _mean(metric, scores)) is not None]
-    rows = [_xsim_row(score, kinds) for score in scores]
+    rows: list[tuple[str, ...]] = []
+    for score in scores:
+        chosen = dict(score.kinds)
+        counts = [str(chosen.get(kind, 0)) if score.num_near_misses else "" for kind in kinds]
+        numbers = (f"{score.num_pairs:,}", f"{score.num_near_misses:,}")
+        error = format_percent(score.error)
+        rows.append((score.lang_pair, _NAMES[score.metric], *numbers, error, *counts))
     for mean in means:
-        name, blanks = _NAMES[mean.metric], ("" for _ in kinds)
-        rows.append(("mean", name, "", "", format_percent(mean.value), *blanks))
+        blanks = ("" for _ in kinds)
+        rows.append(("mean", _NAMES[mean.metric], "", "", format_percent(mean.value), *blanks))
+
     headers = ("pair", "metric", "pairs", "near-misses", "error", *kinds)
     note = "the last columns count the errors in which a near-miss was chosen, by its kind"
     return Report(
         data=data,
         metric="error",
-        scores=(*means, *(_xsim_score(score) for score in scores)),
+        scores=(
+            *means,
+            *(
+                Score(each.lang_pair, each.metric, each.error, each.signature, (each.sample.name,))
+                for each in scores
+            ),
+        ),
         tables=(Table(f"{data}, error in percent: lower is better", headers, tuple(rows), 2),),
-        samples=tuple(score.sample for score in scores),
-        bars=tuple(_xsim_bar(score) for score in scores),
+        samples=tuple(each.sample for each in scores),
+        bars=tuple(
+            Bar(
+                f"{each.lang_pair} {_NAMES[each.metric]}",
+                each.lang_pair.partition("-")[0],
+                each.error,
+            )
+            for each in scores
+        ),
         notes=(note,) if kinds else (),
-        details={"rows": [_xsim_details(score) for score in scores]},
+        details={
+            "rows": [
+                {**{name: getattr(each, name) for name in _DETAILS}, "kinds": dict(each.kinds)}
+                for each in scores
+            ]
+        },
     )
-
-
-def _xsim_row(score: XsimScore, kinds: Sequence[str]) -> tuple[str, ...]:
-    chosen = dict(score.kinds)
-    counts = [str(chosen.get(kind, 0)) if score.num_near_misses else "" for kind in kinds]
-    numbers = (f"{score.num_pairs:,}", f"{score.num_near_misses:,}")
-    return (score.lang_pair, _NAMES[score.metric], *numbers, format_percent(score.error), *counts)
-
-
-def _xsim_bar(score: XsimScore) -> Bar:
-    lang = score.lang_pair.partition("-")[0]
-    return Bar(f"{score.lang_pair} {_NAMES[score.metric]}", lang, score.error)
-
-
-def _xsim_details(score: XsimScore) -> dict[str, object]:
-    return {
-        "lang_pair": score.lang_pair,
-        "metric": score.metric,
-        "error": score.error,
-        "num_pairs": score.num_pairs,
-        "num_near_misses": score.num_near_misses,
-        "kinds": dict(score.kinds),
-    }
-
-
-def _xsim_score(score: XsimScore) -> Score:
-    name = score.sample.name
-    return Score(score.lang_pair, score.metric, score.error, score.signature, (name,))
 
 
 def _mean(metric: str, scores: Sequence[XsimScore]) -> Score | None:

@@ -178,31 +178,6 @@ def test_a_batch_into_a_place_that_is_no_folder_is_told(
     assert "give the name of a folder" in ran.err
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "beads"),
-    [("", "", 0), ("", "a\nb\n", 2), ("\n\n", "a\n", 3), ("same\n" * 30, "same\n" * 30, 30)],
-)
-def test_empty_and_repeated_documents_are_aligned(
-    run: Run, model: Path, tmp_path: Path, source: str, target: str, beads: int
-) -> None:
-    (tmp_path / "s").write_text(source)
-    (tmp_path / "t").write_text(target)
-    ran = run("align", tmp_path / "s", tmp_path / "t", "--model", model)
-    assert ran.code == 0, ran.err
-    assert len(ran.out.splitlines()) == beads + 1
-
-
-def test_a_line_of_a_million_characters_is_aligned(run: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "s").write_text("free " * 200_000 + "\nequal\n")
-    ran = run("align", tmp_path / "s", tmp_path / "s", "--model", model)
-    assert ran.code == 0, ran.err
-    assert [line.split("\t")[:2] for line in ran.out.splitlines()] == [
-        ["0", "0"],
-        ["1", "1"],
-        ["2", "2"],
-    ]
-
-
 @pytest.mark.system
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_batch_goes_on_to_the_same_bytes(
