@@ -41,11 +41,15 @@ _HOMES = {
     "train_dual_encoder": "labse.encoder.trained",
 }
 
+_NEED_TORCH = ("pretrain", "train_dual_encoder")
+
 
 def __getattr__(name: str) -> object:
     """Resolves a public name on first use (PEP 562), so that importing labse loads no library."""
     if name not in _HOMES:
         raise AttributeError(f"module 'labse' has no attribute {name!r}")
+    if name in _NEED_TORCH:
+        import_module("labse.runtime").require("torch", "train")
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -61,7 +61,7 @@ ExtraFiles = Callable[[DualEncoder, Tokenizer], Mapping[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run that came to its end made."""
+    """The model that a finished run has made."""
 
     model_folder: Path
     step: int

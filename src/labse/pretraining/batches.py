@@ -48,7 +48,7 @@ class Batch:
     source_lengths: NDArray[np.int64]
 
     def every(self, step: int, first: int) -> "Batch":
-        """Returns example `first` and every `step`-th after it: a share of like lengths."""
+        """Returns example `first` and every `step`-th after it: a part with like lengths."""
         is_kept_B = np.arange(len(self.lengths)) % step == first
         is_kept_T = np.repeat(is_kept_B, self.lengths)
         inside = is_kept_T[self.masked.positions]
@@ -101,13 +101,13 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class BatchBuilder:
-    """Makes batches of some examples.
+    """Makes batches of examples.
 
     Attributes:
-        examples: all of them.
-        masking: shares and cap.
+        examples: examples to draw from.
+        masking: rates and cap of masked tokens.
         special_ids: pieces that are never masked.
-        mask_id: of [MASK].
+        mask_id: id of [MASK].
         vocab_size: V.
         positions: `reset` starts the second side of a pair at 0.
         segments: `on` gives it token type 1.
@@ -122,7 +122,7 @@ class BatchBuilder:
     segments: Literal["on", "off"] = "off"
 
     def build(self, numbers: NDArray[np.int64], generator: np.random.Generator) -> Batch:
-        """Masks the examples of these numbers."""
+        """Returns a batch of the examples with these numbers, masked."""
         lengths = self.examples.offsets[numbers + 1] - self.examples.offsets[numbers]
         numbers = numbers[np.argsort(lengths, kind="stable")]
         input_ids, lengths = self.examples.gather(numbers)
@@ -188,7 +188,7 @@ class BatchBuilder:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Example numbers by group: those to train on and those held out."""
+    """Numbers of the examples of each group: those to train on, and those held out."""
 
     train: tuple[NDArray[np.int64], ...]
     validation: tuple[NDArray[np.int64], ...]
@@ -223,17 +223,17 @@ def group_probs(
 
 
 class ExampleOrder:
-    """Draws batches: groups by their probability, a group's examples each once an epoch.
+    """Draws batches: groups by their probability, and each example of a group once an epoch.
 
     A plan of 65,536 slots, repeated for ever, says which group a draw belongs to, so the number of
     draws from a group before any step is known without counting them; a permutation that is
     computed, not stored, turns that number into an example.
 
     Args:
-        groups: the examples of each group; an empty one is never drawn.
-        probs: (G,) their probabilities.
+        groups: numbers of the examples of each group; an empty one is never drawn.
+        probs: (G,) probabilities of the groups.
         batch_size: B.
-        seed: of plan and permutations.
+        seed: seed of the plan and of the permutations.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class ExampleOrder:
         self._sizes = np.array([len(group) for group in groups])
         self._starts = np.cumsum(self._sizes) - self._sizes
 
-        self._slots = _share_out(probs * (self._sizes > 0), _PLAN_SLOTS)
+        self._slots = _divide_slots(probs * (self._sizes > 0), _PLAN_SLOTS)
         plan = np.repeat(np.arange(len(groups)), self._slots)
         self._plan = np.random.default_rng([seed, 2]).permutation(plan)
         by_group = np.argsort(self._plan, kind="stable")
@@ -275,7 +275,7 @@ class ExampleOrder:
 def permute(
     places: NDArray[np.int64], sizes: NDArray[np.int64], keys: NDArray[np.uint64]
 ) -> NDArray[np.int64]:
-    """Maps each place in [0, size) to another; one-to-one for each size and key.
+    """Maps each place in [0, size) to another, one-to-one for each size and key.
 
     A Feistel network over the next power of 4, walked until it is back inside the range.
     Source: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002 (cycle walking).
@@ -295,8 +295,8 @@ def permute(
     return result
 
 
-def _share_out(weights: NDArray[np.float64], num_slots: int) -> NDArray[np.int64]:
-    """Gives out slots by weight, largest remainder, at least one to each weight above 0."""
+def _divide_slots(weights: NDArray[np.float64], num_slots: int) -> NDArray[np.int64]:
+    """Returns slots by weight, by largest remainder; each weight above 0 has at least one."""
     exact = weights / weights.sum() * num_slots
     slots = np.where(weights > 0, np.maximum(1, np.floor(exact)), 0).astype(np.int64)
     missing = num_slots - int(slots.sum())

@@ -76,7 +76,7 @@ class PretrainDataConfig(Config):
 
 
 class MaskingConfig(Config):
-    """Which tokens are hidden and by what; the first two defaults are LaBSE's (paper, section 4).
+    """Which tokens are hidden, and by what; the first two defaults are LaBSE's (paper, section 4).
 
     Attributes:
         masked_share: of the tokens that are not special.
@@ -115,11 +115,11 @@ class PretrainTrainConfig(Config):
         stage_steps: of each stage; the last has all layers, each one before half of the next.
             LaBSE's "400k, 800k, 1.8M", on 3, 6 and 12 layers.
         stage_steps_are: `per_stage`, or `cumulative`: the step at which a stage ends.
-        stage_warmup_steps: after a growth, for the optimizer starts without moments.
+        stage_warmup_steps: of each stage after the first, whose optimizer starts without moments.
         micro_batch_size: examples that are on the device at once; without dropout, no number
             depends on it. It may change when a run goes on: a deeper stage needs more memory.
         max_logits_bytes: of the logits that exist at once (float32).
-        precision: of the layers' arithmetic; losses, norms and weights are float32.
+        precision: arithmetic of the layers; losses, norms and weights are float32.
         shard: `full` cuts weights, gradients and moments over the processes (FSDP2); `none` gives
             each process all of them.
         peak_tflops: of one device, at this precision; the record then has the share reached.

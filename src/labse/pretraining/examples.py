@@ -86,15 +86,15 @@ class TokenizedExamples:
 
 
 class TextPacker:
-    """Packs the sentences of documents to examples, each language for itself.
+    """Packs the sentences of documents into examples, each language by itself.
 
     Sentences are added while they fit whole; a longer one than an example is cut into several, and
     nothing is lost. An example ends where its document ends, unless `cross_documents`.
 
     Args:
         max_seq_length: tokens of an example, [CLS] and [SEP] included.
-        cls_id: of [CLS], before the first piece.
-        sep_id: of [SEP], after the last piece and between documents.
+        cls_id: id of [CLS], which comes before the first piece.
+        sep_id: id of [SEP], which comes after the last piece and between documents.
         cross_documents: whether an example may hold the end of one document and the next.
     """
 
@@ -108,7 +108,7 @@ class TextPacker:
         self._documents: dict[str, object] = {}
 
     def add(self, lang: str, document: object, pieces: list[int]) -> Iterator[list[int]]:
-        """Takes a sentence and yields the examples that are full; equal documents are one."""
+        """Adds a sentence and yields the examples that are full; equal documents are one."""
         pending = self._pieces.setdefault(lang, [])
         is_other = self._documents.get(lang, document) != document
         self._documents[lang] = document
@@ -123,7 +123,7 @@ class TextPacker:
         self._pieces[lang] = pending + joint + pieces
 
     def flush(self) -> Iterator[tuple[str, list[int]]]:
-        """Yields what is left of each language."""
+        """Yields the last example of each language, which is not full."""
         for lang, pending in self._pieces.items():
             if pending:
                 yield lang, self._finish(pending)
@@ -138,9 +138,9 @@ class JoinedPair:
     """[CLS] source [SEP] target [SEP].
 
     Attributes:
-        input_ids: all of it.
+        input_ids: tokens of both sides.
         source_length: tokens up to the first [SEP], that included.
-        is_cut: pieces were left out.
+        is_cut: whether pieces were left out.
     """
 
     input_ids: list[int]
@@ -185,7 +185,7 @@ class ExampleCollector:
         self._groups.append(self._names.setdefault(f"{objective} {lang}", len(self._names)))
 
     def build(self) -> TokenizedExamples:
-        """Returns what was added, in its order; nothing is copied, and no more can be added."""
+        """Returns the examples in the order added, without a copy; no more can be added."""
         lengths = np.asarray(self._lengths)
         return TokenizedExamples(
             input_ids=np.asarray(self._input_ids),

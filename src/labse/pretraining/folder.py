@@ -1,4 +1,4 @@
-"""A BERT at rest, with its head, as transformers' `BertForMaskedLM` reads it.
+"""The folder of a BERT with its head, as transformers' `BertForMaskedLM` reads it.
 
 Takes: weights by our names, the files of a vocabulary. Gives: a folder and back.
 Source: transformers, `BertForMaskedLM.state_dict()`.
@@ -44,10 +44,10 @@ _BERT = "bert."
 
 @dataclass(frozen=True, slots=True)
 class BertFolder:
-    """Sizes and weights.
+    """A BERT with its head.
 
     Attributes:
-        config: the encoder's sizes.
+        config: sizes of the encoder.
         state: weights by the names of `MaskedLm`; a pooler as `bert.pooler.*` if there is one.
     """
 
@@ -65,10 +65,10 @@ def write_bert_folder(
     """Writes weights, config.json, the files of a vocabulary and a manifest; replaces `folder`.
 
     Args:
-        folder: to make. It appears when all is in it.
-        bert: what to write.
-        files: copied into it, by the name that they get; see `vocabulary_files`.
-        manifest: of the making; hashes are added.
+        folder: path of the folder, which appears when all is in it.
+        bert: sizes and weights.
+        files: files to copy into it, by the name that they get; see `vocabulary_files`.
+        manifest: facts of its making, to which hashes are added.
 
     Raises:
         ResourceError: the disk is full or cannot be written.

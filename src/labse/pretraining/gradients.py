@@ -36,9 +36,9 @@ class ValidationSet:
     """Held-out examples and how they are masked.
 
     Attributes:
-        builder: whose group names are told.
-        groups: example numbers of each group, in the order of the names.
-        seed: of the masks, which are the same at each call.
+        builder: masks them and knows the names of the groups.
+        groups: numbers of the examples of each group, in the order of the names.
+        seed: seed of the masks, which are the same at each call.
     """
 
     builder: BatchBuilder
@@ -60,7 +60,7 @@ class RankBatch:
     """What one process has of the batch of a step.
 
     Attributes:
-        own: its examples.
+        own: examples of this process.
         lengths: (B,) tokens of each example of the whole batch.
         num_masked: masked tokens of the whole batch.
     """
@@ -83,7 +83,7 @@ class StepResult:
 def draw_batch(
     config: PretrainConfig, data: TrainingData, step: int, processes: Processes = SINGLE
 ) -> RankBatch:
-    """Draws and masks the batch of a step, all of it, and takes the part of this process."""
+    """Draws and masks the whole batch of a step, and returns the part of this process."""
     generator = np.random.default_rng([config.train.seed, step, 0])
     batch = data.builder.build(data.order.batch(step), generator)
     own = batch if processes.size == 1 else batch.every(processes.size, processes.rank)

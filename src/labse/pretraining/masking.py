@@ -1,4 +1,4 @@
-"""Which tokens of a batch are hidden, and by what.
+"""Masking: which tokens of a batch are hidden, and by what.
 
 Dimensions: B examples, T tokens of all of them, one after the other, M masked tokens.
 Source: Devlin et al., arXiv 1810.04805, appendix A.1, and create_pretraining_data.py (rounding, at
@@ -17,12 +17,12 @@ __all__ = ["MaskedTokens", "mask_tokens"]
 
 @dataclass(frozen=True, slots=True)
 class MaskedTokens:
-    """What a model reads and what it has to say.
+    """The tokens that a model reads, and those that it has to restore.
 
     Attributes:
         input_ids: (T,) int32, some of them hidden.
         positions: (M,) int64 places of the masked tokens in `input_ids`, ascending.
-        labels: (M,) int32 what stood there.
+        labels: (M,) int32 the tokens that stood there.
     """
 
     input_ids: NDArray[np.int32]
@@ -54,14 +54,16 @@ def mask_tokens(
         special_ids: pieces that are never masked and never put in place of another, ascending.
         mask_id: of [MASK].
         vocab_size: V.
-        config: shares and cap.
-        generator: the only source of chance.
+        config: rates and cap.
+        generator: source of all random numbers.
     """
+    # Number the sides: example e has sides 2e and 2e + 1, text has the first alone.
     rows_T = np.repeat(np.arange(len(lengths)), lengths)
     places_T = np.arange(len(input_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     is_target_T = (source_lengths[rows_T] > 0) & (places_T >= source_lengths[rows_T])
     sides_T = 2 * rows_T + is_target_T
 
+    # Choose tokens of each side, then at most `max_masked` of each example.
     candidates = np.flatnonzero(~np.isin(input_ids, special_ids))
     num_tokens = np.bincount(sides_T[candidates], minlength=2 * len(lengths))
     wanted = np.maximum(1, np.rint(config.masked_share * num_tokens).astype(np.int64))
@@ -69,6 +71,7 @@ def mask_tokens(
     capped = np.full(len(lengths), config.max_masked)
     positions = np.sort(_draw(chosen, rows_T[chosen], capped, generator))
 
+    # Put [MASK], another piece or the token itself in their place.
     hidden = input_ids.copy()
     fates = generator.random(len(positions))
     is_random = fates >= 1 - config.random_token_share

@@ -49,7 +49,7 @@ class MaskedLm(nn.Module):
         return loss
 
     def _encode_masked(self, batch: MicroBatch) -> Tensor:
-        """Returns the last states of masked tokens, (M, H), without padding on the way."""
+        """Returns the last states of masked tokens, (M, H), computed without padding."""
         sentences = lay_rows(batch.input_ids, batch.attention_mask)
         places_BS = torch.empty(batch.input_ids.numel(), dtype=torch.int64)
         places_BS[sentences.tokens] = torch.arange(len(sentences.tokens))
@@ -63,7 +63,7 @@ class MaskedLm(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.bert.embeddings.word.weight.device
 
 

@@ -45,7 +45,7 @@ _MEMORY_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class PretrainSummary:
-    """What a run that came to its end made."""
+    """The model that a finished run has made."""
 
     model_folder: Path
     step: int

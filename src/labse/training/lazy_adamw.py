@@ -33,7 +33,7 @@ class LazyAdamW(torch.optim.Optimizer):
         lr: learning rate.
         betas: of the two moments.
         eps: added to the root of the second.
-        weight_decay: a step's share of decay is lr times this.
+        weight_decay: a step decays a weight by lr times this.
 
     Raises:
         ValueError: a step would decay more than the whole weight.
