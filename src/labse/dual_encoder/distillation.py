@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,7 @@ class Teacher:
 
     Attributes:
         encode: gives (N, E) unit rows for N sentences.
-        sha256: of the model, which its vectors are kept for.
+        sha256: hash of the model; vectors on disk belong to it.
     """
 
     encode: Callable[[Sequence[str]], NDArray[np.float32]]
@@ -135,11 +136,11 @@ def prepare_teacher(
     student's pieces cannot tell apart share the vector of the first.
 
     Args:
-        teacher: embeds.
+        teacher: the model whose vectors are wanted.
         sentences: the text of the data, in an order that is the same each time.
-        pairs: says which sentences are needed.
-        tokenizer: of the student.
-        max_seq_length: of the student.
+        pairs: the training data, which says which sentences are needed.
+        tokenizer: the student's.
+        max_seq_length: the student's.
         embedding_size: D.
         cache: a folder for this function alone.
 
@@ -156,9 +157,9 @@ def prepare_teacher(
     }
 
     def make(stage: Stage) -> dict[str, object]:
-        new = _new_sentences(sentences, wanted, tokenizer, max_seq_length)
         _LOGGER.info("teacher: %s distinct sentences", f"{len(wanted.keys):,}")
-        _write_vectors(teacher, new, len(wanted.keys), embedding_size, stage)
+        texts = _iter_wanted(sentences, wanted, tokenizer, max_seq_length)
+        _write_vectors(teacher, texts, len(wanted.keys), embedding_size, stage)
         return {"kind": "teacher", "key": key}
 
     def load(_: object) -> tuple[KeyIndex, list[NDArray[np.float16]]]:
@@ -173,14 +174,6 @@ def prepare_teacher(
     return TeacherVectors(index, chunks, projection)
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
-    """Sentences that appear for the first time, and where their keys stand among all."""
-
-    texts: list[str]
-    places: NDArray[np.int64]
-
-
 def _check_size(student: int, teacher: int) -> None:
     if student > teacher:
         raise UsageError(
@@ -189,71 +182,47 @@ def _check_size(student: int, teacher: int) -> None:
         )
 
 
-def _new_sentences(
+def _iter_wanted(
     sentences: Iterable[str], wanted: KeyIndex, tokenizer: Tokenizer, max_seq_length: int
-) -> Iterator[_New]:
-    """Yields the wanted sentences, each key once, in parts of as many as are read at a time."""
+) -> Iterator[tuple[str, int]]:
+    """Yields each wanted sentence where it appears first, and where its key stands among all."""
     is_done = np.zeros(len(wanted.keys), bool)
-    ranks = KeyIndex(wanted.keys)
-    for texts in _parts(sentences, _CHUNK_ROWS):
+    positions = KeyIndex(wanted.keys)
+    sentences = iter(sentences)
+    while texts := list(islice(sentences, _CHUNK_ROWS)):
         ids, offsets, _ = tokenize_sentences(texts, tokenizer, max_seq_length=max_seq_length)
-        places = ranks.find(sentence_keys(ids, np.diff(offsets)))
-        first = np.zeros(len(places), bool)
-        first[np.unique(places, return_index=True)[1]] = True
-        is_new = first & (places >= 0)
-        is_new[is_new] = ~is_done[places[is_new]]
-        is_done[places[is_new]] = True
-        yield _New([texts[i] for i in np.flatnonzero(is_new)], places[is_new])
-
-
-def _parts(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
-    part: list[str] = []
-    for sentence in sentences:
-        part.append(sentence)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part
+        found = positions.find(sentence_keys(ids, np.diff(offsets)))
+        for text, position in zip(texts, found.tolist(), strict=True):
+            if position >= 0 and not is_done[position]:
+                is_done[position] = True
+                yield text, position
 
 
 def _write_vectors(
-    teacher: Teacher, new: Iterator[_New], total: int, embedding_size: int, stage: Stage
+    teacher: Teacher, wanted: Iterator[tuple[str, int]], total: int, size: int, stage: Stage
 ) -> None:
-    texts: list[str] = []
-    places: list[NDArray[np.int64]] = []
-    done = 0
-
-    def write(chunk: list[str]) -> None:
-        nonlocal done
-        name = f"vectors-{done // _CHUNK_ROWS:06d}.npy"
-        texts_sha256 = hashlib.sha256(hash_texts(chunk).tobytes()).hexdigest()
+    """Writes the vectors in files of 16,384, and the row of each key."""
+    rows = np.full(total, -1)
+    num_done = 0
+    while chunk := list(islice(wanted, _CHUNK_ROWS)):
+        texts, positions = [text for text, _ in chunk], [position for _, position in chunk]
+        name = f"vectors-{num_done // _CHUNK_ROWS:06d}.npy"
+        texts_sha256 = hashlib.sha256(hash_texts(texts).tobytes()).hexdigest()
         if stage.result(name, texts_sha256) is None or not (stage.folder / name).is_file():
-            vectors = np.asarray(teacher.encode(chunk), np.float32)
-            if vectors.shape[0] != len(chunk) or find_bad_row(vectors):
+            vectors = np.asarray(teacher.encode(texts), np.float32)
+            if vectors.shape[0] != len(texts) or find_bad_row(vectors):
                 raise LabseError("the teacher gives vectors that are not finite, or too few")
-            _check_size(embedding_size, vectors.shape[1])  # Before hours of embedding.
+            _check_size(size, vectors.shape[1])  # Before hours of embedding.
             save_array(stage.folder / name, vectors.astype(np.float16))
             stage.add(name, {}, texts_sha256)
-        before, done = done, done + len(chunk)
-        if 10 * before // total < 10 * done // total:
-            _LOGGER.info("teacher: %s embedded", f"{done:,}")
-
-    for part in new:
-        texts += part.texts
-        places.append(part.places)
-        while len(texts) >= _CHUNK_ROWS:
-            write(texts[:_CHUNK_ROWS])
-            texts = texts[_CHUNK_ROWS:]
-    if texts:
-        write(texts)
-    order = np.concatenate([np.zeros(0, np.int64), *places])
-    if len(order) != total:
+        rows[positions] = num_done + np.arange(len(texts))
+        before, num_done = num_done, num_done + len(texts)
+        if 10 * before // total < 10 * num_done // total:
+            _LOGGER.info("teacher: %s embedded", f"{num_done:,}")
+    if num_done != total:
         raise LabseError(
-            f"the text holds {len(order)} of the {total} sentences of the run; it has changed"
+            f"the text holds {num_done} of the {total} sentences of the run; it has changed"
         )
-    rows = np.empty(total, np.int64)
-    rows[order] = np.arange(total)
     save_array(stage.folder / _ROWS, rows)
 
 

@@ -54,12 +54,12 @@ def add_gradients(
     rows = np.arange(2 * batch.num_pairs).reshape(2, -1)[:, part].reshape(-1)
     by_length = np.argsort(-batch.lengths[rows], kind="stable")
     chunk_size = 2 * (options.micro_batch_size or len(rows) // 2)
-    chunks = _take(batch.input_ids, batch.lengths, rows[by_length], chunk_size)
+    chunks = _cut_chunks(batch.input_ids, batch.lengths, rows[by_length], chunk_size)
     num_chunks = len(chunks)
     if (negatives := batch.negatives) is not None:
         ranges = negatives.rows_of_rank(processes.rank, processes.size)
         negative_rows = np.concatenate([np.arange(r.start, r.stop) for r in ranges])
-        chunks += _take(negatives.input_ids, negatives.lengths, negative_rows, chunk_size)
+        chunks += _cut_chunks(negatives.input_ids, negatives.lengths, negative_rows, chunk_size)
 
     device = model.bert.embeddings.word.weight.device
     places = torch.from_numpy(by_length.argsort()).to(device)
@@ -99,13 +99,13 @@ def add_gradients(
     return replace(result, loss=loss, num_false_negatives=num_false_negatives)
 
 
-def _take(
+def _cut_chunks(
     input_ids: NDArray[np.int32],
     lengths: NDArray[np.int64],
     rows: NDArray[np.int64],
     chunk_size: int,
 ) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Returns the ids and lengths of some sentences, a chunk at a time."""
+    """Returns the ids and lengths of some sentences in chunks."""
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     starts = range(0, len(rows), chunk_size)
     return [gather_ragged(input_ids, offsets, rows[s : s + chunk_size]) for s in starts]

@@ -39,12 +39,12 @@ _ARRAYS = ("input_ids", "sentences", "pairs", "negatives", "offsets", "known", "
 
 @dataclass(frozen=True, slots=True)
 class Negatives:
-    """What a batch has beside its pairs; no sentence of it is in the batch or stands twice.
+    """The hard negatives of a batch; no sentence of them is in the batch or stands twice.
 
     Attributes:
         input_ids: (T,) ids of all H sentences: candidates for sources, then those for targets.
         lengths: (H,) tokens of each.
-        num_targets: how many are candidates for sources.
+        num_targets: number of candidates for sources.
         known: (H, K) places, among the B sources and then the B targets of the batch, of known
             translations of each; -1 for none.
     """
@@ -122,7 +122,7 @@ class HardNegatives:
 
         in_batch = KeyIndex.of(keys)
         drawn = []
-        for side in (0, 1):  # Of the target's place, of the source's.
+        for side in (0, 1):  # In the target's place, in the source's.
             entries = np.where(as_stored >= 0, 2 * as_stored + side, 2 * turned + 1 - side)
             entries = entries[(as_stored >= 0) | (turned >= 0)]
             drawn.append(self._choose(entries, in_batch, num_per_pair, generator))
@@ -179,10 +179,10 @@ def prepare_hard_negatives(
     """Reads and tokenises the negatives, or maps what an earlier call left in `cache`.
 
     Args:
-        files: those of the run; files without such columns have none.
-        pairs: all pairs of the run, which tell what is a translation of a negative.
-        tokenizer: that of the run.
-        max_seq_length: that of the run.
+        files: the files of pairs; those without such columns have no negatives.
+        pairs: the training data, which tells what is a translation of a negative.
+        tokenizer: the one that made `pairs`.
+        max_seq_length: longer sentences are cut.
         cache: a folder for this function alone.
         key: what the files and the tokenizer are known by.
 
@@ -232,7 +232,7 @@ def _named_columns(table: Table) -> tuple[str, ...]:
 
 
 class _Columns:
-    """Takes in the rows of files and numbers the distinct negatives."""
+    """Collects the rows that have negatives, and numbers the distinct ones."""
 
     def __init__(self, tokenizer: Tokenizer, max_seq_length: int) -> None:
         self.sentences: dict[str, int] = {}
@@ -240,10 +240,10 @@ class _Columns:
         self._max_seq_length = max_seq_length
         self._keys: list[NDArray[np.uint64]] = []
         self._negatives = array("i")
-        self._counts = array("q")  # Of the target's place, of the source's, pair by pair.
+        self._counts = array("q")  # A pair has two: in the target's place, in the source's.
 
     def read(self, table: Table) -> None:
-        """Takes in the rows that have negatives."""
+        """Collects the rows of a file."""
         names = _named_columns(table)
         if not names:
             return

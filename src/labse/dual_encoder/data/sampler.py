@@ -19,10 +19,8 @@ from labse.errors import LabseError
 __all__ = ["PairSampler"]
 
 _LOGGER = logging.getLogger(__name__)
-_TRIES = (
-    8  # Of filling a window or a batch with distinct sentences, before all pairs are looked at.
-)
-_POOL_BATCHES = 4  # Of like length each, of which a batch of one language pair is one.
+_TRIES = 8  # To fill a window with distinct sentences, before all pairs are looked at.
+_POOL_BATCHES = 4  # A batch of one language pair is one of these, each of like lengths.
 
 
 class PairSampler:
@@ -48,8 +46,8 @@ class PairSampler:
     Args:
         pairs: the training data.
         config: the proportions.
-        batch_size: B, of all devices together.
-        seed: of the draws.
+        batch_size: B, for all devices together.
+        seed: the seed of the draws.
         window_batches: W, at most.
 
     Raises:
