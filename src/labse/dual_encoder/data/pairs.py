@@ -30,13 +30,13 @@ _SUMMARY = "pairs.json"
 
 @dataclass(frozen=True, slots=True)
 class SentenceOrigin:
-    """Where a sentence of the data stands.
+    """The place of a sentence in the data.
 
     Attributes:
-        file: as the configuration names it.
-        row: from 1; a header is none. None for pairs that are of no file.
-        side: `source` or `target` of the row.
-        lang_pair: of the row.
+        file: its name in the configuration.
+        row: number of the row, from 1; a header does not count. None for pairs that are of no file.
+        side: `source` or `target`.
+        lang_pair: tags of the pair, such as `eng-deu`.
     """
 
     file: str

@@ -15,7 +15,7 @@ __all__ = ["PivotIndex"]
 
 # A tag may name a script, too: eng-zho-Hant.
 _LANG_PAIR = re.compile(r"([a-z]+(?:-[A-Z]\w*)?)-([a-z]+(?:-[A-Z]\w*)?)")
-_TRIES = 8  # Of a partner in another language among those of a sentence.
+_TRIES = 8  # To find a partner in another language among the pairs of a sentence.
 
 
 class PivotIndex:
@@ -26,7 +26,7 @@ class PivotIndex:
     Args:
         pairs: the training data.
         candidates: (P,) pairs that may be partners.
-        pivot_lang: canonical tag.
+        pivot_lang: canonical tag of the pivot language.
 
     Raises:
         LabseError: no pair has a side in this language.
@@ -61,8 +61,8 @@ class PivotIndex:
     ) -> NDArray[np.int64]:
         """Returns (B,) pairs that share the pivot sentence, or -1.
 
-        A partner is in another language and has another text (a name may be the same in many); it
-        is one of the pairs of the sentence at random, and -1 if eight of them were none.
+        A partner is in another language and has another text (a name may be the same in many). Of
+        the pairs of the sentence eight are drawn at random; -1 if none of them will do.
         """
         langs = self._pairs.pair_langs[indices]
         sides = self._pivot_sides[langs]
