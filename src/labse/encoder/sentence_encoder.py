@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
-from labse.encoder.batching import UniqueTexts
 from labse.encoder.check.golden import check_golden
 from labse.encoder.pooling import normalize_rows
 from labse.encoder.protocol import Encoder
@@ -28,7 +27,13 @@ from labse.encoder.runtimes.choice import (
     build_runtime,
     check_options,
 )
-from labse.encoder.streaming import BatchLimits, EncodedSentences, OnBatch, encode_stream
+from labse.encoder.streaming import (
+    BatchLimits,
+    EncodedSentences,
+    OnBatch,
+    UniqueTexts,
+    encode_stream,
+)
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder

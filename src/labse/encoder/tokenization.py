@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,7 +18,6 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from labse.encoder.batching import split_by_budget
 from labse.errors import LabseError
 from labse.files.npy import ragged_positions
 
@@ -162,7 +161,9 @@ class SentenceTokenizer:
         if limit is not None and max(map(len, words)) > limit:
             texts = [self._split_long(word, limit) if len(word) > limit else word for word in words]
         # An encoding of the library takes about 150 bytes a token, so they are had in parts.
-        parts = split_by_budget(texts, len(texts), _LEARNT_CHARACTERS)
+        ends = np.cumsum([len(text) for text in texts])
+        cuts = (np.flatnonzero(np.diff(ends // _LEARNT_CHARACTERS)) + 1).tolist()
+        parts = [texts[start:end] for start, end in pairwise([0, *cuts, len(texts)])]
         encoded = [self._encode_words(part) for part in parts]
         flat = np.concatenate([ids for ids, _ in encoded])
         lengths = np.concatenate([counts for _, counts in encoded])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.encoder.batching import split_by_budget, token_budget_batches
+from labse.encoder.streaming import split_by_budget, token_budget_batches
 
 LENGTHS = st.lists(st.integers(0, 70), max_size=200)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from labse.corpus.languages import find_language
-from labse.encoder.batching import split_by_budget
+from labse.encoder.streaming import split_by_budget
 from labse.errors import LabseError, UsageError
 
 __all__ = ["changed_tokens", "count_pieces", "pieces_of_langs", "shrink_tokenizer"]

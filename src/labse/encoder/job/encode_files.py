@@ -11,12 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labse.encoder.batching import UniqueTexts, split_by_budget
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.job.records import FolderRecord, open_record
 from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
 from labse.encoder.job.workers import Workers
 from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
+from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.atomic import remove_leftovers
 from labse.files.npy import write_array

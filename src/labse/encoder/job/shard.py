@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.corpus.equal_texts import hash_texts
-from labse.encoder.batching import UniqueTexts
-from labse.encoder.streaming import EncodedSentences, OnBatch
+from labse.encoder.streaming import EncodedSentences, OnBatch, UniqueTexts
 from labse.files.npy import load_array, save_array
 
 __all__ = [

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from labse.encoder.batching import UniqueTexts
 from labse.encoder.job.shard import Shard, Storage, encode_shard
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.streaming import UniqueTexts
 from labse.errors import InterruptedRunError
 from labse.runtime import hold_interrupts, start_worker
 

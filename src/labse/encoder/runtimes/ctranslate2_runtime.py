@@ -20,8 +20,8 @@ import ctranslate2
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.batching import token_budget_batches
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
+from labse.encoder.streaming import token_budget_batches
 from labse.errors import ResourceError, UsageError
 from labse.model_folder.folder import ModelFolder
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labse.encoder.batching import UniqueTexts
 from labse.encoder.job.shard import SeenTexts, Storage, StoredRows, encode_shard, load_rows
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.streaming import UniqueTexts
 from labse.errors import ResourceError
 from labse.files.atomic import sha256_file
 
