@@ -15,8 +15,7 @@ from labse.corpus.pair_files import iter_pairs, iter_rows
 from labse.corpus.raw_text import read_raw
 from labse.corpus.records import TextRecord
 from labse.corpus.sentence_splitting import split_records
-from labse.corpus.statistics import count_corpus
-from labse.corpus.statistics_report import draw_statistics, render_statistics, to_json
+from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
 from labse.corpus.writers import Written, write_moses, write_pairs, write_records
 from labse.errors import UsageError
 from labse.files.atomic import write_atomic

@@ -1,8 +1,18 @@
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labse.corpus.records import Sentence, SentencePair, TextRecord
-from labse.corpus.statistics import count_corpus, script_name
+from labse.corpus.statistics import (
+    CorpusStatistics,
+    count_corpus,
+    draw_statistics,
+    render_statistics,
+    script_name,
+    to_json,
+)
 
 
 def test_sentences_and_pairs_are_counted_by_language() -> None:
@@ -46,3 +56,31 @@ def test_every_text_falls_into_one_class_of_length(texts: list[tuple[str, str]])
     for one in statistics.langs.values():
         least = sum(count * (1 << bits - 1) for bits, count in one.lengths.items() if bits)
         assert least <= one.num_characters <= 2 * least
+
+
+@pytest.fixture
+def statistics() -> CorpusStatistics:
+    rows = [("a", Sentence("Haus am See", "deu")), ("a", Sentence("", "deu"))]
+    return count_corpus([*rows, ("b", SentencePair("a house", "дом", "eng", "rus"))])
+
+
+def test_the_table_has_a_row_a_language_and_a_total(statistics: CorpusStatistics) -> None:
+    rows = [line.split("\t") for line in render_statistics(statistics)]
+    assert rows[0][:4] == ["lang", "name", "sentences", "pairs"]
+    assert rows[1] == ["deu", "German", "2", "0", "11", "0", "Latin 100%"]
+    assert rows[2] == ["eng", "English", "0", "1", "7", "4-7", "Latin 100%"]
+    assert rows[3] == ["rus", "Russian", "0", "1", "3", "2-3", "Cyrillic 100%"]
+    assert rows[4][:5] == ["all", "3 languages", "2", "1", "21"]
+
+
+def test_json_has_every_count(statistics: CorpusStatistics) -> None:
+    value = json.loads(json.dumps(to_json(statistics)))
+    assert value["langs"]["deu"]["lengths"] == {"0": 1, "8": 1}
+    assert value["lang_pairs"] == {"eng-rus": 1}
+    assert value["origins"] == {"a": 2, "b": 1}
+
+
+def test_the_picture_is_a_png_also_of_nothing(statistics: CorpusStatistics) -> None:
+    pytest.importorskip("matplotlib")
+    for one in (statistics, count_corpus([])):
+        assert draw_statistics(one).startswith(b"\x89PNG\r\n")

@@ -4,12 +4,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.corpus.records import Sentence
-from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
 from labse.vocab.bpe import _iter_chunks, learn_bpe
 from labse.vocab.counts import count_words, smooth_counts
@@ -138,30 +136,6 @@ def test_words_over_a_thousand_characters_are_left_out() -> None:
     vocab = learn_bpe({"a" * 1000: 2, "b" * 1001: 2}, vocab_size=100)
     assert "a" in vocab
     assert "b" not in vocab
-
-
-def test_too_small_a_vocab_size_names_the_least() -> None:
-    with pytest.raises(UsageError, match="at least 11, or a lower alphabet_size"):
-        learn_bpe({"abc": 5}, vocab_size=10)
-    assert len(learn_bpe({"abc": 5}, vocab_size=11)) == 11
-
-
-@pytest.mark.parametrize("counts", [{}, {"a": 1}])
-def test_an_empty_corpus_is_refused(counts: dict[str, float]) -> None:
-    with pytest.raises(LabseError, match="no character occurs 2 times"):
-        learn_bpe(counts, vocab_size=100)
-
-
-@pytest.mark.parametrize("word", ["a b", "end.", "中文", "", "a\x00", "\u200d"])
-def test_what_is_not_one_word_is_refused(word: str) -> None:
-    with pytest.raises(ValueError, match="not one word"):
-        learn_bpe({word: 5, "a": 5}, vocab_size=100)
-
-
-def test_the_argument_is_left_as_it_was() -> None:
-    counts = {"b": 3.0, "a": 3.0}
-    learn_bpe(counts, vocab_size=100)
-    assert list(counts.items()) == [("b", 3.0), ("a", 3.0)]
 
 
 @given(

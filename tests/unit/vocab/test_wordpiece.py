@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labse.corpus.records import Sentence
-from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
 from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS, build_tokenizer
@@ -170,18 +169,6 @@ def test_the_same_words_give_the_same_list_in_any_order_and_process() -> None:
     }
     assert len(outputs) == 1
     assert len(outputs.pop()) > 5000
-
-
-def test_too_small_a_vocab_size_names_the_least() -> None:
-    with pytest.raises(UsageError, match="at least 11, or a lower alphabet_size"):
-        learn_wordpiece({"abc": 5}, vocab_size=10)
-    assert len(learn_wordpiece({"abc": 5}, vocab_size=11)) == 11
-
-
-@pytest.mark.parametrize("counts", [{}, {"a": 1}])
-def test_an_empty_corpus_is_refused(counts: dict[str, float]) -> None:
-    with pytest.raises(LabseError, match="no character occurs 2 times"):
-        learn_wordpiece(counts, vocab_size=100)
 
 
 def test_no_iteration_is_refused() -> None:
