@@ -212,7 +212,7 @@ class _Found:
 def _take_over(folder: Path, found: _Found | None, key: Result | None, restart: bool) -> _Found:
     """Returns what of the folder counts, or says why it may not be touched."""
     if found is None and (others := _own_names(folder)):
-        raise UsageError(f"{folder}: holds {others[0]!r}, not ours; give a new or empty folder")
+        raise UsageError(f"{folder}: holds other files ({others[0]}); give a new or empty folder")
     if key is None and (found is None or found.key is None):
         raise LabseError(f"{folder}: no work is begun here")
 

@@ -72,7 +72,7 @@ def test_a_folder_that_holds_other_files_is_refused_and_left_alone(
     for section in ("key", None):
         with (
             pytest.raises(
-                UsageError, match=r"holds 'manifest.json', not ours; give a new or empty"
+                UsageError, match=r"holds other files \(manifest.json\); give a new or empty"
             ),
             open_stage(tmp_path, KEY, section=section, restart=restart),
         ):
