@@ -115,7 +115,6 @@ def _write(
     *,
     is_split: bool,
 ) -> None:
-
     if lang is not None:
         canonical_tag(lang)
     if json and out == "-":
@@ -123,7 +122,7 @@ def _write(
     drops: Counter[str] = Counter()
     langs: Counter[str] = Counter()
 
-    def read() -> Iterator["TextRecord"]:
+    def read() -> Iterator[TextRecord]:
         for file in files:
             records = read_raw(file, lang=lang, raw_format=raw, drops=drops)
             for record in split_records(records) if is_split else records:
@@ -273,7 +272,6 @@ def stats(
 
 
 def _check_places(files: list[str], outs: list[str]) -> None:
-
     places = {os.path.realpath(file) for file in files if file != "-"}
     for out in outs:
         if os.path.realpath(out) in places:
@@ -297,7 +295,7 @@ def _count(rows: Iterable[T], label: str) -> Iterator[T]:
                 update(number)
 
 
-def _tell(out: str, written: "Written", drops: Counter[str]) -> None:
+def _tell(out: str, written: Written, drops: Counter[str]) -> None:
     if written.num_altered:
         say(f"{written.num_altered:,} rows hold a character that the format cannot, replaced")
     for reason, number in drops.most_common():

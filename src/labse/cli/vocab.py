@@ -89,6 +89,7 @@ def vocab(
 
     labse vocab counts1 --out vocab-bpe --algorithm bpe --report report-bpe
     """
+    # Without --out words are only counted.
     memory_bytes = parse_size(memory)
     if out is None:
         counts = _check_counting(context, counts)
@@ -101,6 +102,8 @@ def vocab(
         if json:
             print_json({"counts": str(counts), "totals": dict(tables.totals)})
         return
+
+    # Else a vocabulary is learnt from all counts together.
     with progress("count", unit="rows") as update:
         summary = learn_vocabulary(
             files,
@@ -115,6 +118,8 @@ def vocab(
             memory_bytes=memory_bytes,
             on_progress=update,
         )
+
+    # What was learnt, and how it does on the words.
     if summary.num_pieces < vocab_size:
         say(f"the words give fewer than {vocab_size:,} pieces")
     say(

@@ -80,6 +80,7 @@ def count_corpus(
         characters.setdefault(lang, Counter()).update(text)
         return statistics
 
+    # Each side of a pair counts for its own language.
     for origin, row in rows:
         origins[origin] += 1
         if isinstance(row, SentencePair):
@@ -91,10 +92,13 @@ def count_corpus(
         else:
             count_text(row.text, row.lang).num_sentences += 1
 
+    # A script is looked up once for each distinct character.
     for lang, counts in characters.items():
         for char, count in counts.items():
             if char.isalpha():
                 langs[lang].scripts[script_name(char)] += count
+
+    # The largest first.
     ordered = sorted(
         langs, key=lambda lang: (-langs[lang].num_sentences - langs[lang].num_pairs, lang)
     )
