@@ -96,9 +96,8 @@ def nearest_neighbours(
         LabseError: a row with NaN or infinity, or of zeros only, which has no direction.
         ResourceError: torch or the device is asked for and not there.
     """
-    sides = _prepare(queries, corpus, ("queries", "corpus"), k, block_rows)
-    built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
-    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
+    sides = _check_sides(queries, corpus, ("queries", "corpus"), k)
+    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress)
     return _search(*sides, plan, both=False)[0]
 
 
@@ -117,9 +116,8 @@ def mutual_neighbours(
 
     See `nearest_neighbours` for arguments, memory and errors.
     """
-    sides = _prepare(source, target, ("source", "target"), k, block_rows)
-    built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
-    plan = _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
+    sides = _check_sides(source, target, ("source", "target"), k)
+    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress)
     return MutualNeighbours(*_search(*sides, plan, both=True))
 
 
@@ -131,22 +129,28 @@ class _Plan:
     engine: Engine
     on_progress: OnProgress | None
 
-    def __post_init__(self) -> None:
-        if self.memory_bytes < 1:
-            raise ValueError(f"memory_bytes must be at least 1, not {self.memory_bytes}")
 
-
-def _prepare(
-    left: NDArray[np.floating],
-    right: NDArray[np.floating],
-    names: tuple[str, str],
+def _plan(
+    sides: tuple[Side, Side],
     k: int,
     block_rows: int | None,
+    memory_bytes: int,
+    engine: EngineName,
+    device: str,
+    on_progress: OnProgress | None,
+) -> _Plan:
+    for name, value in (("block_rows", block_rows), ("memory_bytes", memory_bytes)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
+    return _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
+
+
+def _check_sides(
+    left: NDArray[np.floating], right: NDArray[np.floating], names: tuple[str, str], k: int
 ) -> tuple[Side, Side]:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
-    if block_rows is not None and block_rows < 1:
-        raise ValueError(f"block_rows must be at least 1, not {block_rows}")
     for name, array in zip(names, (left, right), strict=True):
         if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
             raise ValueError(
@@ -166,27 +170,25 @@ def _search(
 ) -> tuple[Neighbours, Neighbours]:
     forward = TopK(source, target, plan.k)
     backward = TopK(target, source, plan.k if both else 0)
+    num_done, num_products = 0, len(source.kept) * len(target.kept)
+    running: deque[Future[int]] = deque()
+
+    def wait_for_oldest() -> int:
+        done = num_done + running.popleft().result()
+        if plan.on_progress:
+            plan.on_progress(done, num_products)
+        return done
+
     with plan.engine.workers() as pool:
-        done = 0
-        total = len(source.kept) * len(target.kept)
-        running: deque[Future[int]] = deque()
-
-        def wait_for_oldest() -> int:
-            now_done = done + running.popleft().result()
-            if plan.on_progress:
-                plan.on_progress(now_done, total)
-            return now_done
-
-        for source_block, target_block in _pair_blocks(source, target, plan):
+        # Each thread compares blocks of its own; few wait, for they hold memory.
+        for blocks in _pair_blocks(source, target, plan):
             if len(running) == _WAITING_BLOCKS:
-                done = wait_for_oldest()
-            running.append(
-                pool.submit(
-                    _compare_blocks, source_block, target_block, forward, backward, plan.engine
-                )
-            )
+                num_done = wait_for_oldest()
+            running.append(pool.submit(_compare_blocks, *blocks, forward, backward, plan.engine))
         while running:
-            done = wait_for_oldest()
+            num_done = wait_for_oldest()
+
+        # What may be near enough is known: compute exact cosines.
         for best in (forward, backward):
             best.finish(pool.map)
     return Neighbours(*forward.expand()), Neighbours(*backward.expand())
