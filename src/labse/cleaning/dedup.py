@@ -64,7 +64,7 @@ class DedupReport:
 
 def dedup_files(
     files: Sequence[str | Path],
-    out: Path,
+    out: str | Path,
     *,
     kind: CorpusKind = "mono",
     lang: str | None = None,
@@ -94,7 +94,7 @@ def dedup_files(
         UsageError: `out` was made of other files or in another way, or another process works there.
         ResourceError: `out` cannot be written, or a package is missing.
     """
-    lang = None if lang is None else canonical_tag(lang)
+    out, lang = Path(out), None if lang is None else canonical_tag(lang)
     paths = expand_folders(files)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}

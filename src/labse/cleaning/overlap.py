@@ -63,8 +63,8 @@ class HeldOutSentences:
 
 def drop_test_sentences(
     files: Sequence[str | Path],
-    tests: Path,
-    out: Path | None = None,
+    tests: str | Path,
+    out: str | Path | None = None,
     *,
     kind: CorpusKind = "mono",
     lang: str | None = None,
@@ -92,7 +92,7 @@ def drop_test_sentences(
     is_text = out is not None and choose_layout(out) == "txt"
     if is_text and kind == "pairs":
         raise UsageError(f"{out}: text cannot hold pairs; write .tsv, .jsonl, .parquet or .tmx")
-    if out is not None and any(out.resolve() == Path(path).resolve() for path in paths):
+    if out is not None and any(Path(out).resolve() == Path(path).resolve() for path in paths):
         raise UsageError(f"{out} would be replaced while it is read; give --out another name")
 
     held_out = read_held_out_sentences(tests)

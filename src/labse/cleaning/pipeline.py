@@ -59,12 +59,12 @@ class CleaningReport:
 
 def clean(
     files: Sequence[str | Path],
-    out: Path,
+    out: str | Path,
     *,
     bounds: TextBounds,
     lang: str | None = None,
     identify: bool = True,
-    quality: Path | None = None,
+    quality: str | Path | None = None,
     rejects: bool = False,
     workers: int = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -89,7 +89,7 @@ def clean(
         UsageError: an option that does not fit the files or what stands in `out`.
         ResourceError: `out` cannot be written, or a package is missing.
     """
-    lang = None if lang is None else canonical_tag(lang)
+    out, lang = Path(out), None if lang is None else canonical_tag(lang)
     # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
     paths = expand_folders(files)
@@ -99,7 +99,7 @@ def clean(
         "kind": kind,
         "lang": lang,
         "identify": identify,
-        "quality": None if quality is None else sha256_file(quality / MANIFEST_NAME),
+        "quality": None if quality is None else sha256_file(Path(quality) / MANIFEST_NAME),
         "inputs": hashes,
         "rows_per_shard": rows_per_shard,
     }
@@ -124,7 +124,7 @@ def clean(
 
 
 def decide(
-    out: Path,
+    out: str | Path,
     *,
     bounds: TextBounds,
     rejects: bool = False,
@@ -138,7 +138,7 @@ def decide(
         UsageError: bounds of pairs for text, or the other way round.
         ResourceError: `out` cannot be written.
     """
-    read_kind(out)
+    read_kind(out := Path(out))
     with open_stage(out, None, section=None) as stage:
         head = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
         return _decide(stage, head, bounds, rejects, workers, on_progress)
@@ -179,13 +179,13 @@ def _decide(
     return report
 
 
-def read_kind(out: Path) -> CorpusKind:
+def read_kind(out: str | Path) -> CorpusKind:
     """Returns what the rows are of which a folder has the scores.
 
     Raises:
         LabseError: it has no scores.
     """
-    path = out / "scores" / MANIFEST_NAME
+    path = Path(out) / "scores" / MANIFEST_NAME
     if not path.is_file():
         raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
     return cast("CorpusKind", read_json(path)["kind"])
@@ -227,7 +227,7 @@ def _score_tasks(
     names: Mapping[str, str],
     settings: Mapping[str, object],
     cut: Sequence[Result],
-    quality: Path | None,
+    quality: str | Path | None,
 ) -> list[Task]:
     """Returns a task for each shard that was cut, named `score/NAME/part-00000.parquet`."""
     hashes = cast("dict[str, str]", settings["inputs"])

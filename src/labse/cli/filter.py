@@ -80,12 +80,14 @@ def filter(
     ] = None,
     min_cosine: Annotated[
         float | None,
-        typer.Option(help="Least cosine of a pair.", rich_help_panel=_BOUNDS, show_default=False),
+        typer.Option(
+            help="Drop pairs with a lower cosine.", rich_help_panel=_BOUNDS, show_default=False
+        ),
     ] = None,
     min_margin: Annotated[
         float | None,
         typer.Option(
-            help="Asks for the margin score, which needs a search.",
+            help="Drop pairs with a lower margin score, which needs a search.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
@@ -93,8 +95,8 @@ def filter(
     max_length_ratio: Annotated[
         float | None,
         typer.Option(
-            help="Length of the longer text over that of the shorter, at least 1; both plus 15, a "
-            "Han character counts 3.3, kana and Hangul 2.",
+            help="Drop pairs of which one text is more than so many times longer: both lengths "
+            "plus 15, and a Han character counts 3.3, kana and Hangul 2.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
@@ -102,7 +104,7 @@ def filter(
     max_overlap: Annotated[
         float | None,
         typer.Option(
-            help="Share of the letters in words of both sides; an untranslated copy has 1.",
+            help="Drop pairs with a larger share of letters in words of both sides; a copy has 1.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
@@ -110,8 +112,8 @@ def filter(
     max_number_mismatch: Annotated[
         float | None,
         typer.Option(
-            help="Share of the numbers that the other side has not; 0: all numbers agree, or one "
-            "side has none.",
+            help="Drop pairs with a larger share of numbers that the other side has not; 0 drops "
+            "all whose numbers differ. Where one side has none, nothing is said.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
@@ -119,8 +121,8 @@ def filter(
     min_language_match: Annotated[
         float | None,
         typer.Option(
-            help="1: both sides are in their language for sure; 0.5: neither is in another. Needs "
-            "--source-lang and --target-lang.",
+            help="Drop pairs with a side in another language: at 0.5 where that is sure, at 1 also "
+            "where its own is not. Needs --source-lang and --target-lang.",
             rich_help_panel=_BOUNDS,
             show_default=False,
         ),
@@ -129,8 +131,8 @@ def filter(
         bool,
         typer.Option(
             "--same-names",
-            help="Drop pairs of which each side has a name, a word with a capital, that the other "
-            "has not; Latin script only. Of good pairs it drops 1 to 6 in 100.",
+            help="Drop pairs of which each side has a name (a word with a capital) that the other "
+            "has not; Latin script only. It drops 1 to 6 good pairs in 100.",
             rich_help_panel=_BOUNDS,
         ),
     ] = False,

@@ -76,13 +76,13 @@ class FilterReport:
 def filter_pairs(
     source: str | Path,
     target: str | Path | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     bounds: FilterBounds,
     langs: tuple[str | None, str | None] = (None, None),
-    rejects: Path | None = None,
-    scores: Path | None = None,
-    from_scores: Path | None = None,
+    rejects: str | Path | None = None,
+    scores: str | Path | None = None,
+    from_scores: str | Path | None = None,
     vectors: tuple[str | Path | None, str | Path | None] = (None, None),
     encoder: EncoderSource = None,
     margin: Margin = "ratio",
@@ -126,8 +126,9 @@ def filter_pairs(
     tags = _check_langs(langs, needs_langs=needs_langs)
     if out is not None and choose_layout(out) == "tmx" and tags is None:
         raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
-    for path in filter(None, (out, rejects, scores)):
-        check_writable(path)
+    for path in (out, rejects, scores):
+        if path is not None:
+            check_writable(path)
     search = search or SearchOptions()
     search.check_device()
     sides = _open_sides(source, target, vectors)
@@ -196,7 +197,7 @@ def _open_sides(
 
 
 def _write_scores(
-    path: Path,
+    path: str | Path,
     sides: tuple[Side, Side],
     known: dict[str, NDArray[np.float32]],
     langs: tuple[str, str] | None,
@@ -311,10 +312,10 @@ def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
 
 def decide(
     pairs: Iterable[tuple[str, str]],
-    scores: Path,
+    scores: str | Path,
     bounds: FilterBounds,
     report: FilterReport,
-    rejects: Path | None = None,
+    rejects: str | Path | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yields the pairs that keep all bounds, counts them in `report` and writes the others.
 
@@ -356,7 +357,7 @@ def decide(
             raise _unequal(scores, report.num_read)
 
 
-def _unequal(path: Path, num_read: int) -> LabseError:
+def _unequal(path: str | Path, num_read: int) -> LabseError:
     return LabseError(
         f"{path} does not have one line for each line of the input ({num_read} of both were read)"
     )
