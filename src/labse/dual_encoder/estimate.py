@@ -99,28 +99,32 @@ def _count_parameters(model: DualEncoderConfig) -> dict[str, int]:
 
 
 def _sentences_at_a_time(config: RunConfig, devices: int) -> int:
-    share = math.ceil(config.train.global_batch_size / devices)
-    num_sentences = share * _sentences_per_pair(config)
+    num_pairs = math.ceil(config.train.global_batch_size / devices)
+    num_sentences = num_pairs * _sentences_per_pair(config)
     return min(2 * (config.train.micro_batch_size or num_sentences), num_sentences)
 
 
 def _estimate_memory(config: RunConfig, parameters: dict[str, int], devices: int) -> MemoryEstimate:
+    # Weights, gradients and moments: those that are dense, cut over the devices or whole.
     model, train = config.model, config.train
-    share = math.ceil(train.global_batch_size / devices)
     total, table = sum(parameters.values()), parameters[_TABLE]
     num_dense = total - table if train.sparse_embeddings else total
     num_cut = devices if train.shard == "full" else 1
     cut = cut_weights(num_dense, model.bert, parameters[_LAYERS], devices=num_cut)
     gradients = (cut.held + cut.gathered) * _FLOAT_BYTES
     optimizer = 2 * cut.held * _FLOAT_BYTES  # The two moments of AdamW.
+
+    # Of a sparse table, the rows of a batch with their numbers, before and after equal ones are
+    # added up.
     if train.sparse_embeddings:
-        # A row and its number, before and after equal rows are added up.
-        num_rows = share * _sentences_per_pair(config) * model.max_seq_length
+        num_pairs = math.ceil(train.global_batch_size / devices)
+        num_rows = num_pairs * _sentences_per_pair(config) * model.max_seq_length
         row_bytes = model.bert.hidden_size * _FLOAT_BYTES + _INDEX_BYTES
         gradients += (num_rows + min(num_rows, model.bert.vocab_size)) * row_bytes
         moments = 2 * table if train.embedding_optimizer == "adamw" else 0
         optimizer += (moments + model.bert.vocab_size) * _FLOAT_BYTES
 
+    # Activations of as many sentences as are held at a time.
     num_sentences, num_tokens = _sentences_at_a_time(config, devices), model.max_seq_length
     per_layer = layer_activation_bytes(
         model.bert, num_sentences, num_tokens, precision=train.precision
@@ -137,7 +141,7 @@ def _estimate_memory(config: RunConfig, parameters: dict[str, int], devices: int
 
 
 def _matrix_bytes(config: RunConfig, devices: int) -> int:
-    """Returns the bytes of the logits of a share, one direction."""
+    """Returns the bytes of the logits of one device, in one direction."""
     batch_size = config.train.global_batch_size
     num_candidates = batch_size * (1 + config.data.hard_negatives)
     return math.ceil(batch_size / devices) * num_candidates * _FLOAT_BYTES

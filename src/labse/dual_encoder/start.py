@@ -78,11 +78,13 @@ def load_run_config(
     """
     if (path is None) == (not pairs):
         raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
+    # A file says all of it.
     if path is not None:
         config = load_config(RunConfig, path, overrides)
         return _with_langs(config, source_lang, target_lang)
     if start is None:
         raise UsageError("--pairs needs --init, the model to tune, such as --init default")
+    # Without one, the settings follow from the number of pairs and the model to tune.
     num_pairs = _count_pairs(pairs, source_lang, target_lang)
     config = tuning_config(pairs, num_pairs, read_start_config(start))
     config = override_config(_with_langs(config, source_lang, target_lang), overrides)
@@ -107,6 +109,7 @@ def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig
         num_pairs: in them.
         model: the sizes of the model to start from.
     """
+    # What every model is tuned with.
     batch_size = min(_MAX_BATCH_SIZE, max(2, num_pairs // 2))
     steps = max(1, -(-_EPOCHS * num_pairs // batch_size))
     train = TrainConfig(
@@ -121,6 +124,8 @@ def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig
         eval_every=max(1, steps // 4),
         checkpoint_every=max(1, min(500, steps)),
     )
+
+    # The optimizer that fits a bag, or layers.
     of_kind: dict[str, object] = {"lr": 2e-4, "embedding_lr": 0.01}
     if model.bert.num_hidden_layers:
         of_kind = {"lr": 2e-5, "embedding_lr": 2e-5, "embedding_optimizer": "adamw"}

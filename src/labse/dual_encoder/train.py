@@ -22,7 +22,7 @@ from labse.network.dual_encoder import DualEncoder
 from labse.runtime import seed_everything, stop_requests
 from labse.training.checkpoint import Best, WeightSum, averaged_steps
 from labse.training.distributed import SINGLE, Processes
-from labse.training.metrics import OnMetrics, append_metrics, truncate_metrics
+from labse.training.metrics import OnMetrics, open_metrics
 from labse.training.optimizer import (
     build_optimizers,
     clip_gradients,
@@ -116,7 +116,12 @@ def train(
         best, weight_sum = state.best, WeightSum(state.weight_sums)
         losses, false_negatives = list(state.losses), list(state.false_negatives)
         seconds: list[float] = []
-        record = _open_record(run_folder / "metrics.jsonl", state.step, on_metrics, processes)
+        record = open_metrics(
+            run_folder / "metrics.jsonl",
+            state.step,
+            _warn_once(on_metrics),
+            is_main=processes.is_main,
+        )
         model.train()
 
         for step in range(state.step, options.train_steps):
@@ -249,20 +254,14 @@ def _is_out_of_patience(best: Best, options: TrainConfig) -> bool:
     return options.patience is not None and best.num_since >= options.patience
 
 
-def _open_record(
-    path: Path, step: int, on_metrics: OnMetrics | None, processes: Processes
-) -> OnMetrics:
-    """Returns a function that writes the rows of metrics after `step`, on the main process."""
-    if not processes.is_main:
-        return lambda row: None
-    truncate_metrics(path, step)
+def _warn_once(on_metrics: OnMetrics | None) -> OnMetrics:
+    """Returns a callback that also warns of the first row whose vectors are all alike."""
     is_warned = False
 
-    def record(row: Mapping[str, float]) -> None:
+    def warn(row: Mapping[str, float]) -> None:
         nonlocal is_warned
         is_warned = is_warned or warn_of_collapse(row)
-        append_metrics(path, row)
         if on_metrics:
             on_metrics(row)
 
-    return record
+    return warn

@@ -73,6 +73,7 @@ def write_bert_folder(
     Raises:
         ResourceError: the disk is full or cannot be written.
     """
+    # Weights and sizes under the names of Hugging Face.
     encoder = {name: t for name, t in bert.state.items() if name.startswith(_BERT)}
     hf_encoder = to_hf_state_dict({n.removeprefix(_BERT): t for n, t in encoder.items()})
     tensors = {f"{_BERT}{name}": tensor for name, tensor in hf_encoder.items()}
@@ -107,6 +108,7 @@ def read_bert_folder(folder: Path) -> BertFolder:
     """
     if not folder.is_dir():
         raise LabseError(f"{folder}: no such folder")
+    # Sizes first, then weights, of which the head must be there.
     values = read_json(folder / "config.json")
     known = {name: values[name] for name in BertConfig.model_fields if name in values}
     config = parse_config(BertConfig, known, where=str(folder / "config.json"))
@@ -120,6 +122,8 @@ def read_bert_folder(folder: Path) -> BertFolder:
             f"{path}: there is no {missing[0]!r}; only a model of `labse pretrain`, with its head, "
             "can be grown"
         )
+
+    # Our names, and a check of values and shapes.
     state = {name: tensors.pop(hf) for name, hf in _HEAD.items()}
     tensors = {name: t for name, t in tensors.items() if not name.startswith("bert.pooler.")}
     encoder = from_hf_state_dict(tensors)

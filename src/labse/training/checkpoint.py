@@ -71,6 +71,8 @@ def save_checkpoint(
             temporary / "state.safetensors",
         )
         write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
+
+    # Older ones go.
     kept = None if keep_step is None else _folder_of(folder, keep_step)
     for old in _folders(folder)[:-keep]:
         if old == kept:

@@ -82,6 +82,7 @@ def build_optimizers(
     That is RowwiseAdagrad, which decays nothing, or LazyAdamW with the decay and eps of the rest.
     Biases and layer norms (one dimension) are not decayed, as in BERT's optimization.py.
     """
+    # Tables with sparse gradients have an optimizer of their own.
     tables = [
         module.weight
         for module in model.modules()
@@ -92,6 +93,8 @@ def build_optimizers(
         for parameter in model.parameters()
         if parameter.requires_grad and not any(parameter is table for table in tables)
     ]
+
+    # All else is AdamW's; biases and norms do not decay.
     groups = [
         {"params": [p for p in dense if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in dense if p.ndim <= 1], "weight_decay": 0.0},
@@ -132,6 +135,7 @@ def clip_gradients(
     Returns the norm before. Sparse gradients are coalesced in passing, which their norm needs. Of
     sharded weights each process has a part of the gradient, and `processes` add up the norm.
     """
+    # Whole gradients, and those of which each process has a part.
     with_gradient = [p for p in parameters if p.grad is not None]
     values: list[Tensor] = []
     parts: list[Tensor] = []
@@ -146,6 +150,7 @@ def clip_gradients(
         else:
             values.append(gradient)
 
+    # The norm of all, and a scale where it is too large.
     norms = _norms(values)
     if parts:
         norms.append(math.sqrt(processes.add([math.hypot(*_norms(parts)) ** 2])[0]))

@@ -34,6 +34,7 @@ def plot_metrics(metrics: Path, out: Path) -> None:
         LabseError: no such file, or nothing in it yet.
         ResourceError: matplotlib is not installed.
     """
+    # Which measures the run has, by panel.
     rows = read_metrics(metrics)
     if not any("loss" in row for row in rows):
         raise LabseError(f"{metrics}: holds no row with a loss; let the run log a few steps first")
@@ -41,6 +42,7 @@ def plot_metrics(metrics: Path, out: Path) -> None:
     panels = {end: [name for name in names if name.endswith(end)] for end in _PANELS}
     panels = {end: found for end, found in panels.items() if found}
 
+    # A panel for each kind, with a line where layers were stacked.
     figure = require("matplotlib.figure", "train").Figure(
         figsize=(8, 1 + 3 * len(panels)), layout="constrained"
     )
