@@ -37,6 +37,7 @@ __all__ = [
     "scratch_folder",
     "sha256_file",
     "sync",
+    "try_lock",
     "write_atomic",
     "write_json",
 ]
@@ -62,7 +63,7 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     target, temporary = _choose_places(path)
     try:
         with temporary.open("wb") as stream:
-            _lock(stream.fileno())
+            try_lock(stream.fileno())
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -129,7 +130,7 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(target, error) from None
     try:
-        _lock(descriptor)
+        try_lock(descriptor)
         yield temporary
     finally:
         os.close(descriptor)
@@ -188,8 +189,8 @@ def remove_leftovers(target: Path) -> None:
         with contextlib.suppress(OSError):
             descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                if try_lock(descriptor):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
             finally:
                 os.close(descriptor)
 
@@ -258,7 +259,7 @@ def claim_folder(folder: Path) -> Iterator[None]:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ResourceError(f"{path}: is not a file; remove it")
-        is_held = _lock(descriptor)
+        is_held = try_lock(descriptor)
         if is_held is False:
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             raise UsageError(
@@ -277,8 +278,12 @@ def claim_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool | None:
-    """Says whether this process has the lock; None where the file system has none."""
+def try_lock(descriptor: int) -> bool | None:
+    """Locks an open file or folder until it is closed; the kernel unlocks it when a process dies.
+
+    Returns:
+        Whether this process has the lock; None where the file system has no locks.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,7 +4,6 @@ Takes: what `labse mine` wrote, a seed. Gives: pairs in the order to rate; ratin
 Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples GOOD or BAD.
 """
 
-import fcntl
 import math
 import os
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.atomic import try_lock
 from labse.files.text import read_lines
 
 __all__ = [
@@ -242,9 +242,7 @@ class RatingFile:
             stream = Path(self._path).open("a+b")  # noqa: SIM115
         except OSError as error:
             raise ResourceError(f"{self._path}: cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if try_lock(stream.fileno()) is False:
             stream.close()
             raise UsageError(f"{self._path}: another labse rate is writing it") from None
         return stream
