@@ -129,6 +129,7 @@ def prepare_teacher(
     max_seq_length: int,
     embedding_size: int,
     cache: Path,
+    is_main: bool = True,
 ) -> TeacherVectors:
     """Embeds each distinct sentence of the run once, or maps what an earlier call left.
 
@@ -143,9 +144,11 @@ def prepare_teacher(
         max_seq_length: the student's.
         embedding_size: D.
         cache: a folder for this function alone.
+        is_main: whether this process makes the cache; the others find it made.
 
     Raises:
-        LabseError: a vector is not finite, or the text is not that of `pairs`.
+        LabseError: a vector is not finite, or the text is not that of `pairs`; or the main process
+            saw other files.
         UsageError: D is above E.
         ResourceError: they cannot be written.
     """
@@ -167,7 +170,7 @@ def prepare_teacher(
         chunks = [load_array(cache / f"vectors-{number:06d}.npy") for number in files]
         return KeyIndex(wanted.keys, load_array(cache / _ROWS)), chunks
 
-    (index, chunks), _ = make_once(cache, key, make, load)
+    (index, chunks), _ = make_once(cache, key, make, load, is_main=is_main)
     size = chunks[0].shape[1]
     _check_size(embedding_size, size)
     projection = None if embedding_size == size else _projection(chunks, embedding_size, cache)

@@ -210,6 +210,7 @@ def _prepare(
         out=out,
         key={key: hashes_of(lineage[key]) for key in ("inputs", "vocabulary")},
         teacher=teacher,
+        is_main=processes.is_main,
     )
     if config.train.char_ngrams:
         piece_ngrams = find_char_ngrams(tokenizer, config.train.char_ngrams)

@@ -59,6 +59,12 @@ def train(config: RunConfig, pairs: TokenizedPairs, out: Path, **options: object
     return train_on_batches(config, Batches(config, pairs), out, **options)
 
 
+def stop(_: DualEncoder) -> dict[str, float]:
+    """Asks the run to stop; an evaluation, which comes first after step 6."""
+    signal.raise_signal(signal.SIGTERM)
+    return {}
+
+
 def weights(model: DualEncoder) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -135,14 +141,10 @@ def test_a_run_in_chunks_and_blocks_with_repeats_goes_on_bitwise(
     straight = train(config, few, tmp_path / "straight")
     assert all(row["false_negatives"] > 0 for row in timeless_rows(tmp_path / "straight"))
 
-    def stop_at_step_6(_: DualEncoder) -> dict[str, float]:
-        signal.raise_signal(signal.SIGTERM)
-        return {}
-
     # Rows are logged every fifth step: the checkpoint of step 6 lies inside a window.
     config = run_config_with(config, log_every=5)
     with pytest.raises(InterruptedRunError, match="stopped at step 6 of 12"):
-        train(config, few, tmp_path / "stopped", evaluate=stop_at_step_6)
+        train(config, few, tmp_path / "stopped", evaluate=stop)
     assert_bitwise_equal(train(config, few, tmp_path / "stopped"), straight)
     train(config, few, tmp_path / "again")
     assert timeless_rows(tmp_path / "stopped") == timeless_rows(tmp_path / "again")
@@ -157,12 +159,8 @@ def test_an_interrupted_run_equals_an_uninterrupted_one_bitwise(
     config = run_config(model, sparse_embeddings=is_sparse, precision=precision)
     straight = train(config, cipher_pairs(), tmp_path / "straight")
 
-    def stop_at_step_6(_: DualEncoder) -> dict[str, float]:
-        signal.raise_signal(signal.SIGTERM)
-        return {}
-
     with pytest.raises(InterruptedRunError, match="stopped at step 6 of 12"):
-        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop_at_step_6)
+        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop)
     resumed = train(config, cipher_pairs(), tmp_path / "stopped")
 
     assert_bitwise_equal(resumed, straight)
@@ -176,12 +174,8 @@ def test_a_run_with_lazy_adamw_goes_on_bitwise_and_decays_the_rows_it_never_touc
     config = run_config(BAG, **adamw)
     straight = train(config, cipher_pairs(), tmp_path / "straight")
 
-    def stop_at_step_6(_: DualEncoder) -> dict[str, float]:
-        signal.raise_signal(signal.SIGTERM)
-        return {}
-
     with pytest.raises(InterruptedRunError):
-        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop_at_step_6)
+        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop)
     assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "stopped"), straight)
     # A finished run gives its settled weights again.
     assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "straight"), straight)
@@ -342,10 +336,6 @@ def test_an_evaluation_that_draws_random_numbers_leaves_the_run_alone(tmp_path: 
 def test_how_often_a_run_logs_evaluates_and_saves_may_change_when_it_goes_on(
     tmp_path: Path,
 ) -> None:
-    def stop(_: DualEncoder) -> dict[str, float]:
-        signal.raise_signal(signal.SIGTERM)
-        return {}
-
     straight = train(run_config(LAYERS), cipher_pairs(), tmp_path / "straight")
     with pytest.raises(InterruptedRunError):
         train(run_config(LAYERS), cipher_pairs(), tmp_path / "stopped", evaluate=stop)

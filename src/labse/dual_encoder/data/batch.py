@@ -114,6 +114,7 @@ def open_batches(
     out: Path,
     key: Mapping[str, object],
     teacher: Teacher | None = None,
+    is_main: bool = True,
 ) -> Batches:
     """Prepares what the configuration asks for, in `out`, or maps what an earlier call left there.
 
@@ -125,6 +126,7 @@ def open_batches(
         out: the folder of the run; receives `hard_negatives/` and `teacher/`.
         key: what the files and the tokenizer are known by.
         teacher: the model of the section [distill]; None without that section.
+        is_main: whether this process prepares; the others find it done.
 
     Raises:
         LabseError, UsageError: see `prepare_hard_negatives`, `prepare_teacher` and `Batches`.
@@ -140,6 +142,7 @@ def open_batches(
             max_seq_length=max_seq_length,
             cache=out / "hard_negatives",
             key=key,
+            is_main=is_main,
         )
     if config.distill is not None:
         if teacher is None:
@@ -152,6 +155,7 @@ def open_batches(
             max_seq_length=max_seq_length,
             embedding_size=config.model.output_size,
             cache=out / "teacher",
+            is_main=is_main,
         )
     return Batches(config, pairs, hard_negatives=hard_negatives, teacher_vectors=teacher_vectors)
 

@@ -175,6 +175,7 @@ def prepare_hard_negatives(
     max_seq_length: int,
     cache: Path,
     key: Mapping[str, object],
+    is_main: bool = True,
 ) -> HardNegatives:
     """Reads and tokenises the negatives, or maps what an earlier call left in `cache`.
 
@@ -185,9 +186,10 @@ def prepare_hard_negatives(
         max_seq_length: longer sentences are cut.
         cache: a folder for this function alone.
         key: what the files and the tokenizer are known by.
+        is_main: whether this process makes the cache; the others find it made.
 
     Raises:
-        LabseError: a file is broken, or there is no negative.
+        LabseError: a file is broken, or there is no negative; or the main process saw other files.
         UsageError: no file has such columns.
     """
     stated = {**key, "max_seq_length": max_seq_length}
@@ -198,7 +200,10 @@ def prepare_hard_negatives(
             save_array(stage.folder / f"{name}.npy", arrays[name])
         return {"kind": "hard_negatives", "key": stated}
 
-    return make_once(cache, stated, make, lambda _: HardNegatives.load(cache))[0]
+    def load(_: object) -> HardNegatives:
+        return HardNegatives.load(cache)
+
+    return make_once(cache, stated, make, load, is_main=is_main)[0]
 
 
 def _read_negatives(
