@@ -12,7 +12,14 @@ from pathlib import Path
 
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import Sentence, SentencePair
-from labse.corpus.tables import Row, Table, open_numbered_tsv, open_table, quote_names
+from labse.corpus.tables import (
+    Row,
+    Table,
+    explain_quotes,
+    open_numbered_tsv,
+    open_table,
+    quote_names,
+)
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
 
@@ -158,7 +165,7 @@ def _choose_layout(table: Table, source_lang: str | None, target_lang: str | Non
 
     raise LabseError(
         f"{table.path}: expected the columns source and target, or lang, english and text; found "
-        f"{quote_names(table.names)}"
+        f"{quote_names(table.names)}{explain_quotes(table.names)}"
         + ("; the first line of a TSV names its columns" if table.unit == "line" else "")
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
 from labse.corpus.records import Sentence, SentencePair
-from labse.corpus.tables import open_table
+from labse.corpus.tables import local_path, open_table
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.files.text import format_suffix
@@ -180,7 +180,7 @@ def read_shard(path: str | Path) -> "pyarrow.Table":
     if not Path(path).is_file():
         raise LabseError(f"{path}: no such shard; run the command that makes it again")
     try:
-        return parquet.read_table(path, partitioning=None)
+        return parquet.read_table(local_path(path), partitioning=None)
     except errors as error:
         problem = " ".join(str(error).split())
         raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None

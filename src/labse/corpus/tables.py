@@ -7,6 +7,9 @@ Source: docs/design.md, promises: every broken row is an error that names file a
 
 import itertools
 import json
+import logging
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +23,24 @@ from labse.runtime import require
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Row", "Table", "open_numbered_tsv", "open_table", "quote_names"]
+__all__ = [
+    "Row",
+    "Table",
+    "explain_quotes",
+    "local_path",
+    "open_numbered_tsv",
+    "open_table",
+    "quote_names",
+]
+
+_LOGGER = logging.getLogger(__name__)
 
 Row = tuple[int, tuple[str, ...]]  # Its number in the file, from 1, and the asked-for values.
 _Columns = tuple[str, ...]
 _NumberedLines = Iterable[tuple[int, str]]
 _BATCH_ROWS = 16_384  # About 2 MiB of sentences at a time.
+# A cell as spreadsheets and `to_csv(sep="\t")` write one that holds a quote (RFC 4180, section 2).
+_QUOTED_CELL = re.compile(r'"((?:[^"]|"")*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,7 @@ class Table:
                 problem = "no column" if count == 0 else f"{count} columns named"
                 raise LabseError(
                     f"{self.path}: {problem} {column!r}; its columns are {quote_names(self.names)}"
+                    f"{explain_quotes(self.names)}"
                 )
         return self._iter_rows(columns)
 
@@ -64,6 +80,13 @@ def quote_names(names: Sequence[str]) -> str:
     """Returns the first names as a list for a message."""
     shown = ", ".join(repr(name if len(name) <= 40 else name[:40] + "...") for name in names[:10])
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def explain_quotes(names: Sequence[str]) -> str:
+    """Returns the end of a message where all names of columns are in quotes, else nothing."""
+    if not all(_QUOTED_CELL.fullmatch(name) for name in names):
+        return ""
+    return "; the cells look quoted, which is not undone: write the table without quoting"
 
 
 def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
@@ -89,6 +112,11 @@ def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
     if columns is not None:
         raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")
     return _open_jsonl(path) if suffix == ".jsonl" else _open_parquet(path)
+
+
+def local_path(path: str | Path) -> str:
+    """Returns the absolute path: pyarrow takes a relative one with a colon for an address."""
+    return os.path.abspath(path)
 
 
 # ---- TSV -------------------------------------------------------------------------------------
@@ -120,6 +148,7 @@ def _iter_tsv(
     path: str | Path, lines: _NumberedLines, names: _Columns, columns: _Columns
 ) -> Iterator[Row]:
     positions = [names.index(column) for column in columns]
+    num_rows = num_quoted = num_doubled = 0
     for number, line in lines:
         cells = line.split("\t")
         if len(cells) != len(names):
@@ -127,7 +156,20 @@ def _iter_tsv(
                 f"{path}, line {number}: {len(cells)} columns, expected {len(names)} "
                 f"({quote_names(names)}); columns are separated by one tab and never quoted"
             )
-        yield number, tuple([cells[position] for position in positions])
+        values = tuple([cells[position] for position in positions])
+        num_rows += 1
+        if '"' in line:
+            quoted = [match[1] for value in values if (match := _QUOTED_CELL.fullmatch(value))]
+            num_quoted += bool(quoted)
+            num_doubled += any('""' in content for content in quoted)
+        yield number, values
+
+    # Direct speech alone does not double the quotes inside, nor stand in every row.
+    if num_doubled or num_quoted == num_rows > 1:
+        _LOGGER.warning(
+            f"{path}: {num_quoted:,} of {num_rows:,} rows look quoted, as spreadsheets write them; "
+            "a TSV has no quoting here, so their quotes are kept as text"
+        )
 
 
 # ---- JSONL -----------------------------------------------------------------------------------
@@ -186,7 +228,7 @@ def _open_parquet(path: str | Path) -> Table:
         problem = "a folder, not a file" if path.is_dir() else "no such file"
         raise LabseError(f"{path}: {problem}")
     try:
-        schema = parquet.read_schema(path)
+        schema = parquet.read_schema(local_path(path))
     except errors as error:
         raise LabseError(
             f"{path}: not a whole Parquet file ({_one_line(error)}); fetch it again"
@@ -212,7 +254,7 @@ def _iter_batches(path: Path, columns: _Columns) -> Iterator["pyarrow.RecordBatc
     errors = (require("pyarrow", "parquet").ArrowException, OSError)
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(local_path(path)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
                 yield batch
                 number += batch.num_rows

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from labse.corpus.tables import Row, open_table
+from labse.corpus.tables import Row, local_path, open_table
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
 from labse.runtime import require
@@ -124,7 +124,8 @@ def _estimate(path: Path) -> int | None:
         return None
     try:
         if format_suffix(path) == ".parquet":
-            return int(require("pyarrow.parquet", "parquet").read_metadata(path).num_rows)
+            parquet = require("pyarrow.parquet", "parquet")
+            return int(parquet.read_metadata(local_path(path)).num_rows)
         if path.suffix.lower() in (".bz2", ".zst"):
             return None
         with path.open("rb") as stream:
