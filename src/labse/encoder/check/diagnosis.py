@@ -28,7 +28,16 @@ __all__ = ["Finding", "diagnose"]
 
 # What the runtimes' kernels look for, the slowest first.
 _CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd")
-_PACKAGES = ("numpy", "tokenizers", "safetensors", "ctranslate2", "pydantic", "typer", "zstandard")
+_PACKAGES = (
+    "numpy",
+    "tokenizers",
+    "safetensors",
+    "ctranslate2",
+    "pydantic",
+    "threadpoolctl",
+    "typer",
+    "zstandard",
+)
 _EXTRAS = ("faiss-cpu", "pyarrow", "torch", "onnxruntime", "scikit-learn")
 _MIN_FREE_BYTES = 1 << 30
 _SENTENCES = ("Good morning.", "Guten Morgen.", "")

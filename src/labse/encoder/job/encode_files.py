@@ -18,7 +18,7 @@ from labse.encoder.job.workers import Workers
 from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
-from labse.files.atomic import remove_leftovers
+from labse.files.atomic import check_writable, remove_leftovers
 from labse.files.npy import write_array
 from labse.runtime import OnProgress, answer_signals, hold_interrupts
 
@@ -76,7 +76,7 @@ class EncodedFolder:
 
 
 def encode_files(
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     encoder: EncoderSource = None,
@@ -94,7 +94,7 @@ def encode_files(
     each process has the same number of threads.
 
     Args:
-        paths: text, .tsv, .jsonl or .parquet, packed or not; `-` is standard input.
+        paths: text, .tsv, .jsonl or .parquet, packed or not, one or several; `-` is standard input.
         out: a file that ends in .npy; any other name is a folder of shards.
         encoder: gives the vectors, or loads what does; None: the model that comes with labse.
         storage: type of the stored values; int8 is for folders.
@@ -104,7 +104,7 @@ def encode_files(
         on_progress: called with the rows done and the rows there may be.
 
     Raises:
-        InterruptedRunError: SIGINT (KeyboardInterrupt) arrived; the same call goes on in a folder.
+        InterruptedRunError: Ctrl-C or SIGTERM came; the same call goes on. For folders alone.
         UsageError: an option that `out` does not take, a file of a format that is not read, or
             another process is at work in `out`, or it holds something else.
         LabseError: the input is broken, or not that of the shards that are there.
@@ -113,7 +113,10 @@ def encode_files(
     # Check all that can be checked before a model is loaded.
     out = Path(out)
     is_folder = _is_folder(out, storage, jobs, shard_rows)
-    texts = InputTexts([str(path) for path in paths], column=column)
+    names = [paths] if isinstance(paths, str | Path) else paths
+    texts = InputTexts([str(name) for name in names], column=column)
+    if not is_folder:
+        check_writable(out)
 
     # Cut the stream once: what is held in memory, and where equal lines meet for sure.
     parts = split_by_budget(texts, shard_rows, _SHARD_CHARACTERS)
