@@ -8,6 +8,7 @@ Dimensions: N pairs, K neighbours.
 """
 
 import codecs
+import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -286,17 +287,16 @@ def iter_hard_negatives(
         sides = EmbeddedSides(source, target, stage)
         found = find_neighbours(sides, options.num_neighbours, search, on_progress)
     limits = options.max_cosines(aligned_cosines(source, target))
-    forward = _Direction(source, target, found.forward)
-    backward = _Direction(target, source, found.backward)
+    directions = [_Direction(source, target, found.forward, options, counts)]
+    if options.both_sides:
+        directions.append(_Direction(target, source, found.backward, options, counts))
 
     # Choose among the neighbours, for some pairs at a time.
     lines = zip(group.lines("source"), group.lines("target"), strict=True)
     for start in range(0, group.num_pairs, _CHUNK_PAIRS):
-        rows = [texts for _, texts in zip(range(_CHUNK_PAIRS), lines, strict=False)]
+        rows = list(itertools.islice(lines, _CHUNK_PAIRS))
         part = slice(start, start + len(rows))
-        columns = [forward.choose(part, rows, limits[part], options, counts)]
-        if options.both_sides:
-            columns.append(backward.choose(part, rows, limits[part], options, counts))
+        columns = [direction.choose(part, rows, limits[part]) for direction in directions]
         for texts, *negatives in zip(rows, *columns, strict=True):
             counts["pairs"] += 1
             counts["blank"] += not (texts[0].strip() and texts[1].strip())
@@ -309,59 +309,55 @@ def iter_hard_negatives(
 class _Direction:
     """Chooses the negatives of one side: neighbours of `query` among `candidate`."""
 
-    def __init__(self, query: EmbeddedSide, candidate: EmbeddedSide, found: Neighbours) -> None:
-        self._queries = query.lines.distinct
-        self._positives = candidate.lines.distinct
-        self._store = candidate.lines
-        self._found = found
-        self._translations = _Translations(candidate.lines, query.lines)
-
-    def choose(
+    def __init__(
         self,
-        part: slice,
-        rows: Sequence[tuple[str, str]],
-        limits: NDArray[np.float32],
+        query: EmbeddedSide,
+        candidate: EmbeddedSide,
+        found: Neighbours,
         options: NegativeOptions,
         counts: Counter[str],
+    ) -> None:
+        self._queries, self._positives = query.lines.distinct, candidate.lines.distinct
+        self._store, self._found = candidate.lines, found
+        self._translations = _Translations(candidate.lines, query.lines)
+        self._k, self._counts = options.k, counts
+
+    def choose(
+        self, part: slice, rows: Sequence[tuple[str, str]], limits: NDArray[np.float32]
     ) -> list[list[str]]:
         """Returns `k` texts for each pair of `part`; empty ones where there are fewer."""
-        queries, positives = self._queries[part], self._positives[part]
-        chosen = [
-            self._choose_one(query, positive, limit, options, counts)
-            if query >= 0 and positive >= 0
-            else []
-            for query, positive, limit in zip(
-                queries.tolist(), positives.tolist(), limits.tolist(), strict=True
-            )
-        ]
+        columns = (self._queries[part].tolist(), self._positives[part].tolist(), limits.tolist())
+        chosen = [self._choose_one(*row) for row in zip(*columns, strict=True)]
         numbers = sorted({number for row in chosen for number in row})
         texts = dict(zip(numbers, self._store.read(numbers), strict=True))
         return [
-            _without_copies([texts[number] for number in row], pair, options.k, counts)
+            self._without_copies([texts[number] for number in row], pair)
             for row, pair in zip(chosen, rows, strict=True)
         ]
 
-    def _choose_one(
-        self,
-        query: int,
-        positive: int,
-        limit: float,
-        options: NegativeOptions,
-        counts: Counter[str],
-    ) -> list[int]:
+    def _choose_one(self, query: int, positive: int, limit: float) -> list[int]:
+        """Returns the nearest lines that translate nothing; none where a side is blank."""
         chosen: list[int] = []
+        if query < 0 or positive < 0:
+            return chosen
         neighbours = self._found.neighbours[query].tolist()
         similarities = self._found.similarities[query].tolist()
         for number, cosine in zip(neighbours, similarities, strict=True):
-            if len(chosen) == options.k + _SPARE:
+            if len(chosen) == self._k + _SPARE:
                 break
             if self._translations.share_one(positive, number):
-                counts["known"] += number != positive
+                self._counts["known"] += number != positive
             elif cosine > limit:
-                counts["guarded"] += 1
+                self._counts["guarded"] += 1
             else:
                 chosen.append(number)
         return chosen
+
+    def _without_copies(self, texts: list[str], pair: tuple[str, str]) -> list[str]:
+        own = {_plain(text) for text in pair}
+        kept = [text for text in texts if _plain(text) not in own]
+        self._counts["known"] += len(texts) - len(kept)
+        return kept[: self._k] + [""] * (self._k - len(kept))
 
 
 class _Translations:
@@ -382,16 +378,6 @@ class _Translations:
         if len(sides[0]) == len(sides[1]) == 1:
             return bool(sides[0][0] == sides[1][0])
         return bool(np.isin(sides[0], sides[1]).any())
-
-
-def _without_copies(
-    texts: list[str], pair: tuple[str, str], k: int, counts: Counter[str]
-) -> list[str]:
-    own = {_plain(text) for text in pair}
-    kept = [text for text in texts if _plain(text) not in own]
-    counts["known"] += len(texts) - len(kept)
-    kept = kept[:k]
-    return kept + [""] * (k - len(kept))
 
 
 def _plain(text: str) -> str:
