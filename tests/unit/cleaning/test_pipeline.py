@@ -1,14 +1,41 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from labse.cleaning import pipeline
 from labse.cleaning.bounds import PairBounds, TextBounds
 from labse.cleaning.pipeline import decide
+from labse.cleaning.quality import BUCKET_BITS, QualityModel, save_quality_model
+from labse.corpus.shards import write_shard
 from labse.errors import LabseError, UsageError
 from labse.files.stage import JOURNAL_NAME
+
+GOOD = [
+    ("deu", "The children played in the garden.", "Die Kinder spielten im Garten."),
+    ("rus", "He came home at 10 o'clock.", "Он пришёл домой в 10 часов."),
+    ("zho", "It rained the whole day yesterday.", "昨天下了一整天的雨。"),
+]
+FLAWED = {
+    "untranslated": ("deu", "Save the selected file", "Save the selected file"),
+    "target: wrong script": ("rus", "Open the window", "Otkroy okno, pozhaluysta"),
+    "length ratio": ("deu", "No.", "Das ist eine sehr lange Antwort auf eine kurze Frage, nicht?"),
+    "numbers disagree": ("deu", "Chapter 12 of 14", "Kapitel 15 von 19"),
+    "target: broken encoding": ("fra", "The summer was hot.", "L'Ã©tÃ© Ã©tait chaud."),
+    "target: too short": ("fra", "Nothing at all", ""),
+    "target: repetition": ("deu", "I know it very well", "ja ja ja " * 12),
+}
+
+
+@pytest.fixture
+def pairs_file(tmp_path: Path) -> Path:
+    rows = [*GOOD, *FLAWED.values()]
+    langs, english, text = zip(*rows, strict=True)
+    path = tmp_path / "pairs.parquet"
+    write_shard(path, {"lang": langs, "english": english, "text": text})
+    return path
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -33,9 +60,35 @@ def test_every_row_is_kept_or_counted_with_a_reason(tmp_path: Path, pairs_file: 
     }
     kept = pq.read_table(tmp_path / "out" / "kept" / "pairs")
     rejects = pq.read_table(tmp_path / "out" / "rejects" / "pairs")
-    assert (kept.num_rows, rejects.num_rows) == (3, 7)
+    assert kept.column("target_lang").to_pylist() == ["deu", "rus", "zho"]
+    assert kept.column_names == ["source_lang", "target_lang", "source", "target"]
+    assert rejects.column("reason").to_pylist() == list(FLAWED)
+    assert rejects.column("overlap").to_pylist()[0] == 1
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["kind"], manifest["counts"]) == ("pairs", report.counts)
+
+
+def test_texts_of_the_unknown_language_get_the_one_that_is_identified(tmp_path: Path) -> None:
+    pytest.importorskip("pycld2")
+    texts = ["Die Kinder spielten gestern im Garten hinter dem Haus.", "zzz 123"]
+    write_shard(tmp_path / "in.parquet", {"lang": ["und", "und"], "text": texts})
+    bounds = TextBounds(min_characters=0, min_letter_share=0, max_digit_share=1)
+    clean(tmp_path / "in.parquet", tmp_path / "out", bounds=bounds, identify=True)
+    kept = pq.read_table(tmp_path / "out" / "kept" / "in")
+    assert kept.column("lang").to_pylist() == ["deu", "und"]
+
+
+def test_a_quality_model_adds_a_score_that_a_bound_can_use(tmp_path: Path) -> None:
+    model = QualityModel(np.zeros(1 << BUCKET_BITS, np.float32), np.array([1.0, 0.0]))
+    save_quality_model(tmp_path / "quality", model, {})
+    write_shard(tmp_path / "in.parquet", {"lang": ["eng"], "text": ["A sentence of clean prose."]})
+    bounds = TextBounds(min_quality_prob=0.6)
+    options = {"bounds": bounds, "quality": tmp_path / "quality"}
+    report = clean(tmp_path / "in.parquet", tmp_path / "out", **options)
+    assert report.counts == {"in": {"eng": {"low quality": 1}}}
+    scores = pq.read_table(tmp_path / "out" / "scores" / "in")
+    assert scores.column("quality_prob").to_pylist() == [0.5]
+    assert pq.read_table(tmp_path / "out" / "kept" / "in").num_rows == 0
 
 
 def test_other_bounds_decide_anew_without_scoring(tmp_path: Path, pairs_file: Path) -> None:
