@@ -1,16 +1,19 @@
 import json
 import logging
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import labse
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.run import RunSummary, run_training
 from labse.dual_encoder.train import Evaluate
 from labse.encoder.runtimes.torch_runtime import TorchRuntime
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError, ResourceError, UsageError
 from labse.files.atomic import claim_folder
 from labse.model_folder.folder import read_model_folder
@@ -53,6 +56,31 @@ def test_a_run_leaves_a_model_whose_manifest_tells_its_lineage(
     assert manifest["torch_version"] == torch.__version__
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     assert manifest["device"] == device
+
+
+def test_one_call_from_python_scores_an_encoder_and_tells_its_progress(
+    run_folder: Path, run_config: RunConfig
+) -> None:
+    done: list[tuple[int, int | None]] = []
+    rows: list[Mapping[str, float]] = []
+
+    def evaluate(encoder: SentenceEncoder) -> dict[str, float]:
+        return {"length": float(np.linalg.norm(encoder.encode(["a b"])))}
+
+    summary = labse.train_dual_encoder(
+        run_config,
+        run_folder / "run",
+        vocab_folder=run_folder / "vocab",
+        data_folder=run_folder,
+        evaluate=evaluate,
+        on_metrics=rows.append,
+        on_progress=lambda step, total: done.append((step, total)),
+    )
+    assert done == [(2, 6), (4, 6), (6, 6)]
+    assert [row["length"] for row in rows if "length" in row] == pytest.approx([1, 1])
+    SentenceEncoder.from_pretrained(summary.model_folder)  # Its golden vectors are there.
+    with pytest.raises(ValueError, match="give vocab_folder"):
+        labse.train_dual_encoder(run_config, run_folder / "other")
 
 
 def test_the_manifest_of_the_best_model_tells_its_step(

@@ -50,7 +50,9 @@ def weights(folder: Path) -> bytes:
 def test_a_run_leaves_a_folder_a_stage_with_its_lineage(
     run_folder: Path, config: PretrainConfig
 ) -> None:
-    summary = run(config, run_folder)
+    done: list[tuple[int, int | None]] = []
+    summary = run(config, run_folder, on_progress=lambda step, total: done.append((step, total)))
+    assert done == [(step, 12) for step in (2, 4, 6, 8, 10, 12)]
     assert (summary.step, summary.num_layers) == (12, 2)
     assert summary.counts.num_pairs == 80
     first = read_bert_folder(run_folder / "run" / "stage-1-layers")
