@@ -297,7 +297,7 @@ TRAIN = ("--vocab", "vocab", "--out", "refused")
         (("vocab", "source.txt", "--out", "x"), 2, "give its language with --lang"),
         (("vocab", "nowhere.tsv", "--out", "x"), 3, "nowhere.tsv: no such file"),
         (("vocab", "empty.txt", "--lang", "de", "--out", "x"), 3, "empty.txt: empty"),
-        (("vocab", "pairs.tsv", "--out", "tatoeba"), 2, "not made by `labse vocab`"),
+        (("vocab", "pairs.tsv", "--out", "tatoeba"), 2, "not a vocabulary folder"),
         (("vocab", "pairs.tsv"), 2, "Missing option '--out'"),
         (("vocab", "pairs.tsv", "--counts", "c", "--report", "r"), 2, "--report is for learning"),
         (("vocab", "pairs.tsv", "--out", "x", "--report", "x/r"), 2, "give a folder beside it"),

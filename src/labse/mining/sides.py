@@ -30,7 +30,7 @@ from labse.errors import LabseError, UsageError
 from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
 from labse.files.stage import Stage, hash_content, open_stage
-from labse.files.text import format_suffix
+from labse.files.text import format_suffix, open_binary
 from labse.runtime import OnProgress
 
 __all__ = [
@@ -175,6 +175,9 @@ def _open_side(name: str, path: str, vectors: str | Path | None, column: str | N
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
         rows = open_embeddings(path)
         return Side(name, path, map(str, range(len(rows))), None, rows)
+    if path != "-":
+        with open_binary(path):  # A missing file is told before the other side is embedded.
+            pass
     column = (column or "text") if _is_table(path) else None
     texts = InputTexts([path], column=column)
     return Side(name, path, texts, column, None if vectors is None else open_embeddings(vectors))
