@@ -130,7 +130,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(folder: Path) -> None
     assert len(state) > SMALL_FILE
 
     code, message = finish(start(folder, *COMMAND, "full", max_file_bytes=SMALL_FILE))
-    assert (code, "the checkpoint cannot be written" in message) == (4, True), message
+    assert (code, "cannot be written" in message) == (4, True), message
     assert max(checkpoints.glob("step-*")) == kept
     assert (kept / "state.safetensors").read_bytes() == state
     assert finish(start(folder, *COMMAND, "full"))[0] == 0
