@@ -21,9 +21,9 @@ labse evaluate tatoeba "$here/data/tatoeba" --model "$out/run/model"
 say "4/5 mining: 200 pairs are hidden in two shuffled files of 500 lines"
 mine() { # mine OUT [option ...]: the pairs found and how many of them are right
   labse mine "$here/data/lines.deu.txt" "$here/data/lines.eng.txt" --min-score 1.2 --out "$1" "${@:2}"
-  cut -f 2,3 "$1" | sort >"$out/found.txt"
+  tail -n +2 "$1" | cut -f 2,3 | sort >"$out/found.txt" # Without the header.
   right=$(sort "$here/data/hidden.tsv" | comm -12 - "$out/found.txt" | wc -l)
-  echo "... found $(wc -l <"$1") pairs, $right of them among the 200 hidden; all: $1"
+  echo "... found $(wc -l <"$out/found.txt") pairs, $right of them among the 200 hidden; all: $1"
 }
 mine "$out/mined.tsv" --model "$out/run/model"
 head -n 6 "$out/mined.tsv"

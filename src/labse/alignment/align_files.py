@@ -44,7 +44,7 @@ class AlignOptions:
         skip_percentile: see `align_embeddings`.
         seed: seed of the sample of lines in long documents.
         ids: whether TSV has the numbers of the lines.
-        langs: languages of source and target, which TMX needs.
+        langs: languages of source and target, written to all but ladders; TMX needs them.
     """
 
     bead_format: BeadFormat | None = None
@@ -179,12 +179,14 @@ def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
     source_lang, target_lang = options.langs
     if options.ids and bead_format != "tsv":
         raise UsageError(f"--ids is for --format tsv; {bead_format} needs no such option")
-    if bead_format != "tmx":
-        if source_lang or target_lang:
-            raise UsageError("--source-lang and --target-lang are for --format tmx")
-        return replace(options, bead_format=bead_format, langs=("", ""))
+    if bead_format == "ladder" and (source_lang or target_lang):
+        raise UsageError("--source-lang and --target-lang are not for --format ladder")
     if not (source_lang and target_lang):
-        raise UsageError("--format tmx names languages; give --source-lang and --target-lang")
+        if bead_format == "tmx":
+            raise UsageError("--format tmx names languages; give --source-lang and --target-lang")
+        if source_lang or target_lang:
+            raise UsageError("give both --source-lang and --target-lang, or neither")
+        return replace(options, bead_format=bead_format, langs=("", ""))
     langs = canonical_tag(source_lang), canonical_tag(target_lang)
     return replace(options, bead_format=bead_format, langs=langs)
 

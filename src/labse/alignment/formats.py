@@ -69,8 +69,9 @@ def format_beads(
     """Returns an alignment as a file.
 
     ladder: the lines, from 0, at which a bead begins, and its score; the last rung is the end.
-    tsv: score, source, target; with `ids` also the numbers of their lines, from 1. jsonl: the same
-    with names. tmx: a unit for each bead with both sides. Lines of a bead are joined by a space.
+    tsv: a header, then score, source, target; with `ids` also the numbers of their lines, from 1;
+    with `langs` these. jsonl: the same with names. tmx: a unit for each bead with both sides. Lines
+    of a bead are joined by a space.
 
     Args:
         beads: all beads of `align_documents`.
@@ -78,7 +79,7 @@ def format_beads(
         target_lines: the target document.
         bead_format: one of the four.
         ids: adds line numbers to TSV.
-        langs: the languages of both documents, which TMX names.
+        langs: the languages of both documents, which TMX needs; empty ones are not written.
 
     Raises:
         ValueError: an unknown format. UsageError: an unknown language.
@@ -95,8 +96,10 @@ def format_beads(
         for bead in beads
     ]
     if bead_format == "tsv":
-        return _format_tsv(beads, texts, ids)
-    return _format_tmx(beads, texts, langs) if bead_format == "tmx" else _format_jsonl(beads, texts)
+        return _format_tsv(beads, texts, ids, langs)
+    if bead_format == "tmx":
+        return _format_tmx(beads, texts, langs)
+    return _format_jsonl(beads, texts, langs)
 
 
 def _join(lines: Sequence[str]) -> str:
@@ -109,14 +112,17 @@ def _format_ladder(beads: Sequence[Bead], num_source: int, num_target: int) -> F
 
 
 def _format_tsv(
-    beads: Sequence[Bead], texts: Sequence[tuple[str, str]], ids: bool
+    beads: Sequence[Bead], texts: Sequence[tuple[str, str]], ids: bool, langs: tuple[str, str]
 ) -> FormattedBeads:
-    rows = []
+    names = ["score", "source", "target", *(["source_lines", "target_lines"] if ids else [])]
+    names += ["source_lang", "target_lang"] if all(langs) else []
+    rows = ["\t".join(names) + "\n"]
     for bead, sides in zip(beads, texts, strict=True):
         cells = [f"{bead.score:.4f}", *(side.translate(_SEPARATORS) for side in sides)]
         if ids:
             cells.append(_name_lines(bead.source_start, bead.source_stop))
             cells.append(_name_lines(bead.target_start, bead.target_stop))
+        cells += langs if all(langs) else ()
         rows.append("\t".join(cells) + "\n")
     num_changed = sum(mark in side for sides in texts for side in sides for mark in "\t\r")
     return FormattedBeads("".join(rows).encode(), num_changed=num_changed)
@@ -126,7 +132,10 @@ def _name_lines(start: int, stop: int) -> str:
     return ",".join(str(line + 1) for line in range(start, stop))
 
 
-def _format_jsonl(beads: Sequence[Bead], texts: Sequence[tuple[str, str]]) -> FormattedBeads:
+def _format_jsonl(
+    beads: Sequence[Bead], texts: Sequence[tuple[str, str]], langs: tuple[str, str]
+) -> FormattedBeads:
+    tags = dict(zip(("source_lang", "target_lang"), langs, strict=True)) if all(langs) else {}
     rows = [
         {
             "score": bead.score,
@@ -134,6 +143,7 @@ def _format_jsonl(beads: Sequence[Bead], texts: Sequence[tuple[str, str]]) -> Fo
             "target": target,
             "source_lines": list(range(bead.source_start + 1, bead.source_stop + 1)),
             "target_lines": list(range(bead.target_start + 1, bead.target_stop + 1)),
+            **tags,
         }
         for bead, (source, target) in zip(beads, texts, strict=True)
     ]

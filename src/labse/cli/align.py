@@ -73,7 +73,8 @@ def align(
         bool, typer.Option("--ids", help="Add the line numbers of both sides, from 1, to tsv.")
     ] = False,
     source_lang: Annotated[
-        str | None, typer.Option(help="Language of the source, for tmx.", show_default=False)
+        str | None,
+        typer.Option(help="Language of the source, for all but ladder.", show_default=False),
     ] = None,
     target_lang: Annotated[
         str | None, typer.Option(help="Language of the target, for tmx.", show_default=False)

@@ -28,7 +28,7 @@ def calibrate(
         typer.Argument(
             metavar="FILE",
             help="Rated pairs: a TSV of score and GOOD or BAD, as labse rate writes it. With "
-            "--gold, the TSV of labse mine.",
+            "--gold, the table of labse mine.",
             show_default=False,
         ),
     ],

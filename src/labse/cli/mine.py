@@ -121,7 +121,7 @@ def mine(
     source_lang: Annotated[
         str | None,
         typer.Option(
-            help="Language of the source, for tmx and moses.",
+            help="Language of the source, for a column source_lang; tmx and moses need it.",
             rich_help_panel=_OUTPUT_PANEL,
             show_default=False,
         ),
@@ -129,7 +129,9 @@ def mine(
     target_lang: Annotated[
         str | None,
         typer.Option(
-            help="Language of the target.", rich_help_panel=_OUTPUT_PANEL, show_default=False
+            help="Language of the target, likewise.",
+            rich_help_panel=_OUTPUT_PANEL,
+            show_default=False,
         ),
     ] = None,
     column: ColumnOption = None,
@@ -160,14 +162,15 @@ def mine(
 ) -> None:
     """Find the lines of two files that translate each other, best first.
 
-    Prints score, source and target with tabs between; --ids adds both line numbers, --flags what is
-    odd. A tab or line end inside a text becomes a space, and how often is told; --json, one object
-    a line, keeps the text as it is. Blank lines are left out, repeated ones taken once. Of two
-    files of vectors the row numbers are printed, from 0, which --ids does then not repeat.
+    Prints a table with a header: margin_score, source, target; --ids adds both line numbers,
+    --flags what is odd, --source-lang and --target-lang the languages. A tab or line end inside a
+    text becomes a space, and how often is told; --json, one object a line, keeps the text as it is.
+    Blank lines are left out, repeated ones taken once. Of two files of vectors the row numbers are
+    printed, from 0, which --ids does then not repeat.
 
     [bold]Examples[/bold]
 
-    labse mine news.de news.en --min-score 1.06 --out pairs.tsv
+    labse mine news.de news.en --source-lang de --target-lang en --out pairs.tsv
 
     labse mine news.de.gz news.en.gz --ids --json | head
 

@@ -25,7 +25,7 @@ def rate(
         Path,
         typer.Argument(
             metavar="MINED",
-            help="TSV of score, source and target, as labse mine writes it.",
+            help="Table of margin_score, source and target, as labse mine writes it.",
             show_default=False,
         ),
     ],

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,10 +56,14 @@ class Table:
     path: str | Path
     unit: str
     names: _Columns
-    _iter_rows: Callable[[_Columns], Iterator[Row]]
+    _iter_rows: Callable[[_Columns, Collection[str]], Iterator[Row]]
 
-    def read_rows(self, columns: _Columns) -> Iterator[Row]:
+    def read_rows(self, columns: _Columns, *, numbers: Collection[str] = ()) -> Iterator[Row]:
         """Reads the rows once, with the values in the order of `columns`.
+
+        Args:
+            columns: names of columns.
+            numbers: those of them that may hold numbers, which are given as text.
 
         Raises:
             LabseError: a column is missing or stands twice, or a row is broken.
@@ -73,7 +77,7 @@ class Table:
                     f"{self.path}: {problem} {column!r}; its columns are {quote_names(self.names)}"
                     f"{explain_quotes(self.names)}"
                 )
-        return self._iter_rows(columns)
+        return self._iter_rows(columns, numbers)
 
 
 def quote_names(names: Sequence[str]) -> str:
@@ -145,7 +149,11 @@ def _open_tsv(path: str | Path, columns: Sequence[str] | None) -> Table:
 
 
 def _iter_tsv(
-    path: str | Path, lines: _NumberedLines, names: _Columns, columns: _Columns
+    path: str | Path,
+    lines: _NumberedLines,
+    names: _Columns,
+    columns: _Columns,
+    numbers: Collection[str],  # All cells are text.
 ) -> Iterator[Row]:
     positions = [names.index(column) for column in columns]
     num_rows = num_quoted = num_doubled = 0
@@ -179,19 +187,23 @@ def _open_jsonl(path: str | Path) -> Table:
     lines = enumerate(read_lines(path), start=1)
     first = next(lines, None)
     if first is None:
-        return Table(path, "line", (), lambda _: iter(()))
+        return Table(path, "line", (), lambda *_: iter(()))
     names = tuple(_parse_object(path, *first))
     if not names:
         raise LabseError(f"{path}, line 1: an object without keys")
     return Table(path, "line", names, partial(_iter_jsonl, path, itertools.chain([first], lines)))
 
 
-def _iter_jsonl(path: str | Path, lines: _NumberedLines, columns: _Columns) -> Iterator[Row]:
+def _iter_jsonl(
+    path: str | Path, lines: _NumberedLines, columns: _Columns, numbers: Collection[str]
+) -> Iterator[Row]:
     for number, line in lines:
         record = _parse_object(path, number, line)
         values = []
         for column in columns:
             value = record.get(column)
+            if column in numbers and isinstance(value, int | float):
+                value = repr(value)
             if not isinstance(value, str):
                 found = f"is {json.dumps(value)[:40]}" if column in record else "is missing"
                 raise LabseError(
@@ -236,9 +248,11 @@ def _open_parquet(path: str | Path) -> Table:
     return Table(path, "row", tuple(schema.names), partial(_iter_parquet, path, schema))
 
 
-def _iter_parquet(path: Path, schema: "pyarrow.Schema", columns: _Columns) -> Iterator[Row]:
+def _iter_parquet(
+    path: Path, schema: "pyarrow.Schema", columns: _Columns, numbers: Collection[str]
+) -> Iterator[Row]:
     for column in columns:
-        if not _is_text_type(schema.field(column).type):
+        if not (_is_text_type(schema.field(column).type) or column in numbers):
             raise LabseError(
                 f"{path}: column {column!r} is {schema.field(column).type}; expected string"
             )
@@ -295,6 +309,8 @@ def _list_texts(path: Path, offset: int, column: str, array: "pyarrow.Array") ->
 
 
 def _decode_texts(array: "pyarrow.Array") -> list[str | None]:
+    if not _is_text_type(array.type):
+        return [None if value is None else repr(value) for value in array.to_pylist()]
     if array.null_count or not hasattr(array, "dictionary"):
         return list(array.to_pylist())
     words = array.dictionary.to_pylist()  # 40 times as fast as array.to_pylist() in pyarrow 26.

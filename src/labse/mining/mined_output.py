@@ -44,7 +44,7 @@ class MinedOutput:
     Attributes:
         path: a file, or `-`, standard output; of moses what stands before `.LANG`.
         format: None takes that of the suffix, else tsv.
-        langs: of source and target, for tmx and moses.
+        langs: of source and target, written as columns; tmx and moses need them.
         with_ids: adds the line numbers, from 1, of both sides.
         with_flags: adds what is odd about a pair.
         drop: leaves out pairs with one of these flags.
@@ -72,6 +72,8 @@ class MinedOutput:
             raise UsageError(f"--out {self.path}: name a Parquet file .parquet")
         if layout in ("tmx", "moses") and None in self.langs:
             raise UsageError(f"--format {layout} needs --source-lang and --target-lang")
+        if len({lang is None for lang in self.langs}) > 1:
+            raise UsageError("give both --source-lang and --target-lang, or neither")
         source, target = self.tags
         if layout == "moses" and (self.with_ids or self.with_flags):
             raise UsageError("--format moses holds the two texts only; leave out --ids and --flags")
@@ -112,9 +114,6 @@ def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) 
     """Writes pairs as a stream and counts those written, dropped, altered, and each flag."""
     counts: Counter[str] = Counter()
     rows = _iter_rows(mined, sides, output, counts)
-    if output.layout == "tsv":
-        _write_plain(rows, output, counts)
-        return counts
     if output.layout == "moses":
         source_file, target_file = output.files
         texts = ((str(text).translate(_LINE_ENDS) for text in row[1:3]) for row in rows)
@@ -125,9 +124,12 @@ def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) 
     columns = ["margin_score", "source", "target"]
     columns += ["source_line", "target_line"] if output.with_ids else []
     columns += ["flags"] if output.with_flags else []
-    langs = output.tags if output.layout == "tmx" else ()
+    langs = () if None in output.langs else output.tags
     columns += ["source_lang", "target_lang"] if langs else []
-    rows_with_langs = ((*row, *langs) for row in rows)
+    rows_with_langs: Iterator[Row] = ((*row, *langs) for row in rows)
+    if output.layout == "tsv":
+        _write_plain(columns, rows_with_langs, output, counts)
+        return counts
     written = write_rows(output.path, columns, rows_with_langs, layout=output.layout)
     counts["altered"] = written.num_altered
     return counts
@@ -155,9 +157,12 @@ def _iter_rows(
         yield row
 
 
-def _write_plain(rows: Iterator[Row], output: MinedOutput, counts: Counter[str]) -> None:
-    """Writes rows without a header, the score with four decimals: for `cut`, `sort`, `head`."""
+def _write_plain(
+    columns: list[str], rows: Iterator[Row], output: MinedOutput, counts: Counter[str]
+) -> None:
+    """Writes a header and rows, the score with four decimals: for `cut`, `sort`, `head`."""
     with open_output(output.path) as stream:
+        stream.write("\t".join(columns).encode() + b"\n")
         for score, *rest in rows:
             cells = [str(cell) for cell in rest]
             clean = [cell.translate(_SEPARATORS) for cell in cells]

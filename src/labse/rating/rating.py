@@ -6,7 +6,7 @@ Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples GOOD or 
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +15,10 @@ from typing import BinaryIO, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.corpus.tables import open_table
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import try_lock
-from labse.files.text import read_lines
+from labse.files.text import format_suffix, read_lines
 
 __all__ = [
     "Label",
@@ -56,27 +57,33 @@ class Ratings:
     num_skipped: int = 0
 
 
-# ---- tables without a header -----------------------------------------------------------------
+# ---- tables, whose header may be missing -----------------------------------------------------
 
 
 def read_mined(path: str | Path) -> Iterator[MinedRow]:
-    """Yields the rows of a TSV of score, source, target; further columns are ignored.
+    """Yields the rows of a table with the columns margin_score (or score), source and target.
+
+    A TSV without these names in its first line has the three in this order, as labse wrote it until
+    0.1. Further columns are ignored.
 
     Raises:
         LabseError: a column is missing, or a score is not a finite number; with file and line.
     """
     expected = "score, source and target with tabs between, as labse mine prints them"
-    for number, (score, source, target) in _read_cells(path, 3, expected):
+    names = ("score", "source", "target")
+    for number, (score, source, target) in _read_columns(path, names, expected):
         yield MinedRow(number, _parse_score(score, path, number), source, target)
 
 
 def read_gold_pairs(path: str | Path) -> set[tuple[str, str]]:
-    """Returns the distinct pairs of a TSV of source and target; further columns are ignored.
+    """Returns the distinct pairs of a table of source and target; further columns are ignored.
+
+    A TSV may have a header; without it these are its first columns.
 
     Raises:
         LabseError: a column is missing, with file and line, or there is no row.
     """
-    rows = _read_cells(path, 2, "source and target with a tab between")
+    rows = _read_columns(path, ("source", "target"), "source and target with a tab between")
     pairs = {(source, target) for _, (source, target) in rows}
     if not pairs:
         raise LabseError(f"{path}: empty; give the pairs that are translations")
@@ -84,7 +91,9 @@ def read_gold_pairs(path: str | Path) -> set[tuple[str, str]]:
 
 
 def read_ratings(path: str | Path) -> Ratings:
-    """Reads a TSV of score and label: GOOD, BAD or SKIP in any case; further columns are ignored.
+    """Reads a table of score and label: GOOD, BAD or SKIP in any case.
+
+    A TSV may have a header; without it these are its first columns. Further ones are ignored.
 
     Raises:
         LabseError: a column is missing, another label, or a score that is not a finite number;
@@ -93,7 +102,7 @@ def read_ratings(path: str | Path) -> Ratings:
     scores: list[float] = []
     is_good: list[bool] = []
     num_skipped = 0
-    for number, cells in _read_cells(path, 2, "score, a tab, and GOOD or BAD"):
+    for number, cells in _read_columns(path, ("score", "label"), "score, a tab, and GOOD or BAD"):
         score, label = _parse_score(cells[0], path, number), cells[1].strip().upper()
         if label not in _LABELS:
             raise LabseError(
@@ -107,13 +116,32 @@ def read_ratings(path: str | Path) -> Ratings:
     return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
 
 
-def _read_cells(path: str | Path, count: int, expected: str) -> Iterator[tuple[int, list[str]]]:
+def _read_columns(
+    path: str | Path, names: tuple[str, ...], expected: str
+) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yields number and values of each row; a TSV without header has the columns in this order."""
+    if format_suffix(path) in (".jsonl", ".parquet"):
+        table = open_table(path)
+        columns = tuple(_full_name(table.names, name) or name for name in names)
+        yield from table.read_rows(columns, numbers=columns[:1])
+        return
+    positions = list(range(len(names)))
     for number, line in enumerate(read_lines(path), start=1):
-        cells = line.split("\t", count)
-        if len(cells) < count:
-            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
-            raise LabseError(f"{path}, line {number}: {columns}; expected {expected}")
-        yield number, cells[:count]
+        cells = line.split("\t")
+        if number == 1:
+            header = [_full_name(cells, name) for name in names]
+            if None not in header:
+                positions = [cells.index(name) for name in header if name is not None]
+                continue
+        if len(cells) <= max(positions):
+            columns_found = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+            raise LabseError(f"{path}, line {number}: {columns_found}; expected {expected}")
+        yield number, [cells[position] for position in positions]
+
+
+def _full_name(columns: Sequence[str], name: str) -> str | None:
+    """Returns the column of this name; a score may be a `margin_score`."""
+    return next((column for column in (f"margin_{name}", name) if column in columns), None)
 
 
 def _parse_score(cell: str, path: str | Path, line: int) -> float:
@@ -140,10 +168,10 @@ def draw_sample(path: str | Path, count: int, *, seed: int) -> list[MinedRow]:
     scores = np.array([row.score for row in read_mined(path)])
     if not len(scores):
         raise LabseError(f"{path}: empty; there is nothing to rate")
-    order = sample_order(scores, seed=seed)[:count]
-    wanted = set((order + 1).tolist())
-    rows = {row.line: row for row in read_mined(path) if row.line in wanted}
-    return [rows[number + 1] for number in order.tolist()]
+    order = sample_order(scores, seed=seed)[:count].tolist()
+    wanted = set(order)
+    rows = {number: row for number, row in enumerate(read_mined(path)) if number in wanted}
+    return [rows[number] for number in order]
 
 
 def sample_order(scores: NDArray[np.float64], *, seed: int) -> NDArray[np.int64]:

@@ -80,7 +80,7 @@ def test_one_pair_of_documents_is_written_and_counted_against_gold(tmp_path: Pat
     )
     assert (aligned.num_documents, aligned.num_beads, aligned.bead_format) == (1, 3, "tsv")
     assert aligned.counts.strict.f1 == 1
-    assert (tmp_path / "out.tsv").read_text().splitlines()[1].split("\t")[1:] == ["b", ""]
+    assert (tmp_path / "out.tsv").read_text().splitlines()[2].split("\t")[1:] == ["b", ""]
     assert done == [(9, 9)]  # Spans of up to three lines: 3 + 2 + 1, and 2 + 1.
 
 

@@ -37,10 +37,13 @@ def test_a_ladder_has_a_rung_for_the_start_of_each_bead_and_the_end() -> None:
 def test_tsv_joins_lines_and_counts_what_it_changed() -> None:
     formatted = format_beads(BEADS, SOURCE, TARGET, "tsv", ids=True)
     rows = [line.split("\t") for line in formatted.payload.decode().split("\n")[:-1]]
-    assert rows[1] == ["0.5000", "Zwei und drei.", "Two and three.", "2,3", "2"]
-    assert rows[2] == ["0.0000", "", "", "4", ""]
-    assert rows[4] == ["0.0000", "", "More.", "", "4"]
+    assert rows[0] == ["score", "source", "target", "source_lines", "target_lines"]
+    assert rows[2] == ["0.5000", "Zwei und drei.", "Two and three.", "2,3", "2"]
+    assert rows[3] == ["0.0000", "", "", "4", ""]
+    assert rows[5] == ["0.0000", "", "More.", "", "4"]
     assert formatted.num_changed == 1
+    named = format_beads(BEADS, SOURCE, TARGET, "tsv", langs=("deu", "eng")).payload.decode()
+    assert {line.split("\t", 3)[3] for line in named.split("\n")[1:-1]} == {"deu\teng"}
     plain = format_beads(BEADS, SOURCE, TARGET, "tsv").payload.decode()
     assert all(line.count("\t") == 2 for line in plain.split("\n")[:-1])
 

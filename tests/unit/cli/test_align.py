@@ -41,7 +41,7 @@ def test_each_format_is_written_to_a_file(
         run("align", *files, "--model", model, "--format", "tsv", "--ids", "--out", out).code == 0
     )
     rows = [line.split("\t") for line in out.read_text().splitlines()]
-    assert rows[0] == ["1.0000", LINES[0], LINES[0], "1", "1"]
+    assert rows[1] == ["1.0000", LINES[0], LINES[0], "1", "1"]
     assert ["0.0000", "", "", "", "3"] in rows
 
     assert run("align", *files, "--model", model, "--format", "jsonl", "--out", out).code == 0
@@ -128,8 +128,9 @@ def test_lists_name_the_documents(
     [
         (("--ids",), "--ids is for --format tsv"),
         (("--json",), "--json prints the scores of --gold"),
+        (("--format", "tsv", "--source-lang", "de"), "give both"),
         (("--format", "tmx"), "give --source-lang and --target-lang"),
-        (("--source-lang", "de"), "for --format tmx"),
+        (("--source-lang", "de"), "not for --format ladder"),
         (("--format", "tmx", "--source-lang", "xx-yy", "--target-lang", "de"), "xx-yy"),
         (("--max-size", 1), "--max-size"),
         (("--skip-percentile", 101), "--skip-percentile"),

@@ -26,6 +26,7 @@ def test_pairs_are_rows_of_score_source_and_target(
     rows = [line.split("\t") for line in ran.out.splitlines()]
     # Equal lines have cosine 1, as the nearest neighbours of both have: the ratio is 1.
     assert rows == [
+        ["margin_score", "source", "target"],
         ["1.0000", "free", "free"],
         ["1.0000", "equal in rights", "equal in rights"],
         ["1.0000", "the dignity", "the dignity"],
@@ -62,8 +63,8 @@ def test_the_least_score_holds_for_every_retrieval(
     run: Run, files: tuple[Path, Path], model: Path, retrieval: str
 ) -> None:
     options = ("--model", model, "--margin", "absolute", "--retrieval", retrieval)
-    assert len(run("mine", *files, *options, "--min-score", 0.99).out.splitlines()) == 3
-    assert run("mine", *files, *options, "--min-score", 1.01).out == ""
+    assert len(run("mine", *files, *options, "--min-score", 0.99).out.splitlines()) == 4
+    assert run("mine", *files, *options, "--min-score", 1.01).out.count("\n") == 1
 
 
 def test_the_same_file_twice_is_a_usage_error(
@@ -125,7 +126,7 @@ def test_vectors_are_mined_without_text_and_with_it(
     np.save(tmp_path / "s.npy", rows[:3])
     np.save(tmp_path / "t.npy", rows[[3, 1, 2, 0]])
     ran = run("mine", tmp_path / "s.npy", tmp_path / "t.npy", "--k", 1, "--ids")
-    pairs = {tuple(line.split("\t")[3:]) for line in ran.out.splitlines()}
+    pairs = {tuple(line.split("\t")[3:]) for line in ran.out.splitlines()[1:]}
     assert pairs == {("1", "4"), ("2", "2"), ("3", "3")}
     vectors = ("--source-vectors", tmp_path / "s.npy", "--target-vectors", tmp_path / "t.npy")
     ran = run("mine", *files, *vectors, "--k", 1, "--model", tmp_path / "none")
@@ -136,9 +137,9 @@ def test_flags_are_shown_and_pairs_dropped_by_them(
     run: Run, files: tuple[Path, Path], model: Path
 ) -> None:
     ran = run("mine", *files, "--model", model, "--k", 1, "--flags")
-    assert {line.split("\t")[-1] for line in ran.out.splitlines()} == {"copy"}
+    assert {line.split("\t")[-1] for line in ran.out.splitlines()[1:]} == {"copy"}
     ran = run("mine", *files, "--model", model, "--k", 1, "--drop", "copy")
-    assert ran.out == ""
+    assert ran.out == "margin_score\tsource\ttarget\n"
     assert "0 pairs; 3 dropped by flag" in ran.err
     ran = run("mine", *files, "--model", model, "--drop", "copy,typo")
     assert (ran.code, "--drop typo" in ran.err) == (2, True)

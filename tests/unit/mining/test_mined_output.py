@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.corpus.pair_files import iter_pairs
 from labse.errors import UsageError
 from labse.files.stage import open_stage
 from labse.mining.bitext import MinedIndices
@@ -38,8 +39,10 @@ def write(sides: EmbeddedSides, out: Path, **options: object) -> Counter[str]:
 def test_rows_have_score_texts_numbers_and_flags(sides: EmbeddedSides, tmp_path: Path) -> None:
     counts = write(sides, tmp_path / "o.tsv")
     rows = (tmp_path / "o.tsv").read_text().split("\n")
-    assert rows[1] == "1.2500\ta b c\td\t2\t2\t"
-    assert rows[2] == "1.0000\tsame text\tsame text\t3\t3\tcopy"
+    names = "margin_score source target source_line target_line flags source_lang target_lang"
+    assert rows[0].split("\t") == names.split()
+    assert rows[2] == "1.2500\ta b c\td\t2\t2\t\tdeu\teng"
+    assert rows[3] == "1.0000\tsame text\tsame text\t3\t3\tcopy\tdeu\teng"
     assert counts == {"written": 3, "altered": 1, "number": 1, "copy": 1}
 
 
@@ -53,7 +56,21 @@ def test_json_keeps_tabs_and_line_ends(sides: EmbeddedSides, tmp_path: Path) -> 
         "source_line": 2,
         "target_line": 2,
         "flags": "",
+        "source_lang": "deu",
+        "target_lang": "eng",
     }
+
+
+@pytest.mark.parametrize("name", ["o.tsv", "o.jsonl", "o.parquet", "o.tmx"])
+def test_every_reader_of_pairs_takes_what_was_mined(
+    sides: EmbeddedSides, tmp_path: Path, name: str
+) -> None:
+    one_line = MINED.take(np.array([0, 2]))
+    write_mined(one_line, sides, MinedOutput(tmp_path / name, langs=LANGS, with_ids=True))
+    options = {"source_lang": None, "target_lang": None, "drops": Counter[str](), "tell": print}
+    pairs = list(iter_pairs([str(tmp_path / name)], **options))  # type: ignore[arg-type]
+    assert [pair.target for pair in pairs] == ["y 30", "same text"]
+    assert {(pair.source_lang, pair.target_lang) for pair in pairs} == {("deu", "eng")}
 
 
 def test_tmx_has_the_score_as_a_property_and_no_forbidden_character(
@@ -86,7 +103,7 @@ def test_pairs_of_a_dropped_flag_are_left_out_and_counted(
 ) -> None:
     counts = write(sides, tmp_path / "o.tsv", drop=frozenset({"copy", "number"}))
     assert (counts["dropped"], counts["written"]) == (2, 1)
-    assert len((tmp_path / "o.tsv").read_text().splitlines()) == 1
+    assert len((tmp_path / "o.tsv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -95,6 +112,7 @@ def test_pairs_of_a_dropped_flag_are_left_out_and_counted(
         ("parquet", None, LANGS, False, "--format parquet needs --out"),
         ("parquet", "o.tsv", LANGS, False, "name a Parquet file .parquet"),
         ("tmx", None, (None, "en"), False, "needs --source-lang and --target-lang"),
+        ("tsv", "o", ("de", None), False, "give both --source-lang and --target-lang"),
         ("moses", "o", LANGS, True, "holds the two texts only"),
         ("moses", "o", ("en", "eng"), False, "name two languages"),
     ],

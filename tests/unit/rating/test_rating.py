@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labse.corpus.writers import write_rows
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.rating.rating import (
     MinedRow,
@@ -29,6 +30,23 @@ def write_mined(path: Path, num_rows: int) -> Path:
     rows = [f"{2 - n / num_rows}\tsource {n}\ttarget {n}\t{n}\t{n}\n" for n in range(num_rows)]
     path.write_text("".join(rows))
     return path
+
+
+@pytest.mark.parametrize("name", ["m.tsv", "m.jsonl", "m.parquet"])
+def test_mined_tables_are_read_by_the_names_of_their_columns(tmp_path: Path, name: str) -> None:
+    columns = ("source", "margin_score", "target", "source_line")
+    rows = [("eins", 1.5, "one", 7), ("zwei", 1.25, "two", 3)]
+    write_rows(tmp_path / name, columns, rows)
+    read = [(row.score, row.source, row.target) for row in read_mined(tmp_path / name)]
+    assert read == [(1.5, "eins", "one"), (1.25, "zwei", "two")]
+    assert {row.target for row in draw_sample(tmp_path / name, 2, seed=1)} == {"one", "two"}
+    assert read_gold_pairs(tmp_path / name) == {("eins", "one"), ("zwei", "two")}
+
+
+def test_ratings_may_have_a_header(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_text("label\tscore\nGOOD\t1.5\nBAD\t1.0\n")
+    ratings = read_ratings(tmp_path / "r.tsv")
+    assert (ratings.scores.tolist(), ratings.is_good.tolist()) == ([1.5, 1.0], [True, False])
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=60), st.integers(0, 99))
