@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from labse.errors import InterruptedRunError, ResourceError
@@ -30,6 +30,9 @@ _Connections = tuple[dict[int, socket.socket], dict[int, str]]  # And names, by 
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # Gone after 25 seconds.
 _GRACE_SECONDS = 5.0  # In which a process may end with an error of its own.
 _JOIN_SECONDS = 60.0
+_MAX_WAITING = 128  # Strangers that are heard at a time: descriptors are few.
+_MAX_LINE_BYTES = 1024  # A token, a rank, a name with that of the host (at most 255 characters).
+_END_OF_LINE = b"\n"
 _LEFT = "left"
 _HINT = "it was killed, or its machine was; the same command goes on from the last checkpoint"
 
@@ -132,25 +135,96 @@ class Presence:
 
 
 def _accept(name: str, size: int, from_main: FromMain) -> _Connections:
-    """Listens, tells the others where, and waits for all of them."""
+    """Listens, tells the others where, and waits for all of them.
+
+    The port is open to whoever finds it, so that a stranger costs neither time nor memory: all
+    are heard at once, each up to the bound of a line, and the oldest goes when there are too many.
+
+    Raises:
+        ResourceError: a rank has not come in time.
+    """
     token = secrets.token_hex(16)
+    deadline = time.monotonic() + _JOIN_SECONDS
     connections: dict[int, socket.socket] = {}
     names: dict[int, str] = {}
-    with socket.create_server(("", 0)) as server:
+    waiting: dict[socket.socket, bytes] = {}  # What each has said so far, the oldest first.
+    with (
+        socket.create_server(("", 0), backlog=size + _MAX_WAITING) as server,
+        selectors.DefaultSelector() as selector,
+        contextlib.ExitStack() as open_strangers,
+    ):
+        open_strangers.callback(_close, waiting)
         from_main([server.getsockname()[1], token, name])
-        server.settimeout(_JOIN_SECONDS)
+        server.setblocking(False)
+        selector.register(server, selectors.EVENT_READ)
         while len(connections) < size - 1:
-            connection, _ = server.accept()
-            connection.settimeout(_JOIN_SECONDS)
-            # Unbuffered: what comes after the line is for `_watch`.
-            line = connection.makefile("rb", buffering=0).readline()
-            said = line.decode(errors="replace").strip().split(" ", 2)
-            if said[0] != token:  # Not of this run.
-                connection.close()
-                continue
-            connection.settimeout(None)
-            connections[int(said[1])], names[int(said[1])] = connection, said[2]
+            # Wait for someone to knock or to speak, no longer than all have together.
+            ready = [key.fileobj for key, _ in selector.select(deadline - time.monotonic())]
+            if time.monotonic() >= deadline:
+                absent = [str(rank) for rank in range(1, size) if rank not in connections]
+                raise ResourceError(
+                    f"rank {', '.join(absent)} of {size} did not reach rank 0 within "
+                    f"{_JOIN_SECONDS:.0f} seconds"
+                )
+            if server in ready:
+                with contextlib.suppress(OSError):  # Gone again, or no descriptor left.
+                    connection, _ = server.accept()
+                    connection.setblocking(False)
+                    selector.register(connection, selectors.EVENT_READ)
+                    waiting[connection] = b""
+
+            # Those that have spoken join by their line, or go.
+            for connection in [connection for connection in waiting if connection in ready]:
+                waiting[connection] += _receive_line(connection, waiting[connection])
+                line = waiting[connection]
+                if not line.endswith(_END_OF_LINE):
+                    continue
+                del waiting[connection]
+                selector.unregister(connection)
+                rank = _find_rank(line, token, size)
+                if rank is None or rank in connections:
+                    connection.close()
+                    continue
+                connection.setblocking(True)
+                connections[rank] = connection
+                names[rank] = line.decode(errors="replace").strip().split(" ", 2)[2]
+            if len(waiting) > size + _MAX_WAITING:
+                oldest = next(iter(waiting))
+                del waiting[oldest]
+                selector.unregister(oldest)
+                oldest.close()
     return connections, names
+
+
+def _close(connections: Iterable[socket.socket]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _receive_line(connection: socket.socket, start: bytes) -> bytes:
+    """Returns what has come of a line, and a line end in place of what will never be one.
+
+    What comes after the line stays in the connection, for `_watch`.
+    """
+    try:
+        seen = connection.recv(_MAX_LINE_BYTES, socket.MSG_PEEK)
+        length = seen.find(_END_OF_LINE) + 1 or len(seen)
+        received = connection.recv(length) if length else b""
+    except BlockingIOError:
+        return b""
+    except OSError:
+        return _END_OF_LINE
+    is_over = not received or len(start) + len(received) > _MAX_LINE_BYTES
+    return _END_OF_LINE if is_over else received
+
+
+def _find_rank(line: bytes, token: str, size: int) -> int | None:
+    """Returns the rank that a line of this run gives; None if it is a stranger's."""
+    said = line.decode(errors="replace").strip().split(" ", 2)
+    if len(said) < 3 or not secrets.compare_digest(said[0].encode(), token.encode()):
+        return None
+    is_rank = said[1].isascii() and said[1].isdigit() and 0 < int(said[1]) < size
+    return int(said[1]) if is_rank else None
 
 
 def _connect(name: str, rank: int, from_main: FromMain) -> _Connections:

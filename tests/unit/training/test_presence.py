@@ -1,7 +1,12 @@
 """A process that dies or fails ends the others with a line that names it."""
 
+import contextlib
+import json
+import socket
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from torch.distributed import TCPStore
@@ -20,6 +25,8 @@ store = TCPStore("127.0.0.1", port, size, is_master=False)
 def from_main(value):
     if rank == 0:
         store.set("where", json.dumps(value))
+    elif what == "visited":
+        store.get("visitors are there")
     return json.loads(store.get("where"))
 
 try:
@@ -29,7 +36,7 @@ try:
                 os.kill(os.getpid(), signal.SIGKILL)
             if what == "failed":
                 raise LabseError("the loss is nan")
-        elif what == "leaving":
+        elif what in ("leaving", "visited"):
             time.sleep(1)
         else:
             time.sleep(60)
@@ -38,8 +45,8 @@ except LabseError as error:
 """
 
 
-def run(what: str, rank: int) -> list[tuple[int, str]]:
-    """Returns exit code and output of three processes, of which `rank` does `what`."""
+def start(what: str, rank: int) -> tuple[TCPStore, list[subprocess.Popen[str]]]:
+    """Starts three processes, of which `rank` does `what`."""
     store = TCPStore("127.0.0.1", 0, 4, is_master=True, wait_for_workers=False)
     processes = [
         subprocess.Popen(
@@ -50,8 +57,19 @@ def run(what: str, rank: int) -> list[tuple[int, str]]:
         )
         for number in range(3)
     ]
+    return store, processes
+
+
+def end(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+    """Returns exit code and output of each."""
     outputs = [process.communicate()[0] for process in processes]
     return [(process.returncode, out) for process, out in zip(processes, outputs, strict=True)]
+
+
+def run(what: str, rank: int) -> list[tuple[int, str]]:
+    """Returns exit code and output of three processes, of which `rank` does `what`."""
+    _store, processes = start(what, rank)
+    return end(processes)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -76,3 +94,31 @@ def test_the_error_of_a_rank_is_what_the_others_tell() -> None:
 
 def test_processes_that_leave_in_any_order_miss_nobody() -> None:
     assert run("leaving", 1) == [(0, "")] * 3
+
+
+@contextlib.contextmanager
+def strangers(port: int) -> Iterator[None]:
+    """People who find the port: silent, hanging up, resetting, of another protocol, endless."""
+    with contextlib.ExitStack() as opened:
+        silent, gone, reset, web, endless, numberless = (
+            opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(6)
+        )
+        assert silent.fileno() > 0
+        gone.close()
+        reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset.close()
+        web.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        numberless.sendall(b"0123456789abcdef x rank\n")
+        with contextlib.suppress(OSError):
+            endless.sendall(b"x" * 65536)
+        for _ in range(200):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+        yield
+
+
+def test_strangers_at_the_port_keep_no_rank_from_joining() -> None:
+    store, processes = start("visited", 1)
+    port, _, _ = json.loads(store.get("where"))
+    with strangers(port):
+        store.set("visitors are there", "")
+        assert end(processes) == [(0, "")] * 3
