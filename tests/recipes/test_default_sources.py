@@ -259,28 +259,37 @@ def test_one_locale_a_language_is_chosen_and_unknown_ones_are_left_out() -> None
 # ---- Fetching ----
 
 
-def archive_of(content: bytes, *urls: str) -> fetch.Archive:
-    return fetch.Archive("a.tgz", hashlib.sha256(content).hexdigest(), urls)
+def archive_of(content: bytes, file: Path) -> fetch.Archive:
+    """An archive of this content, which a copy of the file stands for."""
+    return fetch.Archive(
+        "a.tgz", hashlib.sha256(content).hexdigest(), ("cp", str(file), "some.tgz")
+    )
 
 
-def test_an_archive_is_fetched_once_from_the_first_address_that_has_it(tmp_path: Path) -> None:
-    (tmp_path / "there").write_bytes(b"content")
-    there = (tmp_path / "there").as_uri()
-    archive = archive_of(b"content", (tmp_path / "missing").as_uri(), there)
+def test_an_archive_is_fetched_once_by_the_command_of_its_package(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_bytes(b"content")
+    archive = archive_of(b"content", there)
     (tmp_path / "out").mkdir()
     path = fetch.fetch(archive, tmp_path / "out")
     assert path.read_bytes() == b"content"
-    (tmp_path / "there").unlink()
+    there.unlink()
     assert fetch.fetch(archive, tmp_path / "out") == path
 
     path.write_bytes(b"damaged")
-    with pytest.raises(LabseError, match=r"a\.tgz: .*missing"):
+    with pytest.raises(LabseError, match=r"a\.tgz: cp .*there some\.tgz failed: .*No such file"):
         fetch.fetch(archive, tmp_path / "out")
+
+
+def test_a_client_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    archive = fetch.Archive("a.tgz", "0" * 64, ("no-such-client", "pack"))
+    with pytest.raises(LabseError, match=r"a\.tgz: no-such-client is not installed"):
+        fetch.fetch(archive, tmp_path)
 
 
 def test_another_archive_than_the_pinned_one_is_refused_and_not_kept(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"other")
-    archive = archive_of(b"content", (tmp_path / "other").as_uri())
+    archive = archive_of(b"content", tmp_path / "other")
     (tmp_path / "out").mkdir()
     with pytest.raises(LabseError, match="not the file that was pinned"):
         fetch.fetch(archive, tmp_path / "out")
@@ -296,7 +305,7 @@ def test_the_script_writes_pairs_and_what_they_were_made_of(
     def read(archives: object) -> object:
         return formats.read_json_tree(archives, r"m/(?P<locale>\w+)\.json")  # type: ignore[arg-type]
 
-    archive = archive_of(content, (tmp_path / "a.tgz").as_uri())
+    archive = archive_of(content, tmp_path / "a.tgz")
     source = fetch.Source("MIT", (archive,), read)  # type: ignore[arg-type]
     monkeypatch.setattr(fetch, "SOURCES", {"tiny": source})
     monkeypatch.setattr(sys, "argv", ["fetch.py", str(tmp_path / "out")])
@@ -305,7 +314,7 @@ def test_the_script_writes_pairs_and_what_they_were_made_of(
     assert rows == [{"lang": "som", "english": "water", "text": "biyo"}]
     record = json.loads((tmp_path / "out" / "fetched.json").read_text())
     assert record["tiny"]["pairs"] == 1
-    assert record["tiny"]["archives"]["a.tgz"]["sha256"] == archive.sha256
+    assert record["tiny"]["archives"]["a.tgz"] == archive.sha256
     assert "tiny: 1 pairs in 1 languages" in capsys.readouterr().err
 
     (tmp_path / "a.tgz").unlink()
