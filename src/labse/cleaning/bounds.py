@@ -79,11 +79,15 @@ BOUNDS: dict[CorpusKind, type[TextBounds]] = {"mono": TextBounds, "pairs": PairB
 
 
 class FilterBounds(Config):
-    """Bounds of `labse filter`: those of `PairBounds` by the same names, and two of vectors.
+    """Bounds of `labse filter`: those of `PairBounds` by the same names, and three of vectors.
+
+    `min_score` is for the score that `labse mine` gave a pair among all lines of two corpora,
+    `min_margin` for one among the lines of the pairs.
 
     None lets all pairs pass.
     """
 
+    min_score: float | None = None
     min_cosine: float | None = None
     min_margin: float | None = None
     max_length_ratio: _Ratio | None = None
@@ -119,6 +123,7 @@ _TEXT_CHECKS = (
     Check("low quality", "quality_prob", "min_quality_prob"),
 )
 _PAIR_CHECKS = (
+    Check("low score", "margin_score", "min_score"),
     Check("low cosine", "cosine", "min_cosine"),
     Check("low margin", "margin", "min_margin"),
     Check("untranslated", "overlap", "max_overlap"),

@@ -9,6 +9,7 @@ import typer
 from labse.cli.console import check_out, print_json, print_table, say
 from labse.cli.options import JsonOption
 from labse.errors import UsageError
+from labse.files.atomic import write_json
 from labse.rating.calibration import (
     BestF1,
     Interval,
@@ -50,6 +51,12 @@ def calibrate(
     confidence: Annotated[float, typer.Option(help="Level of the confidence intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over ratings.")] = 1,
     json: JsonOption = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file to write, for labse filter --min-score-from.", show_default=False
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -67,12 +74,13 @@ def calibrate(
 
     labse calibrate rated.tsv
 
-    labse calibrate rated.tsv --precision 0.95 --json
+    labse calibrate rated.tsv --precision 0.95 --out calibration.json
 
     labse calibrate pairs.tsv --gold gold.tsv
     """
     if not 0 < confidence < 1:
         raise UsageError(f"--confidence {confidence}: give a share between 0 and 1")
+    check_out(out)
     if gold is not None:
         if precision is not None or plot is not None:
             name = "--plot" if precision is None else "--precision"
@@ -80,9 +88,8 @@ def calibrate(
         if rated == gold == "-":
             raise UsageError("only one of both can be standard input (-)")
         best = fit_best_f1(read_mined(rated), read_gold_pairs(gold), confidence=confidence)
-        if json:
-            print_json(best.to_dict())
-        else:
+        _print(best.to_dict(), out, as_json=json)
+        if not json:
             _print_best_f1(best)
         return
 
@@ -91,13 +98,19 @@ def calibrate(
         raise UsageError(f"--precision {precision}: give a share between 0 and 1")
     check_out(plot)
     fit = fit_precision(read_ratings(rated), precision, confidence=confidence, seed=seed)
-    if json:
-        print_json({**fit.to_dict(), "seed": seed})
-    else:
+    _print({**fit.to_dict(), "seed": seed}, out, as_json=json)
+    if not json:
         _print_fit(fit)
     if plot:
         plot_precision(fit, plot)
         say(f"{plot}")
+
+
+def _print(described: dict[str, object], out: Path | None, *, as_json: bool) -> None:
+    if out is not None:
+        write_json(out, described)
+    if as_json:
+        print_json(described)
 
 
 def _print_best_f1(best: BestF1) -> None:

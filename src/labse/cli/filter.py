@@ -23,8 +23,10 @@ from labse.cli.options import (
     parse_size,
 )
 from labse.config import parse_config
+from labse.errors import UsageError
 from labse.mining.bitext import SearchOptions
 from labse.mining.filter import FilterReport, filter_pairs
+from labse.rating.calibration import read_min_score
 
 __all__ = ["filter"]
 
@@ -76,6 +78,23 @@ def filter(
         Path | None,
         typer.Option(
             help="Decide by the scores of an earlier run; no model is needed.", show_default=False
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            help="Drop pairs with a lower margin_score, of tables that labse mine wrote.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
+        ),
+    ] = None,
+    min_score_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The same, with the bound that labse calibrate --out has written.",
+            rich_help_panel=_BOUNDS,
+            show_default=False,
         ),
     ] = None,
     min_cosine: Annotated[
@@ -165,13 +184,20 @@ def filter(
 
     labse filter news.de news.en --min-cosine 0.6 --max-length-ratio 3 --out kept.tsv
 
+    labse filter mined.tsv --min-score-from calibration.json --out kept.tsv
+
     labse filter web.tsv --scores scores.jsonl --min-margin 1.05 --out kept.tsv --rejects no.jsonl
 
     labse filter web.tsv --from-scores scores.jsonl --min-margin 1.1 --max-overlap 0.7 --out a.tsv
     """
+    if min_score_from is not None:
+        if min_score is not None:
+            raise UsageError("give --min-score or --min-score-from, not both")
+        min_score = read_min_score(min_score_from)
     bounds = parse_config(
         FilterBounds,
         {
+            "min_score": min_score,
             "min_cosine": min_cosine,
             "min_margin": min_margin,
             "max_length_ratio": max_length_ratio,

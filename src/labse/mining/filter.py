@@ -6,7 +6,9 @@ scores. The records are a JSON object a line, as OpusFilter writes them.
 """
 
 import contextlib
+import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +23,12 @@ from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
 from labse.corpus.languages import canonical_tag
+from labse.corpus.tables import open_table
 from labse.corpus.writers import choose_layout, open_output, write_rows
 from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
+from labse.files.stage import open_stage
 from labse.files.text import format_suffix, read_lines
 from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
@@ -34,6 +38,7 @@ from labse.runtime import OnProgress
 
 __all__ = [
     "EMPTY",
+    "MINED_SCORE",
     "FilterReport",
     "decide",
     "filter_pairs",
@@ -43,15 +48,21 @@ __all__ = [
     "to_json",
 ]
 
+MINED_SCORE = "margin_score"
+"""The column in which `labse mine` writes the score of a pair."""
+
 EMPTY = "empty"
 """The reason why a pair with a blank side is dropped, whatever the bounds."""
 
 _CHUNK_ROWS = 8192
 _REQUIRED = {
-    *("cosine", "source_characters", "target_characters"),
+    *("source_characters", "target_characters"),
     *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
 }
-_OPTIONAL = {"margin", "source_language_match", "target_language_match"}
+_OPTIONAL = {
+    *("cosine", "margin", MINED_SCORE),
+    *("source_language_match", "target_language_match"),
+}
 
 
 @dataclass(slots=True)
@@ -93,14 +104,16 @@ def filter_pairs(
 ) -> FilterReport:
     """Scores all pairs of a corpus, then writes those that keep the bounds.
 
-    A pair with a blank side is always dropped.
+    A pair with a blank side is always dropped. A model is loaded only where a bound or `scores`
+    needs vectors. Of a table, the columns of languages and `margin_score` go on to `out`.
 
     Args:
         source: lines of text; without `target` a table with the columns `source` and `target`.
         target: the translations, line by line.
         out: a file for the kept pairs, in the format of its suffix; None needs `scores`.
-        bounds: what a pair must keep; without `min_margin` no neighbours are searched.
-        langs: of both sides, for `min_language_match` and TMX.
+        bounds: what a pair must keep; without `min_margin` no neighbours are searched, and
+            `min_score` is for tables with the column `margin_score`.
+        langs: of both sides, where no column tells, for `min_language_match` and TMX.
         rejects: a file for the other pairs: JSON lines with line number and reasons.
         scores: a file for all scores: a JSON line for each pair.
         from_scores: such a file of an earlier call; no model is needed then.
@@ -122,57 +135,133 @@ def filter_pairs(
         raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
     if scores is not None and from_scores is not None:
         raise UsageError("--scores would copy --from-scores; leave one out")
-    needs_langs = bounds.min_language_match is not None and from_scores is None
-    tags = _check_langs(langs, needs_langs=needs_langs)
-    if out is not None and choose_layout(out) == "tmx" and tags is None:
-        raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
     for path in (out, rejects, scores):
         if path is not None:
             check_writable(path)
     search = search or SearchOptions()
     search.check_device()
-    sides = _open_sides(source, target, vectors)
+    corpus = _open_corpus(source, target, vectors, langs)
+    if not corpus.has_langs:
+        if bounds.min_language_match is not None and from_scores is None:
+            raise UsageError("--min-language-match needs --source-lang and --target-lang")
+        if out is not None and choose_layout(out) == "tmx":
+            raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    if bounds.min_score is not None and from_scores is None and MINED_SCORE not in corpus.columns:
+        raise UsageError(
+            f"{source}: no column {MINED_SCORE}, which --min-score is for (labse mine writes it); "
+            "--min-margin scores pairs anew"
+        )
     report = FilterReport()
 
     with contextlib.ExitStack() as stack:
         # Score all pairs, or take the scores of an earlier call.
         if from_scores is None:
-            embedded = stack.enter_context(
-                embed_sides(sides, encoder, work=work, settings={"--k": k}, on_progress=on_progress)
-            )
-            asked = None if bounds.min_margin is None else margin
-            cosines, margins = score_sides(embedded, asked, k, search, on_progress)
-            known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
-            from_scores = scores or embedded.stage.folder / "scores.jsonl"
-            _write_scores(from_scores, sides, known, tags, on_progress)
+            known: dict[str, NDArray[np.float32]] = {}
+            needs_vectors = bounds.min_cosine is not None or bounds.min_margin is not None
+            if needs_vectors or scores is not None:
+                embedded = stack.enter_context(
+                    embed_sides(
+                        corpus.sides,
+                        encoder,
+                        work=work,
+                        settings={"--k": k},
+                        on_progress=on_progress,
+                    )
+                )
+                stage = embedded.stage
+                asked = None if bounds.min_margin is None else margin
+                cosines, margins = score_sides(embedded, asked, k, search, on_progress)
+                known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
+            else:
+                stage = stack.enter_context(open_stage(None, {}))
+            from_scores = scores or stage.folder / "scores.jsonl"
+            _write_scores(from_scores, corpus, known, on_progress)
 
         # Decide, and write what is kept.
-        pairs = zip(sides[0].texts, sides[1].texts, strict=True)
-        kept = decide(pairs, from_scores, bounds, report, rejects)
+        kept = decide(corpus.read(), from_scores, bounds, report, rejects)
         if out is None:
             for _ in kept:
                 pass
         else:
-            columns = ("source", "target", *(("source_lang", "target_lang") if tags else ()))
-            written = write_rows(out, columns, ((*pair, *(tags or ())) for pair in kept))
-            report.num_altered = written.num_altered
+            report.num_altered = write_rows(
+                out, corpus.columns, map(corpus.typed, kept)
+            ).num_altered
     num_dropped = report.num_read - report.num_kept
     if not report.only.total() <= num_dropped <= report.broken.total():
         raise LabseError("the counts of dropped pairs do not add up; please report this")
     return report
 
 
-def _check_langs(
-    langs: tuple[str | None, str | None], *, needs_langs: bool
-) -> tuple[str, str] | None:
-    source, target = langs
-    if (source is None) != (target is None):
+@dataclass(frozen=True, slots=True)
+class _Corpus:
+    """The pairs, and what else is known of each.
+
+    Attributes:
+        sides: their texts, and vectors where they are given.
+        columns: `source`, `target`, then what goes on from a table.
+        langs: of all pairs, where they are given; they are columns too.
+    """
+
+    sides: tuple[Side, Side]
+    columns: tuple[str, ...]
+    langs: tuple[str, ...]
+
+    @property
+    def has_langs(self) -> bool:
+        return {"source_lang", "target_lang"} <= {*self.columns}
+
+    def read(self) -> Iterator[tuple[str, ...]]:
+        """Yields the values of each pair in the order of `columns`.
+
+        Raises:
+            LabseError: unequal numbers of lines.
+        """
+        carried = self.columns[2 : len(self.columns) - len(self.langs)]
+        extra: Iterator[tuple[str, ...]] = itertools.repeat(())
+        if carried:
+            table = open_table(self.sides[0].path)
+            rows = table.read_rows(carried, numbers=(MINED_SCORE,))
+            extra = (values for _, values in rows)
+        texts = itertools.zip_longest(self.sides[0].texts, self.sides[1].texts)
+        for number, ((source, target), values) in enumerate(zip(texts, extra, strict=False)):
+            if source is None or target is None:
+                longer = number + 1 + sum(1 for _ in texts)
+                sizes = (longer, number) if target is None else (number, longer)
+                raise LabseError(
+                    f"the source has {sizes[0]} lines and the target {sizes[1]}; line i of one "
+                    "must be the translation of line i of the other"
+                )
+            if MINED_SCORE in self.columns and not _is_number(values[0]):
+                raise LabseError(
+                    f"{self.sides[0].path}, pair {number + 1}: {MINED_SCORE} is "
+                    f"{values[0][:40]!r}; expected a finite number"
+                )
+            yield (source, target, *values, *self.langs)
+
+    def typed(self, row: Sequence[str]) -> list[str | float]:
+        """Returns the row with its score as a number."""
+        pairs = zip(self.columns, row, strict=True)
+        return [float(value) if name == MINED_SCORE else value for name, value in pairs]
+
+
+def _open_corpus(
+    source: str | Path,
+    target: str | Path | None,
+    vectors: tuple[str | Path | None, str | Path | None],
+    langs: tuple[str | None, str | None],
+) -> _Corpus:
+    if len({lang is None for lang in langs}) > 1:
         raise UsageError("give both --source-lang and --target-lang, or neither")
-    if source is None or target is None:
-        if needs_langs:
-            raise UsageError("--min-language-match needs --source-lang and --target-lang")
-        return None
-    return canonical_tag(source), canonical_tag(target)
+    tags = tuple(canonical_tag(lang) for lang in langs if lang is not None)
+    sides = _open_sides(source, target, vectors)
+    columns = ["source", "target"]
+    if target is None:
+        names = open_table(source).names
+        columns += [name for name in (MINED_SCORE, "source_lang", "target_lang") if name in names]
+        if tags and len(columns) > 2 and columns[-1].endswith("_lang"):
+            raise UsageError(f"{source} has a column {columns[-1]}; leave out the option")
+    columns += ["source_lang", "target_lang"] if tags else []
+    return _Corpus(sides, tuple(columns), tags)
 
 
 def _open_sides(
@@ -198,40 +287,55 @@ def _open_sides(
 
 def _write_scores(
     path: str | Path,
-    sides: tuple[Side, Side],
+    corpus: _Corpus,
     known: dict[str, NDArray[np.float32]],
-    langs: tuple[str, str] | None,
     on_progress: OnProgress | None,
 ) -> None:
-    """Writes a line of scores for each line of the corpus, those that are known first."""
-    num_rows, num_written = len(known["cosine"]), 0
+    """Writes a line of scores for each pair of the corpus, those that are known first."""
+    num_rows = len(known["cosine"]) if known else None
+    num_written = 0
     with open_output(path) as stream:
-        texts = zip(sides[0].texts, sides[1].texts, strict=True)
-        while chunk := list(islice(texts, _CHUNK_ROWS)):
-            sources, targets = zip(*chunk, strict=True)
+        pairs = corpus.read()
+        while chunk := list(islice(pairs, _CHUNK_ROWS)):
+            columns = dict(zip(corpus.columns, zip(*chunk, strict=True), strict=True))
             here = slice(num_written, num_written + len(chunk))
             row_scores = {name: column[here] for name, column in known.items()}
-            for line in to_json(row_scores | score_texts(sources, targets, langs)):
+            if MINED_SCORE in columns:
+                row_scores[MINED_SCORE] = np.array(columns[MINED_SCORE], np.float32)
+            langs = None
+            if corpus.has_langs:
+                langs = (columns["source_lang"], columns["target_lang"])
+            row_scores |= score_texts(columns["source"], columns["target"], langs)
+            for line in to_json(row_scores):
                 stream.write(line.encode() + b"\n")
             num_written += len(chunk)
             if on_progress is not None:
                 on_progress(num_written, num_rows)
-        if num_written != num_rows:
+        if num_written != (num_rows or num_written):
             raise LabseError(f"{num_written} scores for {num_rows} lines; did a file change?")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 # ---- scores ----------------------------------------------------------------------------------
 
 
 def score_texts(
-    sources: Sequence[str], targets: Sequence[str], langs: tuple[str, str] | None
+    sources: Sequence[str],
+    targets: Sequence[str],
+    langs: tuple[Sequence[str], Sequence[str]] | None,
 ) -> dict[str, NDArray[np.float32]]:
     """Scores what the texts of N pairs tell without a model; see docs/cleaning.md for each score.
 
     Args:
         sources: N texts.
         targets: as many.
-        langs: canonical tags of both sides; None: languages are not looked at.
+        langs: N tags of each side; None: languages are not looked at.
 
     Raises:
         ResourceError: languages are asked for and the packages that tell them are missing.
@@ -241,8 +345,10 @@ def score_texts(
     for name, texts in zip(("source", "target"), sides, strict=True):
         scores[f"{name}_characters"] = np.fromiter(map(len, texts), np.float32, len(texts))
     scores |= score_pair_texts(*sides)
-    for name, texts, lang in zip(("source", "target"), sides, langs or (), strict=bool(langs)):
-        scores[f"{name}_language_match"] = match_languages(texts, [lang] * len(texts))[1]
+    for name, texts, tags in zip(("source", "target"), sides, langs or (), strict=bool(langs)):
+        canonical = {tag: canonical_tag(tag) for tag in {*tags}}
+        langs_of = [canonical[tag] for tag in tags]
+        scores[f"{name}_language_match"] = match_languages(texts, langs_of)[1]
     return scores
 
 
@@ -311,16 +417,16 @@ def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
 
 
 def decide(
-    pairs: Iterable[tuple[str, str]],
+    pairs: Iterable[tuple[str, ...]],
     scores: str | Path,
     bounds: FilterBounds,
     report: FilterReport,
     rejects: str | Path | None = None,
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, ...]]:
     """Yields the pairs that keep all bounds, counts them in `report` and writes the others.
 
     Args:
-        pairs: all pairs, blank ones included.
+        pairs: source and target of all pairs, blank ones included, and what else goes on.
         scores: a file with a line for each of them.
         bounds: what a pair must keep.
         report: the counts.
@@ -341,17 +447,17 @@ def decide(
                 raise _unequal(scores, report.num_read + len(texts))
 
             # Count each row; yield it, or write down why not.
-            for (source, target), broken in zip(texts, reasons, strict=True):
+            for row, broken in zip(texts, reasons, strict=True):
                 report.num_read += 1
                 if not broken:
                     report.num_kept += 1
-                    yield source, target
+                    yield row
                     continue
                 report.broken.update(broken)
                 report.only.update(broken if len(broken) == 1 else ())
                 if stream:
                     record = {"line": report.num_read, "reasons": broken}
-                    record |= {"source": source, "target": target}
+                    record |= {"source": row[0], "target": row[1]}
                     stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         if next(rest, None) is not None:
             raise _unequal(scores, report.num_read)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
-from labse.files.atomic import write_atomic
+from labse.files.atomic import read_json, write_atomic
 from labse.rating.rating import MinedRow, Ratings
 from labse.runtime import require
 
@@ -28,6 +28,7 @@ __all__ = [
     "fit_precision",
     "num_ratings_needed",
     "plot_precision",
+    "read_min_score",
     "wilson_interval",
 ]
 
@@ -126,6 +127,18 @@ class BestF1:
             "num_mined": self.num_mined,
             "num_gold": self.num_gold,
         }
+
+
+def read_min_score(path: str | Path) -> float:
+    """Returns the `min_score` that `labse calibrate` wrote as JSON.
+
+    Raises:
+        LabseError: the file cannot be read or has none.
+    """
+    value = read_json(path).get("min_score")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LabseError(f"{path}: no min_score in it; labse calibrate --out writes one")
+    return float(value)
 
 
 def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:

@@ -52,6 +52,21 @@ def test_a_table_of_pairs_is_filtered_by_its_columns(run: Run, model: Path, tmp_
     assert (tmp_path / "k.tsv").read_text() == "source\ttarget\nfree\tfree\n"
 
 
+def test_the_bound_of_calibrate_is_applied(run: Run, tmp_path: Path) -> None:
+    rated, mined = tmp_path / "rated.tsv", tmp_path / "mined.tsv"
+    rated.write_text("".join(f"{1 + n / 100}\t{'GOOD' if n > 20 else 'BAD'}\n" for n in range(60)))
+    mined.write_text("margin_score\tsource\ttarget\n1.5\ta\tb\n1.05\tc\td\n")
+    calibrated = tmp_path / "calibration.json"
+    assert run("calibrate", rated, "--precision", 0.9, "--out", calibrated).code == 0
+    ran = run("filter", mined, "--min-score-from", calibrated, "--out", tmp_path / "kept.tsv")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "kept.tsv").read_text().split("\n")[1:] == ["a\tb\t1.5", ""]
+    ran = run("filter", mined, "--min-score-from", mined, "--out", tmp_path / "kept.tsv")
+    assert ran.code == 3
+    both = ("--min-score", 1, "--min-score-from", calibrated)
+    assert run("filter", mined, *both, "--out", tmp_path / "kept.tsv").code == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

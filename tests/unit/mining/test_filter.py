@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from labse.cleaning.bounds import FilterBounds, PairBounds
 from labse.cleaning.pipeline import clean
 from labse.config import parse_config
+from labse.corpus.readers import read_pairs
 from labse.corpus.shards import write_shard
 from labse.errors import LabseError, UsageError
 from labse.mining.filter import (
@@ -103,7 +104,7 @@ def test_languages_are_sure_unknown_or_other() -> None:
     pytest.importorskip("py3langid")
     german = "Das ist ein ganz gewöhnlicher deutscher Satz über das Wetter von gestern."
     english = "This is a very ordinary English sentence about the weather of yesterday."
-    scored = score_texts([german, german], [english, german], ("deu", "eng"))
+    scored = score_texts([german, german], [english, german], (["de"] * 2, ["eng"] * 2))
     assert scored["source_language_match"].tolist() == [1, 1]
     assert scored["target_language_match"].tolist() == [1, 0]
 
@@ -160,6 +161,30 @@ def test_a_corpus_with_vectors_is_filtered_as_one_call(tmp_path: Path) -> None:
     )
     assert out.read_text() == "source\ttarget\none\teins\ntwo\tzwei\n"
     assert report.only == {"max_number_mismatch": 1, "empty": 1}
+
+
+def test_mined_tables_are_cut_by_their_score_without_a_model(tmp_path: Path) -> None:
+    mined, out = tmp_path / "mined.tsv", tmp_path / "kept.tsv"
+    header = "margin_score\tsource\ttarget\tsource_lang\ttarget_lang\n"
+    mined.write_text(f"{header}1.3000\teins\tone\tdeu\teng\n1.2000\tzwei\tthree\tdeu\teng\n")
+    bounds = FilterBounds(min_score=1.3)
+    report = filter_pairs(mined, out=out, bounds=bounds, encoder=lambda: pytest.fail("a model"))
+    assert report.only == {"min_score": 1}
+    assert [(p.source, p.target, p.source_lang) for p in read_pairs(out)] == [
+        ("eins", "one", "deu")
+    ]
+    # What is kept can be cut again, and goes to TMX without naming the languages again.
+    filter_pairs(out, out=tmp_path / "kept.tmx", bounds=bounds)
+    assert 'xml:lang="de"' in (tmp_path / "kept.tmx").read_text()
+
+
+def test_a_bound_on_the_mined_score_needs_the_column(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("source\ttarget\na\tb\n")
+    with pytest.raises(UsageError, match="no column margin_score, which --min-score is for"):
+        filter_pairs(tmp_path / "p.tsv", out=tmp_path / "o.tsv", bounds=FilterBounds(min_score=1))
+    (tmp_path / "p.tsv").write_text("margin_score\tsource\ttarget\nhigh\ta\tb\n")
+    with pytest.raises(LabseError, match="pair 1: margin_score is 'high'"):
+        filter_pairs(tmp_path / "p.tsv", out=tmp_path / "o.tsv", bounds=FilterBounds(min_score=1))
 
 
 def test_a_text_alone_is_no_corpus_of_pairs(tmp_path: Path) -> None:
