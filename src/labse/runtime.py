@@ -13,10 +13,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
 
-from labse.errors import ResourceError
+from labse.errors import InterruptedRunError, ResourceError
 
 __all__ = [
     "OnProgress",
@@ -24,6 +25,7 @@ __all__ = [
     "hold_interrupts",
     "is_main_process",
     "require",
+    "resumable",
     "seed_everything",
     "start_worker",
     "stop_requests",
@@ -59,6 +61,29 @@ def stop_requests() -> Iterator[threading.Event]:
     requested = threading.Event()
     with answer_signals(lambda _: requested.set()):
         yield requested
+
+
+@contextmanager
+def resumable(folder: str | Path | None) -> Iterator[None]:
+    """Ends a block that keeps its work in a folder as one that can go on.
+
+    Raises:
+        InterruptedRunError: SIGINT or SIGTERM arrived in the block; without a folder they do what
+            they did before it.
+    """
+    if folder is None:
+        yield
+        return
+    try:
+        with answer_signals(_interrupt, (signal.SIGTERM,)):
+            yield
+    except KeyboardInterrupt:
+        message = f"stopped; the same command goes on where it was, in {folder}"
+        raise InterruptedRunError(message) from None
+
+
+def _interrupt(_: int) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labse.errors import ResourceError
+from labse.errors import InterruptedRunError, ResourceError
 from labse.runtime import (
     answer_signals,
     hold_interrupts,
     is_main_process,
     require,
+    resumable,
     seed_everything,
     stop_requests,
 )
@@ -97,3 +98,20 @@ def test_outside_of_the_main_thread_no_handler_is_set() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_work_that_can_go_on_with_its_own_exit_code(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    before = signal.getsignal(number)
+    stopped = pytest.raises(InterruptedRunError, match="goes on where it was, in ")
+    with stopped as raised, resumable(tmp_path):
+        signal.raise_signal(number)
+    assert raised.value.exit_code == 5
+    assert signal.getsignal(number) is before
+
+
+def test_without_a_folder_a_signal_does_what_it_did() -> None:
+    with pytest.raises(KeyboardInterrupt), resumable(None):
+        signal.raise_signal(signal.SIGINT)

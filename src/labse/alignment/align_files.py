@@ -21,11 +21,11 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.output_files import open_output
 from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import ObservedEncoder, SentenceEncoder
-from labse.errors import InterruptedRunError, UsageError
+from labse.errors import UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
 from labse.files.text import format_suffix, read_lines
-from labse.runtime import OnProgress
+from labse.runtime import OnProgress, resumable
 
 __all__ = [
     "AlignOptions",
@@ -137,27 +137,22 @@ def align_files(
         **asdict(options),
     }
     folder = out if is_batch else None
-    try:
-        with open_stage(folder, key, section=None) as stage:
-            for number, job in enumerate(jobs):
-                if tell is not None:
-                    tell(number, len(jobs))
-                documents = [list(read_lines(path)) for path in (job.source, job.target)]
-                name, inputs = job.out.name if job.out else "", _hash_documents(documents)
-                if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
-                    totals["num_done_before"] += 1
-                    continue
-                result, right = _align(used, job, documents, options)
-                stage.add(name, result, inputs)
-                totals.update(result)
-                counts += right
+    with resumable(folder), open_stage(folder, key, section=None) as stage:
+        for number, job in enumerate(jobs):
             if tell is not None:
-                tell(len(jobs), len(jobs))
-            stage.finish(key, keep_journal=True)
-    except KeyboardInterrupt:
-        if folder is None:
-            raise
-        raise InterruptedRunError("stopped; the same command goes on where it was") from None
+                tell(number, len(jobs))
+            documents = [list(read_lines(path)) for path in (job.source, job.target)]
+            name, inputs = job.out.name if job.out else "", _hash_documents(documents)
+            if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
+                totals["num_done_before"] += 1
+                continue
+            result, right = _align(used, job, documents, options)
+            stage.add(name, result, inputs)
+            totals.update(result)
+            counts += right
+        if tell is not None:
+            tell(len(jobs), len(jobs))
+        stage.finish(key, keep_journal=True)
     return AlignedFiles(
         num_documents=len(jobs),
         num_done_before=totals["num_done_before"],

@@ -33,7 +33,7 @@ from labse.corpus.shards import (
 )
 from labse.files.atomic import write_atomic
 from labse.files.stage import Stage, open_stage
-from labse.runtime import require
+from labse.runtime import require, resumable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -99,7 +99,7 @@ def dedup_files(
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
     settings |= {"rows_per_shard": rows_per_shard}
-    with open_stage(out, settings, section=None) as stage:
+    with resumable(out), open_stage(out, settings, section=None) as stage:
         if stage.manifest is None:
             num_bytes = sum(Path(path).stat().st_size for path in paths)
             num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)

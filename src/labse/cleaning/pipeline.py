@@ -30,6 +30,7 @@ from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
 from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
+from labse.runtime import resumable
 
 __all__ = ["CleaningReport", "clean", "decide", "read_kind"]
 
@@ -103,7 +104,7 @@ def clean(
         "inputs": hashes,
         "rows_per_shard": rows_per_shard,
     }
-    with open_stage(out, settings, section=None) as stage:
+    with resumable(out), open_stage(out, settings, section=None) as stage:
         # Cut the files into shards.
         tasks = _cut_tasks(out, names, settings)
         cut = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
@@ -139,7 +140,7 @@ def decide(
         ResourceError: `out` cannot be written.
     """
     read_kind(out := Path(out))
-    with open_stage(out, None, section=None) as stage:
+    with resumable(out), open_stage(out, None, section=None) as stage:
         head = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
         return _decide(stage, head, bounds, rejects, workers, on_progress)
 

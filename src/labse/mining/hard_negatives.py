@@ -39,7 +39,7 @@ from labse.mining.sides import (
     describe_encoder,
     embed_side,
 )
-from labse.runtime import OnProgress
+from labse.runtime import OnProgress, resumable
 from labse.search.knn import Neighbours
 
 __all__ = [
@@ -153,7 +153,7 @@ def mine_hard_negatives(
     key |= describe_encoder(loaded)
 
     counts: Counter[str] = Counter()
-    with open_stage(work, key) as stage:
+    with resumable(work), open_stage(work, key) as stage:
         source_lang, target_lang = langs
         pairs = (
             pair

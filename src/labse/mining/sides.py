@@ -31,7 +31,7 @@ from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
 from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import format_suffix, open_binary
-from labse.runtime import OnProgress
+from labse.runtime import OnProgress, resumable
 
 __all__ = [
     "EmbeddedSide",
@@ -214,6 +214,7 @@ def embed_sides(
         LabseError: broken input.
         UsageError: vectors of two models, standard input with `work`, or a folder that was begun
             with other inputs or settings.
+        InterruptedRunError: Ctrl-C or SIGTERM came inside the block, and `work` keeps what is done.
     """
     if work is not None and "-" in (sides[0].path, sides[1].path):
         raise UsageError("--work needs files that can be read again, not standard input (-)")
@@ -224,7 +225,7 @@ def embed_sides(
         key["--column"] = [side.column for side in sides]
         key |= {} if loaded is None else describe_encoder(loaded)
 
-    with open_stage(work, key) as stage:
+    with resumable(work), open_stage(work, key) as stage:
         embedded = []
         for side in sides:
             rows = loaded if side.vectors is None else side.vectors
@@ -232,7 +233,7 @@ def embed_sides(
             done = embed_side(side.name, side.texts, rows, stage, on_progress)
             embedded.append(done)
             sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
-            message = f"{side.name}: %s lines, %s blank left out, %s repeated left out"
+            message = f"{side.name}: %s lines, %s blank, %s repeated"
             _LOGGER.info(message, *(f"{size:,}" for size in sizes))
         yield EmbeddedSides(embedded[0], embedded[1], stage, loaded)
 

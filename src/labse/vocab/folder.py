@@ -29,7 +29,7 @@ from labse.files.atomic import (
 )
 from labse.files.stage import open_stage
 from labse.files.text import format_suffix
-from labse.runtime import require
+from labse.runtime import require, resumable
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
     CountTables,
@@ -164,7 +164,10 @@ def learn_vocabulary(
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
     report_folder = None if report is None else _make_report_folder(Path(report), folder)
-    with _open_counts(files, folder, lang, counts, memory_bytes, on_progress) as tables:
+    with (
+        resumable(counts),
+        _open_counts(files, folder, lang, counts, memory_bytes, on_progress) as tables,
+    ):
         # The counts of all languages become one weight for each word.
         totals = sum((table.totals for table in tables), Counter())
         if not totals:

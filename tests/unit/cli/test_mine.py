@@ -1,4 +1,5 @@
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def test_pairs_are_rows_of_score_source_and_target(
         ["1.0000", "the dignity", "the dignity"],
     ]
     assert "1 pairs hold a character that the format cannot" in ran.err
-    assert "target: 4 lines, 1 blank left out, 0 repeated left out" in ran.err
+    assert "target: 4 lines, 1 blank, 0 repeated" in ran.err
     assert "\n3 pairs\n0 lines cut to 24 tokens" in ran.err
 
 
@@ -206,3 +207,45 @@ def test_standard_input_cannot_be_tried(run: Run, files: tuple[Path, Path], mode
     ran = run("mine", "-", files[1], "--model", model, "--dry-run")
     assert ran.code == 2
     assert "--dry-run reads the input" in ran.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("mine", "a.txt", "b.txt", "--out", "out.tsv"),
+        ("score", "a.txt", "b.txt"),
+        ("filter", "a.txt", "b.txt", "--min-cosine", "0", "--out", "out.tsv"),
+        (
+            "hard-negatives",
+            "pairs.tsv",
+            "--source-lang",
+            "de",
+            "--target-lang",
+            "en",
+            "--out",
+            "o.tsv",
+        ),
+    ],
+    ids=lambda command: command[0],
+)
+def test_ctrl_c_is_5_where_a_work_folder_lets_the_command_go_on(
+    run: Run, command: tuple[str, ...], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text("free\nequal\n", "utf-8")
+    Path("pairs.tsv").write_text("source\ttarget\nfree\tequal\n", "utf-8")
+    options = (*command, "--model", model)
+    with monkeypatch.context() as stopped:
+
+        def stop(*_: object, **__: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        stopped.setattr("labse.mining.sides.encode_sentences", stop)
+        ran = run(*options, "--work", "work")
+        assert (ran.code, ran.err.splitlines()[-1]) == (
+            5,
+            "labse: error: stopped; the same command goes on where it was, in work",
+        )
+        assert run(*options).code == 130
+    assert run(*options, "--work", "work").code == 0

@@ -58,7 +58,7 @@ def test_text_is_embedded_by_the_encoder_that_is_given(
         "1.0000\tequal\tequal\t4\t1",
     ]
     assert (mined.num_written, mined.flags["copy"]) == (2, 2)
-    assert "source: 4 lines, 1 blank left out, 1 repeated left out" in caplog.messages
+    assert "source: 4 lines, 1 blank, 1 repeated" in caplog.messages
 
 
 def test_a_work_folder_of_another_column_is_refused(tmp_path: Path, model: Path) -> None:

@@ -5,7 +5,6 @@ Source: docs/encoding.md; docs/design.md, promises.
 """
 
 import re
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.atomic import check_writable, remove_leftovers
 from labse.files.npy import write_array
-from labse.runtime import OnProgress, answer_signals, hold_interrupts
+from labse.runtime import OnProgress, hold_interrupts, resumable
 
 __all__ = ["SHARD_ROWS", "EncodedFile", "EncodedFolder", "encode_files"]
 
@@ -128,20 +127,13 @@ def encode_files(
 
     if not is_folder:
         return _encode_file(load_encoder(encoder), parts, out, storage, tell)
-    try:
-        with answer_signals(_interrupt, (signal.SIGTERM,)):
-            loaded = load_encoder(encoder)
-            settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
-            settings["embedding_size"] = loaded.embedding_size
-            with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
-                job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
-                return job.run(parts, texts.describe)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(f"stopped; the same command goes on in {out}") from None
-
-
-def _interrupt(_: int) -> None:
-    raise KeyboardInterrupt
+    with resumable(out):
+        loaded = load_encoder(encoder)
+        settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
+        settings["embedding_size"] = loaded.embedding_size
+        with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
+            job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
+            return job.run(parts, texts.describe)
 
 
 def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
