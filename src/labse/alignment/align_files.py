@@ -33,13 +33,15 @@ __all__ = [
     "align_files",
 ]
 
+_DEFAULT_FORMAT: BeadFormat = "tsv"
+
 
 @dataclass(frozen=True, slots=True)
 class AlignOptions:
     """What an alignment depends on beside the model and the documents.
 
     Attributes:
-        bead_format: see `format_beads`; None takes that of the suffix of `out`, else ladder.
+        bead_format: see `format_beads`; None takes that of the suffix of `out`, else tsv.
         max_size: lines of a bead, both sides together.
         skip_percentile: see `align_embeddings`.
         seed: seed of the sample of lines in long documents.
@@ -159,7 +161,7 @@ def align_files(
         num_beads=totals["num_beads"],
         num_left_out=totals["num_left_out"],
         num_changed=totals["num_changed"],
-        bead_format=options.bead_format or "ladder",
+        bead_format=options.bead_format or _DEFAULT_FORMAT,
         counts=counts,
         num_truncated=getattr(encoder, "num_truncated", 0),
         max_seq_length=getattr(encoder, "max_seq_length", None),
@@ -170,7 +172,7 @@ def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
     """Checks the options; the format and the tags of the languages are filled in."""
     suffix = "" if out is None else format_suffix(out).removeprefix(".")
     known: dict[str, BeadFormat] = {name: name for name in get_args(BeadFormat)}
-    bead_format = options.bead_format or known.get(suffix, "ladder")
+    bead_format = options.bead_format or known.get(suffix, _DEFAULT_FORMAT)
     source_lang, target_lang = options.langs
     if options.ids and bead_format != "tsv":
         raise UsageError(f"--ids is for --format tsv; {bead_format} needs no such option")
@@ -216,7 +218,7 @@ def _align(
         beads,
         source_lines,
         target_lines,
-        options.bead_format or "ladder",
+        options.bead_format or _DEFAULT_FORMAT,
         ids=options.ids,
         langs=(source_lang or "", target_lang or ""),
     )
@@ -250,4 +252,4 @@ def _list_jobs(
     if (out is None and gold is None) or str(out) == "-":
         raise UsageError("many documents need --out, the folder of their alignments, or --gold")
     pair = pair_lists if lists else pair_folders
-    return pair(source, target, gold, out, options.bead_format or "ladder")
+    return pair(source, target, gold, out, options.bead_format or _DEFAULT_FORMAT)

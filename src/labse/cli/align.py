@@ -48,9 +48,9 @@ def align(
         BeadFormat | None,
         typer.Option(
             "--format",
-            help="Format of the alignment. ladder: the rungs of Hunalign; tsv: score, source and "
-            "target; tmx: beads with both sides only; jsonl: all of a bead. Without it, that of "
-            "--out's suffix, else ladder.",
+            help="Format of the alignment. tsv: score, source and target; tmx: beads with both "
+            "sides only; jsonl: all of a bead; ladder: the rungs of Hunalign. Without it, that of "
+            "--out's suffix, else tsv.",
             show_default=False,
         ),
     ] = None,
@@ -107,7 +107,7 @@ def align(
 
     [bold]Examples[/bold]
 
-    labse align book.de book.en --format tsv --out book.tsv
+    labse align book.de book.en --out book.tsv
 
     labse align book.de book.en --gold book.ladder
 

@@ -91,14 +91,14 @@ def test_only_documents_that_are_new_or_have_changed_are_aligned_again(tmp_path:
     done: list[tuple[int, int | None]] = []
     align_files(source, target, out, encoder=encoder, on_progress=lambda *n: done.append(n))
     assert done == [(0, 2), (1, 2), (2, 2)]
-    made = (out / "b.ladder").read_bytes()
-    (out / "b.ladder").unlink()
+    made = (out / "b.tsv").read_bytes()
+    (out / "b.tsv").unlink()
     again = align_files(source, target, out, encoder=encoder)
-    assert (again.num_done_before, (out / "b.ladder").read_bytes()) == (1, made)
+    assert (again.num_done_before, (out / "b.tsv").read_bytes()) == (1, made)
     (target / "a.en").write_text("a\n")
     again = align_files(source, target, out, encoder=encoder)
     assert (again.num_done_before, again.num_documents, encoder.num_calls) == (1, 2, 4)
-    assert (out / "a.ladder").read_text().splitlines()[-1] == "2\t1\t0.0000"
+    assert (out / "a.tsv").read_text().splitlines()[-1] == "0.0000\tb\t"
 
 
 def test_other_options_or_another_model_do_not_go_on_in_the_same_folder(tmp_path: Path) -> None:

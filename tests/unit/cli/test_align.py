@@ -24,8 +24,12 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return source, target
 
 
-def test_a_ladder_goes_to_standard_output(run: Run, files: tuple[Path, Path], model: Path) -> None:
+def test_pairs_go_to_standard_output_unless_a_ladder_is_asked_for(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
     ran = run("align", *files, "--model", model)
+    assert ran.out.splitlines()[1] == f"1.0000\t{LINES[0]}\t{LINES[0]}"
+    ran = run("align", *files, "--model", model, "--format", "ladder")
     assert ran.code == 0, ran.err
     rungs = [line.split("\t") for line in ran.out.splitlines()]
     assert [(rung[0], rung[1]) for rung in rungs][:2] == [("0", "0"), ("1", "1")]
@@ -59,7 +63,7 @@ def test_gold_prints_strict_and_lax_scores(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
     gold = tmp_path / "gold"
-    gold.write_text(run("align", *files, "--model", model).out)
+    gold.write_text(run("align", *files, "--model", model, "--format", "ladder").out)
     ran = run("align", *files, "--model", model, "--gold", gold, "--json")
     assert ran.code == 0, ran.err
     scores = json.loads(ran.out)
@@ -83,6 +87,8 @@ def test_folders_are_aligned_and_a_second_run_finds_them_done(
         tmp_path / "en",
         "--model",
         model,
+        "--format",
+        "ladder",
         "--out",
         tmp_path / "out",
     )
@@ -94,7 +100,7 @@ def test_folders_are_aligned_and_a_second_run_finds_them_done(
         "manifest.json",
         "progress.jsonl",
     }
-    single = run("align", *files, "--model", model).out
+    single = run("align", *files, "--model", model, "--format", "ladder").out
     assert made["one.ladder"].decode() == single
 
     (tmp_path / "out/two.ladder").unlink()
@@ -116,7 +122,7 @@ def test_lists_name_the_documents(
     lists = (tmp_path / "src.list", tmp_path / "tgt.list")
     ran = run("align", *lists, "--lists", "--model", model, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert (tmp_path / "out/000002-source.ladder").exists()
+    assert (tmp_path / "out/000002-source.tsv").exists()
     (tmp_path / "tgt.list").write_text("target.txt\n")
     ran = run("align", *lists, "--lists", "--model", model, "--out", tmp_path / "out")
     assert ran.code == 3
@@ -126,11 +132,11 @@ def test_lists_name_the_documents(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--ids",), "--ids is for --format tsv"),
+        (("--format", "ladder", "--ids"), "--ids is for --format tsv"),
         (("--json",), "--json prints the scores of --gold"),
         (("--format", "tsv", "--source-lang", "de"), "give both"),
         (("--format", "tmx"), "give --source-lang and --target-lang"),
-        (("--source-lang", "de"), "not for --format ladder"),
+        (("--format", "ladder", "--source-lang", "de"), "not for --format ladder"),
         (("--format", "tmx", "--source-lang", "xx-yy", "--target-lang", "de"), "xx-yy"),
         (("--max-size", 1), "--max-size"),
         (("--skip-percentile", 101), "--skip-percentile"),
@@ -193,19 +199,19 @@ def test_a_stopped_batch_goes_on_to_the_same_bytes(
     parts, whole = tmp_path / "parts", tmp_path / "whole"
 
     process = subprocess.Popen([sys.executable, "-m", "labse.cli", *command, str(parts)])
-    while len(list(parts.glob("*.ladder"))) < 3:
+    while len(list(parts.glob("*.tsv"))) < 3:
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(stop)
     code = process.wait(timeout=60)
     assert code == (5 if stop == signal.SIGINT else -signal.SIGKILL)
-    num_done = len(list(parts.glob("*.ladder")))
+    num_done = len(list(parts.glob("*.tsv")))
     assert 0 < num_done < 150
 
     found = re.search(r"(\d+) documents were aligned already", run(*command, parts).err)
     assert found
     assert int(found[1]) in (num_done - 1, num_done)  # A kill may come before a file is noted.
     run(*command, whole)
-    names = [path.name for path in whole.iterdir() if path.suffix in (".ladder", ".json")]
+    names = [path.name for path in whole.iterdir() if path.suffix in (".tsv", ".json")]
     assert len(names) == 151
     assert all((parts / name).read_bytes() == (whole / name).read_bytes() for name in names)
