@@ -10,15 +10,17 @@ import typer
 
 from labse.cli.console import check_out, print_json, print_lines, progress, say
 from labse.cli.options import JsonOption
+from labse.corpus.file_formats import file_lang
 from labse.corpus.languages import canonical_tag
-from labse.corpus.pair_files import iter_pairs, iter_rows
+from labse.corpus.pair_files import iter_pairs, iter_rows, orient_pairs
 from labse.corpus.raw_text import read_raw
-from labse.corpus.records import TextRecord
+from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.sentence_splitting import split_records
 from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
 from labse.corpus.writers import Written, write_moses, write_pairs, write_records
 from labse.errors import UsageError
 from labse.files.atomic import write_atomic
+from labse.files.text import format_suffix
 from labse.runtime import require
 
 __all__ = ["convert", "extract", "split", "stats"]
@@ -53,6 +55,13 @@ LangOption = Annotated[
     str | None,
     typer.Option(
         help="Language of all, in place of what the material says of itself.", show_default=False
+    ),
+]
+SkipUnknownOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unknown",
+        help="Leave out and count pairs of a language that is not known, in place of an error.",
     ),
 ]
 RawOption = Annotated[
@@ -149,7 +158,8 @@ def convert(
         list[str],
         typer.Argument(
             metavar="FILES",
-            help="Pairs: a .tmx, .tsv, .jsonl or .parquet file, or two aligned text files.",
+            help="Pairs: .tmx, .xlf, .po, .tsv, .jsonl or .parquet files, or two aligned text "
+            "files.",
             show_default=False,
         ),
     ],
@@ -180,11 +190,13 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write pairs in another format: TMX, TSV, JSONL, Parquet or two aligned text files.
 
-    Columns beside source, target and their languages are left out, and told.
+    Columns beside source, target and their languages are left out, and told. Two text files named
+    after languages (news.de news.en) take the pairs of these two, each side in its file.
 
     [bold]Examples[/bold]
 
@@ -198,16 +210,24 @@ def convert(
         raise UsageError("--json tells of a file on standard output; give --out another name")
     _check_places(files, out)
     drops: Counter[str] = Counter()
-    pairs = _count(
-        iter_pairs(files, source_lang=source_lang, target_lang=target_lang, drops=drops, tell=say),
-        "pairs",
+    langs = (file_lang(out[0]), file_lang(out[-1])) if len(out) == 2 else (None, None)
+    if any(format_suffix(file) == ".tmx" for file in files):  # Its languages are to be chosen.
+        source_lang, target_lang = source_lang or langs[0], target_lang or langs[1]
+    pairs: Iterable[SentencePair] = iter_pairs(
+        files,
+        source_lang=source_lang,
+        target_lang=target_lang,
+        drops=drops,
+        tell=say,
+        skip_unknown=skip_unknown,
     )
     if len(out) == 2:
         if layout is not None:
             raise UsageError("two aligned text files have no other format; leave out --format")
-        written = write_moses(out[0], out[1], pairs)
+        pairs = orient_pairs(pairs, langs, drops)
+        written = write_moses(out[0], out[1], _count(pairs, "pairs"))
     else:
-        written = write_pairs(out[0], pairs, layout=layout)
+        written = write_pairs(out[0], _count(pairs, "pairs"), layout=layout)
     _tell(" ".join(out), written, drops)
     if json:
         print_json(
@@ -221,8 +241,8 @@ def stats(
         list[str],
         typer.Argument(
             metavar="FILES",
-            help="Sentences (text, or tables with the column text) and pairs (.tmx, or tables with "
-            "source and target, or english and text).",
+            help="Sentences (text, subtitles, or tables with the column text) and pairs (.tmx, "
+            ".xlf, .po, or tables with source and target, or english and text).",
             show_default=False,
         ),
     ],
@@ -241,6 +261,7 @@ def stats(
             show_default=False,
         ),
     ] = None,
+    skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
     """Count sentences and pairs by language, their lengths and scripts (the paper's figure 1).
@@ -255,7 +276,9 @@ def stats(
     if out is not None:  # Told before the counting, not after.
         require("matplotlib.figure", "corpus")
     drops: Counter[str] = Counter()
-    statistics = count_corpus(_count(iter_rows(files, lang=lang, drops=drops), "rows"))
+    statistics = count_corpus(
+        _count(iter_rows(files, lang=lang, drops=drops, skip_unknown=skip_unknown), "rows")
+    )
     if json:
         print_json({**to_json(statistics), "drops": dict(drops)})
     else:

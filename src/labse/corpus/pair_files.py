@@ -5,18 +5,19 @@ Source: docs/corpus.md.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from labse.corpus.file_formats import is_text, is_units
 from labse.corpus.raw_text import read_records
-from labse.corpus.readers import is_text, read_moses, read_pairs
+from labse.corpus.readers import read_moses, read_pairs
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tables import open_table, quote_names
 from labse.corpus.tmx import read_tmx
 from labse.errors import UsageError
 from labse.files.text import format_suffix
 
-__all__ = ["iter_pairs", "iter_rows"]
+__all__ = ["iter_pairs", "iter_rows", "orient_pairs"]
 
 _KNOWN_COLUMNS = frozenset({"source", "target", "source_lang", "target_lang"})
 _ENGLISH_COLUMNS = frozenset({"english", "text", "lang"})
@@ -29,6 +30,7 @@ def iter_pairs(
     target_lang: str | None,
     drops: Counter[str],
     tell: Callable[[str], None],
+    skip_unknown: bool = False,
 ) -> Iterator[SentencePair]:
     """Yields the pairs of tables and TMX files one after the other, or of two aligned text files.
 
@@ -36,8 +38,9 @@ def iter_pairs(
         files: at least one.
         source_lang: the language of the source, where no column tells; see the readers.
         target_lang: the same of the target.
-        drops: counts what is left out of TMX, by reason.
+        drops: counts what is left out, by reason.
         tell: told which columns of a table are left out.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
 
     Raises:
         LabseError, UsageError: see `read_pairs`, `read_tmx` and `read_moses`.
@@ -57,11 +60,58 @@ def iter_pairs(
         used = _KNOWN_COLUMNS if _KNOWN_COLUMNS & {*names} else _ENGLISH_COLUMNS
         if extra := [name for name in names if name not in used]:
             tell(f"{file}: columns left out: {quote_names(extra)}")
-        yield from read_pairs(file, source_lang=source_lang, target_lang=target_lang)
+        for pair in read_pairs(
+            file,
+            source_lang=source_lang,
+            target_lang=target_lang,
+            drops=drops if skip_unknown else None,
+        ):
+            if pair.target or not is_units(file):
+                yield pair
+            else:
+                drops["not translated"] += 1
+
+
+def orient_pairs(
+    pairs: Iterable[SentencePair],
+    langs: tuple[str | None, str | None],
+    drops: Counter[str],
+) -> Iterator[SentencePair]:
+    """Turns pairs so that each side has its language, as two files of text need.
+
+    Args:
+        pairs: of any languages.
+        langs: canonical tags of source and target; None takes that of the first pair.
+        drops: counts the pairs of other languages.
+
+    Raises:
+        UsageError: a side whose language is not given has two.
+    """
+    found: list[str | None] = list(langs)
+    for pair in pairs:
+        swapped = SentencePair(pair.target, pair.source, pair.target_lang, pair.source_lang)
+        fitting = [p for p in (pair, swapped) if _fits(p, langs)]
+        if not fitting:
+            drops[f"{pair.source_lang}-{pair.target_lang}, of which no file is"] += 1
+            continue
+        tags = fitting[0].source_lang, fitting[0].target_lang
+        for side, tag in enumerate(tags):
+            if found[side] not in (None, tag):
+                raise UsageError(
+                    f"two text files cannot say in which of two languages a line is: found "
+                    f"{found[side]} and {tag}; name the files after the languages (out.en out.fr), "
+                    "or give --source-lang and --target-lang"
+                )
+            found[side] = tag
+        yield fitting[0]
+
+
+def _fits(pair: SentencePair, langs: tuple[str | None, str | None]) -> bool:
+    return langs[0] in (None, pair.source_lang) and langs[1] in (None, pair.target_lang)
 
 
 def iter_rows(
-    files: Sequence[str], *, lang: str | None, drops: Counter[str]
+    files: Sequence[str], *, lang: str | None, drops: Counter[str], skip_unknown: bool = False
 ) -> Iterator[tuple[str, TextRecord | SentencePair]]:
     """Yields the rows of files of sentences and of pairs, each with its origin.
 
@@ -70,7 +120,8 @@ def iter_rows(
     Args:
         files: the files.
         lang: the language of sentences that do not say theirs.
-        drops: counts what is left out of TMX, by reason.
+        drops: counts what is left out, by reason.
+        skip_unknown: whether pairs of a language that is not known are left out, not an error.
 
     Raises:
         LabseError, UsageError: see the readers.
@@ -81,8 +132,12 @@ def iter_rows(
             yield from ((name, pair) for pair in read_tmx(file, drops=drops))
             continue
         names = () if is_text(file) else open_table(file).names
+        if is_units(file) and not {"source_lang", "target_lang"} <= {*names}:
+            yield from ((record.origin, record) for record in read_records(file, lang=lang))
+            continue
         if {"source", "target"} <= {*names} or {"english", "text"} <= {*names}:
-            yield from ((name, pair) for pair in read_pairs(file))
+            given = drops if skip_unknown else None
+            yield from ((name, pair) for pair in read_pairs(file, drops=given))
             continue
         known = None if "lang" in names else lang
         yield from ((record.origin, record) for record in read_records(file, lang=known))

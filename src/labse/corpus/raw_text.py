@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from labse.corpus.file_formats import is_text, is_units
 from labse.corpus.languages import canonical_tag
-from labse.corpus.readers import is_text, read_sentences
+from labse.corpus.readers import read_sentences
 from labse.corpus.records import UNKNOWN_LANG, Document, TextRecord
-from labse.corpus.tables import open_table
+from labse.corpus.tables import Table, open_table
 from labse.corpus.web_archives import read_warc, read_wet
 from labse.corpus.wikipedia import read_wikipedia
 from labse.corpus.writers import RECORD_COLUMNS
@@ -74,6 +75,9 @@ def read_records(path: str | Path, *, lang: str | None = None) -> Iterator[TextR
             yield TextRecord(sentence.text, sentence.lang, "", origin)
         return
     table = open_table(path)
+    if is_units(path):
+        yield from _read_sources(table, origin, lang)
+        return
     if lang is not None and "lang" in table.names:
         raise UsageError(f"{path} has a column lang; leave out the language {lang!r}")
     present = tuple(name for name in RECORD_COLUMNS if name == "text" or name in table.names)
@@ -86,6 +90,14 @@ def read_records(path: str | Path, *, lang: str | None = None) -> Iterator[TextR
         except (ValueError, UsageError) as error:
             raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
         yield record
+
+
+def _read_sources(table: Table, origin: str, lang: str | None) -> Iterator[TextRecord]:
+    """Yields the sources of XLIFF and PO."""
+    has_lang = "source_lang" in table.names and lang is None
+    for _, (text, code) in table.read_rows(("source", "source_lang" if has_lang else "source")):
+        tag = canonical_tag(code if has_lang else lang or UNKNOWN_LANG)
+        yield TextRecord(text, tag, "", origin)
 
 
 def iter_lines(documents: Iterable[Document]) -> Iterator[TextRecord]:

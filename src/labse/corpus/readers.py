@@ -6,11 +6,13 @@ Gives: a stream of records in constant memory. An empty line is a row; no row is
 Source: docs/design.md, promises. TSV here has no quoting: a tab ends a cell, `\n` a row.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labse.corpus.languages import canonical_tag
+from labse.corpus.file_formats import check_readable, default_column, is_table, is_text
+from labse.corpus.languages import canonical_tag, is_language
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import (
     Row,
@@ -23,9 +25,35 @@ from labse.corpus.tables import (
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
 
-__all__ = ["is_text", "read_moses", "read_pairs", "read_sentences"]
+__all__ = ["name_unknown", "read_moses", "read_pairs", "read_sentences", "read_texts"]
 
-_TEXT_SUFFIXES = ("", ".txt")
+
+def read_texts(path: str | Path, *, column: str | None = None) -> Iterator[str]:
+    """Yields the texts of a file whatever their language: lines, or one for each row of a table.
+
+    Args:
+        path: text of any suffix that means no format, or a table; `-` is standard input.
+        column: the name of the column or key; None: `text`, of XLIFF and PO `source`.
+
+    Raises:
+        LabseError: broken data, with file and line; a lone surrogate.
+        UsageError: a format that is not read.
+    """
+    check_readable(path)
+    if not is_table(path):
+        yield from read_lines(path)
+        return
+    table = open_table(path)
+    for number, (text,) in table.read_rows((column or default_column(path),)):
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise LabseError(
+                    f"{path}, {table.unit} {number}: not valid Unicode, a lone surrogate "
+                    f"stands at character {error.start + 1}; remove it"
+                ) from None
+        yield text
 
 
 def read_sentences(
@@ -36,10 +64,10 @@ def read_sentences(
     No suffix, `.txt` or a language code (`news.de`) is text, as is `-`, standard input.
 
     Args:
-        path: a text file, `.tsv`, `.jsonl` or `.parquet`.
+        path: a text file, or a table of any format.
         lang: any code that `find_language` knows.
-        column: the name of the column or key, None: `text`; in a TSV a name means that the first
-            line is a header, a number (from 1) that there is none. Not for text.
+        column: the name of the column or key, None: `text` or `source`; in a TSV a name means that
+            the first line is a header, a number (from 1) that there is none. Not for text.
 
     Raises:
         LabseError: broken data, with file and line: also a `\r` inside a line, which is no line end
@@ -53,7 +81,8 @@ def read_sentences(
         unit = "line"
         rows: Iterator[Row] = ((n, (line,)) for n, line in enumerate(read_lines(path), start=1))
     else:
-        column = "text" if column is None else column
+        if column is None:
+            column = default_column(path) if is_table(path) else "text"
         table = _open_column(path, column)
         unit = table.unit
         rows = table.read_rows((str(column),))
@@ -72,6 +101,7 @@ def read_pairs(
     source_lang: str | None = None,
     target_lang: str | None = None,
     columns: Sequence[str] | None = None,
+    drops: Counter[str] | None = None,
 ) -> Iterator[SentencePair]:
     """Yields a pair for each row of a table in one of two layouts; other columns are ignored.
 
@@ -80,10 +110,12 @@ def read_pairs(
     In JSONL the keys of the first line decide.
 
     Args:
-        path: `.tsv`, `.jsonl` or `.parquet`.
+        path: `.tsv`, `.jsonl`, `.parquet`, XLIFF or PO.
         source_lang: the language of every source, where no column gives it.
         target_lang: the language of every target, where no column gives it.
         columns: the names of all columns of a TSV without header; None: the first line has them.
+        drops: counts rows of a language that is not known, by its code, which are left out; None
+            makes the first of them an error.
 
     Raises:
         LabseError: broken data, with file and line, or neither layout.
@@ -94,6 +126,10 @@ def read_pairs(
         return
     layout = _choose_layout(table, source_lang, target_lang)
     for number, values in table.read_rows(layout.columns):
+        unknown = () if drops is None else [code for code in values[2:] if not is_language(code)]
+        if drops is not None and unknown:
+            drops[name_unknown(unknown[0])] += 1
+            continue
         try:
             pair = SentencePair(
                 values[0],
@@ -104,6 +140,11 @@ def read_pairs(
         except (ValueError, UsageError) as error:
             raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
         yield pair
+
+
+def name_unknown(code: str) -> str:
+    """Returns the reason why a row of an unknown language is left out."""
+    return f"language not known: {code[:40]}" if code.strip() else "no language is named"
 
 
 def read_moses(
@@ -184,18 +225,6 @@ def _resolve_lang(table: Table, name: str, lang: str | None) -> str | None:
 
 
 # ---- files -----------------------------------------------------------------------------------
-
-
-def is_text(path: str | Path) -> bool:
-    """Tells whether a file is read as text: no suffix, `.txt`, a language code, or `-`."""
-    suffix = format_suffix(path)
-    if suffix in _TEXT_SUFFIXES:
-        return True
-    try:
-        canonical_tag(suffix[1:])
-    except UsageError:
-        return False
-    return True
 
 
 def _open_column(path: str | Path, column: str | int) -> Table:

@@ -1,6 +1,6 @@
-"""Tables: named columns of text from TSV, JSONL and Parquet, row by row.
+"""Tables: named columns of text from TSV, JSONL, Parquet, XLIFF, PO and subtitles, row by row.
 
-Takes: a path; Parquet needs pyarrow.
+Takes: a path; Parquet needs pyarrow, PO polib.
 Gives: the asked-for values of each row with the row's number, in constant memory.
 Source: docs/design.md, promises: every broken row is an error that names file and row.
 """
@@ -16,6 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from labse.corpus.file_formats import is_table
+from labse.corpus.gettext_catalogue import read_po
+from labse.corpus.subtitles import read_cues
+from labse.corpus.xliff import Unit, read_xliff
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
 from labse.runtime import require
@@ -94,7 +98,10 @@ def explain_quotes(names: Sequence[str]) -> str:
 
 
 def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
-    """Opens a `.tsv`, `.jsonl` (also `.bz2`, `.gz`, `.zst`) or `.parquet` file by its suffix.
+    """Opens a table by its suffix: all but Parquet also packed.
+
+    Subtitles have the column text; XLIFF and PO have source and target, and for each side the
+    column of its language where the file names one.
 
     Args:
         path: the file.
@@ -107,14 +114,20 @@ def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
     suffix = format_suffix(path)
     if suffix == ".tsv":
         return _open_tsv(path, columns)
-    if suffix not in (".jsonl", ".parquet"):
+    if not is_table(path):
         raise UsageError(
             f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
-            ".txt or a language code (text), .tsv, .jsonl, each also .bz2, .gz or .zst, and "
-            ".parquet; labse corpus convert makes them from .tmx"
+            ".txt or a language code (text), .srt, .vtt, .tsv, .jsonl, .xlf, .xliff, .po, each "
+            "also .bz2, .gz or .zst, and .parquet; labse corpus convert makes them from .tmx"
         )
     if columns is not None:
         raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")
+    if suffix in (".srt", ".vtt"):
+        return Table(
+            path, "cue", ("text",), lambda _: ((n, (text,)) for n, text in read_cues(path))
+        )
+    if suffix in (".xlf", ".xliff", ".po", ".pot"):
+        return _open_units(path, read_po if suffix in (".po", ".pot") else read_xliff)
     return _open_jsonl(path) if suffix == ".jsonl" else _open_parquet(path)
 
 
@@ -178,6 +191,23 @@ def _iter_tsv(
             f"{path}: {num_quoted:,} of {num_rows:,} rows look quoted, as spreadsheets write them; "
             "a TSV has no quoting here, so their quotes are kept as text"
         )
+
+
+# ---- units of translation --------------------------------------------------------------------
+
+
+def _open_units(path: str | Path, read: Callable[[str | Path], Iterator[Unit]]) -> Table:
+    """The first unit tells whether the file names its languages."""
+    units = read(path)
+    first = list(itertools.islice(units, 1))
+    langs = ("source_lang", "target_lang")
+    names = tuple(name for name in langs if first and getattr(first[0], name))
+
+    def read_rows(columns: _Columns) -> Iterator[Row]:
+        for number, unit in enumerate(itertools.chain(first, units), start=1):
+            yield number, tuple([getattr(unit, column) for column in columns])
+
+    return Table(path, "unit", ("source", "target", *names), read_rows)
 
 
 # ---- JSONL -----------------------------------------------------------------------------------

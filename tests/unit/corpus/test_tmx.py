@@ -49,7 +49,7 @@ def test_languages_that_are_asked_for_choose_the_variants(tmp_path: Path) -> Non
     body = unit(("en", "house"), ("de", "Haus"), ("ru", "дом")) + unit(("en", "a"), ("de", "b"))
     pairs, drops = read(write(tmp_path, body), source_lang="de", target_lang="Russian")
     assert pairs == [SentencePair("Haus", "дом", "deu", "rus")]
-    assert drops == {"no target": 1}
+    assert drops == {"no target": 1, "another target than rus": 2}
     with pytest.raises(UsageError, match="unknown language"):
         read(write(tmp_path, body), source_lang="klingonish")
 
@@ -73,7 +73,13 @@ def test_units_without_a_pair_are_counted_by_reason(tmp_path: Path) -> None:
     )
     pairs, drops = read(write(tmp_path, body))
     assert pairs == []
-    assert drops == {"no target": 2, "no source": 2, "language not known": 1}
+    assert drops == {
+        "no target": 3,
+        "no variant in en, the srclang of the header": 1,
+        "no variant in the unit": 1,
+        "language not known: xx-nonsense": 1,
+        "another variant in the source's language": 1,
+    }
 
 
 def test_an_old_file_writes_lang_without_a_namespace(tmp_path: Path) -> None:

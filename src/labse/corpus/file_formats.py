@@ -1,0 +1,107 @@
+"""The one table of formats: what the suffix of a file says, for every command that reads.
+
+Takes: paths. Gives: whether a file is lines of text, a table, or nothing that is read.
+Source: docs/corpus.md, "Raw material".
+"""
+
+from pathlib import Path
+
+from labse.corpus.languages import canonical_tag, find_language, is_language
+from labse.errors import UsageError
+from labse.files.text import format_suffix
+
+__all__ = ["check_readable", "default_column", "file_lang", "is_table", "is_text", "is_units"]
+
+_TEXT = ("", ".txt")
+# Tables by the column that a command takes if none is named.
+_TABLES = {
+    ".tsv": "text",
+    ".jsonl": "text",
+    ".parquet": "text",
+    ".srt": "text",
+    ".vtt": "text",
+    ".xlf": "source",
+    ".xliff": "source",
+    ".po": "source",
+    ".pot": "source",
+}
+# `labse corpus` reads them, and they are no lines of text.
+_RAW = {
+    ".tmx": "labse corpus convert makes a table of it",
+    ".xml": "labse corpus split reads dumps of Wikipedia",
+    ".wet": "labse corpus split reads it",
+    ".warc": "labse corpus split reads it",
+}
+# A line of these is no sentence; read as text they would give vectors of markup. Many are codes of
+# languages too (`.doc` is Northern Dong), which these suffixes do not mean.
+_NO_TEXT = frozenset(
+    """
+    .csv .json .ndjson .yaml .yml .toml .ini .xls .xlsx .ods .sqlite .db .arrow .feather .h5
+    .pkl .html .htm .xhtml .mhtml .doc .docx .odt .rtf .pdf .ps .epub .mobi .azw3 .fb2 .ppt
+    .pptx .odp .tex .bib .md .rst .adoc .djvu .ass .ssa .sub .idx .sbv .smi .ttml .dfxp .stl
+    .lrc .sup .sdlxliff .mqxliff .mxliff .sdltm .sdlppx .txlf .ttx .xlz .tbx .ts .qm .mo .gmo
+    .properties .resx .resw .strings .stringsdict .xcstrings .arb .ftl .lang .dtd .rc .sgml
+    .sgm .xhb .npy .npz .pt .bin .safetensors .onnx .model .zip .tar .tgz .tbz .tbz2 .txz .xz
+    .lz4 .lzma .br .7z .rar .z .png .jpg .jpeg .gif .svg .mp3 .mp4 .mkv .wav .ogg .webm .avi
+    .py .js .css .sh .exe .log
+    """.split()  # noqa: SIM905
+)
+
+
+def is_text(path: str | Path) -> bool:
+    """Tells whether a file is read as text: no suffix, `.txt`, a language code, or `-`."""
+    suffix = format_suffix(path)
+    if suffix in _TEXT:
+        return True
+    return not _is_taken(suffix) and is_language(suffix[1:])
+
+
+def is_table(path: str | Path) -> bool:
+    """Tells whether a file has rows and columns: `labse.corpus.tables` opens it."""
+    return format_suffix(path) in _TABLES
+
+
+def is_units(path: str | Path) -> bool:
+    """Tells whether a file has units of translation with the columns `source` and `target`."""
+    return _TABLES.get(format_suffix(path)) == "source"
+
+
+def default_column(path: str | Path) -> str:
+    """Returns the column of a table whose texts a command takes if none is named."""
+    return _TABLES[format_suffix(path)]
+
+
+def file_lang(path: str | Path) -> str | None:
+    """Returns the canonical tag of the language that the name of a text file ends in, if any."""
+    suffix = format_suffix(path)
+    return canonical_tag(suffix[1:]) if suffix not in _TEXT and is_text(path) else None
+
+
+def check_readable(path: str | Path) -> None:
+    """Checks that a file may hold texts: lines, or a table.
+
+    A suffix that is not known is text.
+
+    Raises:
+        UsageError: its suffix is that of a format that is not read.
+    """
+    suffix = format_suffix(path)
+    if not _is_taken(suffix) or suffix in _TABLES:
+        return
+    hint = _RAW.get(suffix, "")
+    if not hint and len(code := suffix[1:]) == 2 and is_language(code):  # `.ts` is Tsonga.
+        name = find_language(code).name
+        hint = f"lines of text in the language {name} are read from a file named .txt"
+    raise UsageError(
+        f"{path}: {suffix} files are not read; give lines of text, subtitles (.srt, .vtt), "
+        "units of .xlf, .xliff or .po, or .tsv, .jsonl or .parquet with a column of texts"
+        + (f"; {hint}" if hint else "")
+    )
+
+
+def _is_taken(suffix: str) -> bool:
+    """Tells whether a suffix means a format, so that it means no language.
+
+    Parts of a dump are named `.xml-p1p41242`.
+    """
+    return suffix in _TABLES or suffix in _NO_TEXT or suffix in _RAW or suffix.startswith(".xml-")
