@@ -17,14 +17,16 @@ from labse.alignment.accuracy import AlignmentCounts, count_right
 from labse.alignment.align import SKIP_PERCENTILE, align_documents
 from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 from labse.alignment.formats import BeadFormat, format_beads, link_lines, read_links
+from labse.corpus.file_formats import check_readable
 from labse.corpus.languages import canonical_tag
 from labse.corpus.output_files import open_output
+from labse.corpus.readers import read_texts
 from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import ObservedEncoder, SentenceEncoder
 from labse.errors import UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
-from labse.files.text import format_suffix, read_lines
+from labse.files.text import format_suffix
 from labse.runtime import OnProgress, resumable
 
 __all__ = [
@@ -101,7 +103,8 @@ def align_files(
     have changed.
 
     Args:
-        source: a document, one sentence a line (`-` is standard input), or a folder of documents.
+        source: a document, one sentence a line, or subtitles, a cue a row (`-` is standard input),
+            or a folder of documents.
         target: the same in the other language.
         out: file to write (`-` is standard output), for many documents a folder; None writes none.
         lists: whether `source`, `target` and `gold` are files that name a document a line.
@@ -123,6 +126,9 @@ def align_files(
     is_batch = lists or source.is_dir() or target.is_dir()
     options = _complete(options or AlignOptions(), None if is_batch else out)
     jobs = _list_jobs(source, target, gold, out, options, is_batch=is_batch, lists=lists)
+    for job in jobs:
+        check_readable(job.source)
+        check_readable(job.target)
     if not isinstance(encoder, Encoder):
         encoder = SentenceEncoder.from_pretrained() if encoder is None else encoder()
 
@@ -143,7 +149,7 @@ def align_files(
         for number, job in enumerate(jobs):
             if tell is not None:
                 tell(number, len(jobs))
-            documents = [list(read_lines(path)) for path in (job.source, job.target)]
+            documents = [list(read_texts(path)) for path in (job.source, job.target)]
             name, inputs = job.out.name if job.out else "", _hash_documents(documents)
             if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
                 totals["num_done_before"] += 1

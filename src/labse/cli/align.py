@@ -30,7 +30,8 @@ def align(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="Document, one sentence a line (.gz and .zst too), or a folder of documents.",
+            help="Document, one sentence a line, or subtitles (.srt, .vtt), .gz and .zst too; or a "
+            "folder of documents.",
             show_default=False,
         ),
     ],

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from labse.corpus.file_formats import is_table
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs, read_sentences
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import local_path, open_table
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
-from labse.files.text import format_suffix
 from labse.runtime import require
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def iter_sentences(
         LabseError: broken data, with file and row.
         UsageError: no language is given, or an unknown one.
     """
-    is_table = format_suffix(path) in (".tsv", ".jsonl", ".parquet")
-    table = open_table(path) if is_table and lang is None else None
+    table = open_table(path) if is_table(path) and lang is None else None
     if table is None or (default_lang and "lang" not in table.names):
         lang = lang or default_lang
         if lang is None:

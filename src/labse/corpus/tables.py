@@ -124,7 +124,7 @@ def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
         raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")
     if suffix in (".srt", ".vtt"):
         return Table(
-            path, "cue", ("text",), lambda _: ((n, (text,)) for n, text in read_cues(path))
+            path, "cue", ("text",), lambda *_: ((n, (text,)) for n, text in read_cues(path))
         )
     if suffix in (".xlf", ".xliff", ".po", ".pot"):
         return _open_units(path, read_po if suffix in (".po", ".pot") else read_xliff)
@@ -203,7 +203,7 @@ def _open_units(path: str | Path, read: Callable[[str | Path], Iterator[Unit]]) 
     langs = ("source_lang", "target_lang")
     names = tuple(name for name in langs if first and getattr(first[0], name))
 
-    def read_rows(columns: _Columns) -> Iterator[Row]:
+    def read_rows(columns: _Columns, numbers: Collection[str]) -> Iterator[Row]:
         for number, unit in enumerate(itertools.chain(first, units), start=1):
             yield number, tuple([getattr(unit, column) for column in columns])
 

@@ -22,6 +22,7 @@ from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
 from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
+from labse.corpus.file_formats import is_table
 from labse.corpus.languages import canonical_tag
 from labse.corpus.tables import open_table
 from labse.corpus.writers import choose_layout, open_output, write_rows
@@ -29,7 +30,7 @@ from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
-from labse.files.text import format_suffix, read_lines
+from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
 from labse.mining.pair_scores import score_sides
@@ -271,7 +272,7 @@ def _open_sides(
 ) -> tuple[Side, Side]:
     if "-" in (str(source), str(target)):
         raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
-    if target is None and format_suffix(source) not in (".jsonl", ".parquet", ".tsv"):
+    if target is None and not is_table(source):
         raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
     columns = ("source", "target") if target is None else (None, None)
     sides = open_sides(

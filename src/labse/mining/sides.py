@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.corpus.equal_texts import find_firsts, hash_texts
+from labse.corpus.file_formats import default_column, is_table
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.protocol import Encoder, encode_sentences
@@ -30,7 +31,7 @@ from labse.errors import LabseError, UsageError
 from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
 from labse.files.stage import Stage, hash_content, open_stage
-from labse.files.text import format_suffix, open_binary
+from labse.files.text import open_binary
 from labse.runtime import OnProgress, resumable
 
 __all__ = [
@@ -46,7 +47,6 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
-_TABLES = (".jsonl", ".parquet", ".tsv")
 _CHUNK_ROWS = 16_384  # 48 MiB of 768 dimensions.
 _TEXT, _INDEX, _VECTORS = "lines.txt", "lines.npz", "vectors.npy"
 
@@ -162,7 +162,7 @@ def open_sides(
         LabseError, UsageError: a side cannot be read.
     """
     paths = str(source), str(target)
-    used = {column for path, column in zip(paths, columns, strict=True) if _is_table(path)}
+    used = {column for path, column in zip(paths, columns, strict=True) if is_table(path)}
     for column in {*columns} - {None, *used}:
         raise UsageError(f"--column {column}: text has no columns; leave it out")
     first, second = map(_open_side, ("source", "target"), paths, vectors, columns)
@@ -178,17 +178,13 @@ def _open_side(name: str, path: str, vectors: str | Path | None, column: str | N
     if path != "-":
         with open_binary(path):  # A missing file is told before the other side is embedded.
             pass
-    column = (column or "text") if _is_table(path) else None
+    column = (column or default_column(path)) if is_table(path) else None
     texts = InputTexts([path], column=column)
     return Side(name, path, texts, column, None if vectors is None else open_embeddings(vectors))
 
 
 def _is_vectors(path: str) -> bool:
     return path.endswith(".npy") or Path(path).is_dir()
-
-
-def _is_table(path: str) -> bool:
-    return format_suffix(path) in _TABLES
 
 
 @contextlib.contextmanager

@@ -14,10 +14,11 @@ from typing import Any
 from tokenizers import Tokenizer
 
 import labse
+from labse.corpus.file_formats import is_text
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
 from labse.corpus.pair_files import iter_rows
-from labse.corpus.readers import is_text, read_pairs
+from labse.corpus.readers import read_pairs
 from labse.corpus.records import UNKNOWN_LANG, SentencePair
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import sha256_file

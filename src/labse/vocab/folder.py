@@ -61,7 +61,7 @@ _REPORTED_ROWS = 1000
 _LOGGER = logging.getLogger(__name__)
 
 _KIND = "vocabulary"
-_PAIR_SUFFIXES = (".jsonl", ".parquet", ".tsv")
+_PAIR_SUFFIXES = (".jsonl", ".parquet", ".tsv", ".xlf", ".xliff", ".po")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.corpus.file_formats import is_text
 from labse.corpus.languages import canonical_tag
-from labse.corpus.readers import is_text, read_pairs
+from labse.corpus.readers import read_pairs
 from labse.encoder.check.sample import sample_languages
 from labse.encoder.export.model import count_bytes, write_folder
 from labse.encoder.export.pieces import (

@@ -1,6 +1,6 @@
 r"""Files to the texts that are encoded, one for each row of the result.
 
-Takes: text, TSV, JSONL, Parquet, plain or packed; `-` is standard input.
+Takes: text, and tables of any format, plain or packed; `-` is standard input.
 Gives: the texts in order, and how many rows each file had. Any text is allowed, also one with line
     ends inside (JSONL, Parquet), but no lone surrogate.
 """
@@ -11,33 +11,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from labse.corpus.tables import Row, local_path, open_table
-from labse.errors import LabseError, UsageError
-from labse.files.text import format_suffix, read_lines
+from labse.corpus.file_formats import check_readable, is_table
+from labse.corpus.readers import read_texts
+from labse.corpus.tables import local_path
+from labse.errors import UsageError
+from labse.files.text import format_suffix
 from labse.runtime import require
 
 __all__ = ["InputTexts"]
 
-_TABLES = (".jsonl", ".parquet", ".tsv")
-# A line of these is no sentence; read as text they would give vectors of markup.
-_NO_TEXT = frozenset(
-    {
-        ".csv",
-        ".json",
-        ".xml",
-        ".tmx",
-        ".html",
-        ".xlsx",
-        ".docx",
-        ".pdf",
-        ".npy",
-        ".npz",
-        ".zip",
-        ".tar",
-        ".xz",
-        ".7z",
-    }
-)
 _SAMPLE_BYTES = 1 << 20
 _DAMAGES = (OSError, EOFError, ValueError, zlib.error)  # Errors of pyarrow are among them.
 
@@ -55,23 +37,19 @@ class InputTexts:
 
         Args:
             paths: files; `-` may be one of them.
-            column: the name of the column or key of tables, None: `text`.
+            column: the name of the column or key of tables, None: `text`, of XLIFF and PO `source`.
 
         Raises:
             UsageError: a file of a format that is not read, `-` twice, or a column for text alone.
         """
         for path in paths:
-            if (suffix := format_suffix(path)) in _NO_TEXT:
-                raise UsageError(
-                    f"{path}: {suffix} files are not read; give lines of text, or .tsv, .jsonl or "
-                    ".parquet with a column of texts"
-                )
+            check_readable(path)
         if list(paths).count("-") > 1:
             raise UsageError("standard input (-) is given twice; it can be read but once")
-        if column is not None and not any(format_suffix(path) in _TABLES for path in paths):
+        if column is not None and not any(is_table(path) for path in paths):
             raise UsageError(f"--column {column}: text has no columns; leave it out")
         self.paths = list(paths)
-        self._column = column or "text"
+        self._column = column
         self.num_rows: list[int] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -82,7 +60,7 @@ class InputTexts:
         """
         for path in self.paths:
             self.num_rows.append(0)
-            for text in self._read(path):
+            for text in read_texts(path, column=self._column):
                 self.num_rows[-1] += 1
                 yield text
 
@@ -100,23 +78,6 @@ class InputTexts:
         estimates = [_estimate(Path(path)) for path in self.paths]
         known = [estimate for estimate in estimates if estimate is not None]
         return sum(known) if len(known) == len(estimates) else None
-
-    def _read(self, path: str) -> Iterator[str]:
-        if format_suffix(path) not in _TABLES:
-            yield from read_lines(path)
-            return
-        table = open_table(path)
-        rows: Iterator[Row] = table.read_rows((self._column,))
-        for number, (text,) in rows:
-            if not text.isascii():
-                try:
-                    text.encode()
-                except UnicodeEncodeError as error:
-                    raise LabseError(
-                        f"{path}, {table.unit} {number}: not valid Unicode, a lone surrogate "
-                        f"stands at character {error.start + 1}; remove it"
-                    ) from None
-            yield text
 
 
 def _estimate(path: Path) -> int | None:
