@@ -16,13 +16,14 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.cleaning.numbers import number_mismatch
+
 __all__ = [
     "FLAGS",
     "Flag",
     "flag_pair",
     "length_ratio",
     "name_mismatch",
-    "number_mismatch",
     "overlap",
     "score_pair_texts",
     "weighted_length",
@@ -45,11 +46,6 @@ _HAN_WEIGHT, _KANA_OR_HANGUL_WEIGHT = 3.3, 2.0
 _LENGTH_PRIOR = 15.0
 
 _WORD = re.compile(r"[^\W\d_]+")
-_DIGIT = re.compile(r"\d")
-_DIGITS = re.compile(r"\d+")
-_THOUSANDS = re.compile(r"(?<=\d)[.,'’\u060c\u066b\u066c\u00a0\u202f ](?=\d{3}(?!\d))")
-# Up to here languages spell numbers out at will: "3 dogs", "three dogs".
-_MAX_SPELLED = 12
 # A letter after a space that may be a capital, which every name inside a sentence has.
 _INNER_CAPITAL = re.compile(r"\s[^\W\d_a-z]")
 _STEM = 4
@@ -119,46 +115,6 @@ def overlap(source: str, target: str) -> float:
     source_counts, target_counts = Counter(source_words), Counter(target_words)
     num_common = sum(len(word) * min(source_counts[word], target_counts[word]) for word in common)
     return num_common / max(len("".join(source_words)), len("".join(target_words)))
-
-
-# ---- numbers ---------------------------------------------------------------------------------
-
-
-def number_mismatch(source: str, target: str) -> float:
-    """Returns the share of the numbers that the other side does not have; 0 if one side has none.
-
-    One side may spell its numbers out, so nothing can be said where it has no digits; for the same
-    reason a number up to 12 is missed only where the other side has one too many. Digits of all
-    scripts are compared, whatever parts them (1,000 and 1 000; 12/31/2009 and 31.12.2009).
-    """
-    if not (_DIGIT.search(source) and _DIGIT.search(target)):
-        return 0.0
-    source, target = _to_ascii_digits(source), _to_ascii_digits(target)
-    if _count_numbers(source) == _count_numbers(target):
-        return 0.0
-    source_numbers, target_numbers = (
-        _count_numbers(_THOUSANDS.sub("", text)) for text in (source, target)
-    )
-    missing, added = source_numbers - target_numbers, target_numbers - source_numbers
-    if missing and added:
-        num_odd = max(missing.total(), added.total())
-    else:
-        num_odd = sum(not _may_be_spelled(number) for number in (missing + added).elements())
-    return num_odd / max(source_numbers.total(), target_numbers.total())
-
-
-def _to_ascii_digits(text: str) -> str:
-    if text.isascii():
-        return text
-    return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
-
-
-def _count_numbers(text: str) -> Counter[str]:
-    return Counter(digits.lstrip("0") or "0" for digits in _DIGITS.findall(text))
-
-
-def _may_be_spelled(number: str) -> bool:
-    return len(number) <= 2 and int(number) <= _MAX_SPELLED
 
 
 # ---- names -----------------------------------------------------------------------------------
