@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 
 from labse.encoder.sentence_encoder import SentenceEncoder
@@ -216,3 +217,91 @@ def test_half_precision_weights_saved_by_transformers_are_read(
     for name, array in model.weights.items():
         expected = torch.from_numpy(array).to(dtype).float().numpy()
         np.testing.assert_array_equal(again.weights[name], expected)
+
+
+def save_xlm_r(folder: Path, prompts: dict[str, str], default: str | None) -> None:
+    """Makes a folder in the shape of multilingual-e5: a Unigram tokenizer, a table with more rows.
+
+    The first four entries stand as in XLM-R: <s> <pad> </s> <unk>.
+    """
+    torch.manual_seed(3)
+    characters = sorted(set("".join(SENTENCES)) - {" ", "\t", "🎉"})
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    pieces += [(character, -5.0) for character in characters]
+    pieces += [("▁equal", -6.0), ("ity", -6.0), ("人人", -6.0), ("query", -6.0)]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=3))
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
+        [
+            tokenizers.normalizers.NFKC(),
+            tokenizers.normalizers.Replace(tokenizers.Regex(" {2,}"), " "),
+        ]
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
+    )  # fmt: skip
+    model = transformers.XLMRobertaModel(
+        transformers.XLMRobertaConfig(
+            vocab_size=len(fast) + 35,  # As 250,037 rows for 250,002 entries.
+            hidden_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=52,
+            type_vocab_size=1,
+            pad_token_id=1,
+            layer_norm_eps=1e-5,
+            initializer_range=0.2,
+        )
+    )
+    model.save_pretrained(folder / "bert")
+    fast.save_pretrained(folder / "bert")
+    built = sentence_transformers.SentenceTransformer(
+        modules=[
+            modules.Transformer(str(folder / "bert"), max_seq_length=40),
+            modules.Pooling(48, pooling_mode="mean"),
+            modules.Normalize(),
+        ],
+        device="cpu",
+        prompts=prompts,
+        default_prompt_name=default,
+    )
+    built.save(str(folder / "model"))
+
+
+@pytest.mark.parametrize("default", [None, "query"])
+def test_an_xlm_r_with_a_padded_table_and_prompts_gives_the_vectors_of_the_oracle(
+    tmp_path: Path, default: str | None
+) -> None:
+    prompts = {"query": "query: ", "passage": "passage: "}
+    save_xlm_r(tmp_path, prompts, default)
+    folder = tmp_path / "model"
+    oracle = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
+    texts = [sentence for sentence in SENTENCES if sentence.strip()]
+
+    model = read_model_folder(folder)
+    assert model.tokenizer.get_vocab_size() + 35 == model.config.bert.vocab_size
+    assert (model.config.bert.max_position_embeddings, model.config.max_seq_length) == (50, 40)
+    expected = oracle.encode(texts, show_progress_bar=False)
+    for runtime in ("ctranslate2", "torch"):
+        encoder = SentenceEncoder.from_pretrained(folder, runtime=runtime)
+        np.testing.assert_allclose(encoder.encode(texts), expected, atol=2e-5)
+
+
+def test_an_xlm_r_is_written_and_read_again(tmp_path: Path) -> None:
+    save_xlm_r(tmp_path, {"query": "query: "}, "query")
+    model = read_model_folder(tmp_path / "model")
+    write_model_folder(tmp_path / "2", model, vocab_folder=tmp_path / "model", manifest={})
+
+    again = read_model_folder(tmp_path / "2")
+    assert (again.config, again.prompts) == (model.config, model.prompts)
+    encoders = [SentenceEncoder.from_pretrained(tmp_path / name) for name in ("model", "2")]
+    first, second = (encoder.encode(SENTENCES) for encoder in encoders)
+    np.testing.assert_array_equal(first, second)

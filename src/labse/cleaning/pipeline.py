@@ -27,7 +27,7 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
+from labse.files.atomic import MANIFEST_NAME, listed_file, read_json, sha256_file, write_json
 from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
 from labse.runtime import resumable
@@ -162,10 +162,10 @@ def _decide(
         shutil.rmtree(out / "rejects", ignore_errors=True)
 
     limits = bounds.model_dump(mode="json")
-    sums = cast("dict[str, str]", read_json(out / "scores" / MANIFEST_NAME)["shards"])
+    sums = _read_sums(out / "scores")
     tasks = []
     for shard, digest in sums.items():
-        name, part = shard.split("/")
+        name, _, part = shard.partition("/")
         kept = str(_made(out, "kept", name, part))
         dropped = str(_made(out, "rejects", name, part)) if rejects else None
         arguments: dict[str, object] = {"kind": kind, "bounds": limits}
@@ -178,6 +178,18 @@ def _decide(
     manifest = {**head, "bounds": limits, "counts": report.counts}
     stage.finish(manifest, keep_journal=True)
     return report
+
+
+def _read_sums(scores: Path) -> dict[str, str]:
+    """Returns the SHA-256 of each scored shard by its name, SOURCE/part-00000.parquet."""
+    sums = read_json(scores / MANIFEST_NAME).get("shards")
+    if not isinstance(sums, dict):
+        raise LabseError(f"{scores / MANIFEST_NAME}: damaged; run labse corpus clean again")
+    for shard in sums:
+        listed_file(scores, shard)  # The rows that are kept go to a file of that name too.
+        if len(Path(shard).parts) != 2:
+            raise LabseError(f"{scores / MANIFEST_NAME}: {shard!r} is not SOURCE/PART")
+    return sums
 
 
 def read_kind(out: str | Path) -> CorpusKind:

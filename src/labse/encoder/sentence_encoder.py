@@ -38,6 +38,7 @@ from labse.encoder.tokenization import SentenceTokenizer, TextOptions
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
+from labse.model_folder.layout import Prompts
 
 __all__ = ["EncoderSource", "ObservedEncoder", "SentenceEncoder", "load_encoder"]
 
@@ -55,6 +56,7 @@ class SentenceEncoder:
         *,
         max_seq_length: int,
         text: TextOptions | None = None,
+        prompts: Prompts | None = None,
         model_sha256: Callable[[], str] | None = None,
     ) -> None:
         """Joins a runtime and a tokenizer; `from_pretrained` does so for a model folder.
@@ -65,6 +67,7 @@ class SentenceEncoder:
             max_seq_length: tokens of a sentence, [CLS] and [SEP] included; longer ones are counted
                 in `num_long`.
             text: how long and odd text is treated.
+            prompts: what stands before a text; that of `default_name` stands before all.
             model_sha256: computes the hash of the model when it is asked for.
 
         Raises:
@@ -72,6 +75,7 @@ class SentenceEncoder:
         """
         self._tokenizer = SentenceTokenizer(tokenizer, max_seq_length=max_seq_length, options=text)
         self._runtime = runtime
+        self._prompts = prompts or Prompts()
         self._model_sha256 = model_sha256
         self._num_long = 0
         self._lock = threading.Lock()
@@ -112,7 +116,11 @@ class SentenceEncoder:
         with open_model_folder(folder) as model:
             built = build_runtime(model, runtime, precision, threads, model_sha256=model_sha256)
             encode_with = partial(
-                cls, built, model.tokenizer, max_seq_length=model.config.max_seq_length
+                cls,
+                built,
+                model.tokenizer,
+                max_seq_length=model.config.max_seq_length,
+                prompts=model.prompts,
             )
             encoder = encode_with(text=text, model_sha256=model_sha256)
             checked = encode_with()  # Its sentences are not counted in `num_truncated`.
@@ -139,6 +147,7 @@ class SentenceEncoder:
             model.tokenizer,
             max_seq_length=model.config.max_seq_length,
             text=text,
+            prompts=model.prompts,
         )
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
@@ -267,9 +276,13 @@ class SentenceEncoder:
     ) -> Iterator[EncodedSentences]:
         """Yields vectors of the sentences in order, in constant memory, each encoded by itself.
 
-        See `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
+        The default prompt of the model, if it has one, is put before each. See
+        `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
         """
         limits = limits or BatchLimits(self._runtime.batch_tokens)
+        if self._prompts.default_name is not None:
+            prompt = self._prompts.texts[self._prompts.default_name]
+            sentences = (f"{prompt}{sentence}" for sentence in sentences)
         return encode_stream(self._tokenizer, self._runtime, sentences, limits, on_batch=on_batch)
 
     @staticmethod

@@ -30,6 +30,7 @@ __all__ = [
     "check_writable",
     "claim_folder",
     "files_in",
+    "listed_file",
     "make_folder",
     "read_json",
     "remove_leftovers",
@@ -312,6 +313,28 @@ def make_folder(folder: Path) -> None:
 def files_in(folder: Path) -> list[Path]:
     """Returns the files of a folder and its folders; none if there is no such folder."""
     return [path for path in folder.rglob("*") if not path.is_dir()]
+
+
+def listed_file(folder: Path, name: object) -> Path:
+    """Returns the path of a file that a manifest of the folder names.
+
+    Raises:
+        LabseError: the name is none, leads out of the folder, or is that of a device, pipe or
+            folder: a manifest may come from a stranger.
+    """
+    where = f"{folder / MANIFEST_NAME}: {str(name)[:60]!a}"
+    try:
+        is_name = isinstance(name, str) and bool(name) and b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # A lone surrogate, which is in no name of a file.
+        is_name = False
+    if not isinstance(name, str) or not is_name:
+        raise LabseError(f"{where} is not the name of a file; copy the folder again")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise LabseError(f"{where} leads out of the folder; nothing of it is read")
+    path = folder / name
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise LabseError(f"{where} is a device, pipe or folder, not a file; nothing of it is read")
+    return path
 
 
 def sync(path: Path) -> None:

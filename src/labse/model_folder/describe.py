@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from labse.files.atomic import MANIFEST_NAME, sha256_file
+from labse.files.atomic import MANIFEST_NAME, listed_file, sha256_file
 from labse.model_folder.formats.foreign import is_plain_model, read_plain_model
 from labse.model_folder.layout import MODULES_NAME, read_layout
 from labse.model_folder.weights import expected_shapes
@@ -79,7 +79,11 @@ def model_facts(folder: Path) -> dict[str, Fact]:
 
 
 def compare_files(folder: Path, manifest: Mapping[str, object]) -> list[FileState]:
-    """Compares all files of a folder, by name, with the hashes that its manifest lists."""
+    """Compares all files of a folder, by name, with the hashes that its manifest lists.
+
+    Raises:
+        LabseError: a name leads out of the folder.
+    """
     listed = manifest.get("files")
     hashes: dict[str, object] = listed if isinstance(listed, dict) else {}
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
@@ -94,8 +98,12 @@ def compare_files(folder: Path, manifest: Mapping[str, object]) -> list[FileStat
 
 
 def compare_file(folder: Path, name: str, digest: object) -> FileState:
-    """Compares one file with its SHA-256."""
-    path = folder / name
+    """Compares one file with its SHA-256.
+
+    Raises:
+        LabseError: the name leads out of the folder.
+    """
+    path = listed_file(folder, name)
     if not path.is_file():
         return FileState(name, 0, "missing")
     is_same = sha256_file(path) == digest

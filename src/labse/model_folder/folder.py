@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 import labse
 from labse.errors import LabseError
@@ -35,7 +37,14 @@ from labse.model_folder.formats.foreign import (
 )
 from labse.model_folder.int8 import Storage, StoredWeights, to_tensors
 from labse.model_folder.integrity import check_hashes, checked_beside, listed_hashes
-from labse.model_folder.layout import MODULES_NAME, build_layout_files, read_layout
+from labse.model_folder.layout import (
+    MODULES_NAME,
+    PROMPTS_NAME,
+    Prompts,
+    build_layout_files,
+    build_prompts_file,
+    read_layout,
+)
 from labse.model_folder.weights import (
     check_finite,
     check_shapes,
@@ -70,13 +79,15 @@ class ModelFolder:
         weights: float32; the names of `BertModel`, and `dense.weight` (D, H) and `dense.bias` (D,)
             where there is a projection. Those of a folder are `StoredWeights`, and views of its
             files where these hold float32 or int8; copy what is kept for long.
-        tokenizer: neither truncates nor pads.
+        tokenizer: neither truncates nor pads; may have fewer entries than the table has rows.
+        prompts: what stands before a text.
         wait_for_checks: raises what is wrong with the weights; see `open_model_folder`.
     """
 
     config: DualEncoderConfig
     weights: Mapping[str, NDArray[np.float32]]
     tokenizer: Tokenizer
+    prompts: Prompts = field(default_factory=Prompts)
     wait_for_checks: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
 
@@ -154,7 +165,7 @@ def write_model_folder(
         raise ValueError(f"manifest: the key {taken[0]!r} is set by write_model_folder")
     target = Path(path).resolve()
     check_weights(model.config, model.weights, where=str(path))
-    _check_vocab_size(model.tokenizer, model.config, where=str(path))
+    _check_token_ids(model.tokenizer, model.config, where=str(path))
     check_replaceable(target, "model", _is_own_manifest, error_type=LabseError)
 
     with replace_folder(target) as folder:
@@ -183,14 +194,18 @@ def _read_plain(folder: Path) -> ModelFolder:
 
 def _read_modules(folder: Path, listed: Mapping[str, str] | None) -> ModelFolder:
     layout = read_layout(folder)
-    weights = read_bert_weights(find_weights(layout.transformer))
+    weights = read_bert_weights(
+        find_weights(layout.transformer), first_position=layout.first_position
+    )
     if layout.dense is not None:
         weights = _join_dense(weights, read_tensors(find_weights(layout.dense)))
 
     # Where the hashes are those written, `write_model_folder` has compared the vocabulary's files.
-    is_alone = listed is None or {_VOCAB_NAME, _TOKENIZER_NAME} <= set(listed)
+    is_compared = listed is None or {_VOCAB_NAME, _TOKENIZER_NAME} <= set(listed)
+    is_alone = is_compared or not (layout.transformer / _VOCAB_NAME).is_file()
     tokenizer = (load_foreign_tokenizer if is_alone else load_tokenizer)(layout.transformer)
-    return _join(folder, layout.config, weights, tokenizer)
+    model = _join(folder, layout.config, weights, tokenizer)
+    return replace(model, prompts=layout.prompts)
 
 
 def _join(
@@ -198,7 +213,7 @@ def _join(
 ) -> ModelFolder:
     """Checks that the parts fit each other."""
     check_shapes(config, weights, where=str(folder))
-    _check_vocab_size(tokenizer, config, where=f"{folder}/{_TOKENIZER_NAME}")
+    _check_token_ids(tokenizer, config, where=f"{folder}/{_TOKENIZER_NAME}")
     return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
 
 
@@ -226,9 +241,12 @@ def _write_payload(folder: Path, model: ModelFolder, vocab_folder: Path, storage
 
     # Without line breaks it is read in two thirds of the time: 0.19 s for 140,000 pieces.
     (folder / _TOKENIZER_NAME).write_text(model.tokenizer.to_str(), encoding="utf-8")
-    ids = model.tokenizer.get_vocab()
-    pieces = "".join(f"{piece}\n" for piece in sorted(ids, key=ids.__getitem__))
-    (folder / _VOCAB_NAME).write_text(pieces, encoding="utf-8")
+    if isinstance(model.tokenizer.model, WordPiece):  # Others have more than pieces to tell.
+        ids = model.tokenizer.get_vocab()
+        pieces = "".join(f"{piece}\n" for piece in sorted(ids, key=ids.__getitem__))
+        (folder / _VOCAB_NAME).write_text(pieces, encoding="utf-8")
+    if model.prompts.texts:
+        (folder / PROMPTS_NAME).write_text(build_prompts_file(model.prompts), encoding="utf-8")
     for name in _TOKENIZER_FILES:
         if (vocab_folder / name).is_file():
             shutil.copyfile(vocab_folder / name, folder / name)
@@ -249,10 +267,18 @@ def _save_weights(path: Path, tensors: dict[str, NDArray[np.generic]]) -> None:
     shutil.copymode(path.parent / "config.json", path)
 
 
-def _check_vocab_size(tokenizer: Tokenizer, config: DualEncoderConfig, *, where: str) -> None:
-    num_entries, vocab_size = tokenizer.get_vocab_size(), config.bert.vocab_size
-    if num_entries != vocab_size:
-        raise LabseError(
-            f"{where}: the tokenizer has {num_entries} entries, the configuration says "
-            f"{vocab_size}; take the vocabulary that the model was trained with"
-        )
+def _check_token_ids(tokenizer: Tokenizer, config: DualEncoderConfig, *, where: str) -> None:
+    """Refuses a tokenizer that gives an id without a row in the word table.
+
+    The table may be longer: XLM-R and multilingual-e5 have rows that no piece takes.
+    """
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    # The ids around a sentence stand in a part of the file of their own.
+    around = {f"token {number} around a sentence": number for number in tokenizer.encode("").ids}
+    for name, number in (max(ids.items(), key=itemgetter(1), default=("", -1)), *around.items()):
+        if number >= config.bert.vocab_size:
+            raise LabseError(
+                f"{where}: {name!r} has the id {number}, but the table has "
+                f"{config.bert.vocab_size} rows (vocab_size, from 0); take the vocabulary that "
+                "the model was trained with"
+            )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
+from labse.files.atomic import MANIFEST_NAME, listed_file, read_json, sha256_file
 
 __all__ = ["check_hashes", "checked_beside", "listed_hashes"]
 
@@ -20,7 +20,7 @@ def listed_hashes(folder: Path) -> dict[str, str] | None:
     """Returns the SHA-256 of each file by its name in the folder; None for a folder of others.
 
     Raises:
-        LabseError: the manifest is damaged.
+        LabseError: the manifest is damaged, or names a file outside the folder.
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
@@ -28,6 +28,8 @@ def listed_hashes(folder: Path) -> dict[str, str] | None:
     files = read_json(path).get("files", {})
     if not isinstance(files, dict):
         raise LabseError(f"{path}: 'files' is not an object")
+    for name in files:
+        listed_file(folder, name)
     return files
 
 

@@ -5,9 +5,8 @@ Source: sentence-transformers 2 to 6, `modules.json` and the modules' own `confi
 """
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
@@ -18,8 +17,12 @@ from labse.network.config import BertConfig, DualEncoderConfig
 
 __all__ = [
     "MODULES_NAME",
+    "PROMPTS_NAME",
     "Layout",
+    "Prompts",
     "build_layout_files",
+    "build_prompts_file",
+    "parse_model_config",
     "read_bert_config",
     "read_layout",
     "read_max_seq_length",
@@ -29,7 +32,9 @@ ConfigT = TypeVar("ConfigT", BertConfig, DualEncoderConfig)
 
 MODULES_NAME = "modules.json"
 _TRANSFORMER_CONFIG = "sentence_bert_config.json"
+PROMPTS_NAME = "config_sentence_transformers.json"
 _ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
+_ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 _REQUIRED_SIZES = (
     "vocab_size",
     "hidden_size",
@@ -54,18 +59,35 @@ _POOLING_FLAGS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Prompts:
+    """Words that a model wants before a text, such as "query: ".
+
+    Attributes:
+        texts: each prompt by its name.
+        default_name: name of the one that stands before every text that comes without; None: none.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    default_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where the parts of a model lie and what they say.
 
     Attributes:
         config: sizes and pooling; `embedding_size` is None where it equals `hidden_size`.
+        first_position: row of the position table that the first token takes.
         transformer: folder of the encoder and, as a rule, of the tokenizer.
         dense: folder of the dense layer; None if there is none.
+        prompts: what stands before a text.
     """
 
     config: DualEncoderConfig
+    first_position: int
     transformer: Path
     dense: Path | None
+    prompts: Prompts
 
 
 def read_layout(folder: Path) -> Layout:
@@ -76,8 +98,9 @@ def read_layout(folder: Path) -> Layout:
     """
     modules = _read_modules(folder)
     transformer, dense = modules["Transformer"], modules.get("Dense")
-    bert = read_bert_config(transformer / "config.json")
-    pooling = _read_pooling(modules["Pooling"] / "config.json", bert.hidden_size)
+    bert, first_position = read_bert_config(transformer / "config.json")
+    prompts = _read_prompts(folder / PROMPTS_NAME)
+    pooling = _read_pooling(modules["Pooling"] / "config.json", bert.hidden_size, prompts)
     projection, output_size = "none", bert.hidden_size
     if dense is not None:
         projection, output_size = _read_dense(dense / "config.json", bert.hidden_size)
@@ -88,8 +111,8 @@ def read_layout(folder: Path) -> Layout:
         "embedding_size": None if output_size == bert.hidden_size else output_size,
         "max_seq_length": read_max_seq_length(transformer, bert),
     }
-    config = _parse(DualEncoderConfig, values, where=str(folder))
-    return Layout(config=config, transformer=transformer, dense=dense)
+    config = parse_model_config(DualEncoderConfig, values, where=str(folder))
+    return Layout(config, first_position, transformer, dense, prompts)
 
 
 def build_layout_files(config: DualEncoderConfig) -> dict[str, str]:
@@ -175,33 +198,65 @@ def _read_module_entries(folder: Path) -> list[tuple[str, str]]:
         )
     try:
         return [(str(entry["type"]), str(entry["path"])) for entry in json.loads(path.read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise LabseError(f"{path}: not a list of modules ({error!r})") from None
 
 
-def read_bert_config(path: Path) -> BertConfig:
-    """Reads the sizes in the config.json of a BERT.
+def build_prompts_file(prompts: Prompts) -> str:
+    """Returns the text of `PROMPTS_NAME`."""
+    value = {"prompts": dict(prompts.texts), "default_prompt_name": prompts.default_name}
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_bert_config(path: Path) -> tuple[BertConfig, int]:
+    """Reads the sizes in the config.json of a BERT, and the row of the first token's position.
+
+    RoBERTa and XLM-R are BERTs whose positions start behind that of padding: with the first
+    `pad_token_id + 1` rows of the table left out, they start at 0 (fairseq, `make_positions`).
 
     Raises:
         LabseError: a size is missing, or it is none of the BERTs that labse computes.
     """
     values = read_json(path)
+    model_type = values.get("model_type", "bert")
     unsupported: dict[str, object] = {
-        "model_type": values.get("model_type", "bert") != "bert",
+        "model_type": model_type not in ("bert", *_ROBERTAS),
         "position_embedding_type": values.get("position_embedding_type", "absolute") != "absolute",
         "is_decoder": bool(values.get("is_decoder", False)),
     }
     for key, is_unsupported in unsupported.items():
         if is_unsupported:
-            raise LabseError(f"{path}: {key} {values[key]!r} is not supported; a BERT is needed")
+            raise LabseError(
+                f"{path}: {key} {values[key]!r} is not supported; a BERT or XLM-R is needed"
+            )
     if missing := [key for key in _REQUIRED_SIZES if values.get(key) is None]:
         raise LabseError(f"{path}: {missing[0]} is missing")
     known = {key: values[key] for key in BertConfig.model_fields if values.get(key) is not None}
-    return _parse(BertConfig, known, where=str(path))
+    if model_type not in _ROBERTAS:
+        return parse_model_config(BertConfig, known, where=str(path)), 0
+    stated = parse_model_config(BertConfig, {"pad_token_id": 1, **known}, where=str(path))
+    first_position = stated.pad_token_id + 1
+    num_positions = stated.max_position_embeddings - first_position
+    sizes = {**dict(stated), "max_position_embeddings": num_positions}
+    return parse_model_config(BertConfig, sizes, where=str(path)), first_position
 
 
-def _read_pooling(path: Path, hidden_size: int) -> Literal["cls", "mean"]:
+def _read_prompts(path: Path) -> Prompts:
+    values = read_json(path) if path.is_file() else {}
+    texts, default_name = values.get("prompts") or {}, values.get("default_prompt_name")
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise LabseError(f"{path}: 'prompts' is not an object of texts")
+    if default_name is not None and str(default_name) not in texts:
+        raise LabseError(f"{path}: default_prompt_name {default_name!r} is none of its prompts")
+    # sentence-transformers writes the two that nobody set as empty texts.
+    kept = {name: text for name, text in texts.items() if text}
+    return Prompts(kept, str(default_name) if str(default_name) in kept else None)
+
+
+def _read_pooling(path: Path, hidden_size: int, prompts: Prompts) -> Literal["cls", "mean"]:
     values = read_json(path)
+    if prompts.texts and values.get("include_prompt") is False:
+        raise LabseError(f"{path}: include_prompt false, with prompts, is not supported")
     size = values.get("word_embedding_dimension", values.get("embedding_dimension"))
     if size != hidden_size:
         raise LabseError(f"{path}: pools {size} values, the encoder gives {hidden_size}")
@@ -253,17 +308,22 @@ def read_max_seq_length(transformer: Path, bert: BertConfig) -> int:
     tokenizer_path = transformer / "tokenizer_config.json"
     if length is None and tokenizer_path.is_file():
         length = read_json(tokenizer_path).get("model_max_length")
-    if isinstance(length, float) and math.isnan(length):
-        raise LabseError(f"{transformer}: max_seq_length is nan, not a number of tokens")
-    if isinstance(length, str):
+    if length is None:
+        return bert.max_position_embeddings
+    # Infinity stands for no limit of its own, and is written by transformers as 1e30.
+    if not isinstance(length, int | float) or length is True or not length >= 1:  # NaN neither.
         raise LabseError(f"{transformer}: max_seq_length is {length!r}, not a number of tokens")
-    if not isinstance(length, int | float):
-        length = bert.max_position_embeddings
     return int(min(length, bert.max_position_embeddings))
 
 
-def _parse(config_type: type[ConfigT], values: Mapping[str, object], *, where: str) -> ConfigT:
-    """Validates values read from a model: what is wrong with them is bad data, not bad usage."""
+def parse_model_config(
+    config_type: type[ConfigT], values: Mapping[str, object], *, where: str
+) -> ConfigT:
+    """Validates values read from a model: what is wrong with them is bad data, not bad usage.
+
+    Raises:
+        LabseError: a value is not supported; `where` names the file.
+    """
     try:
         return parse_config(config_type, values, where=where)
     except UsageError as error:

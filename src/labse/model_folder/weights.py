@@ -32,6 +32,8 @@ __all__ = [
     "read_tensors",
 ]
 
+_PREFIXES = ("bert.", "roberta.")
+_POSITIONS = "embeddings.position_embeddings.weight"
 # NumPy has no bfloat16.
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
 
@@ -59,29 +61,36 @@ def read_tensors(path: Path) -> StoredWeights:
         raise LabseError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def read_bert_weights(path: Path, *, with_pooler: bool = False) -> StoredWeights:
+def read_bert_weights(
+    path: Path, *, with_pooler: bool = False, first_position: int = 0
+) -> StoredWeights:
     """Reads the encoder out of the file of a `BertModel` or of a model with a head.
 
-    The prefix `bert.` is taken off and heads beside it are left out, as are the pooler (sentence
-    vectors take the Dense module) and the buffer of positions; gamma and beta get today's names.
+    The prefix `bert.` or `roberta.` is taken off and heads beside it are left out, as are the
+    pooler (sentence vectors take the Dense module) and the buffer of positions; gamma and beta get
+    today's names.
 
     Args:
         path: model.safetensors or pytorch_model.bin.
         with_pooler: keep it, as `dense.weight` and `dense.bias`.
+        first_position: rows of the position table that no token takes, and that are left out.
 
     Raises:
         LabseError: see `read_tensors`.
     """
     tensors = read_tensors(path)
-    prefix = "bert." if any(name.startswith("bert.") for name in tensors) else ""
+    prefixes = [p for p in _PREFIXES if any(name.startswith(p) for name in tensors)]
+    prefix = prefixes[0] if prefixes else ""
     names = {name: name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
-    return StoredWeights(
-        {
-            modern_name(short.removeprefix("pooler.")): tensors.stored(name)
-            for name, short in names.items()
-            if with_pooler or not short.startswith("pooler.")
-        }
-    )
+    weights = {
+        modern_name(short.removeprefix("pooler.")): tensors.stored(name)
+        for name, short in names.items()
+        if with_pooler or not short.startswith("pooler.")
+    }
+    table = weights.get(_POSITIONS)
+    if isinstance(table, np.ndarray):
+        weights[_POSITIONS] = table[first_position:]
+    return StoredWeights(weights)
 
 
 def expected_shapes(config: DualEncoderConfig) -> dict[str, tuple[int, ...]]:
@@ -90,7 +99,7 @@ def expected_shapes(config: DualEncoderConfig) -> dict[str, tuple[int, ...]]:
     hidden, inner = bert.hidden_size, bert.intermediate_size
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (bert.vocab_size, hidden),
-        "embeddings.position_embeddings.weight": (bert.max_position_embeddings, hidden),
+        _POSITIONS: (bert.max_position_embeddings, hidden),
         "embeddings.token_type_embeddings.weight": (bert.type_vocab_size, hidden),
         "embeddings.LayerNorm.weight": (hidden,),
         "embeddings.LayerNorm.bias": (hidden,),

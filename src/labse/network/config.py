@@ -18,7 +18,9 @@ class BertConfig(Config):
 
     vocab_size: int = Field(501_153, gt=0)
     hidden_size: int = Field(768, gt=0)
-    num_hidden_layers: int = Field(12, ge=0)
+    # The deepest published has 1,000 (DeepNet, arXiv 2203.00555). A bound, for config.json may
+    # be a stranger's.
+    num_hidden_layers: int = Field(12, ge=0, le=1000)
     num_attention_heads: int = Field(12, gt=0)
     intermediate_size: int = Field(3072, gt=0)
     hidden_act: Literal["gelu"] = "gelu"

@@ -23,7 +23,13 @@ import zstandard
 import labse
 from labse.corpus.inputs import InputFile
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_atomic
+from labse.files.atomic import (
+    MANIFEST_NAME,
+    listed_file,
+    read_json,
+    sha256_file,
+    write_atomic,
+)
 from labse.files.stage import JOURNAL_NAME, Stage
 from labse.files.text import read_lines
 from labse.vocab.counts import WordCounter, language_coefficients
@@ -104,9 +110,10 @@ def open_tables(folder: str | Path) -> CountTables:
 
 def _check_whole(folder: Path, tables: Mapping[str, str]) -> None:
     for name, digest in tables.items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+        path = listed_file(folder, name)
+        if not path.is_file() or sha256_file(path) != digest:
             raise LabseError(
-                f"{folder / name}: missing or damaged (its SHA-256 is not what it was when it was "
+                f"{path}: missing or damaged (its SHA-256 is not what it was when it was "
                 "written); delete the folder and count again"
             )
 

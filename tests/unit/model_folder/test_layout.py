@@ -101,7 +101,7 @@ def test_modules_that_do_not_fit_are_named(
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("config.json", {"model_type": "roberta"}, "model_type 'roberta' is not supported"),
+        ("config.json", {"model_type": "mpnet"}, "model_type 'mpnet' is not supported"),
         ("config.json", {"position_embedding_type": "relative_key"}, "relative_key"),
         ("config.json", {"is_decoder": True}, "is_decoder True"),
         ("config.json", {"hidden_act": "relu"}, "hidden_act"),

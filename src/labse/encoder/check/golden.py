@@ -89,8 +89,10 @@ def _read_golden(path: Path) -> tuple[list[str], NDArray[np.float32]]:
         with safe_open(path, framework="numpy") as handle:
             sentences = json.loads((handle.metadata() or {})["sentences"])
             embeddings = handle.get_tensor("embeddings")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise LabseError(f"{path}: not a file of golden vectors ({error}); copy it again") from None
-    if embeddings.ndim != 2 or len(embeddings) != len(sentences):
+    if not isinstance(sentences, list) or not all(isinstance(row, str) for row in sentences):
+        raise LabseError(f"{path}: its sentences are no list of texts; copy it again")
+    if not len(sentences) or embeddings.ndim != 2 or len(embeddings) != len(sentences):
         raise LabseError(f"{path}: {len(sentences)} sentences, but vectors {embeddings.shape}")
     return list(sentences), embeddings.astype(np.float32)

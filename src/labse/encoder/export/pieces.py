@@ -64,7 +64,7 @@ def count_pieces(tokenizer: Tokenizer, sentences: Iterable[str]) -> NDArray[np.i
     """
     state = _wordpiece_state(tokenizer)
     unknown = tokenizer.token_to_id(state["model"]["unk_token"])
-    counts = np.zeros(tokenizer.get_vocab_size(), np.int64)
+    counts = np.zeros(_num_ids(tokenizer), np.int64)
     for chunk in split_by_budget(sentences, _CHUNK_SENTENCES, _CHUNK_CHARACTERS):
         encodings = tokenizer.encode_batch_fast(chunk)
         for sentence, encoding in zip(chunk, encodings, strict=True):
@@ -91,7 +91,7 @@ def pieces_of_langs(tokenizer: Tokenizer, langs: Collection[str]) -> NDArray[np.
         if script not in _SCRIPTS:
             raise UsageError(f"--langs {lang}: the script {script} is not known here; use --text")
         words.update(_SCRIPTS[script].split())
-    kept = np.zeros(tokenizer.get_vocab_size(), bool)
+    kept = np.zeros(_num_ids(tokenizer), bool)
     for piece, number in tokenizer.get_vocab().items():
         letters = [char for char in piece if char.isalpha()]
         kept[number] = all(unicodedata.name(char, "?").split()[0] in words for char in letters)
@@ -129,6 +129,11 @@ def shrink_tokenizer(
     for special in (processor.get("special_tokens") or {}).values():  # Of TemplateProcessing.
         special["ids"] = [int(new[number]) for number in special["ids"]]
     return Tokenizer.from_str(json.dumps(state)), old_numbers
+
+
+def _num_ids(tokenizer: Tokenizer) -> int:
+    """Returns V; the ids of a stranger's vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def changed_tokens(

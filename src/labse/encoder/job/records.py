@@ -13,7 +13,7 @@ from typing import TypeAlias
 import labse
 from labse.encoder.job.shard import Shard
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.atomic import MANIFEST_NAME, listed_file, read_json
 from labse.files.stage import Result, Stage, open_stage
 
 __all__ = ["KIND", "FolderRecord", "Settings", "open_record", "read_shards"]
@@ -115,7 +115,7 @@ def read_shards(folder: Path) -> tuple[dict[str, object], list[Shard]] | None:
     settings, rows = manifest.get("settings"), manifest.get("shards")
     if not isinstance(settings, dict) or not isinstance(rows, list):
         raise LabseError(f"{path}: settings or shards are missing; write the folder again")
-    return settings, [_parse_shard(row, path) for row in rows]
+    return settings, [_parse_shard(row, folder) for row in rows]
 
 
 def _manifest_rows(manifest: Mapping[str, object]) -> dict[str, Result]:
@@ -123,10 +123,14 @@ def _manifest_rows(manifest: Mapping[str, object]) -> dict[str, Result]:
     return {str(number): row for number, row in enumerate(rows if isinstance(rows, list) else [])}
 
 
-def _parse_shard(row: object, path: Path) -> Shard:
+def _parse_shard(row: object, folder: Path) -> Shard:
     try:
         values = dict(row)  # type: ignore[call-overload]
         values.pop("first_row", None)
-        return Shard(**values)
+        shard = Shard(**values)
+        for name in dict(shard.files):
+            listed_file(folder, name)
+        return shard
     except (TypeError, ValueError):
-        raise LabseError(f"{path}: not the record of a shard: {row!r}") from None
+        where = folder / MANIFEST_NAME
+        raise LabseError(f"{where}: not the record of a shard: {str(row)[:200]}") from None

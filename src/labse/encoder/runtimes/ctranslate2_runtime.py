@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.encoder.streaming import token_budget_batches
-from labse.errors import ResourceError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.model_folder.folder import ModelFolder
 
 __all__ = ["CTranslate2Runtime"]
@@ -110,6 +110,9 @@ class CTranslate2Runtime:
         """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each."""
         ids = [np.asarray(sentence).tolist() for sentence in input_ids]
         lengths = np.array([len(sentence) for sentence in ids], dtype=np.int64)
+        largest = max((max(sentence) for sentence in ids), default=0)
+        if largest >= self._config.bert.vocab_size:  # It would read what lies behind the table.
+            raise LabseError(f"no row of the word table has the id {largest}; change the tokenizer")
         pooled_BH = np.empty((len(ids), self._config.bert.hidden_size), np.float32)
 
         def pool(rows: NDArray[np.int64]) -> None:

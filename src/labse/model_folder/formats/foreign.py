@@ -22,7 +22,7 @@ from labse.files.atomic import read_json
 from labse.files.text import read_lines
 from labse.model_folder.formats.tf_bundle import read_tf_bundle
 from labse.model_folder.int8 import StoredWeights
-from labse.model_folder.layout import read_bert_config, read_max_seq_length
+from labse.model_folder.layout import parse_model_config, read_bert_config, read_max_seq_length
 from labse.model_folder.weights import read_bert_weights
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.names import from_tf_variables
@@ -72,8 +72,8 @@ def read_plain_model(folder: Path) -> PlainModel:
         )
     checkpoint = _find_checkpoint(folder)
     if checkpoint is None:
-        bert = read_bert_config(folder / "config.json")
-        weights = read_bert_weights(find_weights(folder), with_pooler=True)
+        bert, first = read_bert_config(folder / "config.json")
+        weights = read_bert_weights(find_weights(folder), with_pooler=True, first_position=first)
         length = read_max_seq_length(folder, bert)
     else:
         variables = read_tf_bundle(checkpoint)
@@ -86,13 +86,13 @@ def read_plain_model(folder: Path) -> PlainModel:
         folder,
         "BERT's pooled output, as in LaBSE" if has_pooler else "the mean of the last states",
     )
-    config = DualEncoderConfig(
-        bert=bert,
-        pooling="cls" if has_pooler else "mean",
-        projection="tanh" if has_pooler else "none",
-        max_seq_length=length,
-    )
-    return PlainModel(config, weights)
+    values = {
+        "bert": bert,
+        "pooling": "cls" if has_pooler else "mean",
+        "projection": "tanh" if has_pooler else "none",
+        "max_seq_length": length,
+    }
+    return PlainModel(parse_model_config(DualEncoderConfig, values, where=str(folder)), weights)
 
 
 def find_weights(folder: Path) -> Path:
@@ -181,7 +181,7 @@ def _read_tf_config(
     """Reads bert_config.json; without it the sizes are those of the arrays."""
     for name in (_TF_CONFIG_NAME, "config.json"):
         if (folder / name).is_file():
-            return read_bert_config(folder / name)
+            return read_bert_config(folder / name)[0]
     # Kernels of tensorflow/models are (hidden, heads, width); those of google-research/bert have
     # two dimensions and come with bert_config.json. 64 is the width of a head in every BERT.
     heads = {
@@ -190,15 +190,16 @@ def _read_tf_config(
     layers = {match[1] for name in weights if (match := _LAYER.match(name))}
     try:
         vocab_size, hidden_size = weights["embeddings.word_embeddings.weight"].shape
-        return BertConfig(
-            vocab_size=vocab_size,
-            hidden_size=hidden_size,
-            num_hidden_layers=len(layers),
-            num_attention_heads=max(heads, default=max(hidden_size // 64, 1)),
-            intermediate_size=len(weights["encoder.layer.0.intermediate.dense.bias"]),
-            max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
-            type_vocab_size=len(weights["embeddings.token_type_embeddings.weight"]),
-        )
+        sizes = {
+            "vocab_size": vocab_size,
+            "hidden_size": hidden_size,
+            "num_hidden_layers": len(layers),
+            "num_attention_heads": max(heads, default=max(hidden_size // 64, 1)),
+            "intermediate_size": len(weights["encoder.layer.0.intermediate.dense.bias"]),
+            "max_position_embeddings": len(weights["embeddings.position_embeddings.weight"]),
+            "type_vocab_size": len(weights["embeddings.token_type_embeddings.weight"]),
+        }
+        return parse_model_config(BertConfig, sizes, where=f"{checkpoint}.index")
     except KeyError as error:
         raise LabseError(
             f"{checkpoint}.index: no variable of a BERT stands for {error}; its names are neither "
