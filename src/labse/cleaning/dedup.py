@@ -8,7 +8,7 @@ Source: docs/cleaning.md; hash of Yann Collet, XXH3, 128 bits.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from labse import __version__
 from labse.cleaning.near_copies import drop_near_copies
 from labse.corpus.inputs import hash_files
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import (
     ROWS_PER_SHARD,
@@ -28,6 +28,7 @@ from labse.corpus.shards import (
     column_names,
     expand_folders,
     iter_rows,
+    pair_files,
     read_shard,
     write_shard,
 )
@@ -68,6 +69,7 @@ def dedup_files(
     *,
     kind: CorpusKind = "mono",
     lang: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
     min_similarity: float | None = None,
     workers: int = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -79,10 +81,11 @@ def dedup_files(
     all candidates.
 
     Args:
-        files: text, tables, or folders of shards.
+        files: text, tables, or folders of shards; of pairs also TMX, or two aligned text files.
         out: the folder to make, or to go on in.
         kind: what the rows are; a row is a copy if all its columns are equal, the language too.
         lang: the language of text files.
+        langs: of source and target of pairs, where no column tells.
         min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
             language are near copies; None keeps near copies.
         workers: processes.
@@ -95,28 +98,32 @@ def dedup_files(
         ResourceError: `out` cannot be written, or a package is missing.
     """
     out, lang = Path(out), None if lang is None else canonical_tag(lang)
+    langs = canonical_tags(langs)
     paths = expand_folders(files)
+    targets = pair_files(paths, kind, lang, langs)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
     settings |= {"rows_per_shard": rows_per_shard}
+    settings |= {} if langs == (None, None) else {"langs": list(langs)}
     with resumable(out), open_stage(out, settings, section=None) as stage:
         if stage.manifest is None:
             num_bytes = sum(Path(path).stat().st_size for path in paths)
             num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)
-            report = _write_distinct(settings, stage, num_partitions, workers, on_progress)
+            report = _write_distinct(settings, targets, stage, num_partitions, workers, on_progress)
             stage.finish(settings | {"report": asdict(report)})
         return DedupReport(**cast("dict[str, dict[str, int]]", stage.manifest)["report"])  # type: ignore[arg-type]
 
 
 def _write_distinct(
     settings: dict[str, object],
+    targets: Mapping[str, str | None],
     stage: Stage,
     num_partitions: int,
     workers: int,
     on_progress: OnProgress,
 ) -> DedupReport:
     # Rows go to the partition of their hash, so that all copies of one meet.
-    tasks = _partition_tasks(settings, stage.work, num_partitions)
+    tasks = _partition_tasks(settings, targets, stage.work, num_partitions)
     parted = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
     num_rows = sum(cast("int", result["num_rows"]) for result in parted)
 
@@ -144,7 +151,13 @@ def _write_distinct(
 
 
 def partition_step(
-    path: str, pieces: Sequence[str], *, kind: CorpusKind, lang: str | None
+    path: str,
+    pieces: Sequence[str],
+    *,
+    kind: CorpusKind,
+    lang: str | None,
+    target: str | None = None,
+    langs: Sequence[str | None] = (None, None),
 ) -> dict[str, object]:
     """Deals the rows of a file out to pieces by the first bits of their hash.
 
@@ -153,6 +166,8 @@ def partition_step(
         pieces: the Parquet files to write, one a partition.
         kind: what the rows are.
         lang: see `iter_rows`.
+        target: likewise.
+        langs: likewise.
     """
     arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
     names = column_names(kind)
@@ -162,7 +177,7 @@ def partition_step(
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(write_atomic(piece)) for piece in pieces]
         writers = [stack.enter_context(parquet.ParquetWriter(s, schema)) for s in streams]
-        rows = iter_rows(path, kind, lang)
+        rows = iter_rows(path, kind, lang, target=target, langs=(langs[0], langs[1]))
         while batch := list(islice(rows, ROWS_PER_SHARD)):
             num_rows += len(batch)
             keys = _hash_rows(batch)
@@ -202,12 +217,20 @@ def _hash_rows(rows: Sequence[tuple[str, ...]]) -> tuple[NDArray[np.uint64], NDA
     return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1])
 
 
-def _partition_tasks(settings: dict[str, object], work: Path, num_partitions: int) -> list[Task]:
+def _partition_tasks(
+    settings: dict[str, object],
+    targets: Mapping[str, str | None],
+    work: Path,
+    num_partitions: int,
+) -> list[Task]:
     tasks = []
     options = {"kind": settings["kind"], "lang": settings["lang"]}
-    for number, (path, digest) in enumerate(cast("dict[str, str]", settings["inputs"]).items()):
+    options["langs"] = settings.get("langs", [None, None])
+    hashes = cast("dict[str, str]", settings["inputs"])
+    for number, (path, target) in enumerate(targets.items()):
+        digest = " ".join(hashes[file] for file in (path, target) if file is not None)
         pieces = [str(p) for p in _piece_paths(work, number, range(num_partitions))]
-        arguments = {"path": path, "pieces": pieces, **options}
+        arguments = {"path": path, "target": target, "pieces": pieces, **options}
         name = f"partition/{number:06}"
         tasks.append(Task(name, partition_step, arguments, digest, tuple(pieces)))
     return tasks

@@ -23,9 +23,9 @@ from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
 from labse.corpus.inputs import hash_files
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
-from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders
+from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders, pair_files
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, listed_file, read_json, sha256_file, write_json
 from labse.files.stage import Result, Stage, open_stage
@@ -64,6 +64,7 @@ def clean(
     *,
     bounds: TextBounds,
     lang: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
     identify: bool = True,
     quality: str | Path | None = None,
     rejects: bool = False,
@@ -74,10 +75,11 @@ def clean(
     """Cuts, scores and decides; a run that was killed goes on, to the same bytes.
 
     Args:
-        files: text, tables, or folders of shards.
+        files: text, tables, or folders of shards; of pairs also TMX, or two aligned text files.
         out: the folder to make, or to go on in.
         bounds: `PairBounds` if the files hold pairs.
         lang: the language of text files and of tables without the column `lang`.
+        langs: of source and target of pairs, where no column tells.
         identify: whether to identify languages.
         quality: the folder of a quality model; None leaves its score out.
         rejects: whether to write the dropped rows too.
@@ -93,9 +95,11 @@ def clean(
     out, lang = Path(out), None if lang is None else canonical_tag(lang)
     # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
+    langs = canonical_tags(langs)
     paths = expand_folders(files)
+    targets = pair_files(paths, kind, lang, langs)
     hashes = hash_files(paths)
-    names = _name_sources(paths)
+    names = _name_sources([*targets])
     settings: dict[str, object] = {
         "kind": kind,
         "lang": lang,
@@ -104,9 +108,10 @@ def clean(
         "inputs": hashes,
         "rows_per_shard": rows_per_shard,
     }
+    settings |= {} if langs == (None, None) else {"langs": list(langs)}
     with resumable(out), open_stage(out, settings, section=None) as stage:
         # Cut the files into shards.
-        tasks = _cut_tasks(out, names, settings)
+        tasks = _cut_tasks(out, names, targets, settings)
         cut = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
 
         # Score each shard, and list the scores with their hashes.
@@ -222,17 +227,22 @@ def _suffixes(path: str) -> list[str]:
     return [format_suffix(path), *compression]
 
 
-def _cut_tasks(out: Path, names: Mapping[str, str], settings: Mapping[str, object]) -> list[Task]:
+def _cut_tasks(
+    out: Path,
+    names: Mapping[str, str],
+    targets: Mapping[str, str | None],
+    settings: Mapping[str, object],
+) -> list[Task]:
     hashes = cast("dict[str, str]", settings["inputs"])
     shared = {key: settings[key] for key in ("kind", "lang", "rows_per_shard")}
-    return [
-        Task(
-            f"cut/{name}",
-            cut_step,
-            {"path": path, "folder": str(out / "shards" / name), "origin": hashes[path], **shared},
-        )
-        for name, path in names.items()
-    ]
+    shared["langs"] = settings.get("langs", [None, None])
+    tasks = []
+    for name, path in names.items():
+        target = targets[path]
+        origin = " ".join(hashes[file] for file in (path, target) if file is not None)
+        arguments = {"path": path, "target": target, "folder": str(out / "shards" / name)}
+        tasks.append(Task(f"cut/{name}", cut_step, {**arguments, "origin": origin, **shared}))
+    return tasks
 
 
 def _score_tasks(
@@ -249,6 +259,7 @@ def _score_tasks(
     tasks = []
     for (name, path), result in zip(names.items(), cut, strict=True):
         told = [hashes[path], *(settings[key] for key in ("lang", "quality", "rows_per_shard"))]
+        told += [*hashes.values(), settings["langs"]] if "langs" in settings else []
         for number in range(cast("int", result["num_shards"])):
             part = f"part-{number:05}.parquet"
             scores = str(_made(out, "scores", name, part))

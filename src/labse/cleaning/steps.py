@@ -32,11 +32,26 @@ _Columns = dict[str, "Sequence[object]"]
 
 
 def cut_step(
-    path: str, folder: str, *, origin: str, kind: CorpusKind, lang: str | None, rows_per_shard: int
+    path: str,
+    folder: str,
+    *,
+    origin: str,
+    kind: CorpusKind,
+    lang: str | None,
+    target: str | None,
+    langs: Sequence[str | None],
+    rows_per_shard: int,
 ) -> dict[str, object]:
     """Cuts a file into shards, see `cut_shards`; tells their number and that of the rows."""
     cursor = cut_shards(
-        path, Path(folder), origin=origin, kind=kind, lang=lang, rows_per_shard=rows_per_shard
+        path,
+        Path(folder),
+        origin=origin,
+        kind=kind,
+        lang=lang,
+        target=target,
+        langs=(langs[0], langs[1]),
+        rows_per_shard=rows_per_shard,
     )
     return {"num_shards": cursor.num_shards, "num_rows": cursor.num_rows}
 

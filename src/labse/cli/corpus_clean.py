@@ -14,6 +14,8 @@ from labse.cli.options import (
     KindOption,
     LangOption,
     RowsPerShardOption,
+    SourceLangOption,
+    TargetLangOption,
     WorkersOption,
 )
 from labse.config import load_config
@@ -50,13 +52,16 @@ def clean(
         typer.Argument(
             metavar="FILES",
             help="Text, a sentence a line (with --lang), tables (.tsv, .jsonl, .parquet) with text "
-            "and lang, or pairs (--kind pairs); .gz and .zst too; or folders of shards.",
+            "and lang; .gz and .zst too; or folders of shards. With --kind pairs, tables of pairs, "
+            "TMX, or two aligned text files.",
             show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
     kind: KindOption = "mono",
     lang: LangOption = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
     bounds: BoundsOption = None,
     set_: SetOption = None,
     language_id: Annotated[
@@ -88,6 +93,8 @@ def clean(
     labse corpus clean news.de.txt.zst --lang de --out clean --rejects
 
     labse corpus clean pairs.parquet --kind pairs --out clean --workers 8 --set max_length_ratio=2.5
+
+    labse corpus clean a.de a.en --kind pairs --source-lang de --target-lang en --out clean
     """
     with progress("clean") as on_progress:
         report = cleaning.clean(
@@ -95,6 +102,7 @@ def clean(
             out,
             bounds=load_config(BOUNDS[kind], bounds, set_ or ()),
             lang=lang,
+            langs=(source_lang, target_lang),
             identify=language_id,
             quality=quality,
             rejects=rejects,

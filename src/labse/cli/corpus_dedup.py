@@ -13,6 +13,8 @@ from labse.cli.options import (
     KindOption,
     LangOption,
     RowsPerShardOption,
+    SourceLangOption,
+    TargetLangOption,
     WorkersOption,
 )
 from labse.corpus.shards import ROWS_PER_SHARD
@@ -25,13 +27,16 @@ def dedup(
         list[Path],
         typer.Argument(
             metavar="FILES",
-            help="Text (with --lang), tables, or folders of shards such as clean/kept.",
+            help="Text (with --lang), tables, or folders of shards, such as that of labse corpus "
+            "clean. With --kind pairs, tables of pairs, TMX, or two aligned text files.",
             show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
     kind: KindOption = "mono",
     lang: LangOption = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
     near: Annotated[
         float | None,
         typer.Option(
@@ -53,7 +58,7 @@ def dedup(
 
     [bold]Examples[/bold]
 
-    labse corpus dedup clean/kept --out unique
+    labse corpus dedup clean --out unique
 
     labse corpus dedup a.parquet b.parquet --kind pairs --near 0.8 --out unique --workers 8
     """
@@ -63,6 +68,7 @@ def dedup(
             out,
             kind=kind,
             lang=lang,
+            langs=(source_lang, target_lang),
             min_similarity=near,
             workers=workers,
             rows_per_shard=rows_per_shard,

@@ -16,6 +16,7 @@ from labse.corpus.pair_files import iter_pairs, iter_rows, orient_pairs
 from labse.corpus.raw_text import read_raw
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.sentence_splitting import split_records
+from labse.corpus.shards import expand_folders
 from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
 from labse.corpus.writers import Written, write_moses, write_pairs, write_records
 from labse.errors import UsageError
@@ -158,8 +159,8 @@ def convert(
         list[str],
         typer.Argument(
             metavar="FILES",
-            help="Pairs: .tmx, .xlf, .po, .tsv, .jsonl or .parquet files, or two aligned text "
-            "files.",
+            help="Pairs: .tmx, .xlf, .po, .tsv, .jsonl or .parquet files, folders of labse corpus "
+            "clean or dedup, or two aligned text files.",
             show_default=False,
         ),
     ],
@@ -208,6 +209,7 @@ def convert(
         raise UsageError("give --out once, or twice for two aligned text files")
     if json and "-" in out:
         raise UsageError("--json tells of a file on standard output; give --out another name")
+    files = expand_folders(files)
     _check_places(files, out)
     drops: Counter[str] = Counter()
     langs = (file_lang(out[0]), file_lang(out[-1])) if len(out) == 2 else (None, None)
@@ -273,6 +275,7 @@ def stats(
     labse corpus stats pairs.parquet --json
     """
     check_out(out)
+    files = expand_folders(files)
     if out is not None:  # Told before the counting, not after.
         require("matplotlib.figure", "corpus")
     drops: Counter[str] = Counter()

@@ -24,7 +24,8 @@ def info(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="Folder of a model, vocabulary, run, checkpoint or vectors; or `default`.",
+            help="Folder of a model, vocabulary, run, checkpoint or vectors, of counts, a cleaned "
+            "corpus or alignments; or `default`.",
             show_default=False,
         ),
     ],

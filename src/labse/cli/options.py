@@ -25,7 +25,9 @@ __all__ = [
     "RowsPerShardOption",
     "Runtime",
     "RuntimeOption",
+    "SourceLangOption",
     "SourceVectorsOption",
+    "TargetLangOption",
     "TargetVectorsOption",
     "ThreadsOption",
     "WorkOption",
@@ -123,6 +125,22 @@ KindOption = Annotated[
 LangOption = Annotated[
     str | None,
     typer.Option("--lang", help="Language of text, and of tables without lang, such as de."),
+]
+SourceLangOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source-lang",
+        help="Language of the sources of pairs, where no column tells.",
+        show_default=False,
+    ),
+]
+TargetLangOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target-lang",
+        help="Language of the targets, where no column tells.",
+        show_default=False,
+    ),
 ]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="Processes; the bytes do not differ.")

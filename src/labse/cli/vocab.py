@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from labse.cli.console import print_json, print_lines, progress, say
-from labse.cli.options import JsonOption, MemoryOption, parse_size
+from labse.cli.options import (
+    JsonOption,
+    MemoryOption,
+    SourceLangOption,
+    TargetLangOption,
+    parse_size,
+)
 from labse.errors import UsageError
 from labse.vocab.folder import count_files, learn_vocabulary
 from labse.vocab.report import REPORT_NAME, load_report, render_report
@@ -25,7 +31,8 @@ def vocab(
         typer.Argument(
             metavar="FILES",
             help="Pairs (.parquet, .tsv, .jsonl), of which both sides count, or text, one "
-            "sentence a line; .gz and .zst too. Also folders that --counts made.",
+            "sentence a line; .gz and .zst too. Also folders that --counts or labse corpus clean "
+            "and dedup made.",
             show_default=False,
         ),
     ],
@@ -75,6 +82,8 @@ def vocab(
         str | None,
         typer.Option(help="Language of the text files, such as de, deu or German."),
     ] = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
     json: JsonOption = False,
 ) -> None:
     """Learn a word-piece vocabulary shared by all languages.
@@ -95,7 +104,12 @@ def vocab(
         counts = _check_counting(context, counts)
         with progress("count", unit="rows") as update:
             tables = count_files(
-                files, counts, lang=lang, memory_bytes=memory_bytes, on_progress=update
+                files,
+                counts,
+                lang=lang,
+                langs=(source_lang, target_lang),
+                memory_bytes=memory_bytes,
+                on_progress=update,
             )
         num_words = tables.totals.total()
         say(f"{counts}: {num_words:,} words of {len(tables.totals)} languages counted")
@@ -112,6 +126,7 @@ def vocab(
             smoothing_exponent=smoothing_exponent,
             min_count=min_count,
             lang=lang,
+            langs=(source_lang, target_lang),
             algorithm=algorithm,
             counts=counts,
             report=report,

@@ -16,7 +16,14 @@ from importlib import resources
 
 from labse.errors import UsageError
 
-__all__ = ["Language", "all_languages", "canonical_tag", "find_language", "is_language"]
+__all__ = [
+    "Language",
+    "all_languages",
+    "canonical_tag",
+    "canonical_tags",
+    "find_language",
+    "is_language",
+]
 
 _TRADITIONAL_CHINESE_REGIONS = frozenset({"tw", "hk", "mo"})
 _LOCAL_USE = re.compile(r"q[a-t][a-z]")  # ISO 639-2 keeps qaa to qtz for private codes.
@@ -103,6 +110,16 @@ def canonical_tag(code: str) -> str:
         UsageError: unknown code; the nearest known one is named.
     """
     return find_language(code).tag
+
+
+def canonical_tags(codes: tuple[str | None, str | None]) -> tuple[str | None, str | None]:
+    """Returns the canonical tags of source and target; None stays None.
+
+    Raises:
+        UsageError: see `canonical_tag`.
+    """
+    source, target = (None if code is None else canonical_tag(code) for code in codes)
+    return source, target
 
 
 def find_language(code: str) -> Language:

@@ -6,6 +6,8 @@ Source: docs/design.md, promises.
 """
 
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from labse.corpus.file_formats import is_table
+from labse.corpus.file_formats import is_table, is_text
 from labse.corpus.languages import canonical_tag
-from labse.corpus.readers import read_pairs, read_sentences
+from labse.corpus.pair_files import iter_pairs
+from labse.corpus.readers import read_sentences
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import local_path, open_table
 from labse.errors import LabseError, UsageError
@@ -32,12 +35,16 @@ __all__ = [
     "column_names",
     "cut_shards",
     "expand_folders",
+    "has_shards",
     "iter_rows",
     "iter_sentences",
     "list_shards",
+    "pair_files",
     "read_shard",
     "write_shard",
 ]
+
+_LOGGER = logging.getLogger(__name__)
 
 CorpusKind = Literal["mono", "pairs"]
 ROWS_PER_SHARD = 50_000  # About 6 MB of text: a step holds a few times that.
@@ -78,6 +85,8 @@ def cut_shards(
     origin: str,
     kind: CorpusKind = "mono",
     lang: str | None = None,
+    target: str | Path | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
     rows_per_shard: int = ROWS_PER_SHARD,
 ) -> ShardCursor:
     """Cuts a file into shards, in its order; the last may be short, an empty file has none.
@@ -85,11 +94,13 @@ def cut_shards(
     Shards that stand in the folder already are not written again, the rows in them are only read.
 
     Args:
-        path: text or a table with `text` (mono), a table of pairs (`read_pairs`).
+        path: text or a table with `text` (mono); pairs of any format, or their sources as text.
         folder: of the shards; made if missing.
         origin: names the content of the file, as its SHA-256 does.
         kind: what the rows are.
         lang: the language of a text, or of a table without the column `lang`; only mono.
+        target: the targets as text, where `path` is text and `kind` pairs.
+        langs: of source and target, where no column tells; only pairs.
         rows_per_shard: at most.
 
     Raises:
@@ -97,11 +108,12 @@ def cut_shards(
         UsageError: a language is missing, or `folder` has shards of another origin.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    origin = f"{origin} {kind} {lang or ''} {rows_per_shard}"
+    tags = lang or " ".join(filter(None, langs))
+    origin = f"{origin} {kind} {tags} {rows_per_shard}"
     cursor = _load_cursor(folder, origin)
     if cursor.is_done:
         return cursor
-    rows = iter_rows(path, kind, lang)
+    rows = iter_rows(path, kind, lang, target=target, langs=langs)
     rows = itertools.islice(rows, cursor.num_rows, None)
     while batch := list(itertools.islice(rows, rows_per_shard)):
         columns = dict(zip(_COLUMNS[kind], zip(*batch, strict=True), strict=True))
@@ -155,12 +167,21 @@ def expand_folders(paths: Sequence[str | Path]) -> list[str]:
     return expanded
 
 
+def has_shards(path: str | Path) -> bool:
+    """Tells whether a path is a folder of shards, as `labse corpus clean` and `dedup` make them."""
+    return any(Path(path).rglob("part-*.parquet"))
+
+
 def list_shards(folder: Path) -> list[Path]:
     """Returns the shards of a folder in their order; folders below it in the order of names.
+
+    Of a folder of `labse corpus clean` these are the rows that were kept.
 
     Raises:
         LabseError: there is none.
     """
+    if (folder / "kept").is_dir():
+        folder = folder / "kept"
     shards = sorted(folder.rglob("part-*.parquet"))
     if not shards:
         raise LabseError(f"{folder}: no shards (part-00000.parquet, ...) in it")
@@ -209,17 +230,61 @@ def _to_array(arrow: "object", values: Sequence[object]) -> "pyarrow.Array":
 # ---- rows ------------------------------------------------------------------------------------
 
 
-def iter_rows(path: str | Path, kind: CorpusKind, lang: str | None) -> Iterator[tuple[str, ...]]:
-    """Yields the rows of a text or a table as tuples in the order of `column_names`.
+def pair_files(
+    paths: Sequence[str], kind: CorpusKind, lang: str | None, langs: tuple[str | None, str | None]
+) -> dict[str, str | None]:
+    """Returns each file to read, and the text file of its targets if it is the text of sources.
+
+    Args:
+        paths: without folders.
+        kind: what the rows are.
+        lang: language of text.
+        langs: languages of source and target.
 
     Raises:
-        LabseError, UsageError: see `read_pairs` and `iter_sentences`.
+        UsageError: one text file of pairs or three, or languages that do not apply.
+    """
+    if kind == "mono":
+        if langs != (None, None):
+            raise UsageError("--source-lang and --target-lang are for pairs (--kind pairs)")
+        return dict.fromkeys(paths)
+    if lang is not None:
+        raise UsageError("--lang is for text; pairs have --source-lang and --target-lang")
+    if not any(is_text(path) for path in paths):
+        return dict.fromkeys(paths)
+    if len(paths) != 2 or not all(is_text(path) for path in paths):
+        raise UsageError("aligned text files come in twos: the source, then the target")
+    if None in langs:
+        raise UsageError("aligned text files need --source-lang and --target-lang")
+    return {paths[0]: paths[1]}
+
+
+def iter_rows(
+    path: str | Path,
+    kind: CorpusKind,
+    lang: str | None,
+    *,
+    target: str | Path | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
+) -> Iterator[tuple[str, ...]]:
+    """Yields the rows of a text or a table as tuples in the order of `column_names`.
+
+    See `cut_shards` for the arguments. What is left out of TMX is told.
+
+    Raises:
+        LabseError, UsageError: see `iter_pairs` and `iter_sentences`.
     """
     if kind == "pairs":
         if lang is not None:
             raise UsageError("lang is for text, not for pairs, which name their languages")
-        for pair in read_pairs(path):
+        files = [str(path), *([] if target is None else [str(target)])]
+        drops: Counter[str] = Counter()
+        for pair in iter_pairs(
+            files, source_lang=langs[0], target_lang=langs[1], drops=drops, tell=_LOGGER.debug
+        ):
             yield _pair_row(pair)
+        for reason, number in drops.most_common():
+            _LOGGER.warning(f"{path}: left out: {number:,} ({reason})")
         return
     for sentence in iter_sentences(path, lang):
         yield sentence.lang, sentence.text

@@ -31,6 +31,7 @@ from labse.dual_encoder.distillation import Teacher
 from labse.dual_encoder.grow import start_model
 from labse.dual_encoder.run_state import check_unchanged
 from labse.dual_encoder.start import (
+    expand_pair_folders,
     fit_to_start,
     fit_to_vocabulary,
     read_start,
@@ -172,6 +173,7 @@ def _prepare(
 ) -> _Job:
     # Sizes come from the vocabulary and from the model to start from.
     tokenizer = read_tokenizer(vocab_folder)
+    config = expand_pair_folders(config, data_folder)
     config = fit_to_vocabulary(config, tokenizer)
     build: Build | None = None
     if start is not None:

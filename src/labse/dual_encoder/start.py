@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from labse.config import load_config, override_config
 from labse.corpus.readers import read_pairs
+from labse.corpus.shards import expand_folders, list_shards
 from labse.dual_encoder.config import DataConfig, RunConfig, TrainConfig
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
@@ -24,6 +25,7 @@ from labse.training.sizes import fit_bert, keep_stated
 from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = [
+    "expand_pair_folders",
     "fit_to_start",
     "fit_to_vocabulary",
     "load_run_config",
@@ -85,6 +87,7 @@ def load_run_config(
     if start is None:
         raise UsageError("--pairs needs --init, the model to tune, such as --init default")
     # Without one, the settings follow from the number of pairs and the model to tune.
+    pairs = expand_folders(pairs)
     num_pairs = _count_pairs(pairs, source_lang, target_lang)
     config = tuning_config(pairs, num_pairs, read_start_config(start))
     config = override_config(_with_langs(config, source_lang, target_lang), overrides)
@@ -95,6 +98,21 @@ def load_run_config(
         config.train.global_batch_size,
     )
     return config
+
+
+def expand_pair_folders(config: RunConfig, data_folder: Path) -> RunConfig:
+    """Returns the configuration with the shards of each folder of `data.pairs` in its place.
+
+    Raises:
+        LabseError: a folder without shards.
+    """
+    files: list[str] = []
+    for name in config.data.pairs:
+        folder = data_folder / name
+        shards = list_shards(folder) if folder.is_dir() else []
+        files += [str(Path(name) / shard.relative_to(folder)) for shard in shards] or [name]
+    data = config.data.model_copy(update={"pairs": tuple(files)})
+    return config.model_copy(update={"data": data})
 
 
 def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig) -> RunConfig:

@@ -24,6 +24,7 @@ from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
 from labse.corpus.file_formats import is_table
 from labse.corpus.languages import canonical_tag
+from labse.corpus.shards import expand_folders, has_shards
 from labse.corpus.tables import open_table
 from labse.corpus.writers import choose_layout, open_output, write_rows
 from labse.encoder.sentence_encoder import EncoderSource
@@ -220,9 +221,7 @@ class _Corpus:
         carried = self.columns[2 : len(self.columns) - len(self.langs)]
         extra: Iterator[tuple[str, ...]] = itertools.repeat(())
         if carried:
-            table = open_table(self.sides[0].path)
-            rows = table.read_rows(carried, numbers=(MINED_SCORE,))
-            extra = (values for _, values in rows)
+            extra = _read_columns(self.sides[0].path, carried)
         texts = itertools.zip_longest(self.sides[0].texts, self.sides[1].texts)
         for number, ((source, target), values) in enumerate(zip(texts, extra, strict=False)):
             if source is None or target is None:
@@ -257,7 +256,7 @@ def _open_corpus(
     sides = _open_sides(source, target, vectors)
     columns = ["source", "target"]
     if target is None:
-        names = open_table(source).names
+        names = open_table(expand_folders([source])[0]).names
         columns += [name for name in (MINED_SCORE, "source_lang", "target_lang") if name in names]
         if tags and len(columns) > 2 and columns[-1].endswith("_lang"):
             raise UsageError(f"{source} has a column {columns[-1]}; leave out the option")
@@ -272,7 +271,7 @@ def _open_sides(
 ) -> tuple[Side, Side]:
     if "-" in (str(source), str(target)):
         raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
-    if target is None and not is_table(source):
+    if target is None and not (is_table(source) or has_shards(source)):
         raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
     columns = ("source", "target") if target is None else (None, None)
     sides = open_sides(
@@ -314,6 +313,12 @@ def _write_scores(
                 on_progress(num_written, num_rows)
         if num_written != (num_rows or num_written):
             raise LabseError(f"{num_written} scores for {num_rows} lines; did a file change?")
+
+
+def _read_columns(path: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for file in expand_folders([path]):
+        rows = open_table(file).read_rows(columns, numbers=(MINED_SCORE,))
+        yield from (values for _, values in rows)
 
 
 def _is_number(cell: str) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from labse import __version__
 from labse.corpus.equal_texts import find_firsts, hash_texts
 from labse.corpus.file_formats import default_column, is_table
+from labse.corpus.shards import expand_folders, has_shards
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.protocol import Encoder, encode_sentences
@@ -76,7 +77,7 @@ class Side:
 
     def hash_content(self) -> list[str]:
         """Returns hashes of all that lines and vectors depend on."""
-        paths = [Path(self.path)] if self.has_text else []
+        paths = list(map(Path, expand_folders([self.path]))) if self.has_text else []
         paths += [self.vectors.path] if self.vectors is not None else []
         return [hash_content(path) for path in paths]
 
@@ -153,7 +154,7 @@ def open_sides(
     """Opens both sides without reading their lines.
 
     Args:
-        source: lines of text, a .tsv, .jsonl or .parquet file, or vectors.
+        source: lines of text, a .tsv, .jsonl or .parquet file, a folder of shards, or vectors.
         target: likewise.
         vectors: of the lines of each side, where the path is text.
         columns: of each side that is a table; None takes `text`.
@@ -162,7 +163,7 @@ def open_sides(
         LabseError, UsageError: a side cannot be read.
     """
     paths = str(source), str(target)
-    used = {column for path, column in zip(paths, columns, strict=True) if is_table(path)}
+    used = {column for path, column in zip(paths, columns, strict=True) if _is_table(path)}
     for column in {*columns} - {None, *used}:
         raise UsageError(f"--column {column}: text has no columns; leave it out")
     first, second = map(_open_side, ("source", "target"), paths, vectors, columns)
@@ -175,16 +176,21 @@ def _open_side(name: str, path: str, vectors: str | Path | None, column: str | N
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
         rows = open_embeddings(path)
         return Side(name, path, map(str, range(len(rows))), None, rows)
+    files = expand_folders([path])
     if path != "-":
-        with open_binary(path):  # A missing file is told before the other side is embedded.
+        with open_binary(files[0]):  # A missing file is told before the other side is embedded.
             pass
-    column = (column or default_column(path)) if is_table(path) else None
-    texts = InputTexts([path], column=column)
+    column = (column or default_column(files[0])) if _is_table(path) else None
+    texts = InputTexts(files, column=column)
     return Side(name, path, texts, column, None if vectors is None else open_embeddings(vectors))
 
 
 def _is_vectors(path: str) -> bool:
-    return path.endswith(".npy") or Path(path).is_dir()
+    return path.endswith(".npy") or (Path(path).is_dir() and not has_shards(path))
+
+
+def _is_table(path: str) -> bool:
+    return is_table(path) or has_shards(path)
 
 
 @contextlib.contextmanager

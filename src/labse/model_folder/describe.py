@@ -45,7 +45,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class FolderDescription:
-    """A folder: `model`, `vocabulary`, `run`, `checkpoint`, `tokens` or `embeddings`."""
+    """A folder and its kind: `model`, `vocabulary`, `run`, `cleaned corpus` and so on."""
 
     kind: str
     facts: dict[str, Fact]

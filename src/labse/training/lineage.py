@@ -53,7 +53,7 @@ def describe_folder(path: str | Path) -> FolderDescription:
         "run": _run_facts,
         "checkpoint": _checkpoint_facts,
     }
-    facts = readers[kind](folder) if kind in readers else {}
+    facts = readers[kind](folder) if kind in readers else _corpus_facts(manifest)
     files = compare_files(folder, manifest)
     if kind == "run":
         inner = folder / "model"
@@ -67,8 +67,12 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
     kind = manifest.get("kind")
     if (folder / MODULES_NAME).is_file():
         return "model"
-    if kind in ("vocabulary", "run", "tokens"):
+    if kind in ("vocabulary", "run", "tokens", "alignment", "word-counts"):
         return str(kind)
+    if "bounds" in manifest and "counts" in manifest:
+        return "cleaned corpus"
+    if isinstance(_dig(manifest, "report", "num_exact"), int):
+        return "corpus without copies"
     if (folder / "state.json").is_file():
         return "checkpoint"
     if (folder / "metrics.jsonl").is_file():
@@ -85,6 +89,22 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
 
 def _vocabulary_facts(folder: Path) -> dict[str, Fact]:
     return {"vocab_size": load_tokenizer(folder).get_vocab_size()}
+
+
+def _corpus_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
+    """Returns rows by reason or by language, as cleaning and deduplication count them."""
+    facts: dict[str, Fact] = {}
+    counts, report = manifest.get("counts"), manifest.get("report")
+    for langs in counts.values() if isinstance(counts, dict) else ():
+        for reasons in langs.values():
+            for reason, number in reasons.items():
+                name = reason if reason == "kept" else f"dropped: {reason}"
+                facts[name] = _number(facts.get(name)) + _number(number)
+    if isinstance(report, dict):
+        names = {"num_rows": "rows read", "num_exact": "copies", "num_near": "near copies"}
+        facts |= {shown: _number(report.get(key)) for key, shown in names.items()}
+        facts |= {f"kept {lang}": _number(n) for lang, n in report.get("kept", {}).items()}
+    return facts
 
 
 def _run_facts(folder: Path) -> dict[str, Fact]:
@@ -140,6 +160,8 @@ def _lineage_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
 
 
 def _input_facts(label: str, inputs: object) -> Iterator[tuple[str, Fact]]:
+    for path, digest in inputs.items() if isinstance(inputs, dict) else ():
+        yield f"{label} {path}", f"sha256 {str(digest)[:12]}"
     for entry in inputs if isinstance(inputs, list) else []:
         if isinstance(entry, dict):
             rows = _number(entry.get("num_rows"))

@@ -15,8 +15,9 @@ from typing import Literal
 
 import labse
 from labse.corpus.inputs import InputFile, hash_files
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.readers import read_pairs, read_sentences
+from labse.corpus.shards import expand_folders
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
@@ -89,6 +90,7 @@ def count_files(
     folder: str | Path,
     *,
     lang: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
     memory_bytes: int = MEMORY_BYTES,
     on_progress: OnProgress | None = None,
 ) -> CountTables:
@@ -96,9 +98,10 @@ def count_files(
 
     Args:
         files: pairs (`.parquet`, `.tsv`, `.jsonl`), of which both sides count under their own
-            languages, or text, one sentence a line.
+            languages, or text, one sentence a line; also folders of shards.
         folder: made if it is not there.
         lang: the language of the text files.
+        langs: of source and target of pairs, where no column tells.
         memory_bytes: what counting may take.
         on_progress: called with the rows counted and None.
 
@@ -107,7 +110,10 @@ def count_files(
         UsageError: `lang` is missing or cannot apply, or `folder` holds something else.
         ResourceError: the folder cannot be written.
     """
-    folder, tag, hashes = Path(folder).resolve(), _check_lang(files, lang), hash_files(files)
+    files, langs = expand_folders(files), canonical_tags(langs)
+    text_lang = _check_lang(files, lang, langs)
+    tag = " ".join(filter(None, (text_lang, *langs))) or None
+    folder, hashes = Path(folder).resolve(), hash_files(files)
     if (folder / MANIFEST_NAME).is_file() and is_count_folder(folder):
         tables = open_tables(folder)
         if ([file.sha256 for file in tables.inputs], tables.lang) == ([*hashes.values()], tag):
@@ -118,7 +124,7 @@ def count_files(
     with open_stage(folder, key, section=None) as stage:
         writer = TableWriter(stage, hashes, lang=tag, max_bytes=memory_bytes)
         for file in files:
-            _count_file(str(file), tag, writer, on_progress)
+            _count_file(file, text_lang, langs, writer, on_progress)
         return writer.close()
 
 
@@ -130,6 +136,7 @@ def learn_vocabulary(
     smoothing_exponent: float = 0.3,
     min_count: float = 2,
     lang: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
     algorithm: Algorithm = "wordpiece",
     counts: str | Path | None = None,
     report: str | Path | None = None,
@@ -145,6 +152,7 @@ def learn_vocabulary(
         smoothing_exponent: from 0, all languages weigh the same, to 1, each as much as it has.
         min_count: the least smoothed weight of a piece.
         lang: the language of the text files.
+        langs: of source and target of pairs, where no column tells.
         algorithm: `wordpiece`, top down, or `bpe`, bottom up.
         counts: keeps the counts of the files in this folder, so that a killed run goes on and the
             next vocabulary needs no counting; None counts anew and keeps nothing.
@@ -166,17 +174,17 @@ def learn_vocabulary(
     report_folder = None if report is None else _make_report_folder(Path(report), folder)
     with (
         resumable(counts),
-        _open_counts(files, folder, lang, counts, memory_bytes, on_progress) as tables,
+        _open_counts(files, folder, lang, langs, counts, memory_bytes, on_progress) as tables,
     ):
         # The counts of all languages become one weight for each word.
         totals = sum((table.totals for table in tables), Counter())
         if not totals:
             raise LabseError(f"{', '.join(map(str, files))}: no words to learn from")
-        langs = {lang for table in tables for lang in table.totals}
+        known = {lang for table in tables for lang in table.totals}
         words = smooth_tables(
             tables, smoothing_exponent, max_words=max(1, memory_bytes // _WORD_BYTES)
         )
-        _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(langs))
+        _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(known))
 
         # Pieces are learnt from the words and their weights alone.
         learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
@@ -185,13 +193,14 @@ def learn_vocabulary(
         # The folder takes its place whole.
         inputs = tuple(file for table in tables for file in table.inputs)
         num_tokens, num_words = totals.total(), words.num_words
-        summary = VocabularySummary(len(vocab), num_words, num_tokens, len(langs), inputs)
+        summary = VocabularySummary(len(vocab), num_words, num_tokens, len(known), inputs)
         config = {
             "algorithm": algorithm,
             "vocab_size": vocab_size,
             "smoothing_exponent": smoothing_exponent,
             "min_count": min_count,
             "lang": canonical_tag(lang) if lang else None,
+            **({} if langs == (None, None) else {"langs": canonical_tags(langs)}),
         }
         _write(folder, vocab, {"config": config, **asdict(summary)})
         if report_folder:
@@ -206,6 +215,7 @@ def _open_counts(
     files: Sequence[str | Path],
     out: Path,
     lang: str | None,
+    langs: tuple[str | None, str | None],
     counts: str | Path | None,
     memory_bytes: int,
     on_progress: OnProgress | None,
@@ -213,10 +223,10 @@ def _open_counts(
     """Gives the tables of all inputs; without `counts` those made here are deleted afterwards."""
     folders = [Path(file) for file in files if is_count_folder(file)]
     plain = [file for file in files if Path(file) not in folders]
-    if not plain and (lang or counts):
+    if not plain and (lang or counts or langs != (None, None)):
         raise UsageError(
-            f"--{'lang' if lang else 'counts'} is for files, and there are only folders of counts; "
-            "leave it out"
+            f"--{'lang' if lang else 'counts' if counts else 'source-lang'} is for files, and "
+            "there are only folders of counts; leave it out"
         )
     tables = [open_tables(folder) for folder in folders]
     with contextlib.ExitStack() as stack:
@@ -225,7 +235,12 @@ def _open_counts(
             folder = Path(counts) if counts else stack.enter_context(scratch_folder(beside))
             tables.append(
                 count_files(
-                    plain, folder, lang=lang, memory_bytes=memory_bytes, on_progress=on_progress
+                    plain,
+                    folder,
+                    lang=lang,
+                    langs=langs,
+                    memory_bytes=memory_bytes,
+                    on_progress=on_progress,
                 )
             )
         _check_distinct(tables)
@@ -244,9 +259,13 @@ def _check_distinct(tables: Sequence[CountTables]) -> None:
                 )
 
 
-def _check_lang(files: Sequence[str | Path], lang: str | None) -> str | None:
+def _check_lang(
+    files: Sequence[str], lang: str | None, langs: tuple[str | None, str | None]
+) -> str | None:
     """Returns the canonical tag; `lang` is there if and only if a text file is."""
     texts = [file for file in files if format_suffix(file) not in _PAIR_SUFFIXES]
+    if langs != (None, None) and len(texts) == len(files):
+        raise UsageError("--source-lang and --target-lang are for pairs, and there are none")
     if texts and lang is None:
         raise UsageError(f"{texts[0]} is read as text; give its language with --lang")
     if lang is None:
@@ -257,9 +276,15 @@ def _check_lang(files: Sequence[str | Path], lang: str | None) -> str | None:
 
 
 def _count_file(
-    file: str, lang: str | None, writer: TableWriter, on_progress: OnProgress | None
+    file: str,
+    lang: str | None,
+    langs: tuple[str | None, str | None],
+    writer: TableWriter,
+    on_progress: OnProgress | None,
 ) -> None:
-    for number, row in enumerate(islice(_iter_rows(file, lang), writer.num_rows(file), None)):
+    for number, row in enumerate(
+        islice(_iter_rows(file, lang, langs), writer.num_rows(file), None)
+    ):
         writer.add_row(file, row)
         if on_progress and number % _REPORTED_ROWS == 0:
             on_progress(writer.num_rows(), None)
@@ -268,10 +293,12 @@ def _count_file(
     _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(file):,}")
 
 
-def _iter_rows(file: str | Path, lang: str | None) -> Iterator[tuple[tuple[str, str], ...]]:
+def _iter_rows(
+    file: str, lang: str | None, langs: tuple[str | None, str | None]
+) -> Iterator[tuple[tuple[str, str], ...]]:
     """Yields the texts of each row with their languages."""
     if format_suffix(file) in _PAIR_SUFFIXES:
-        for pair in read_pairs(file):
+        for pair in read_pairs(file, source_lang=langs[0], target_lang=langs[1]):
             yield (pair.source, pair.source_lang), (pair.target, pair.target_lang)
         return
     assert lang is not None

@@ -7,6 +7,7 @@ import pytest
 
 from labse.cleaning import pipeline
 from labse.cleaning.bounds import PairBounds, TextBounds
+from labse.cleaning.dedup import dedup_files
 from labse.cleaning.pipeline import decide
 from labse.cleaning.quality import BUCKET_BITS, QualityModel, save_quality_model
 from labse.corpus.shards import write_shard
@@ -36,6 +37,26 @@ def pairs_file(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.parquet"
     write_shard(path, {"lang": langs, "english": english, "text": text})
     return path
+
+
+def test_two_aligned_text_files_are_cleaned_with_their_languages(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("".join(f"{english}\n" for _, english, _ in GOOD[:1]))
+    (tmp_path / "a.de").write_text("".join(f"{text}\n" for _, _, text in GOOD[:1]))
+    files, options = (tmp_path / "a.en", tmp_path / "a.de"), {"identify": False}
+    report = pipeline.clean(
+        files, tmp_path / "out", bounds=PairBounds(), langs=("en", "de"), identify=False
+    )
+    assert report.counts == {"a": {"eng-deu": {"kept": 1}}}
+    # What was written goes on to the next step as the folder that it is.
+    unique = dedup_files([tmp_path / "out"], tmp_path / "unique", kind="pairs")
+    assert unique.kept == {"eng-deu": 1}
+    straight = dedup_files(files, tmp_path / "b", kind="pairs", langs=("en", "de"))
+    assert straight.kept == {"eng-deu": 1}
+    for given, message in (((None, None), "need --source-lang"), (("en", None), "need --source")):
+        with pytest.raises(UsageError, match=message):
+            pipeline.clean(files, tmp_path / "c", bounds=PairBounds(), langs=given, **options)
+    with pytest.raises(UsageError, match="are for pairs"):
+        pipeline.clean(files, tmp_path / "c", bounds=TextBounds(), langs=("en", "de"))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -53,6 +53,21 @@ def test_numbers_of_a_run_are_short(run: Run, tmp_path: Path) -> None:
     assert "1,234.57" in ran.out
 
 
+def test_folders_of_corpora_tell_what_was_kept(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Das ist ein ganz gewöhnlicher Satz.\n" * 2 + "x\n", "utf-8")
+    clean, unique = tmp_path / "clean", tmp_path / "unique"
+    ran = run("corpus", "clean", tmp_path / "a.txt", "--lang", "de", "--out", clean,
+              "--no-language-id")  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert run("corpus", "dedup", clean, "--out", unique).code == 0
+    told = run("info", clean).out.splitlines()
+    assert told[0] == f"{clean}: cleaned corpus"
+    assert {"kept 2", "dropped: too short 1"} <= {" ".join(line.split()) for line in told}
+    told = run("info", unique).out.splitlines()
+    assert told[0] == f"{unique}: corpus without copies"
+    assert {"copies 1", "kept deu 1"} <= {" ".join(line.split()) for line in told}
+
+
 def test_an_unknown_folder_is_an_error(run: Run, tmp_path: Path) -> None:
     assert run("info", tmp_path / "none").code == 3
     assert "no such folder" in run("info", tmp_path / "none").err

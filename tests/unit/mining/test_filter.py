@@ -178,6 +178,22 @@ def test_mined_tables_are_cut_by_their_score_without_a_model(tmp_path: Path) -> 
     assert 'xml:lang="de"' in (tmp_path / "kept.tmx").read_text()
 
 
+def test_a_folder_of_shards_is_filtered_as_the_table_that_it_is(tmp_path: Path) -> None:
+    for number, text in enumerate(("one", "")):
+        columns = {
+            "source_lang": ["deu"],
+            "target_lang": ["eng"],
+            "source": ["a"],
+            "target": [text],
+        }
+        kept = tmp_path / "clean" / "kept"
+        kept.mkdir(parents=True, exist_ok=True)
+        write_shard(kept / f"part-{number:05}.parquet", columns)
+    report = filter_pairs(tmp_path / "clean", out=tmp_path / "o.jsonl", bounds=FilterBounds())
+    assert (report.num_read, report.num_kept) == (2, 1)
+    assert [pair.target_lang for pair in read_pairs(tmp_path / "o.jsonl")] == ["eng"]
+
+
 def test_a_bound_on_the_mined_score_needs_the_column(tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text("source\ttarget\na\tb\n")
     with pytest.raises(UsageError, match="no column margin_score, which --min-score is for"):

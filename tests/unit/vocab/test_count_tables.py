@@ -147,7 +147,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a b\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds 'notes\.txt'"):
+    with pytest.raises(UsageError, match=r"notes\.txt"):
         count_files([tmp_path / "a.txt"], tmp_path / "mine", lang="deu")
     assert (tmp_path / "mine" / "notes.txt").exists()
     with pytest.raises(ResourceError, match="cannot be written"):
