@@ -3,13 +3,16 @@
 Takes: one paragraph and its language. Gives: its sentences, in order; nothing but white space
     between them is lost.
 Source: sentencex (MIT, Wikimedia) for most; docs/corpus.md lists the rules that stand beside it and
-    what they were measured on. Terminators: Unicode 16, property Sentence_Terminal.
+    what they were measured on. Terminators: Unicode 16, property Sentence_Terminal. Abbreviations:
+    abbreviations.tsv, whose first lines say whence.
 """
 
 import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
+from importlib import resources
 
 from labse.corpus.languages import find_language
 from labse.corpus.records import TextRecord
@@ -35,6 +38,13 @@ _THAI_END = re.compile(
 )
 _MIN_THAI_CHARACTERS = 8
 _FULL_STOP = re.compile(rf"[.．。](?P<closers>{_CLOSERS})(?P<space>\s*)$")
+# What stands before a full stop: `Mme`, `art` of `l'art`, `z.B`.
+_WORD = re.compile(r"[^\s\"'‘’“”„«»(\[{/]+$")
+_PERSONAL_INITIALS = re.compile(r"[^\W\d_](?:\.-?[^\W\d_])*")
+# They look like initials of names and end sentences.
+_NO_INITIALS = frozenset({"U.S", "U.S.A", "U.K", "U.N", "E.U", "D.C", "A.D", "B.C", "P.M", "A.M"})
+_ROMAN = re.compile(r"[IVXLC]+\b")
+_THAI_ABBREVIATION = re.compile(r"(?:^|[\s(])[ก-ฮ]{1,4}(?:\.[ก-ฮ]{1,4})*$")
 _INITIALS = re.compile(r"(?:^|[^\w.])[^\W\d_](?:\.[^\W\d_])+\.\s*$")
 # sentencex takes them for quotes and ends no sentence between two; in many languages they are
 # letters or stand for some. As long as what they replace.
@@ -64,7 +74,8 @@ def split_sentences(text: str, lang: str) -> list[str]:
     elif ends := _ENDS.get(language.script):
         pieces = _cut(text, (match.end() for match in ends.finditer(text)))
     else:
-        pieces = _split_with_sentencex(text, language.iso639_1 or language.tag.partition("-")[0])
+        code = language.iso639_1 or language.tag.partition("-")[0]
+        pieces = _split_with_sentencex(text, code, language.tag)
     return [stripped for piece in pieces if (stripped := piece.strip())]
 
 
@@ -89,13 +100,15 @@ def _split_thai(text: str) -> Iterator[str]:
     start = 0
     for match in _THAI_END.finditer(text):
         is_mark = not match[0].isspace()
+        if match[0][0] == "." and _THAI_ABBREVIATION.search(text, start, match.start()):
+            continue
         if is_mark or match.start() - start >= _MIN_THAI_CHARACTERS:
             yield text[start : match.end()]
             start = match.end()
     yield text[start:]
 
 
-def _split_with_sentencex(text: str, code: str) -> Iterator[str]:
+def _split_with_sentencex(text: str, code: str, tag: str) -> Iterator[str]:
     segment = require("sentencex", "corpus").segment
     pending = ""
     for part in _cut(text, _breaks(text)):
@@ -104,7 +117,7 @@ def _split_with_sentencex(text: str, code: str) -> Iterator[str]:
             neutral = neutral.replace(apostrophe, _NEUTRAL_APOSTROPHE)
         lengths = map(len, segment(code, neutral))
         for piece in _recut(_cut(part, itertools.accumulate(lengths))):
-            if pending and not _is_end(pending, piece):
+            if pending and not _is_end(pending, piece, tag):
                 pending += piece
                 continue
             if pending:
@@ -119,22 +132,60 @@ def _recut(pieces: Iterable[str]) -> Iterator[str]:
         yield from _cut(piece, (match.end() for match in _IDEOGRAPHIC_STOP.finditer(piece)))
 
 
-def _is_end(piece: str, following: str) -> bool:
+def _is_end(piece: str, following: str, tag: str) -> bool:
     """Tells whether what sentencex took for the end of a sentence is one.
 
     After a full stop, a lower-case letter goes on; without white space, anything but an upper-case
     letter does, and after letters with stops between, in a script without case, any: Tamil and
-    Amharic write abbreviations so.
+    Amharic write abbreviations so. After an abbreviation of the language, and after the initial of
+    a name, a sentence goes on.
     """
     match = _FULL_STOP.search(piece[-20:])
     if not match or "。" in match[0]:
         return True
+    if not match["closers"] and _is_abbreviated(piece[-40:].rstrip()[:-1], following.lstrip(), tag):
+        return False
     first = following.lstrip()[:1]
     if _INITIALS.search(piece[-20:]) and first.upper() == first.lower():
         return False
     if match["space"] or following[:1].isspace():
         return not (first.islower() and first.title() != first)  # Georgian has no capitals in use.
     return first.isupper()
+
+
+def _is_abbreviated(before: str, after: str, tag: str) -> bool:
+    """Tells whether the full stop between is that of an abbreviation inside a sentence."""
+    found = _WORD.search(before)
+    if not found or not after:
+        return False
+    word = found[0]
+    if len(word) <= 3 and word.islower() and before[: found.start()].rstrip()[-1:].isdigit():
+        return False  # A unit, as in "2 m. Er"; or the year of "2007 г. Он".
+    names, numbers = _abbreviations(tag)
+    lowered = word[0].lower() + word[1:]
+    if (word in numbers or lowered in numbers) and (after[0].isdigit() or _ROMAN.match(after)):
+        return True
+    if word in names or lowered in names:
+        return after[0].isalnum() or after[0] in "\"“„«'‘’("
+    is_initial = _PERSONAL_INITIALS.fullmatch(word) and word.isupper() and word not in _NO_INITIALS
+    # "It was I. He knew": in English, the pronoun is no initial.
+    return bool(is_initial) and after[0].isupper() and (word, tag) != ("I", "eng")
+
+
+@cache
+def _abbreviations(tag: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the abbreviations of a language after which a sentence goes on.
+
+    Returns:
+        Those before anything, mostly names, and those before a number.
+    """
+    text = resources.files("labse.corpus").joinpath("abbreviations.tsv").read_text("utf-8")
+    words: dict[str, set[str]] = {"name": set(), "number": set()}
+    for line in text.splitlines():
+        if line.startswith(f"{tag}\t"):
+            _, kind, listed = line.split("\t")
+            words[kind].update(listed.split(" "))
+    return frozenset(words["name"]), frozenset(words["number"])
 
 
 def _breaks(text: str) -> Iterator[int]:
