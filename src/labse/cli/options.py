@@ -63,8 +63,9 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="Model folder, ours or of sentence-transformers. Without it, the model that comes "
-        "with labse. Nothing is downloaded.",
+        help="Model folder, ours or of sentence-transformers; or LaBSE or another owner/name of "
+        "the Hugging Face hub, read from its cache or fetched. Without it, the model that comes "
+        "with labse: nothing is fetched.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),

@@ -94,13 +94,13 @@ class SentenceEncoder:
         """Loads a model: ours, of sentence-transformers in the shape of LaBSE, a BERT, Google's.
 
         Args:
-            path: the folder; None is the model that comes with labse. `owner/name` may be in the
-                cache of the hub; only `hub:owner/name` is downloaded.
+            path: the folder; None is the model that comes with labse. `LaBSE` or
+                `owner/name` is one of the hub, read from its cache, or else downloaded.
             precision: of the matrices; the vectors are float32 always.
             runtime: "auto" is numpy for a model without layers, torch for bfloat16, and else
                 ctranslate2.
             threads: CPU threads; None takes the CPUs there are. For torch it holds for the process;
-                numpy takes none.
+                numpy works in one.
             text: how long and odd text is treated; None cuts and changes nothing.
 
         Raises:

@@ -1,11 +1,11 @@
 """A model by its name: the one that comes with labse, or one of the Hugging Face hub.
 
-Takes: a path, `default`, `owner/name` (looked up in the local cache) or `hub:owner/name`
-(downloaded).
+Takes: a path, `default`, `LaBSE`, or `owner/name` with or without `hub:` in front.
 Gives: a folder on this machine.
-Source: huggingface_hub, `snapshot_download`; an optional package.
+Source: huggingface_hub, `snapshot_download`, an optional package, and the layout of its cache.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -17,35 +17,55 @@ __all__ = ["DEFAULT_NAME", "locate_model"]
 DEFAULT_NAME = "default"
 DEFAULT_FOLDER = Path(__file__).parents[1] / "models" / "default"
 _PREFIX = "hub:"
+_ALIASES = {"labse": "sentence-transformers/LaBSE"}
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "pytorch_model.bin", "*/pytorch_model.bin"]
 
 
 def locate_model(path: str | Path) -> Path:
-    """Returns the folder of a model; only `hub:owner/name` goes to the network.
+    """Returns the folder of a model; a name of the hub is fetched if no cache here has it.
 
-    `default` is the model that comes with labse, unless a folder of that name is there.
+    `default` is the model that comes with labse, `LaBSE` is `sentence-transformers/LaBSE`, unless
+    a folder of that name is there. `runs/model` is a path where there is a folder `runs`.
 
     Raises:
-        LabseError: this build of labse has no model, the name is none of the hub, or the hub does
-            not have it.
-        ResourceError: the name needs huggingface_hub, which is not installed, or the network.
+        LabseError: this build of labse has no model, or the name is none of the hub.
+        ResourceError: the model must be fetched, and huggingface_hub or the network is missing.
     """
     text = str(path)
-    name = text.removeprefix(_PREFIX)
-    is_asked = text.startswith(_PREFIX)
     if text == DEFAULT_NAME and not Path(path).exists():
         return _locate_default()
-    if Path(path).exists() or not (is_asked or _NAME.fullmatch(text)):
+    name = _ALIASES.get(text.removeprefix(_PREFIX).lower(), text.removeprefix(_PREFIX))
+    is_asked = text.startswith(_PREFIX)
+    is_path = Path(path).exists() or not _NAME.fullmatch(name) or Path(name).parent.is_dir()
+    if is_path and not is_asked:
         return Path(path)
     if not _NAME.fullmatch(name):
         raise LabseError(f"{text}: not a name of the hub; write hub:owner/name")
-    if is_asked:
-        return _fetch(name, is_local=False)
-    try:
-        return _fetch(name, is_local=True)
-    except (LabseError, ResourceError):
-        return Path(path)  # Whose reader says that there is no such folder.
+    return _find_cached(name) or _fetch(name)
+
+
+def _find_cached(name: str) -> Path | None:
+    """Returns the newest whole snapshot in the usual cache, which huggingface_hub need not read."""
+    home = os.environ.get("HF_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "huggingface"
+    )
+    caches = (os.environ.get("HF_HUB_CACHE"), os.environ.get("HUGGINGFACE_HUB_CACHE"))
+    cache = Path(next((folder for folder in caches if folder), None) or Path(home, "hub"))
+    folder = cache.expanduser() / f"models--{name.replace('/', '--')}"
+    main = folder / "refs" / "main"
+    revision = main.read_text("utf-8").strip() if main.is_file() else ""
+    snapshots = sorted((folder / "snapshots").glob("*"), key=lambda found: found.name != revision)
+    return next(filter(_is_whole, snapshots), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Says whether a fetch has brought sizes, vocabulary and weights; another may have stopped."""
+    weights = ("model.safetensors", "pytorch_model.bin")
+    vocabularies = ("tokenizer.json", "vocab.txt")
+    return (folder / "config.json").is_file() and all(
+        any((folder / name).is_file() for name in names) for names in (weights, vocabularies)
+    )
 
 
 def _locate_default() -> Path:
@@ -56,27 +76,22 @@ def _locate_default() -> Path:
     return DEFAULT_FOLDER
 
 
-def _fetch(name: str, *, is_local: bool) -> Path:
-    hub = require("huggingface_hub", "hub")
-    # Of many LaBSEs the .bin is a second copy of the weights; it is fetched where it is the only.
-    ignored = ["*.bin"] if is_local or _has_safetensors(hub, name) else None
+def _fetch(name: str) -> Path:
+    how = (
+        f"where there is a network, `hf download {name} --local-dir MODEL` brings it; "
+        "copy that folder and give its path"
+    )
     try:
-        found = hub.snapshot_download(
-            name,
-            local_files_only=is_local,
-            allow_patterns=_PATTERNS,
-            ignore_patterns=ignored,
-        )
-    except (OSError, ValueError) as error:  # Its own errors are among these.
-        reason = " ".join(str(error).split())[:160]
-        raise ResourceError(f"hub:{name}: cannot be fetched ({reason})") from None
+        hub = require("huggingface_hub", "hub")
+    except ResourceError as error:
+        raise ResourceError(f"{name}: no such folder here, and {error}; or: {how}") from None
+    try:
+        # Of many LaBSEs the .bin is a second copy of the weights; it is fetched where it is alone.
+        ignored = ["*.bin"] if "model.safetensors" in hub.list_repo_files(name) else None
+        found = hub.snapshot_download(name, allow_patterns=_PATTERNS, ignore_patterns=ignored)
+    except Exception as error:  # Its own, those of its client for HTTP, and OSError.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        raise ResourceError(
+            f"{name}: no such folder here, and it cannot be fetched ({reason}); {how}"
+        ) from None
     return Path(found)
-
-
-def _has_safetensors(hub: object, name: str) -> bool:
-    try:
-        files = hub.list_repo_files(name)  # type: ignore[attr-defined]
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ResourceError(f"hub:{name}: cannot be reached ({reason})") from None
-    return "model.safetensors" in files

@@ -56,7 +56,6 @@ def test_auto_takes_a_runtime_that_can(
         (2, {"runtime": "numpy"}, "without layers only, this one has 2"),
         (0, {"runtime": "ctranslate2"}, "at least one layer"),
         (0, {"runtime": "numpy", "precision": "bfloat16"}, "numpy has no bfloat16"),
-        (0, {"threads": 2}, "the numpy runtime works in one"),
         (2, {"threads": 0}, "threads is 0"),
         (2, {"runtime": "onnx"}, "choose one of auto, ctranslate2, numpy, torch"),
         (2, {"precision": "float64"}, "choose one of float32, int8, bfloat16"),
@@ -67,6 +66,12 @@ def test_what_cannot_be_had_is_a_usage_error_that_says_why(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         SentenceEncoder.from_pretrained(folders[layers], **options)
+
+
+def test_threads_may_be_given_with_every_model(folders: dict[int, Path]) -> None:
+    for layers in (0, 2):
+        encoder = SentenceEncoder.from_pretrained(folders[layers], threads=2)
+        assert encoder.encode(["free"]).shape == (1, encoder.embedding_size)
 
 
 def test_threads_of_torch_hold_for_the_process(folders: dict[int, Path]) -> None:

@@ -76,7 +76,7 @@ def build_runtime(
     `model_sha256` computes the hash of the model's folder, by which a converted model is kept.
 
     Raises:
-        UsageError: the runtime cannot compute this model, or takes no threads.
+        UsageError: the runtime cannot compute this model.
         ResourceError: torch is asked for and not installed.
     """
     if runtime == "auto" and precision == "bfloat16":
@@ -96,8 +96,6 @@ def build_runtime(
             model, precision=precision, threads=threads, model_sha256=model_sha256
         )
     else:
-        if threads is not None:
-            raise UsageError("threads: the numpy runtime works in one; leave the option out")
         built = NumpyRuntime(model, precision="int8" if precision == "int8" else "float32")
     return built
 

@@ -5,14 +5,17 @@ Source: OpenNMT/CTranslate2, `specs.transformer_spec` and the mapping of its `Be
 """
 
 import contextlib
+import ctypes
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -90,7 +93,24 @@ class CTranslate2Runtime:
         _keep_freed_memory()
         name = None if model_sha256 is None else _cache_name(model_sha256(), compute_type)
         self._encoder = _load_converted(model, compute_type, name, threads=threads)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="labse-ctranslate2")
+        self._reload = partial(_reload, name, compute_type, threads)
+        self._start_threads(threads)
+
+    def _start_threads(self, num_threads: int) -> None:
+        self._num_threads = num_threads
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="labse-ctranslate2")
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+
+    def _follow_fork(self) -> None:
+        """Loads the model again in a forked process, which has none of its parent's threads."""
+        with self._lock:
+            if self._process == os.getpid():
+                return
+            # Never freed: it would wait for threads that are not here.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._encoder))
+            self._encoder = self._reload()
+            self._start_threads(self._num_threads)
 
     @property
     def batch_tokens(self) -> int:
@@ -107,7 +127,14 @@ class CTranslate2Runtime:
         return self._config.output_size
 
     def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each."""
+        """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each.
+
+        Raises:
+            LabseError: an id has no row in the word table.
+            ResourceError: the process was forked, and the model is not kept in the cache.
+        """
+        if self._process != os.getpid():
+            self._follow_fork()
         ids = [np.asarray(sentence).tolist() for sentence in input_ids]
         lengths = np.array([len(sentence) for sentence in ids], dtype=np.int64)
         largest = max((max(sentence) for sentence in ids), default=0)
@@ -199,6 +226,25 @@ def _load_converted(
     raise ResourceError(
         f"no room for the converted model ({'; '.join(failures)}); set LABSE_CACHE to a folder on "
         "a larger disk"
+    )
+
+
+def _reload(name: str | None, compute_type: str, threads: int) -> ctranslate2.Encoder:
+    """Loads a model from the cache, in a forked process.
+
+    Raises:
+        ResourceError: it is not there, or damaged.
+    """
+    cached = _cache_folder() / (name or "-")
+    try:
+        if cached.is_dir():
+            return _load(cached, compute_type, threads)
+    except RuntimeError as error:
+        _logger.warning("%s: damaged (%s)", cached, error)
+    raise ResourceError(
+        "this process was forked from the one that loaded the model, whose threads it does not "
+        "have; load the model in each worker after the fork (gunicorn without --preload), or start "
+        "workers with spawn"
     )
 
 

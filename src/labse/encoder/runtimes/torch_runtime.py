@@ -5,6 +5,7 @@ Source: labse.network.dual_encoder.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Literal, Self
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labse.encoder.runtimes.padding import pad_sentences
+from labse.errors import ResourceError
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.torch_model import to_dual_encoder
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
@@ -46,6 +48,7 @@ class TorchRuntime:
         self._model = model
         self._precision = precision
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     @classmethod
     def from_folder(
@@ -80,6 +83,8 @@ class TorchRuntime:
         """Returns (B, D) float32 unit rows for B sentences of any lengths, at least 1 each."""
         if not len(input_ids):
             return np.empty((0, self.embedding_size), np.float32)
+        if self._process != os.getpid():
+            self._follow_fork()
         with self._lock, _evaluation_mode(self._model), torch.inference_mode():
             if is_bag(self._model):
                 lengths = np.fromiter((len(ids) for ids in input_ids), np.int64, len(input_ids))
@@ -89,6 +94,21 @@ class TorchRuntime:
                 embeddings_BD = self._embed_padded(input_ids)
         result: NDArray[np.float32] = embeddings_BD.float().cpu().numpy()
         return result
+
+    def _follow_fork(self) -> None:
+        """Computes in one thread in a forked process, which has none of its parent's threads.
+
+        Raises:
+            ResourceError: the weights are on a GPU, which no forked process can use.
+        """
+        if self._device.type != "cpu":
+            raise ResourceError(
+                f"this process was forked from the one that loaded the model on {self._device}; "
+                "load the model in each worker after the fork, or start workers with spawn"
+            )
+        torch.set_num_threads(1)
+        self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def _embed_padded(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> Tensor:
         """Returns (B, D); under autocast the residual path and its norms stay float32."""
