@@ -109,6 +109,7 @@ def clean(
         "rows_per_shard": rows_per_shard,
     }
     settings |= {} if langs == (None, None) else {"langs": list(langs)}
+    _check_scored(bounds, settings)
     with resumable(out), open_stage(out, settings, section=None) as stage:
         # Cut the files into shards.
         tasks = _cut_tasks(out, names, targets, settings)
@@ -147,7 +148,22 @@ def decide(
     read_kind(out := Path(out))
     with resumable(out), open_stage(out, None, section=None) as stage:
         head = read_json(out / MANIFEST_NAME) if (out / MANIFEST_NAME).is_file() else {}
+        _check_scored(bounds, head)
         return _decide(stage, head, bounds, rejects, workers, on_progress)
+
+
+def _check_scored(bounds: TextBounds, settings: Mapping[str, object]) -> None:
+    """Refuses a bound that was asked for and has no score: it would drop nothing.
+
+    Raises:
+        UsageError: there is one.
+    """
+    asked = bounds.model_fields_set
+    if "min_quality_prob" in asked and bounds.min_quality_prob and not settings.get("quality", 1):
+        raise UsageError("min_quality_prob: needs the score of a quality model; give --quality")
+    is_asked = "min_language_match" in asked and bounds.min_language_match
+    if is_asked and not settings.get("identify", True):
+        raise UsageError("min_language_match: needs languages; leave out --no-language-id")
 
 
 def _decide(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cleaning.bounds import FilterBounds
+from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
     JsonOption,
@@ -155,6 +155,15 @@ def filter(
             rich_help_panel=_BOUNDS,
         ),
     ] = False,
+    recommended: Annotated[
+        bool,
+        typer.Option(
+            "--recommended",
+            help="Take max-length-ratio 3, max-overlap 0.9 and max-number-mismatch 0.5, with both "
+            "languages also min-language-match 0.5; bounds that are given hold in their place.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = False,
     margin: Annotated[
         Literal["ratio", "distance", "absolute"], typer.Option(help="Formula of the margin score.")
     ] = "ratio",
@@ -182,6 +191,8 @@ def filter(
 
     [bold]Examples[/bold]
 
+    labse filter news.de news.en --recommended --out kept.tsv
+
     labse filter news.de news.en --min-cosine 0.6 --max-length-ratio 3 --out kept.tsv
 
     labse filter mined.tsv --min-score-from calibration.json --out kept.tsv
@@ -194,20 +205,23 @@ def filter(
         if min_score is not None:
             raise UsageError("give --min-score or --min-score-from, not both")
         min_score = read_min_score(min_score_from)
-    bounds = parse_config(
-        FilterBounds,
-        {
-            "min_score": min_score,
-            "min_cosine": min_cosine,
-            "min_margin": min_margin,
-            "max_length_ratio": max_length_ratio,
-            "max_overlap": max_overlap,
-            "max_number_mismatch": max_number_mismatch,
-            "min_language_match": min_language_match,
-            "same_names": same_names,
-        },
-        where="filter",
-    )
+    given: dict[str, object] = {
+        "min_score": min_score,
+        "min_cosine": min_cosine,
+        "min_margin": min_margin,
+        "max_length_ratio": max_length_ratio,
+        "max_overlap": max_overlap,
+        "max_number_mismatch": max_number_mismatch,
+        "min_language_match": min_language_match,
+        "same_names": same_names or None,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if recommended:
+        has_langs = source_lang is not None and target_lang is not None
+        given = recommend_bounds(has_langs=has_langs).model_dump() | given
+    elif out is not None and not given:
+        raise UsageError("no bound is given; take --recommended, or one such as --min-cosine 0.6")
+    bounds = parse_config(FilterBounds, given, where="filter")
     with progress("filter") as update:
         report = filter_pairs(
             source,

@@ -112,6 +112,19 @@ def test_a_quality_model_adds_a_score_that_a_bound_can_use(tmp_path: Path) -> No
     assert pq.read_table(tmp_path / "out" / "kept" / "in").num_rows == 0
 
 
+def test_a_bound_whose_score_is_not_there_is_refused(tmp_path: Path, pairs_file: Path) -> None:
+    out = tmp_path / "out"
+    bounds = PairBounds(min_quality_prob=0.5)
+    with pytest.raises(UsageError, match=r"min_quality_prob: .* give --quality"):
+        clean(pairs_file, out, bounds=bounds)
+    assert not out.exists()
+    clean(pairs_file, out)
+    with pytest.raises(UsageError, match=r"min_quality_prob: .* give --quality"):
+        decide(out, bounds=bounds)
+    with pytest.raises(UsageError, match=r"min_language_match: .* leave out --no-language-id"):
+        decide(out, bounds=PairBounds(min_language_match=1))
+
+
 def test_other_bounds_decide_anew_without_scoring(tmp_path: Path, pairs_file: Path) -> None:
     out = tmp_path / "out"
     clean(pairs_file, out, rejects=True)

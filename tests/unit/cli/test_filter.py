@@ -31,6 +31,18 @@ def test_kept_pairs_rejects_scores_and_report_agree(
     assert (report["read"], report["kept"], report["dropped"]) == (4, 1, 3)
 
 
+def test_recommended_bounds_drop_what_is_no_translation_and_give_way_to_others(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    rows = ["free\tfrei", "the dignity of all\tthe dignity of all", "free\tequal " + "in " * 60]
+    (tmp_path / "p.tsv").write_text("source\ttarget\n" + "\n".join(rows) + "\n")
+    command = ("filter", tmp_path / "p.tsv", "--model", model, "--recommended", "--out")
+    assert run(*command, tmp_path / "k.tsv").code == 0
+    assert (tmp_path / "k.tsv").read_text().splitlines()[1:] == rows[:1]
+    assert run(*command, tmp_path / "k.tsv", "--max-overlap", 1).code == 0
+    assert (tmp_path / "k.tsv").read_text().splitlines()[1:] == rows[:2]
+
+
 def test_scores_of_another_corpus_are_refused(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
@@ -38,7 +50,9 @@ def test_scores_of_another_corpus_are_refused(
     run("filter", *files, "--model", model, "--scores", scores)
     for file in files:
         file.write_text("one\n")
-    ran = run("filter", *files, "--from-scores", scores, "--out", tmp_path / "k.tsv")
+    ran = run(
+        "filter", *files, "--from-scores", scores, "--recommended", "--out", tmp_path / "k.tsv"
+    )
     assert ran.code == 3
     assert "does not have one line for each line of the input" in ran.err
     assert not (tmp_path / "k.tsv").exists()
@@ -71,8 +85,12 @@ def test_the_bound_of_calibrate_is_applied(run: Run, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ((), "give --out FILE"),
-        (("--out", "k.tmx"), "TMX needs --source-lang"),
-        (("--out", "k.tsv", "--source-lang", "de"), "give both --source-lang and --target-lang"),
+        (("--out", "k.tsv"), "no bound is given; take --recommended"),
+        (("--recommended", "--out", "k.tmx"), "TMX needs --source-lang"),
+        (
+            ("--recommended", "--out", "k.tsv", "--source-lang", "de"),
+            "give both --source-lang and --target-lang",
+        ),
         (("--out", "k.tsv", "--min-language-match", 1), "--min-language-match needs"),
     ],
 )
@@ -90,7 +108,7 @@ def test_unequal_files_are_told_before_anything_is_written(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
     files[1].write_text("free\n")
-    ran = run("filter", *files, "--model", model, "--out", tmp_path / "k.tsv")
+    ran = run("filter", *files, "--model", model, "--recommended", "--out", tmp_path / "k.tsv")
     assert ran.code == 3
     assert "source has 4 lines and the target 1" in ran.err
     assert not (tmp_path / "k.tsv").exists()
