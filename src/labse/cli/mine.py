@@ -143,11 +143,32 @@ def mine(
     index: Annotated[
         Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"],
         typer.Option(
-            help="Search for neighbours: exact compares all with all; the others, of faiss, are "
-            "faster, miss some and tell how many. auto is exact up to 2 million lines a side.",
+            help="Search for neighbours: exact compares all with all; the others, of faiss, miss "
+            "some, tell how many, and are faster from some 200,000 lines a side. auto is exact up "
+            "to 2 million.",
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = "auto",
+    nprobe: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Lists of ivf, ivf-sq and ivf-pq that a line looks into: more find more; without "
+            "it, 64.",
+            rich_help_panel=_LARGE_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    ef: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Candidates that a line keeps in the graph of hnsw: more find more; without it, "
+            "128.",
+            rich_help_panel=_LARGE_PANEL,
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -178,7 +199,7 @@ def mine(
     """
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score {min_score}: give a number")
-    search = SearchOptions(parse_size(memory), index, device)
+    search = SearchOptions(parse_size(memory), index, device, nprobe, ef)
     output = MinedOutput(
         "-" if out is None else out,
         "jsonl" if json else format,

@@ -18,7 +18,7 @@ from labse.errors import LabseError, UsageError
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import EmbeddedSides
 from labse.runtime import OnProgress
-from labse.search.approximate import IndexKind, approximate_neighbours
+from labse.search.approximate import IndexKind, approximate_neighbours, equivalent_products
 from labse.search.knn import MutualNeighbours, Neighbours, build_engine, mutual_neighbours
 from labse.search.parts import search_in_parts
 
@@ -30,6 +30,7 @@ __all__ = [
     "Retrieval",
     "SearchOptions",
     "choose_index",
+    "count_products",
     "find_neighbours",
     "mine_bitext",
     "neighbourhood_means",
@@ -151,18 +152,28 @@ class SearchOptions:
         index: "exact" compares all with all, "auto" does so up to 4 * 10**12 products; the others,
             of faiss, are faster and miss some.
         device: where the exact search multiplies; "auto" is a GPU if there is one.
+        nprobe: lists of an "ivf" index that a query looks into; None: 64. More find more.
+        ef: candidates that a query keeps in the graph of "hnsw"; None: 128. More find more.
     """
 
     memory_bytes: int = 1 << 30
     index: IndexChoice = "auto"
     device: str = "auto"
+    nprobe: int | None = None
+    ef: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks that index and device go together.
+        """Checks that index, device and effort go together.
 
         Raises:
-            UsageError: an index is to be searched on a GPU, or too little memory to search with.
+            UsageError: an index is to be searched on a GPU, an effort is for another index, or too
+                little memory to search with.
         """
+        for name, value, start in (("nprobe", self.nprobe, "ivf"), ("ef", self.ef, "hnsw")):
+            if value is not None and not self.index.startswith(start):
+                raise UsageError(f"--{name} is for --index {start}, not for {self.index}")
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: give at least 1")
         if self.memory_bytes < _LEAST_MEMORY:
             raise UsageError(
                 f"--memory {self.memory_bytes >> 20}M: give at least 16M; with less, files are "
@@ -172,6 +183,11 @@ class SearchOptions:
             raise UsageError(
                 f"--device {self.device} is for --index exact; {self.index} searches on the CPU"
             )
+
+    @property
+    def effort(self) -> int | None:
+        """What the index takes; None is its default."""
+        return self.nprobe or self.ef
 
     def check_device(self) -> None:
         """Refuses a device that is not there, before hours of other work.
@@ -226,9 +242,15 @@ def find_neighbours(
         raise UsageError(
             f"{index} searches on the CPU, not on {options.device}; take --index exact"
         )
+    if count_products(options, len(source), len(target)) >= len(source) * len(target):
+        _LOGGER.warning(
+            "index %s: for so few lines the exact search takes no longer and misses nothing", index
+        )
     found = []
     for name, queries, corpus in (("source", source, target), ("target", target, source)):
-        searched = approximate_neighbours(queries, corpus, k, index=index, on_progress=on_progress)
+        searched = approximate_neighbours(
+            queries, corpus, k, index=index, effort=options.effort, on_progress=on_progress
+        )
         _LOGGER.info(
             "index %s, %s side: recall %.3f of the exact neighbours (%d rows sampled)",
             *(index, name, searched.recall, searched.num_sampled),
@@ -244,6 +266,15 @@ def choose_index(
     if index != "auto":
         return index
     return "exact" if num_source * num_target <= _EXACT_PRODUCTS else "ivf-sq"
+
+
+def count_products(options: SearchOptions, num_source: int, num_target: int) -> int:
+    """Returns of how many products the exact search would take as long as these options do."""
+    index = choose_index(options.index, num_source, num_target)
+    if index == "exact":
+        return num_source * num_target
+    sides = (num_source, num_target), (num_target, num_source)
+    return sum(equivalent_products(index, *sizes, options.effort) for sizes in sides)
 
 
 def _no_neighbours(num_rows: int) -> Neighbours:

@@ -13,7 +13,7 @@ import numpy as np
 
 from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder
 from labse.errors import UsageError
-from labse.mining.bitext import SearchOptions
+from labse.mining.bitext import SearchOptions, choose_index, count_products
 from labse.mining.mine_files import open_two_files
 from labse.mining.sides import load_needed_encoder
 from labse.search.knn import EngineName, build_engine, mutual_neighbours
@@ -33,7 +33,8 @@ class MiningEstimate:
     Attributes:
         num_lines: of source and target, repeated ones counted.
         encode_seconds: to embed both.
-        search_seconds: to compare all with all.
+        search_seconds: to search, by the index that is asked for.
+        index: which that is.
         memory_bytes: of the program.
         disk_bytes: in the work folder or a temporary one.
     """
@@ -41,6 +42,7 @@ class MiningEstimate:
     num_lines: tuple[int, int]
     encode_seconds: float
     search_seconds: float
+    index: str
     memory_bytes: int
     disk_bytes: int
 
@@ -51,7 +53,7 @@ class MiningEstimate:
         disk = f"{self.disk_bytes / 2**30:.2f} GiB"
         return {
             "lines": f"{sizes}, repeated ones counted",
-            "time": f"{times} to search",
+            "time": f"{times} to search ({self.index})",
             "memory": f"{self.memory_bytes / 2**30:.2f} GiB",
             "disk": f"{disk} in --work or the temporary folder, and the output",
         }
@@ -95,12 +97,18 @@ def estimate_mining(
         text_bytes += num_bytes * num_lines // num_read
 
     # Multiply some rows, and add up what all would take.
-    num_products = counts[0] * counts[1]
-    ready = min((search or SearchOptions()).memory_bytes, sum(counts) * size * 4)
+    search = search or SearchOptions()
+    index = choose_index(search.index, *counts)
+    num_products = count_products(search, *counts)
+    vector_bytes = {"ivf-sq": size, "ivf-pq": 64}.get(index, 4 * size)
+    ready = max(counts) * vector_bytes  # An index holds one side whole.
+    if index == "exact":
+        ready = min(search.memory_bytes, sum(counts) * vector_bytes)
     return MiningEstimate(
         num_lines=(counts[0], counts[1]),
         encode_seconds=encode_seconds,
         search_seconds=_time_product(size, k, num_products) * num_products,
+        index=index,
         memory_bytes=_PROGRAM_BYTES + ready + sum(counts) * (_LINE_BYTES + 24 * k),
         disk_bytes=text_bytes + sum(counts) * (size * 4 + 24 * k),
     )

@@ -3,6 +3,8 @@
 Takes: embeddings (N, D) and (M, D), in memory or mapped. Gives: neighbours whose similarities are
 exact, and their recall on a sample.
 Source: Johnson et al. 2017 (arXiv 1702.08734); Malkov & Yashunin 2016 (arXiv 1603.09320).
+
+Whether it pays: docs/mining.md has what was measured, on which processor.
 """
 
 import warnings
@@ -16,7 +18,12 @@ from numpy.typing import NDArray
 from labse.runtime import OnProgress, require
 from labse.search.knn import Neighbours, nearest_neighbours
 
-__all__ = ["ApproximateNeighbours", "IndexKind", "approximate_neighbours"]
+__all__ = [
+    "ApproximateNeighbours",
+    "IndexKind",
+    "approximate_neighbours",
+    "equivalent_products",
+]
 
 IndexKind: TypeAlias = Literal["ivf", "ivf-sq", "ivf-pq", "hnsw"]
 """Lists of vectors as they are, in 8 bits a value, in 64 bytes a vector; or a graph."""
@@ -25,6 +32,12 @@ _CHUNK_ROWS = 16_384
 _CANDIDATES = 8  # So many times k are looked at again.
 _SAMPLE_ROWS = 256
 _TRAINING_ROWS_PER_LIST = 64  # faiss warns below 39.
+_TRAINING_ROUNDS = 10  # Of k-means: 25 in faiss, without the choice of k that a search makes.
+_NUM_PROBES = 64  # A share of all lists would take as long as the exact search at any size.
+_NUM_CANDIDATES = 128
+_BUILD_CANDIDATES = 80
+_NUM_LINKS = 32
+_ROW_COST = 6  # Of a vector that is looked at alone, in products of many (docs/mining.md).
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ def approximate_neighbours(
     k: int,
     *,
     index: IndexKind = "ivf",
+    effort: int | None = None,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> ApproximateNeighbours:
@@ -55,6 +69,7 @@ def approximate_neighbours(
         corpus: (M, D) likewise.
         k: neighbours.
         index: see `IndexKind`.
+        effort: lists that a query looks into, or candidates in the graph; None: 64, or 128.
         seed: of the rows that train the index, and of the sample for the recall.
         on_progress: called with the queries done and their number.
 
@@ -69,7 +84,7 @@ def approximate_neighbours(
     if len(corpus) < 4 * _TRAINING_ROWS_PER_LIST:
         return ApproximateNeighbours(nearest_neighbours(queries, corpus, k), 1.0, num_sampled)
 
-    built = _build(_load_faiss(), index, corpus, generator)
+    built = _build(_load_faiss(), index, corpus, effort, generator)
     width = min(k, len(corpus))
     neighbours = np.empty((len(queries), width), np.int64)
     similarities = np.empty((len(queries), width), np.float32)
@@ -99,28 +114,47 @@ def _build(
     faiss: ModuleType,
     kind: IndexKind,
     corpus: NDArray[np.floating],
+    effort: int | None,
     generator: np.random.Generator,
 ) -> Any:  # noqa: ANN401 - a type of a C++ module.
-    num_lists = int(np.clip(4 * np.sqrt(len(corpus)), 1, len(corpus) // _TRAINING_ROWS_PER_LIST))
+    num_lists = _num_lists(len(corpus))
     name = {
         "ivf": f"IVF{num_lists},Flat",
         "ivf-sq": f"IVF{num_lists},SQ8",
         "ivf-pq": f"IVF{num_lists},PQ{_num_codes(corpus.shape[1])}x8",
-        "hnsw": "HNSW32,Flat",
+        "hnsw": f"HNSW{_NUM_LINKS},Flat",
     }[kind]
     index = faiss.index_factory(corpus.shape[1], name, faiss.METRIC_INNER_PRODUCT)
     if kind == "hnsw":
-        index.hnsw.efConstruction, index.hnsw.efSearch = 80, 128
+        index.hnsw.efConstruction = _BUILD_CANDIDATES
+        index.hnsw.efSearch = effort or _NUM_CANDIDATES
     else:
         # PQ learns 256 centres for each code.
         num_training = max(256 * 40 if kind == "ivf-pq" else 0, num_lists * _TRAINING_ROWS_PER_LIST)
         num_training = min(len(corpus), num_training)
         chosen = np.sort(generator.choice(len(corpus), num_training, replace=False))
         index.train(_units(corpus[chosen]))
-        index.nprobe = max(1, num_lists // 16)
+        index.nprobe = min(effort or _NUM_PROBES, num_lists)
     for start in range(0, len(corpus), _CHUNK_ROWS):
         index.add(_units(corpus[start : start + _CHUNK_ROWS]))
     return index
+
+
+def _num_lists(num_rows: int) -> int:
+    return int(np.clip(4 * np.sqrt(num_rows), 1, max(1, num_rows // _TRAINING_ROWS_PER_LIST)))
+
+
+def equivalent_products(
+    index: IndexKind, num_queries: int, num_rows: int, effort: int | None = None
+) -> int:
+    """Returns of how many products the exact search would take as long as this one, about."""
+    if index == "hnsw":
+        per_query = _NUM_LINKS * (effort or _NUM_CANDIDATES)
+        return _ROW_COST * (num_queries * per_query + num_rows * _NUM_LINKS * _BUILD_CANDIDATES)
+    num_lists = _num_lists(num_rows)
+    num_seen = num_lists + min(effort or _NUM_PROBES, num_lists) * num_rows // num_lists
+    training = _TRAINING_ROUNDS * min(num_rows, num_lists * _TRAINING_ROWS_PER_LIST) * num_lists
+    return training + num_rows * num_lists + _ROW_COST * num_queries * num_seen
 
 
 def _num_codes(num_dimensions: int) -> int:

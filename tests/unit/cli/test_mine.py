@@ -200,6 +200,9 @@ def test_a_dry_run_tells_time_memory_and_disk_and_leaves_nothing(
     rows = dict(line.split("\t") for line in ran.out.splitlines())
     assert rows["lines"].startswith("3,000 and 3,000")
     assert list(rows) == ["lines", "time", "memory", "disk"]
+    assert rows["time"].endswith("to search (exact)")
+    ran = run("mine", *big_files, "--model", model, "--dry-run", "--index", "ivf", "--nprobe", 4)
+    assert dict(line.split("\t") for line in ran.out.splitlines())["time"].endswith("(ivf)")
     assert not (tmp_path / "o.tsv").exists()
 
 

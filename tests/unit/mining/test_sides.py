@@ -15,7 +15,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 from labse.files.stage import Stage, open_stage
 from labse.mining import sides as sides_module
-from labse.mining.bitext import SearchOptions, choose_index, find_neighbours
+from labse.mining.bitext import SearchOptions, choose_index, count_products, find_neighbours
 from labse.mining.sides import EmbeddedSides, embed_side, embed_sides, open_sides
 
 
@@ -223,6 +223,24 @@ def test_an_index_tells_its_recall(stage: Stage, caplog: pytest.LogCaptureFixtur
         found = find_neighbours(embed_both(stage, rows, rows), 2, SearchOptions(index="hnsw"))
     assert (found.forward.neighbours[:, 0] == np.arange(300)).mean() > 0.95
     assert "index hnsw, source side: recall" in caplog.text
+    assert "the exact search takes no longer" in caplog.text
+
+
+def test_the_effort_of_an_index_is_for_that_index() -> None:
+    assert SearchOptions(index="ivf-sq", nprobe=8).effort == 8
+    assert SearchOptions(index="hnsw", ef=32).effort == 32
+    with pytest.raises(UsageError, match="--nprobe is for --index ivf, not for auto"):
+        SearchOptions(nprobe=8)
+    with pytest.raises(UsageError, match="--ef is for --index hnsw, not for ivf"):
+        SearchOptions(index="ivf", ef=8)
+
+
+def test_an_index_is_worth_its_while_for_large_corpora_only() -> None:
+    for index in ("ivf", "ivf-sq", "hnsw"):
+        options = SearchOptions(index=index)  # type: ignore[arg-type]
+        assert count_products(options, 30_000, 30_000) > 30_000**2
+        assert count_products(options, 10**6, 10**6) < 10**12 / 3
+    assert count_products(SearchOptions(), 1000, 10) == 10_000
 
 
 def test_an_index_is_not_searched_on_a_device() -> None:

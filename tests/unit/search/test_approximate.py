@@ -35,6 +35,17 @@ def test_recall_is_what_a_comparison_with_the_exact_search_gives(index: str) -> 
     )
 
 
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_more_effort_finds_more(index: str) -> None:
+    queries, corpus = clusters(200, 0), clusters(6000, 1)
+    low, high = (
+        approximate_neighbours(queries, corpus, 4, index=index, effort=effort)  # type: ignore[arg-type]
+        for effort in (1, 500)
+    )
+    assert low.recall < high.recall
+    assert high.recall > 0.99
+
+
 def test_a_small_corpus_is_searched_exactly() -> None:
     queries, corpus = clusters(20, 0), clusters(50, 1)
     searched = approximate_neighbours(queries, corpus, 60)
