@@ -7,15 +7,17 @@ Source: docs/design.md, promises.
 import contextlib
 import errno
 import fcntl
-import glob
 import hashlib
 import json
 import logging
 import os
+import re
+import secrets
 import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +32,7 @@ __all__ = [
     "check_writable",
     "claim_folder",
     "files_in",
+    "find_final_name",
     "listed_file",
     "make_folder",
     "read_json",
@@ -48,6 +51,7 @@ MANIFEST_NAME = "manifest.json"
 _LOGGER = logging.getLogger(__name__)
 # EFBIG: the size that the user's limits allow. None: numpy tells a short write without a number.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
+_TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.(tmp|old)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -107,8 +111,20 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
     return target, _temporary_of(target)
 
 
-def _temporary_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def _temporary_of(target: Path, suffix: str = "tmp") -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}-{_draw_token()}.{suffix}")
+
+
+@cache
+def _draw_token() -> str:
+    """Returns what tells processes of one number apart: those of two hosts may share a disk."""
+    return secrets.token_hex(4)
+
+
+def find_final_name(name: str) -> str:
+    """Returns the name of the file or folder for which a temporary one stands; else nothing."""
+    match = _TEMPORARY.fullmatch(name)
+    return match[1] if match else ""
 
 
 def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
@@ -167,7 +183,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
     if not target.exists():
         temporary.replace(target)
         return
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    aside = _temporary_of(target, "old")
     target.replace(aside)
     try:
         temporary.replace(target)
@@ -197,10 +213,10 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:
-    pattern = f".{glob.escape(target.name)}.[0-9]*.{suffix}"
-    for name in glob.glob(pattern, root_dir=target.parent):
-        if name.removeprefix(f".{target.name}.").removesuffix(f".{suffix}").isdecimal():
-            yield target.parent / name
+    with contextlib.suppress(OSError):  # No such folder, so nothing was left in it.
+        for name in os.listdir(target.parent):
+            if find_final_name(name) == target.name and name.endswith(f".{suffix}"):
+                yield target.parent / name
 
 
 def check_replaceable(

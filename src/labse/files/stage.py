@@ -18,7 +18,6 @@ work is finished, `manifest.json` takes its place.
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
     files_in,
+    find_final_name,
     make_folder,
     read_json,
     sha256_file,
@@ -57,7 +57,6 @@ Result = Mapping[str, object]
 
 LoadedT = TypeVar("LoadedT")
 
-_TEMPORARY = re.compile(r"\..+\.\d+\.(tmp|old)")
 _MAX_SHOWN = 40
 
 
@@ -284,7 +283,7 @@ def _read_manifest(
 def _has_files(folder: Path) -> bool:
     """Says whether something is done: a first call that stopped at its input holds no folder."""
     return any(
-        path.name not in (JOURNAL_NAME, ".lock") and not _TEMPORARY.fullmatch(path.name)
+        path.name not in (JOURNAL_NAME, ".lock") and not find_final_name(path.name)
         for path in files_in(folder)
     )
 
@@ -296,9 +295,9 @@ def _own_names(folder: Path) -> list[str]:
 def _remove_temporary(folder: Path) -> None:
     """Deletes the files that killed processes were writing; nobody else is at work here."""
     for root, folders, files in os.walk(folder):
-        for name in filter(_TEMPORARY.fullmatch, folders):
+        for name in filter(find_final_name, folders):
             shutil.rmtree(Path(root, name), ignore_errors=True)
-        for name in filter(_TEMPORARY.fullmatch, files):
+        for name in filter(find_final_name, files):
             Path(root, name).unlink(missing_ok=True)
 
 

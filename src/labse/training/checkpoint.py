@@ -1,5 +1,6 @@
 """Checkpoints: a folder a step, complete or absent, never unpickled; the best, and their mean."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from labse.errors import LabseError
-from labse.files.atomic import read_json, replace_folder, write_json
+from labse.files.atomic import find_final_name, read_json, replace_folder, write_json
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import gather_tensor, part_like
 
@@ -63,8 +64,9 @@ def save_checkpoint(
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
     """
     final = _folder_of(folder, checkpoint.step)
-    for left in folder.glob(f".{_PREFIX}*.tmp"):  # By a killed run.
-        shutil.rmtree(left, ignore_errors=True)
+    for left in folder.iterdir() if folder.is_dir() else ():  # By a killed run.
+        if re.fullmatch(rf"{_PREFIX}\d{{9}}", find_final_name(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
     with replace_folder(final) as temporary:
         save_file(
             {k: v.contiguous() for k, v in checkpoint.tensors.items()},

@@ -144,7 +144,7 @@ def test_a_run_that_lost_files_makes_the_same_bytes_again(tmp_path: Path, pairs_
     whole = tree(out)
     (out / "kept" / "pairs" / "part-00001.parquet").unlink()
     (out / "scores" / "pairs" / "part-00002.parquet").unlink()
-    (out / "scores" / "pairs" / ".part-00002.parquet.77.tmp").write_bytes(b"half")
+    (out / "scores" / "pairs" / ".part-00002.parquet.77-0a1b2c3d.tmp").write_bytes(b"half")
     clean(pairs_file, out)
     assert tree(out) == whole
 

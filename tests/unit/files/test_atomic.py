@@ -166,12 +166,21 @@ def test_sha256_is_that_of_the_bytes_on_disk(tmp_path: Path) -> None:
 def test_what_killed_processes_left_of_a_file_goes_and_what_is_being_written_stays(
     tmp_path: Path,
 ) -> None:
-    for name in (".a.bin.123.tmp", ".a.bin.draft.tmp", ".other.123.tmp", ".a.bin.456.tmp"):
+    for name in (
+        ".a.bin.123-0a1b2c3d.tmp",
+        ".a.bin.draft.tmp",
+        ".other.123-0a1b2c3d.tmp",
+        ".a.bin.456-0a1b2c3d.tmp",
+    ):
         (tmp_path / name).touch()
-    with (tmp_path / ".a.bin.456.tmp").open("rb") as stream:
+    with (tmp_path / ".a.bin.456-0a1b2c3d.tmp").open("rb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         remove_leftovers(tmp_path / "a.bin")
-    assert sorted(os.listdir(tmp_path)) == [".a.bin.456.tmp", ".a.bin.draft.tmp", ".other.123.tmp"]
+    assert sorted(os.listdir(tmp_path)) == [
+        ".a.bin.456-0a1b2c3d.tmp",
+        ".a.bin.draft.tmp",
+        ".other.123-0a1b2c3d.tmp",
+    ]
 
 
 def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:

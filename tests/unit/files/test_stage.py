@@ -52,7 +52,7 @@ def test_a_line_cut_short_by_a_kill_does_not_count_nor_spoil_the_next(tmp_path: 
 def test_a_folder_of_another_key_is_refused_and_the_differences_named(tmp_path: Path) -> None:
     with open_stage(tmp_path, KEY | {"options": {"k": 4}}):
         (tmp_path / "part").touch()
-    (tmp_path / ".a.123.tmp").touch()  # Not ours to delete before it is known to be ours.
+    (tmp_path / ".a.123-0a1b2c3d.tmp").touch()  # Not ours to delete before it is known to be ours.
     with (
         pytest.raises(
             UsageError, match=r"another length \(64, now 32\) and options.k \(4, now 8\)"
@@ -60,7 +60,7 @@ def test_a_folder_of_another_key_is_refused_and_the_differences_named(tmp_path: 
         open_stage(tmp_path, {"sha256": ["ab"], "length": 32, "options": {"k": 8}}),
     ):
         pass
-    assert (tmp_path / ".a.123.tmp").exists()
+    assert (tmp_path / ".a.123-0a1b2c3d.tmp").exists()
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -203,7 +203,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
 def test_work_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path: Path) -> None:
     with open_stage(tmp_path, KEY):
         (tmp_path / "folder").mkdir()
-        (tmp_path / ".part.123.tmp").touch()
+        (tmp_path / ".part.123-0a1b2c3d.tmp").touch()
     with open_stage(tmp_path, {"length": 32}):
         assert sorted(os.listdir(tmp_path)) == [".lock", JOURNAL_NAME]
 

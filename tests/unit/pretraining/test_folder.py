@@ -45,7 +45,7 @@ def test_a_written_folder_reads_back_bit_for_bit(folder: Path) -> None:
     assert set(read.state) == set(state)
     for name, tensor in state.items():
         assert torch.equal(read.state[name], tensor), name
-    (folder.parent / ".bert.123.tmp").mkdir()  # As a killed run leaves it.
+    (folder.parent / ".bert.123-0a1b2c3d.tmp").mkdir()  # As a killed run leaves it.
     again = BertFolder(CONFIG, {name: tensor + 1 for name, tensor in state.items()})
     write_bert_folder(folder, again, files={})
     assert torch.equal(read_bert_folder(folder).state["head.bias"], torch.ones(20))

@@ -123,7 +123,7 @@ def test_a_second_start_maps_the_tokens_of_the_first(run_folder: Path) -> None:
     assert (first.is_cached, again.is_cached) == (False, True)
     assert again.inputs == first.inputs
     assert again.counts == replace(first.counts)
-    left = run_folder / "tokens" / ".input_ids.npy.123.tmp"  # As a killed run leaves it.
+    left = run_folder / "tokens" / ".input_ids.npy.123-0a1b2c3d.tmp"  # As a killed run leaves it.
     left.touch()
     assert not prepare(run_folder, text=["news.eng"], max_seq_length=10).is_cached
     assert not left.exists()

@@ -55,7 +55,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, at_step(1))
-    killed = tmp_path / ".step-000000002.tmp"
+    killed = tmp_path / ".step-000000002.7-0a1b2c3d.tmp"
     killed.mkdir()
     (killed / "state.safetensors").write_bytes(b"half")
     assert latest_checkpoint(tmp_path).step == 1
@@ -64,7 +64,7 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_save_of_another_step_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / ".step-000000002.tmp").mkdir()
+    (tmp_path / ".step-000000002.7-0a1b2c3d.tmp").mkdir()
     save_checkpoint(tmp_path, at_step(3))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000003"]
 

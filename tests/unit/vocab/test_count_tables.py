@@ -119,7 +119,7 @@ def test_a_run_that_was_cut_off_goes_on_at_the_row_after_the_last_table(
         for row in rows[:4]:
             writer.add_row("f", [row])
         # As a kill does: what is only in memory is gone.
-    (tmp_path / "c" / ".table-00002.tsv.zst.123.tmp").write_bytes(b"half")
+    (tmp_path / "c" / ".table-00002.tsv.zst.123-0a1b2c3d.tmp").write_bytes(b"half")
     with pytest.raises(LabseError, match="counting was stopped"):
         open_tables(tmp_path / "c")
     with pytest.raises(LabseError, match="counting was stopped"):

@@ -88,7 +88,7 @@ def test_a_run_that_is_stopped_anywhere_goes_on_to_the_same_bytes(
             open_embeddings(tmp_path / "out")
     with (tmp_path / "out" / "progress.jsonl").open("a") as journal:
         journal.write('{"done": "99", "inp')  # A kill cuts a line short.
-    (tmp_path / "out" / ".shard-000009.npy.123.tmp").touch()
+    (tmp_path / "out" / ".shard-000009.npy.123-0a1b2c3d.tmp").touch()
     fill(rows, tmp_path / "out")
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     assert not list((tmp_path / "out").glob(".*.tmp"))

@@ -111,10 +111,10 @@ def test_what_a_killed_run_left_is_removed_and_what_is_being_written_is_not(
     command = [sys.executable, "-c", KILLED, *names]
     assert subprocess.run(command, env=environment, timeout=60).returncode == -9
     (left,) = tmp_path.glob(".out.npy.*.tmp")
-    other = tmp_path / ".other.npy.1.tmp"
+    other = tmp_path / ".other.npy.1-0a1b2c3d.tmp"
     other.touch()
 
-    written = tmp_path / ".out.npy.2.tmp"
+    written = tmp_path / ".out.npy.2-0a1b2c3d.tmp"
     with written.open("wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         encode_files([tmp_path / "in"], tmp_path / "out.npy", encoder=encoder)
