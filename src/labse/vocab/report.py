@@ -4,7 +4,6 @@ Takes: a vocabulary folder and counted words. Gives: rates for each language, sh
 Source: fertility and [UNK] rate as in Rust et al., ACL 2021, "How good is your tokenizer?".
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from labse.corpus.statistics import script_name
 from labse.errors import LabseError
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.runtime import require
@@ -156,9 +156,11 @@ def plot_reports(reports: dict[str, VocabularyReport], out: str | Path) -> None:
         places = [place + number * width for place in range(len(scripts))]
         shares = [100 * report.script_shares.get(script, 0.0) for script in scripts]
         lower.bar(places, shares, width, label=name)
-    upper.set_xlabel("languages, by pieces a word")
+    upper.set_title("Pieces a word by language")
+    upper.set_xlabel("rank of the language, the most pieces first")
     upper.set_ylabel("pieces a word")
     lower.set_xticks(range(len(scripts)), scripts, rotation=45, ha="right")
+    lower.set_title("Pieces by script")
     lower.set_ylabel("% of the pieces")
     for axes in (upper, lower):
         axes.legend()
@@ -205,8 +207,4 @@ def _script_shares(pieces: Sequence[str]) -> dict[str, float]:
 
 
 def _script(piece: str) -> str:
-    """Returns the script of the first letter by its Unicode name: CYRILLIC SMALL LETTER A."""
-    for character in piece:
-        if character.isalpha():
-            return unicodedata.name(character, "UNNAMED").split()[0].split("-")[0].title()
-    return "symbols"
+    return next((script_name(char) for char in piece if char.isalpha()), "symbols")

@@ -40,7 +40,7 @@ def test_a_language_of_unknown_words_has_no_characters_a_piece(folder: Path) -> 
 
 def test_scripts_share_the_pieces(folder: Path) -> None:
     shares = measure_vocabulary(folder, [("a", {"deu": 1})]).script_shares
-    assert shares == {"Latin": 5 / 8, "Cjk": 1 / 8, "Cyrillic": 1 / 8, "symbols": 1 / 8}
+    assert shares == {"Latin": 5 / 8, "Han": 1 / 8, "Cyrillic": 1 / 8, "symbols": 1 / 8}
 
 
 def test_batches_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_the_table_by_hand(folder: Path) -> None:
         [],
         ["script", "%", "pieces"],
         ["Latin", "62.500"],
-        ["Cjk", "12.500"],
         ["Cyrillic", "12.500"],
+        ["Han", "12.500"],
         ["symbols", "12.500"],  # Equal shares by name.
     ]
     assert {len(line) for line in lines[:3]} == {57}
