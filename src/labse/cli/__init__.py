@@ -11,15 +11,16 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from labse import __version__
-from labse.cli.console import fail, show_log_messages
+from labse.cli.console import fail, is_verbose, set_verbosity, show_log_messages
 from labse.cli.lazy import LazyGroup, add_rows
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.runtime import answer_signals
 
 __all__ = ["app", "main"]
@@ -71,7 +72,7 @@ app = typer.Typer(
     cls=LazyGroup,
     help="Train sentence embeddings that find translations, and use them.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 bad input data, 4 no memory, disk or package, "
-    "5 stopped and the same command goes on.",
+    "5 stopped and the same command goes on. --verbose and --quiet stand before the command.",
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -93,8 +94,20 @@ def _options(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Tell more: when and where, and the traceback of an error."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Tell nothing but data and errors; no progress bar."),
+    ] = False,
 ) -> None:
-    pass
+    if verbose and quiet:
+        raise UsageError("give --verbose or --quiet, not both")
+    set_verbosity(quiet=quiet, verbose=verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("interrupted", _INTERRUPTED)
     except LabseError as error:
+        if is_verbose():
+            traceback.print_exc()
         return fail(str(error), error.exit_code)
     except MemoryError:
         return fail("out of memory; give less data at a time", ResourceError.exit_code)

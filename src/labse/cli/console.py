@@ -17,12 +17,14 @@ __all__ = [
     "Progress",
     "check_out",
     "fail",
+    "is_verbose",
     "mute_all_but_main",
     "print_json",
     "print_lines",
     "print_table",
     "progress",
     "say",
+    "set_verbosity",
     "show_log_messages",
 ]
 
@@ -189,7 +191,22 @@ def show_log_messages() -> None:
 
 class _SayHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        where = ""
+        if is_verbose():
+            where = f"{record.relativeCreated / 1000:.1f} s, {record.name}: "
+        say(where + record.getMessage())
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Sets how much is told beside data and errors: nothing, the usual, or also what is for us."""
+    logging.getLogger("labse").setLevel(logging.DEBUG if verbose else logging.INFO)
+    if quiet or _stderr.cache_info().currsize:  # Else it is not there yet, and not quiet.
+        _stderr().quiet = quiet
+
+
+def is_verbose() -> bool:
+    """Says whether all that can be told is wanted."""
+    return logging.getLogger("labse").isEnabledFor(logging.DEBUG)
 
 
 @cache

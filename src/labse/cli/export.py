@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_json, say
+from labse.cli.console import print_json, progress, say
 from labse.cli.options import JsonOption
 from labse.encoder.export.model import export_model
 from labse.encoder.export.quality import QualityBounds
@@ -80,14 +80,16 @@ def export(
         assert sets is not None
         return evaluate_tatoeba(encoder, sets).mean.p_at_1
 
-    report = export_model(
-        model,
-        out,
-        storage=storage,
-        sample=None if sample is None else list(read_lines(sample)),
-        measure=None if sets is None else measure,
-        bounds=None if force else QualityBounds(min_cosine, max_loss),
-    )
+    with progress("export") as update:
+        report = export_model(
+            model,
+            out,
+            storage=storage,
+            sample=None if sample is None else list(read_lines(sample)),
+            measure=None if sets is None else measure,
+            bounds=None if force else QualityBounds(min_cosine, max_loss),
+            on_progress=update,
+        )
     loss = report.loss
     where = "Tatoeba" if sets else "the sample"
     say(

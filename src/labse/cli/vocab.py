@@ -118,7 +118,7 @@ def vocab(
         return
 
     # Else a vocabulary is learnt from all counts together.
-    with progress("count", unit="rows") as update:
+    with progress("vocab") as update:
         summary = learn_vocabulary(
             files,
             out,

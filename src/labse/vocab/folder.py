@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -160,7 +161,8 @@ def learn_vocabulary(
             words that were counted; see `vocab.report`.
         memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
             learnt from.
-        on_progress: called with the rows counted and None.
+        on_progress: called with the rows counted and None, then with iterations of learning done
+            and their number.
 
     Raises:
         LabseError: broken or empty data, damaged counts.
@@ -187,7 +189,9 @@ def learn_vocabulary(
         _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(known))
 
         # Pieces are learnt from the words and their weights alone.
-        learn = learn_wordpiece if algorithm == "wordpiece" else learn_bpe
+        learn = learn_bpe
+        if algorithm == "wordpiece":
+            learn = partial(learn_wordpiece, on_progress=on_progress)
         vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
 
         # The folder takes its place whole.

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.runtime import OnProgress
 from labse.vocab.alphabet import ALPHABET_SIZE, ROUNDING, choose_alphabet
 from labse.vocab.substrings import (
     SubstringTree,
@@ -49,6 +50,7 @@ def learn_wordpiece(
     alphabet_size: int = ALPHABET_SIZE,
     num_iterations: int = _NUM_ITERATIONS,
     max_places: int = _MAX_PLACES,
+    on_progress: OnProgress | None = None,
 ) -> list[str]:
     """Learns the pieces of a vocabulary from the longest substring down.
 
@@ -65,6 +67,7 @@ def learn_wordpiece(
         num_iterations: how often the words are cut and the substrings weighed.
         max_places: the most characters of all words together, which bounds the memory: beyond it
             the lightest words are left out.
+        on_progress: called with the iterations done and their number.
 
     Raises:
         LabseError: there is no word, or no character of weight `min_count`.
@@ -90,11 +93,15 @@ def learn_wordpiece(
 
     begins = np.ones(len(places.characters), np.bool_)
     for iteration in range(num_iterations):
+        if on_progress is not None:
+            on_progress(iteration, num_iterations)
         node_weights = tree.weigh(np.where(begins, places.weights, 0.0))
         choice = _choose(tree, node_weights, num_learnt, least=least, search_from=search_from)
         if iteration == num_iterations - 1:
             break
         begins = _cut_words(places, tree.longest(choice.kept, len(begins)))
+    if on_progress is not None:
+        on_progress(num_iterations, num_iterations)
     return [*alphabet.pieces, *_order(tree, choice)]
 
 

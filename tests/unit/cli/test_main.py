@@ -1,9 +1,10 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -11,6 +12,8 @@ import typer
 import labse
 from labse.cli import app, main
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
+
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -149,3 +152,22 @@ def test_messages_do_not_go_among_the_data_where_standard_error_is_closed(
     assert main(["mne"]) == 2
     sys.stderr.close()
     assert capsys.readouterr().out == ""
+
+
+def test_quiet_tells_nothing_but_data_and_errors(run: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("free\n")
+    command = ("mine", tmp_path / "a", tmp_path / "b", "--model", model, "--k", 1)
+    loud, silent = run(*command), run("--quiet", *command)
+    assert (silent.code, silent.out, silent.err) == (0, loud.out, "")
+    assert "1 pairs" in loud.err
+    assert run("-q", "mine", tmp_path / "a", tmp_path / "a").err.startswith("labse: error: ")
+    assert "1 pairs" in run(*command).err
+
+
+def test_verbose_tells_where_and_the_traceback_of_an_error(run: Run, tmp_path: Path) -> None:
+    ran = run("--verbose", "info", tmp_path / "none")
+    assert ran.code != 0
+    assert "Traceback" in ran.err
+    assert "Traceback" not in run("info", tmp_path / "none").err
+    assert run("-v", "-q", "info", tmp_path).code == 2

@@ -28,10 +28,12 @@ from labse.files.atomic import MANIFEST_NAME, check_writable, read_json, write_a
 from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.int8 import Storage, narrow_weights
+from labse.runtime import OnProgress
 
 __all__ = ["ExportReport", "count_bytes", "export_model", "write_folder"]
 
 _REMADE = ("labse_version", "config", "storage", "files")
+_NUM_STEPS = 3
 _MAX_DIFFERENCE = 1e-4  # Of a value of a unit vector; sums in another order.
 _MAX_ONNX_BYTES = (1 << 31) - 1  # Of a protocol buffer.
 
@@ -54,6 +56,7 @@ def export_model(
     sample: Sequence[str] | None = None,
     measure: MeasureScore | None = None,
     bounds: QualityBounds | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> ExportReport:
     """Writes a model folder with weights of another storage, or an ONNX file.
 
@@ -70,6 +73,7 @@ def export_model(
         measure: gives a retrieval score, 0 to 1; None takes P@1 on the sentences that come with
             labse, all languages against English.
         bounds: nothing is written if more than this is lost; None writes whatever is lost.
+        on_progress: called with the steps done and their number: made, measured, written.
 
     Raises:
         LabseError: the model cannot be read, more is lost than `bounds` allow, or onnxruntime gives
@@ -83,6 +87,7 @@ def export_model(
         raise UsageError("--storage float16: ONNX is written in float32 or int8")
     if is_onnx:
         check_writable(out)
+    on_progress(0, _NUM_STEPS)
 
     # Make the new model, and an encoder of it.
     model = read_model_folder(source)
@@ -93,11 +98,13 @@ def export_model(
         content = _build_onnx(narrow, what=f"{source}: the graph is over 2 GiB in {storage}")
         after = _load_onnx(content, model)
         _check_same(encoder, after)
+    on_progress(1, _NUM_STEPS)
 
     # Measure what it loses.
     loss = measure_loss(SentenceEncoder.from_model(model), after, sample=sample, measure=measure)
     if bounds is not None:
         check_loss(loss, bounds, what=f"{source}{' as ONNX' if is_onnx else ''} in {storage}")
+    on_progress(2, _NUM_STEPS)
 
     # Write it; `out` may be `source`.
     num_bytes = count_bytes(source)
@@ -108,6 +115,7 @@ def export_model(
             stream.write(model.tokenizer.to_str().encode())
     else:
         write_folder(out, narrow, source=source, storage=storage, encoder=encoder)
+    on_progress(_NUM_STEPS, _NUM_STEPS)
     return ExportReport(out, num_bytes, count_bytes(out), loss)
 
 
