@@ -75,7 +75,8 @@ def tatoeba(
 ) -> None:
     """Tatoeba: is the nearest sentence of the other language the translation?
 
-    P@1 in both directions, and the means over the paper's groups whose sets are all there.
+    P@1 in both directions, and the means over the paper's groups whose sets are all there: 14, 36,
+    82 and 112 are their numbers of languages, each language counts once, in both directions.
 
     [bold]Examples[/bold]
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from labse.cli.console import say
-from labse.training.plot import plot_metrics
+from labse.errors import UsageError
+from labse.training.plot import find_runs, plot_metrics
 
 __all__ = ["plot"]
 
@@ -15,7 +16,9 @@ def plot(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Folder of labse pretrain or labse train.", show_default=False
+            metavar="RUN",
+            help="Folder of labse pretrain or labse train, or one with such folders below.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -28,7 +31,13 @@ def plot(
     [bold]Examples[/bold]
 
     labse plot runs/tiny/run --out curves.png
+
+    labse plot .
     """
-    out = out or run / "curves.png"
-    plot_metrics(run / "metrics.jsonl", out)
-    say(f"{out}")
+    runs = find_runs(run)
+    if out is not None and len(runs) > 1:
+        raise UsageError(f"--out: is for one run, and {run} holds {len(runs)}; leave it out")
+    for found in runs:
+        picture = out or found / "curves.png"
+        plot_metrics(found / "metrics.jsonl", picture)
+        say(f"{picture}")

@@ -56,6 +56,10 @@ PAPER_P_AT_1: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """Means over each group, both directions, as Feng et al. 2020 report them."""
 
+_GROUPS_NOTE = (
+    "groups 14, 36, 82 and 112 are the paper's, by the number of their languages: means of P@1 "
+    "over these languages, both directions, each language counting once"
+)
 _PAPER_COLUMNS = ("LaBSE", "LASER")
 
 
@@ -215,6 +219,8 @@ def build_tatoeba_report(report: TatoebaReport) -> Report:
         f"({_shorten(group.missing)})"
         for group in report.incomplete_groups
     ]
+    if report.groups:
+        notes.append(_GROUPS_NOTE)
     if any(group.name == "82" for group in report.groups):
         notes.append("the paper reports group 82 without a list; by LASER's sets it has 83 members")
     means = (*report.groups, report.mean)

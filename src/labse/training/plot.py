@@ -13,7 +13,7 @@ from labse.files.atomic import write_atomic
 from labse.runtime import require
 from labse.training.metrics import read_metrics
 
-__all__ = ["plot_metrics"]
+__all__ = ["find_runs", "plot_metrics"]
 
 # A measure belongs to the panel that its name ends in; times and rates belong to none.
 _PANELS = {"loss": "loss", "p_at_1": "P@1", "accuracy": "accuracy", "perplexity": "perplexity"}
@@ -21,7 +21,23 @@ _EVERY_STEP = ("loss", "accuracy", "in_batch_p_at_1")  # Means over steps; other
 _COLOURS = {"mlm": "C1", "tlm": "C2"}  # The same in each panel; others take their turn.
 _MAX_LABELS = 12
 
+_METRICS_NAME = "metrics.jsonl"
+
 Row = dict[str, float]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Returns the folder if it is that of a run, else those of all runs below it, sorted.
+
+    Raises:
+        LabseError: there is none.
+    """
+    if (folder / _METRICS_NAME).exists() or not folder.is_dir():
+        return [folder]
+    found = sorted(path.parent for path in folder.rglob(_METRICS_NAME))
+    if not found:
+        raise LabseError(f"{folder}: no run in it or below; give a folder of labse train")
+    return found
 
 
 def plot_metrics(metrics: Path, out: Path) -> None:
@@ -57,6 +73,7 @@ def plot_metrics(metrics: Path, out: Path) -> None:
     for step, num_layers in _growths(rows):
         _write_above(axes[0], step, f" {num_layers:.0f} layers")
     axes[-1].set_xlabel("step")
+    figure.suptitle(f"Run {metrics.absolute().parent.name}")
     with write_atomic(out) as stream:
         figure.savefig(stream, format="png", dpi=120)
 
@@ -72,7 +89,7 @@ def _draw(panel: Any, rows: Sequence[Row], names: Sequence[str]) -> None:  # noq
         else:
             panel.plot(*_curve(rows, name), color=colour, linewidth=0.5, alpha=0.4)
     panel.grid(alpha=0.3)
-    if 1 < len(of_all) <= _MAX_LABELS:
+    if 0 < len(of_all) <= _MAX_LABELS:
         panel.legend()
 
 
