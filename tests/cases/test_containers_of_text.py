@@ -114,6 +114,15 @@ def test_a_cue_of_srt_is_one_row(run: Run, inside: Path, end: str, encoding: str
     assert [row["text"] for row in found] == CUES
 
 
+def test_subtitles_are_cleaned_once_their_language_is_given(run: Run, inside: Path) -> None:
+    Path("film.srt").write_text(SRT)
+    command = ("corpus", "clean", "film.srt", "--no-language-id", "--out", "clean")
+    ran = run(*command)
+    assert ran.code == 2
+    assert "give --lang" in ran.err
+    assert run(*command, "--lang", "en").code == 0
+
+
 def test_a_cue_of_vtt_is_one_row(run: Run, inside: Path) -> None:
     Path("film.vtt").write_text(VTT, "utf-8")
     found = rows(run, "extract", "film.vtt", "--lang", "en")

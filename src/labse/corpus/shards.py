@@ -141,7 +141,8 @@ def iter_sentences(
         UsageError: no language is given, or an unknown one.
     """
     table = open_table(path) if is_table(path) and lang is None else None
-    if table is None or (default_lang and "lang" not in table.names):
+    may_lack = default_lang or (table is not None and table.unit == "cue")  # Subtitles name none.
+    if table is None or (may_lack and "lang" not in table.names):
         lang = lang or default_lang
         if lang is None:
             raise UsageError(f"{path}: a text does not name its language; give --lang")
