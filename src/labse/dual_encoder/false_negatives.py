@@ -52,6 +52,10 @@ class FalseNegatives:
             mask_RM |= cosines_RM > positive_R1 + self.max_excess
         return mask_RM.scatter_(1, positives_R[:, None], False)
 
+    def among_pairs(self, num_pairs: int) -> "FalseNegatives | None":
+        """Returns what is known by shared sentences alone, among the pairs of the batch."""
+        return None if self.sentences_MK is None else FalseNegatives(self.sentences_MK[:num_pairs])
+
 
 def find_false_negatives(
     batch: Batch, *, max_excess: float | None, device: torch.device

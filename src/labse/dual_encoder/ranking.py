@@ -36,6 +36,7 @@ class BatchLoss:
         source: (n, D) unit rows of this process's sources, without a graph.
         target: (B, D) unit rows of all targets of the batch, without a graph.
         first: the row in `target` of the translation of the first source.
+        false_negatives: of the sources among the targets; None where no sentence stands twice.
     """
 
     loss: Tensor
@@ -43,6 +44,7 @@ class BatchLoss:
     source: Tensor
     target: Tensor
     first: int = 0
+    false_negatives: FalseNegatives | None = None
 
     @property
     def mean_cosine(self) -> float:
@@ -50,12 +52,22 @@ class BatchLoss:
         return self.target.mean(0).square().sum().item()
 
     def in_batch_p_at_1(self, max_block_bytes: int) -> float:
-        """Returns the share of sources whose translation is the nearest target of the batch."""
+        """Returns the share of sources whose translation is the nearest target of the batch.
+
+        Targets of pairs that share a sentence with the source's are right answers too, as in the
+        loss: they neither win nor lose.
+        """
         rows = num_rows(len(self.target), self.target.itemsize, max_block_bytes)
-        parts = torch.split(self.source, rows)
-        nearest = torch.cat([(part @ self.target.T).argmax(1) for part in parts])
-        labels = self.first + torch.arange(len(nearest), device=nearest.device)
-        return (nearest == labels).float().mean().item()
+        labels = self.first + torch.arange(len(self.source), device=self.source.device)
+        num_right = 0
+        parts = zip(torch.split(self.source, rows), torch.split(labels, rows), strict=True)
+        for part_rD, labels_r in parts:
+            cosines_rB = part_rD @ self.target.T
+            if self.false_negatives is not None:
+                mask_rB = self.false_negatives.mask(cosines_rB, labels_r)
+                cosines_rB.masked_fill_(mask_rB, -torch.inf)
+            num_right += int((cosines_rB.argmax(1) == labels_r).sum())
+        return num_right / len(self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,8 @@ def ranking_loss(
         loss, num_left_out = _rank_in_blocks(sides, first, candidates, false_negatives, options)
         loss = loss / processes.size
     target_BD = candidates.target_BD.detach()
-    return BatchLoss(loss, num_left_out, source_nD.detach(), target_BD, first)
+    known = false_negatives[0] and false_negatives[0].among_pairs(batch.num_pairs)
+    return BatchLoss(loss, num_left_out, source_nD.detach(), target_BD, first, known)
 
 
 def _gather_candidates(

@@ -164,6 +164,7 @@ def train(
                 p_at_1 = result.in_batch_p_at_1(options.logit_block_bytes)
                 row["in_batch_p_at_1"] = processes.add([p_at_1])[0] / processes.size
                 row["mean_cosine"] = result.mean_cosine
+                row["distinct_pairs"] = batch.num_distinct
                 row["loss"] = math.fsum(losses) / len(losses)
                 row["pairs_per_second"] = options.global_batch_size * len(seconds) / sum(seconds)
                 row["false_negatives"] = sum(false_negatives) / len(false_negatives)

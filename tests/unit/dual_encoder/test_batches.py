@@ -350,3 +350,80 @@ def test_one_pair_and_all_pairs_identical(repeats: str) -> None:
             continue
         batch = build_sampler(pairs, batch_size=2, repeats=repeats).batch(5)
         assert batch.tolist() == [[0, 1], [0, 1]]
+
+
+# ---- Little data: passes ----
+
+
+@pytest.mark.parametrize("repeats", ["mask", "skip"])
+@pytest.mark.parametrize("batches", ["mixed", "by-corpus", "one-language-pair"])
+@pytest.mark.parametrize(("num_pairs", "batch_size"), [(120, 60), (1000, 500), (1500, 512)])
+def test_batches_of_few_pairs_hold_no_copies_and_leave_no_pair_out(
+    num_pairs: int, batch_size: int, batches: str, repeats: str
+) -> None:
+    sampler = build_sampler(
+        distinct_pairs([num_pairs]), batch_size=batch_size, batches=batches, repeats=repeats
+    )
+    seen = np.zeros(num_pairs, dtype=np.int64)
+    for step in range(12):
+        rows = sampler.sides(step)[:, 0] // 2
+        assert len(np.unique(rows)) == batch_size
+        seen[rows] += 1
+        # Each pair comes once before any comes twice.
+        assert np.ptp(seen) <= 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sizes=st.lists(st.integers(1, 90), min_size=1, max_size=3),
+    batches=st.sampled_from(["mixed", "by-corpus", "one-language-pair"]),
+    repeats=st.sampled_from(["mask", "skip"]),
+    steps=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+)
+def test_pairs_of_a_small_language_come_once_each_before_any_comes_twice(
+    sizes: list[int], batches: str, repeats: str, steps: list[int]
+) -> None:
+    pairs = distinct_pairs([400, *sizes])
+
+    def build() -> Sampler:
+        return build_sampler(pairs, batch_size=20, batches=batches, repeats=repeats)
+
+    in_order = build()
+    by_step = [in_order.sides(step).copy() for step in range(61)]
+    seen = np.zeros(len(pairs.pairs), dtype=np.int64)
+    for sides in by_step:
+        np.add.at(seen, sides[:, 0] // 2, 1)
+    # A window that the end cuts off, or that repeats the few pairs of a language, leaves some.
+    for lang, size in enumerate(sizes, start=1):
+        if size >= 20:
+            assert np.ptp(seen[pairs.pair_langs == lang]) <= 2
+
+    jumping = build()
+    for step in steps:
+        assert np.array_equal(jumping.sides(step), by_step[step])
+
+
+def test_passes_that_began_anew_far_in_a_run_are_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labse.dual_encoder.data.sampler._PART_PAIRS", 1)  # 64 windows a part.
+    pairs = distinct_pairs([50])
+    sampler = build_sampler(pairs, batch_size=20)
+    drawn = [sampler.sides(step).copy() for step in range(200)]
+    for step in (150, 3, 199, 127, 128, 63):
+        assert np.array_equal(build_sampler(pairs, batch_size=20).sides(step), drawn[step])
+        assert np.array_equal(sampler.sides(step), drawn[step])
+
+
+def test_sentences_of_many_pairs_neither_stop_nor_leave_out_the_others() -> None:
+    # A hundred pairs share their source; each batch has one of them at most.
+    pairs = distinct_pairs([160])
+    pairs.pairs[60:, 0] = pairs.pairs[60, 0]
+    sampler = build_sampler(pairs, batch_size=20)
+    seen = np.zeros(160, dtype=np.int64)
+    for step in range(120):
+        batch = sampler.batch(step)
+        assert len(np.unique(batch)) == 40
+        seen[sampler.sides(step)[:, 0] // 2] += 1
+    assert seen.min() >= 1
+    assert np.ptp(seen[:60]) <= 5  # Of 37 or 38 times; drawn each by itself, 25 or so.

@@ -199,6 +199,20 @@ def test_in_batch_p_at_1_is_the_share_of_sources_nearest_to_their_translation(
     assert batch.in_batch_p_at_1(block_bytes) == 0.5
 
 
+@pytest.mark.parametrize("block_bytes", [1, 2**20])
+def test_copies_of_a_target_that_tie_are_no_errors_of_in_batch_p_at_1(block_bytes: int) -> None:
+    # Pairs 0, 1 and 3 are copies of one, so that their vectors are equal.
+    batch = batch_of([0, 0, 2, 0], [1, 1, 3, 1])
+    embeddings = torch.eye(4)[[0, 0, 2, 0]]
+    small = options(4, block_bytes)
+    result = ranking_loss(embeddings, embeddings, None, batch, small)
+    assert result.in_batch_p_at_1(block_bytes) == 1.0
+    assert batch.num_distinct == 2
+    # A wrong neighbour still is one.
+    result = ranking_loss(embeddings, torch.eye(4)[[0, 0, 1, 0]], None, batch, small)
+    assert result.in_batch_p_at_1(block_bytes) == 0.75
+
+
 def test_the_mean_cosine_is_1_for_equal_vectors_and_1_in_n_for_orthogonal_ones() -> None:
     zero, eye = torch.zeros(()), torch.eye(4)
     assert BatchLoss(zero, zero, eye, eye).mean_cosine == pytest.approx(0.25)

@@ -59,6 +59,11 @@ class Batch:
         """B."""
         return len(self.lengths) // 2
 
+    @property
+    def num_distinct(self) -> int:
+        """The number of pairs without their copies, which have the same sentences on both sides."""
+        return len(np.unique(self.keys.reshape(2, -1), axis=1).T)
+
 
 class Batches:
     """Loads the batch of each step.

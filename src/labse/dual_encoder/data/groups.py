@@ -36,8 +36,8 @@ class PairGroups:
 
     def draw(
         self, generator: np.random.Generator, size: int, lang: int | None = None
-    ) -> NDArray[np.int64]:
-        """Returns `size` pairs, each drawn by itself, of all language pairs or of one."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns `size` pairs, each drawn by itself, and their groups, of all languages or one."""
         probs = self.probs.ravel()
         if lang is not None:
             probs = np.zeros_like(self.probs)
@@ -45,7 +45,7 @@ class PairGroups:
             probs = probs.ravel()
         groups = generator.choice(len(probs), size=size, p=probs)
         starts, ends = self.starts[groups], self.starts[groups + 1]
-        return self.order[generator.integers(starts, ends)].astype(np.int64)
+        return self.order[generator.integers(starts, ends)].astype(np.int64), groups
 
     def of_lang(self, lang: int) -> NDArray[np.uint32]:
         """Returns the pairs of a language pair."""
