@@ -29,7 +29,7 @@ __all__ = [
     "weighted_length",
 ]
 
-Flag: TypeAlias = Literal["copy", "number", "name"]
+Flag: TypeAlias = Literal["copy", "number", "name", "letterless"]
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 _MIN_COPY_OVERLAP = 0.8
 
@@ -45,6 +45,7 @@ _HAN_WEIGHT, _KANA_OR_HANGUL_WEIGHT = 3.3, 2.0
 # says little.
 _LENGTH_PRIOR = 15.0
 
+_LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+")
 # A letter after a space that may be a capital, which every name inside a sentence has.
 _INNER_CAPITAL = re.compile(r"\s[^\W\d_a-z]")
@@ -70,11 +71,12 @@ def score_pair_texts(
 
 
 def flag_pair(source: str, target: str) -> tuple[Flag, ...]:
-    """Returns what is odd about a pair: a copy, another number, another name; mostly nothing."""
+    """Returns what is odd about a pair: a copy, another number or name, a side without letters."""
     is_odd = (
         overlap(source, target) >= _MIN_COPY_OVERLAP,
         number_mismatch(source, target) > 0,
         name_mismatch(source, target) > 0,
+        not (_LETTER.search(source) and _LETTER.search(target)),
     )
     return tuple(flag for flag, is_set in zip(FLAGS, is_odd, strict=True) if is_set)
 

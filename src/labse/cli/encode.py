@@ -148,5 +148,10 @@ def encode(
         f"{out}: {written.num_rows:,} rows of {written.embedding_size}{counts}, "
         f"{written.num_long:,} {treated}"
     )
+    if written.num_unknown:
+        say(
+            f"{written.num_unknown:,} lines have no piece that the model knows: all of them have "
+            "one vector, which says nothing"
+        )
     if json:
         print_json(asdict(written) | {"path": str(written.path)})

@@ -94,7 +94,8 @@ def mine(
         str | None,
         typer.Option(
             metavar="FLAGS",
-            help="Leave out pairs with one of these flags, commas between: copy,number.",
+            help="Leave out pairs with one of these flags, commas between: "
+            "copy,number,name,letterless.",
             rich_help_panel=_OUTPUT_PANEL,
             show_default=False,
         ),
@@ -235,8 +236,8 @@ def mine(
         say(f"{mined.num_altered:,} pairs hold {what}")
     if mined.flags:
         say(
-            "{copy:,} pairs look like copies, {number:,} have other numbers, {name:,} other names; "
-            "--flags shows them".format(**mined.flags)
+            "{copy:,} pairs look like copies, {number:,} have other numbers, {name:,} other names, "
+            "{letterless:,} no letters on a side; --flags shows them".format(**mined.flags)
         )
     dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
     say(f"{mined.num_written:,} pairs{dropped}")

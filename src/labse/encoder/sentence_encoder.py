@@ -78,6 +78,7 @@ class SentenceEncoder:
         self._prompts = prompts or Prompts()
         self._model_sha256 = model_sha256
         self._num_long = 0
+        self._num_unknown = 0
         self._lock = threading.Lock()
         self._load: partial[Self] | None = None  # Makes another one like it, in another process.
 
@@ -205,6 +206,18 @@ class SentenceEncoder:
         """Those of them that were cut; none if `text.long` is "mean"."""
         return self._num_long if self.text.long == "truncate" else 0
 
+    @property
+    def num_unknown(self) -> int:
+        """Sentences of [UNK] alone, whose vectors say nothing, in all calls of `encode` so far."""
+        return self._num_unknown
+
+    def find_unknown(self, sentences: Sequence[str]) -> NDArray[np.bool_]:
+        """Returns (N,): whether no piece of a sentence is known, so that its vector says nothing.
+
+        Such lines, of emoji or a script that the vocabulary does not have, all have one vector.
+        """
+        return self._tokenizer.find_unknown(sentences)
+
     def hash_model(self) -> str | None:
         """Returns the SHA-256 of what the vectors come from; None for a runtime made by hand."""
         return None if self._model_sha256 is None else self._model_sha256()
@@ -247,7 +260,7 @@ class SentenceEncoder:
 
         # Encode each text once, in parts, into the rows of one array.
         embeddings = np.empty((num_texts, self.embedding_size), np.float32)
-        is_long = np.empty(num_texts, bool)
+        is_long, is_unknown = np.empty(num_texts, bool), np.empty(num_texts, bool)
         start = num_done = 0
 
         def count(num_sentences: int) -> None:
@@ -260,11 +273,13 @@ class SentenceEncoder:
             for part in self.encode_stream(unique.texts, limits=limits, on_batch=count):
                 stop = start + len(part.embeddings)
                 embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
+                is_unknown[start:stop] = part.is_unknown
                 start = stop
 
         # Back to the sentences.
         with self._lock:
             self._num_long += int(is_long[unique.numbers].sum())
+            self._num_unknown += int(is_unknown[unique.numbers].sum())
         return embeddings if num_texts == len(unique.numbers) else embeddings[unique.numbers]
 
     def encode_stream(

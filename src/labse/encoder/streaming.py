@@ -105,11 +105,13 @@ class EncodedSentences:
         embeddings: (N, D) float32 unit rows.
         is_long: (N,) bool, whether the sentence was longer than the model takes.
         is_empty: (N,) bool, whether it had no token.
+        is_unknown: (N,) bool, whether all its tokens were [UNK].
     """
 
     embeddings: NDArray[np.float32]
     is_long: NDArray[np.bool_]
     is_empty: NDArray[np.bool_]
+    is_unknown: NDArray[np.bool_]
 
 
 def encode_stream(
@@ -176,7 +178,7 @@ def _embed(
             f"the model gave no finite unit vector for {sentences[row][:60]!r}; its weights are "
             "damaged"
         )
-    return EncodedSentences(embeddings, tokenized.is_long, tokenized.is_empty)
+    return EncodedSentences(embeddings, tokenized.is_long, tokenized.is_empty, tokenized.is_unknown)
 
 
 def split_by_budget(

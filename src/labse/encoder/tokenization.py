@@ -68,6 +68,8 @@ class TokenizedSentences:
         first_windows: (N + 1,) int64; sentence n has windows first_windows[n] and on.
         is_long: (N,) bool, whether the sentence was longer than the model takes.
         is_empty: (N,) bool, whether it has no token but the special ones.
+        is_unknown: (N,) bool, whether it has tokens and all are [UNK], so that its vector is that
+            of any such sentence.
     """
 
     input_ids: NDArray[np.int32]
@@ -75,6 +77,7 @@ class TokenizedSentences:
     first_windows: NDArray[np.int64]
     is_long: NDArray[np.bool_]
     is_empty: NDArray[np.bool_]
+    is_unknown: NDArray[np.bool_]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -123,6 +126,8 @@ class SentenceTokenizer:
         self._tokenizer = tokenizer
         self._before = np.array(special[:-1], np.int32)
         self._after = np.array(special[-1:], np.int32)
+        unknown = getattr(tokenizer.model, "unk_token", None) or "<unk>"
+        self._unknown = tokenizer.token_to_id(unknown)
         # Others may join words over a space; their sentences are tokenised whole.
         self._is_by_word = isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         self._separator = _find_separator(tokenizer, special[-1]) if self._is_by_word else ""
@@ -151,6 +156,18 @@ class SentenceTokenizer:
             lengths = self._lengths[numbers]
             tokens = self._ids[ragged_positions(self._starts[numbers], lengths)]
         return self._cut_windows(tokens, np.add.reduceat(lengths, np.cumsum(num_words) - num_words))
+
+    def find_unknown(self, sentences: Sequence[str]) -> NDArray[np.bool_]:
+        """Returns (N,): whether all tokens of a sentence are [UNK]; an empty one has none."""
+        is_unknown = np.zeros(len(sentences), bool)
+        # One known token is enough, so most are known by their first word.
+        firsts = [(sentence.split(None, 1) or [""])[0] for sentence in sentences]
+        if self._unknown is not None and sentences:
+            rows = np.flatnonzero(self.tokenize(firsts).is_unknown)
+            if len(rows):
+                whole = [sentences[row] for row in rows.tolist()]
+                is_unknown[rows] = self.tokenize(whole).is_unknown
+        return is_unknown
 
     def _learn(self, words: list[str]) -> None:
         """Adds the ids of words that are not known yet."""
@@ -223,6 +240,11 @@ class SentenceTokenizer:
     ) -> TokenizedSentences:
         """Cuts sentences into windows, one a sentence if long ones are truncated."""
         num_special = len(self._before) + len(self._after)
+        is_unknown = np.zeros(len(num_tokens), bool)
+        has_tokens = np.flatnonzero(num_tokens)
+        if self._unknown is not None and len(has_tokens):
+            starts_of = (np.cumsum(num_tokens) - num_tokens)[has_tokens]
+            is_unknown[has_tokens] = np.logical_and.reduceat(tokens == self._unknown, starts_of)
         room = self.max_seq_length - num_special
         num_windows = np.ones(len(num_tokens), np.int64)
         if self.options.long == "mean":
@@ -244,7 +266,12 @@ class SentenceTokenizer:
         ]
         input_ids[offsets[1:] - 1] = self._after
         return TokenizedSentences(
-            input_ids, offsets, first_windows, is_long=num_tokens > room, is_empty=num_tokens == 0
+            input_ids,
+            offsets,
+            first_windows,
+            is_long=num_tokens > room,
+            is_empty=num_tokens == 0,
+            is_unknown=is_unknown,
         )
 
 

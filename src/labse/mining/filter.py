@@ -56,13 +56,16 @@ MINED_SCORE = "margin_score"
 EMPTY = "empty"
 """The reason why a pair with a blank side is dropped, whatever the bounds."""
 
+UNKNOWN = "unknown"
+"""The reason why a pair is dropped, whatever the bounds, if the model knows no piece of a side."""
+
 _CHUNK_ROWS = 8192
 _REQUIRED = {
     *("source_characters", "target_characters"),
     *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
 }
 _OPTIONAL = {
-    *("cosine", "margin", MINED_SCORE),
+    *("cosine", "margin", UNKNOWN, MINED_SCORE),
     *("source_language_match", "target_language_match"),
 }
 
@@ -106,7 +109,8 @@ def filter_pairs(
 ) -> FilterReport:
     """Scores all pairs of a corpus, then writes those that keep the bounds.
 
-    A pair with a blank side is always dropped. A model is loaded only where a bound or `scores`
+    A pair with a blank side is always dropped, and so is one with a side of which the model that
+    scores it knows no piece. A model is loaded only where a bound or `scores`
     needs vectors. Of a table, the columns of languages and `margin_score` go on to `out`.
 
     Args:
@@ -174,6 +178,8 @@ def filter_pairs(
                 asked = None if bounds.min_margin is None else margin
                 cosines, margins = score_sides(embedded, asked, k, search, on_progress)
                 known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
+                unknown = embedded.source.lines.is_unknown | embedded.target.lines.is_unknown
+                known |= {UNKNOWN: unknown.astype(np.float32)} if unknown.any() else {}
             else:
                 stage = stack.enter_context(open_stage(None, {}))
             from_scores = scores or stage.folder / "scores.jsonl"
@@ -399,7 +405,9 @@ def _check_names(record: dict[str, object]) -> list[str]:
 
 
 def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
-    """Returns for each row the names of the bounds that it breaks; `empty` for a blank side.
+    """Returns for each row the names of the bounds that it breaks.
+
+    Of a blank side it is `empty` instead, and `unknown` where the model knows no piece of a side.
 
     Raises:
         LabseError: a bound on a score that is not known.
@@ -415,10 +423,11 @@ def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
             )
     is_empty = np.minimum(scores["source_characters"], scores["target_characters"]) < 1
     found: list[tuple[str, ...]] = [()] * len(is_empty)
-    is_any = np.logical_or.reduce([is_empty, *is_broken.values()])
+    is_unknown = scores.get(UNKNOWN, np.zeros(len(is_empty), np.float32)) > 0
+    is_any = np.logical_or.reduce([is_empty, is_unknown, *is_broken.values()])
     for row in np.flatnonzero(is_any).tolist():
         names = tuple(name for name, rows in is_broken.items() if rows[row])
-        found[row] = (EMPTY,) if is_empty[row] else names
+        found[row] = (EMPTY,) if is_empty[row] else (UNKNOWN,) if is_unknown[row] else names
     return found
 
 

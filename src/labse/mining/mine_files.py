@@ -20,7 +20,7 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.mined_output import MinedOutput, write_mined
-from labse.mining.sides import Side, embed_sides, open_sides
+from labse.mining.sides import LineStore, Side, embed_sides, open_sides
 from labse.runtime import OnProgress
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]
@@ -95,7 +95,7 @@ def mine_files(
         sides, encoder, work=work, settings={"--k": options.k}, on_progress=on_progress
     ) as embedded:
         for side, done in zip(sides, (embedded.source, embedded.target), strict=True):
-            _check_not_blank(side, len(done.lines), len(done.lines.distinct))
+            _check_not_blank(side, done.lines)
         warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), options.k)
         found = find_neighbours(embedded, options.k, search, on_progress)
         mined = select_pairs(found, options)
@@ -139,7 +139,9 @@ def open_two_files(
     return sides
 
 
-def _check_not_blank(side: Side, num_distinct: int, num_lines: int) -> None:
-    if not num_distinct:
-        what = f"all its {num_lines} lines are blank" if num_lines else "empty"
+def _check_not_blank(side: Side, lines: LineStore) -> None:
+    if not len(lines):
+        fault = "blank, or of pieces that the model does not know" if lines.num_unknown else "blank"
+        num_lines = len(lines.distinct)
+        what = f"all its {num_lines} lines are {fault}" if num_lines else "empty"
         raise LabseError(f"{side.path}: {what}; there is nothing to mine")

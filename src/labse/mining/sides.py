@@ -9,13 +9,15 @@ Dimensions: N lines of a side, U distinct ones that are not blank, D embedding.
 """
 
 import contextlib
+import itertools
 import logging
 import mmap
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,8 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 _CHUNK_ROWS = 16_384  # 48 MiB of 768 dimensions.
+_CHUNK_LINES = 4096
+FindUnknown: TypeAlias = Callable[[Sequence[str]], NDArray[np.bool_]]
 _TEXT, _INDEX, _VECTORS = "lines.txt", "lines.npz", "vectors.npy"
 
 
@@ -94,7 +98,9 @@ class LineStore:
     first_lines: NDArray[np.int64]
     """(U,) line number, from 0, where it stands first."""
     distinct: NDArray[np.int64]
-    """(N,) number of the distinct line, -1 for a blank one."""
+    """(N,) number of the distinct line, -1 for one that is blank or unknown."""
+    is_unknown: NDArray[np.bool_]
+    """(N,) whether the model knows no piece of a line, so that its vector would say nothing."""
 
     def __len__(self) -> int:
         """Returns U."""
@@ -103,12 +109,17 @@ class LineStore:
     @property
     def num_blank(self) -> int:
         """Lines of white space only."""
-        return int(np.count_nonzero(self.distinct < 0))
+        return int(np.count_nonzero(self.distinct < 0)) - self.num_unknown
+
+    @property
+    def num_unknown(self) -> int:
+        """Lines of which the model knows no piece."""
+        return int(np.count_nonzero(self.is_unknown))
 
     @property
     def num_repeated(self) -> int:
         """Lines that stand before."""
-        return len(self.distinct) - self.num_blank - len(self)
+        return len(self.distinct) - self.num_blank - self.num_unknown - len(self)
 
     def read(self, numbers: Iterable[int]) -> Iterator[str]:
         """Yields distinct lines by number, in any order."""
@@ -232,11 +243,19 @@ def embed_sides(
         for side in sides:
             rows = loaded if side.vectors is None else side.vectors
             assert rows is not None
-            done = embed_side(side.name, side.texts, rows, stage, on_progress)
+            find_unknown = _unknown_by_row(rows) if isinstance(rows, Embeddings) else None
+            if isinstance(rows, SentenceEncoder):
+                find_unknown = rows.find_unknown
+            done = embed_side(
+                side.name, side.texts, rows, stage, on_progress, find_unknown=find_unknown
+            )
             embedded.append(done)
             sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
             message = f"{side.name}: %s lines, %s blank, %s repeated"
             _LOGGER.info(message, *(f"{size:,}" for size in sizes))
+            if done.lines.num_unknown:
+                message = "%s: %s lines left out, since the model knows no piece of them"
+                _LOGGER.info(message, side.name, f"{done.lines.num_unknown:,}")
         yield EmbeddedSides(embedded[0], embedded[1], stage, loaded)
 
 
@@ -276,6 +295,8 @@ def embed_side(
     vectors: Encoder | Embeddings | NDArray[np.floating],
     stage: Stage,
     on_progress: OnProgress | None = None,
+    *,
+    find_unknown: FindUnknown | None = None,
 ) -> EmbeddedSide:
     """Unifies the lines of a side and embeds each distinct one, or picks its vector.
 
@@ -285,6 +306,8 @@ def embed_side(
         vectors: an encoder, or rows of which row i belongs to line i.
         stage: keeps lines and vectors; a killed call goes on with the next chunk.
         on_progress: called with the distinct lines done and their number.
+        find_unknown: called with lines in their order; tells which have no piece that the model
+            knows. None: all count as known.
 
     Raises:
         LabseError: broken lines or vectors, or unequal numbers of them.
@@ -294,7 +317,7 @@ def embed_side(
     folder = stage.folder / name
     make_folder(folder)
     if stage.result(f"{name}/lines") is None:
-        _write_lines(lines, folder)
+        _write_lines(lines, folder, find_unknown)
         stage.add(f"{name}/lines", {})
     with np.load(folder / _INDEX, allow_pickle=False) as index:
         store = LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
@@ -368,22 +391,37 @@ def _write_vectors(
         on_progress(num_rows, num_rows)
 
 
-def _write_lines(lines: Iterable[str], folder: Path) -> None:
+def _unknown_by_row(vectors: Embeddings) -> FindUnknown:
+    """Tells of lines, each time the next ones, what their folder of vectors does."""
+    rows = itertools.count()
+    unknown = frozenset(vectors.unknown_rows.tolist())
+
+    def find(lines: Sequence[str]) -> NDArray[np.bool_]:
+        return np.fromiter((next(rows) in unknown for _ in lines), bool, len(lines))
+
+    return find
+
+
+def _write_lines(lines: Iterable[str], folder: Path, find_unknown: FindUnknown | None) -> None:
     """Copies lines, which may hold line ends, into `folder` and finds the distinct ones."""
     digests = bytearray()
-    offsets, lengths, is_blank = array("q"), array("q"), array("b")
+    offsets, lengths, is_blank, is_unknown = array("q"), array("q"), array("b"), array("b")
     position = 0
+    rest = iter(lines)
     with write_atomic(folder / _TEXT) as stream:
-        for line in lines:
-            content = line.encode()
-            lengths.append(len(content))
-            offsets.append(position)
-            is_blank.append(not line.strip())
-            digests += hash_texts([line]).tobytes()
-            position += stream.write(content) + stream.write(b"\n")
+        while chunk := list(itertools.islice(rest, _CHUNK_LINES)):
+            is_unknown.extend(find_unknown(chunk).tolist() if find_unknown else [0] * len(chunk))
+            for line in chunk:
+                content = line.encode()
+                lengths.append(len(content))
+                offsets.append(position)
+                is_blank.append(not line.strip())
+                digests += hash_texts([line]).tobytes()
+                position += stream.write(content) + stream.write(b"\n")
 
     firsts = find_firsts(np.frombuffer(digests, np.uint64).reshape(-1, 2))
-    is_text = ~np.array(is_blank, np.bool_)
+    unknown = np.array(is_unknown, np.bool_) & ~np.array(is_blank, np.bool_)
+    is_text = ~np.array(is_blank, np.bool_) & ~unknown
     first_lines = np.flatnonzero(is_text & (firsts == np.arange(len(firsts))))
     distinct = np.where(is_text, np.searchsorted(first_lines, firsts), -1)
     with write_atomic(folder / _INDEX) as stream:
@@ -393,4 +431,5 @@ def _write_lines(lines: Iterable[str], folder: Path) -> None:
             lengths=np.array(lengths, np.int64)[first_lines],
             first_lines=first_lines,
             distinct=distinct,
+            is_unknown=unknown,
         )

@@ -37,6 +37,7 @@ def test_json_tells_what_was_written(run: Run, tmp_path: Path, model: Path) -> N
         "embedding_size": 32,
         "num_long": 1,
         "num_truncated": 1,
+        "num_unknown": 0,
     }
 
 

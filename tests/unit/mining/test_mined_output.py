@@ -125,5 +125,7 @@ def test_what_a_format_cannot_do_is_refused(
 
 
 def test_an_unknown_flag_is_refused() -> None:
-    with pytest.raises(UsageError, match="--drop typo: the flags are copy, number, name"):
+    with pytest.raises(
+        UsageError, match="--drop typo: the flags are copy, number, name, letterless"
+    ):
         MinedOutput(drop=frozenset({"typo"}))

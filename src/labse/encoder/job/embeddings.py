@@ -32,7 +32,7 @@ __all__ = [
 
 _BLOCK_ROWS = 65_536
 _NORM_TOLERANCE = 2e-3  # Rounding to float16 moves a norm by less.
-_COUNTS = ("num_rows", "num_encoded", "num_duplicates", "num_empty", "num_long")
+_COUNTS = ("num_rows", "num_encoded", "num_duplicates", "num_empty", "num_long", "num_unknown")
 
 
 class Embeddings:
@@ -48,6 +48,7 @@ class Embeddings:
         model_sha256: the model that made them; None for a `.npy` file, which does not say.
         settings: how they were made, as the manifest has it; empty for a `.npy` file.
         empty_rows: the numbers of rows that stand for empty lines; none are known of a `.npy` file.
+        unknown_rows: likewise those of lines of [UNK] alone, whose vectors say nothing.
     """
 
     dtype = np.dtype(np.float32)
@@ -60,11 +61,13 @@ class Embeddings:
         *,
         settings: Mapping[str, object],
         empty_rows: NDArray[np.int64],
+        unknown_rows: NDArray[np.int64],
     ) -> None:
         """Joins mapped parts; `open_embeddings` does so for a path."""
         self.path = path
         self.settings = settings
         self.empty_rows = empty_rows
+        self.unknown_rows = unknown_rows
         self._parts = parts
         self._ends = np.cumsum([len(part.values) for part in parts], dtype=np.int64)
         self.shape = (int(self._ends[-1]) if parts else 0, embedding_size)
@@ -137,13 +140,15 @@ def open_embeddings(path: str | Path) -> Embeddings:
             )
         rows = StoredRows(array, None)
         none = np.empty(0, np.int64)
-        return Embeddings(path, [rows], array.shape[1], settings={}, empty_rows=none)
+        return Embeddings(
+            path, [rows], array.shape[1], settings={}, empty_rows=none, unknown_rows=none
+        )
 
     # A folder: map the shards that its manifest lists.
     settings, shards = _read_manifest(path)
     storage, embedding_size = _storage_of(settings, path)
     parts = []
-    empty = [np.empty(0, np.int64)]
+    empty, unknown = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     first_row = 0
     for shard in shards:
         part = load_rows(path, shard.number, storage)
@@ -155,9 +160,16 @@ def open_embeddings(path: str | Path) -> Embeddings:
         parts.append(part)
         if shard.num_empty:
             empty.append(load_array(shard_path(path, shard.number, "empty")) + first_row)
+        if shard.num_unknown:
+            unknown.append(load_array(shard_path(path, shard.number, "unknown")) + first_row)
         first_row += shard.num_rows
     return Embeddings(
-        path, parts, embedding_size, settings=settings, empty_rows=np.concatenate(empty)
+        path,
+        parts,
+        embedding_size,
+        settings=settings,
+        empty_rows=np.concatenate(empty),
+        unknown_rows=np.concatenate(unknown),
     )
 
 

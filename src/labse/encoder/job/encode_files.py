@@ -40,6 +40,7 @@ class EncodedFile:
         embedding_size: D.
         num_long: lines over the model's length.
         num_truncated: those of them that were cut, and not averaged.
+        num_unknown: lines of which the model knows no piece.
     """
 
     path: Path
@@ -47,11 +48,12 @@ class EncodedFile:
     embedding_size: int
     num_long: int
     num_truncated: int
+    num_unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFolder:
-    """A folder of vectors; all but the last three count rows.
+    """A folder of vectors.
 
     Attributes:
         path: the folder.
@@ -59,6 +61,7 @@ class EncodedFolder:
         num_encoded: lines that were computed.
         num_long: lines over the model's length.
         num_empty: lines without a token.
+        num_unknown: lines of which the model knows no piece.
         num_shards: files of vectors.
         embedding_size: D.
         num_duplicates: rows that are copies of a row computed before.
@@ -69,6 +72,7 @@ class EncodedFolder:
     num_encoded: int
     num_long: int
     num_empty: int
+    num_unknown: int
     num_shards: int
     embedding_size: int
     num_duplicates: int
@@ -177,7 +181,7 @@ def _encode_file(
     storage: Storage,
     tell: Callable[[int], None],
 ) -> EncodedFile:
-    before = encoder.num_long, encoder.num_truncated
+    before = encoder.num_long, encoder.num_truncated, encoder.num_unknown
     num_rows = 0
     tell(num_rows)
     remove_leftovers(out.resolve())
@@ -192,6 +196,7 @@ def _encode_file(
         embedding_size=encoder.embedding_size,
         num_long=encoder.num_long - before[0],
         num_truncated=encoder.num_truncated - before[1],
+        num_unknown=encoder.num_unknown - before[2],
     )
 
 
@@ -243,6 +248,7 @@ class _FolderJob:
             num_encoded=sum(shard.num_encoded for shard in shards),
             num_long=sum(shard.num_long for shard in shards),
             num_empty=sum(shard.num_empty for shard in shards),
+            num_unknown=sum(shard.num_unknown for shard in shards),
             num_shards=len(shards),
             embedding_size=self._embedding_size,
             num_duplicates=sum(shard.num_rows - shard.num_encoded for shard in shards),

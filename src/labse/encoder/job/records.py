@@ -19,7 +19,7 @@ from labse.files.stage import Result, Stage, open_stage
 __all__ = ["KIND", "FolderRecord", "Settings", "open_record", "read_shards"]
 
 KIND = "embeddings"
-_COUNTS = ("num_rows", "num_encoded", "num_long", "num_empty")
+_COUNTS = ("num_rows", "num_encoded", "num_long", "num_empty", "num_unknown")
 
 Settings: TypeAlias = Mapping[str, object]
 

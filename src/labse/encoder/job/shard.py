@@ -37,6 +37,7 @@ Storage: TypeAlias = Literal["float32", "float16", "int8"]
 STORAGE_TYPES: Mapping[Storage, str] = MappingProxyType(
     {"float32": "<f4", "float16": "<f2", "int8": "|i1"}
 )
+_FLAGS = ("long", "empty", "unknown")
 _NUM_SLOTS = 1 << 22  # 24 bytes each: 96 MiB once four million sentences were seen.
 
 
@@ -59,6 +60,7 @@ class Shard:
         num_encoded: sentences that were computed; the other rows are copies of equal ones.
         num_long: rows of sentences over the model's length.
         num_empty: rows of sentences without a token.
+        num_unknown: rows of sentences of which all tokens are [UNK].
         text_sha256: of the sentences, each with a line feed.
         files: the SHA-256 of each file by its name.
     """
@@ -70,6 +72,7 @@ class Shard:
     num_empty: int
     text_sha256: str
     files: dict[str, str]
+    num_unknown: int = 0  # Folders of earlier versions do not say.
 
 
 def encode_shard(
@@ -86,7 +89,8 @@ def encode_shard(
     """Writes the vectors of sentences; equal ones are encoded once.
 
     Writes `shard-N.npy`, for int8 `shard-N.scale.npy`, and where there are such rows
-    `shard-N.empty.npy` and `shard-N.long.npy` with their numbers, from 0 in the shard.
+    `shard-N.empty.npy`, `shard-N.long.npy` and `shard-N.unknown.npy` with their numbers, from 0 in
+    the shard.
 
     Args:
         encoder: gives the vectors.
@@ -109,7 +113,7 @@ def encode_shard(
     if places is None:
         places = np.full((num_texts, 2), -1, np.int64)
     stored = StoredRows.allocate(num_texts, encoder.embedding_size, storage)
-    flags = np.zeros((num_texts, 2), bool)  # Whether long, whether empty.
+    flags = np.zeros((num_texts, len(_FLAGS)), bool)
 
     # Compute what stands in no earlier shard, and copy the rest.
     new = np.flatnonzero(places[:, 0] < 0)
@@ -117,7 +121,7 @@ def encode_shard(
     for part in encoder.encode_stream([unique.texts[n] for n in new.tolist()], on_batch=on_batch):
         rows = new[start : start + len(part.embeddings)]
         stored.put(rows, part.embeddings)
-        flags[rows, 0], flags[rows, 1] = part.is_long, part.is_empty
+        flags[rows] = np.stack([part.is_long, part.is_empty, part.is_unknown], axis=1)
         start += len(part.embeddings)
     _copy_rows(Path(folder), places, stored, flags, await_file)
 
@@ -129,13 +133,14 @@ def encode_shard(
         num_encoded=len(new),
         num_long=int(row_flags[:, 0].sum()),
         num_empty=int(row_flags[:, 1].sum()),
+        num_unknown=int(row_flags[:, 2].sum()),
         text_sha256=unique.sha256(),
         files=_write(Path(folder), number, stored, unique.numbers, row_flags),
     )
 
 
 def shard_path(folder: Path, number: int, part: str = "") -> Path:
-    """Returns the path of a shard, or of a companion: `scale`, `empty` or `long`."""
+    """Returns the path of a shard, or of a companion: `scale`, `long`, `empty` or `unknown`."""
     return folder / f"shard-{number:06d}{f'.{part}' if part else ''}.npy"
 
 
@@ -246,7 +251,7 @@ def _copy_rows(
         stored.values[rows] = _read_rows(shard_path(folder, number), sources)
         if stored.scales is not None:
             stored.scales[rows] = load_array(shard_path(folder, number, "scale"))[sources]
-        for column, part in enumerate(("long", "empty")):
+        for column, part in enumerate(_FLAGS):
             path = shard_path(folder, number, part)
             if path.is_file():
                 flags[rows, column] = np.isin(sources, load_array(path))
@@ -276,7 +281,7 @@ def _write(
     parts: list[tuple[str, NDArray[np.generic], NDArray[np.int64] | None]] = []
     if stored.scales is not None:
         parts += [("scale", stored.scales, order)]
-    for column, part in enumerate(("long", "empty")):
+    for column, part in enumerate(_FLAGS):
         if flags[:, column].any():
             parts += [(part, np.flatnonzero(flags[:, column]).astype("<i8"), None)]
     parts += [("", stored.values, order)]
