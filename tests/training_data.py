@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor, nn
 
 from labse.dual_encoder.data.batch import Batch
 from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
@@ -66,32 +67,54 @@ def cipher_pairs(num_pairs: int = 400) -> TokenizedPairs:
     return pairs_of(np.concatenate(sentences), [len(sentence) for sentence in sentences])
 
 
+def word_tokenizer() -> Tokenizer:
+    """One piece a word: w0 to w99 are ids 5 to 104."""
+    vocab = {p: i for i, p in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+    vocab |= {f"w{i}": i + 5 for i in range(100)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
+
+
 def whole_batch(pairs: TokenizedPairs) -> Batch:
     """Gathers all pairs as one batch."""
     return Batch.gather(pairs, sides_of(np.arange(len(pairs.pairs))))
 
 
+TINY_BERT = {
+    "vocab_size": 50,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 16,
+}
+
+
+def tiny_bert(**changes: object) -> BertConfig:
+    return BertConfig.model_validate(TINY_BERT | changes)
+
+
 def small_model(
-    layers: int, *, dropout: float = 0.0, dtype: torch.dtype = torch.float64, is_sparse: bool = True
+    layers: int,
+    *,
+    dropout: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+    is_sparse: bool = True,
+    bert: Mapping[str, object] | None = None,
+    **options: object,
 ) -> DualEncoder:
     """Builds a model for `random_pairs` with the same random weights each time."""
     torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=12,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        max_position_embeddings=16,
-        initializer_range=0.5,
-    )
-    config = DualEncoderConfig(bert=bert, pooling="mean", projection="linear", max_seq_length=16)
+    dropouts = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), dropout)
+    sizes = {"num_hidden_layers": layers, "initializer_range": 0.5} | dropouts | dict(bert or {})
+    defaults = {"pooling": "mean", "projection": "linear", "max_seq_length": 16}
+    config = DualEncoderConfig.model_validate({"bert": tiny_bert(**sizes)} | defaults | options)
     return DualEncoder(config, sparse_embeddings=is_sparse).to(dtype).train()
 
 
-def gradients(model: DualEncoder) -> dict[str, Tensor]:
+def gradients(model: nn.Module) -> dict[str, Tensor]:
     return {
         name: parameter.grad.to_dense()
         for name, parameter in model.named_parameters()
@@ -99,7 +122,7 @@ def gradients(model: DualEncoder) -> dict[str, Tensor]:
     }
 
 
-def assert_equal_gradients(ours: DualEncoder, theirs: DualEncoder, tolerance: float) -> None:
+def assert_equal_gradients(ours: nn.Module, theirs: nn.Module, tolerance: float) -> None:
     expected, found = gradients(theirs), gradients(ours)
     assert expected.keys() == found.keys()
     for name, gradient in expected.items():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from tests.training_data import small_model
 
 from labse.dual_encoder.gradients import pad
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder, embed_bags
 
 pytestmark = [
@@ -17,18 +17,8 @@ LENGTHS = np.array([5, 2, 4])
 
 
 def build(layers: int) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=64,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=128,
-        hidden_dropout_prob=0.0,
-        max_position_embeddings=16,
-    )
-    options = {"bert": bert, "pooling": "mean", "projection": "linear", "max_seq_length": 16}
-    return DualEncoder(DualEncoderConfig.model_validate(options)).eval()
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "initializer_range": 0.02}
+    return small_model(layers, dtype=torch.float32, is_sparse=False, bert=sizes).eval()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(None, 1e-5), (torch.bfloat16, 2e-2)])

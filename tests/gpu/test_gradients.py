@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.training_data import pairs_of, whole_batch
+from tests.training_data import pairs_of, small_model, whole_batch
 
 from labse.dual_encoder.config import TrainConfig
 from labse.dual_encoder.data.batch import Batch
@@ -11,7 +11,6 @@ from labse.dual_encoder.data.pairs import TokenizedPairs, sides_of
 from labse.dual_encoder.gradients import add_gradients
 from labse.dual_encoder.loss import additive_margin_softmax
 from labse.dual_encoder.ranking import ranking_loss
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
 pytestmark = [
@@ -26,19 +25,12 @@ def some_pairs(num_pairs: int, length: int = 12) -> TokenizedPairs:
 
 
 def build(dropout: float, dtype: torch.dtype = torch.float32) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=200,
-        hidden_size=64,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=256,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        max_position_embeddings=16,
-    )
-    config = DualEncoderConfig(bert=bert, max_seq_length=16)
-    return DualEncoder(config).cuda().to(dtype).train()
+    sizes = {"vocab_size": 200, "hidden_size": 64, "num_attention_heads": 4} | {
+        "intermediate_size": 256,
+        "initializer_range": 0.02,
+    }
+    options = {"bert": sizes, "pooling": "cls", "projection": "tanh"}
+    return small_model(4, dropout=dropout, dtype=dtype, is_sparse=False, **options).cuda()
 
 
 def options(batch: int, **changes: object) -> TrainConfig:

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.model_data import random_folder
 
 from labse.encoder.check.sample import sample_sentences
 from labse.encoder.export.model import export_model
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.model_folder.folder import ModelFolder, write_model_folder
-from labse.model_folder.weights import expected_shapes
-from labse.network.config import BertConfig, DualEncoderConfig
-from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+from labse.model_folder.folder import write_model_folder
+from labse.vocab.tokenizer import SPECIAL_TOKENS, save_vocabulary
 
 sentence_transformers = pytest.importorskip("sentence_transformers")
 SENTENCES = sample_sentences(20)
@@ -27,21 +26,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     save_vocabulary(tmp_path / "vocab", pieces)
 
     def write(**settings: object) -> Path:
-        bert = BertConfig(
-            vocab_size=len(pieces),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=60,
-        )
-        config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 40, **settings})
-        generator = np.random.default_rng(1)
-        weights = {
-            name: generator.normal(float("Norm.weight" in name), 0.2, shape).astype(np.float32)
-            for name, shape in expected_shapes(config).items()
-        }
-        model = ModelFolder(config, weights, load_tokenizer(tmp_path / "vocab"))
+        bert = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        bert |= {"intermediate_size": 64, "max_position_embeddings": 60}
+        options = {"max_seq_length": 40} | settings
+        model = random_folder(tmp_path / "vocab", bert, seed=1, scale=0.2, **options)
         write_model_folder(tmp_path / "source", model, vocab_folder=tmp_path / "vocab", manifest={})
         return tmp_path / "source"
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
+from tests.model_data import random_folder
 
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
-from labse.model_folder.weights import expected_shapes
-from labse.network.config import BertConfig, DualEncoderConfig
-from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+from labse.vocab.tokenizer import SPECIAL_TOKENS, save_vocabulary
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle")
 with warnings.catch_warnings():
@@ -85,24 +84,11 @@ def vocab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_model(vocab_folder: Path, *, layers: int = 3, **settings: object) -> ModelFolder:
-    tokenizer = load_tokenizer(vocab_folder)
-    bert = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=48,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        intermediate_size=96,
-        max_position_embeddings=60,
-    )
-    config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 40, **settings})
-    generator = np.random.default_rng(5)
-    weights = {}
-    for name, shape in expected_shapes(config).items():
-        # Pieces weigh more than what all sentences share, so that vectors differ.
-        scale = 1.0 if "word_embeddings" in name else 0.05 if len(shape) == 1 else 0.15
-        mean = float("Norm.weight" in name)
-        weights[name] = generator.normal(mean, scale, shape).astype(np.float32)
-    return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
+    bert = {"hidden_size": 48, "num_hidden_layers": layers, "num_attention_heads": 4}
+    bert |= {"intermediate_size": 96, "max_position_embeddings": 60}
+    options = {"max_seq_length": 40} | settings
+    # Pieces weigh more than what all sentences share, so that vectors differ.
+    return random_folder(vocab_folder, bert, seed=5, scale=0.15, scales=(1.0, 0.05), **options)
 
 
 def encode_with_oracle(folder: Path) -> np.ndarray:

@@ -5,19 +5,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.vocab_data import read_udhr, udhr_counts
 
 from labse.corpus.records import Sentence
-from labse.files.text import read_lines
-from labse.vocab.counts import count_words, smooth_counts
+from labse.vocab.counts import count_words
 from labse.vocab.tokenizer import load_tokenizer, save_vocabulary
 from labse.vocab.wordpiece import learn_wordpiece
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle")
 
-UDHR = Path(__file__).parents[1] / "data" / "udhr_article1.tsv"
-SENTENCES = [
-    Sentence(text, lang) for lang, text in (line.split("\t") for line in list(read_lines(UDHR))[1:])
-]
+SENTENCES = read_udhr()
 ODD = [
     "",
     "   ",
@@ -32,8 +29,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def vocab() -> list[str]:
-    counts = smooth_counts(count_words(SENTENCES), 0.3)
-    return learn_wordpiece(counts, vocab_size=4000, min_count=0)
+    return learn_wordpiece(udhr_counts(), vocab_size=4000, min_count=0)
 
 
 @pytest.mark.parametrize("max_word_chars", [100, 1000])

@@ -6,13 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tests.model_data import random_folder
 
 from labse.model_folder.folder import ModelFolder, write_model_folder
-from labse.model_folder.weights import expected_shapes
-from labse.network.config import BertConfig, DualEncoderConfig
-from labse.vocab.tokenizer import SPECIAL_TOKENS, load_tokenizer, save_vocabulary
+from labse.vocab.tokenizer import SPECIAL_TOKENS, save_vocabulary
 
 # Universal Declaration of Human Rights, article 1; an empty line, an emoji and one over the limit.
 SENTENCES = [
@@ -33,23 +31,19 @@ SENTENCES = [
 ]
 
 BuildModel = Callable[..., ModelFolder]
-RunProcesses = Callable[..., None]
 
 
-@pytest.fixture(scope="session")
-def run_processes() -> RunProcesses:
-    """Gives a function: `work(folder)` of a test module in 2 processes, then in 4, and so on."""
-
-    def run(module: str, folder: Path, *sizes: int) -> None:
-        forks = Path(__file__).with_name("forks.py")
-        command = [sys.executable, str(forks), module, str(folder), *map(str, sizes)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, result.stderr[-4000:]
-
-    return run
+@pytest.fixture(scope="module")
+def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `work(folder / N)` of a test module in N processes for each N of its SIZES."""
+    folder = tmp_path_factory.mktemp("processes")
+    forks = Path(__file__).with_name("forks.py")
+    sizes = map(str, request.module.SIZES)
+    command = [sys.executable, str(forks), str(request.path), str(folder), *sizes]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return folder
 
 
 @pytest.fixture
@@ -71,22 +65,10 @@ def build_model(vocab_folder: Path) -> BuildModel:
     """Makes a model with random weights, no bias and no scale left at 0 or 1."""
 
     def build(layers: int = 2, **settings: object) -> ModelFolder:
-        tokenizer = load_tokenizer(vocab_folder)
-        bert = BertConfig(
-            vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=32,
-            num_hidden_layers=layers,
-            num_attention_heads=2,
-            intermediate_size=48,
-            max_position_embeddings=40,
-        )
-        config = DualEncoderConfig.model_validate({"bert": bert, "max_seq_length": 24, **settings})
-        generator = np.random.default_rng(layers)
-        weights = {
-            name: generator.normal(float("Norm.weight" in name), 0.3, shape).astype(np.float32)
-            for name, shape in expected_shapes(config).items()
-        }
-        return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
+        bert = {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 2}
+        bert |= {"intermediate_size": 48, "max_position_embeddings": 40}
+        options = {"max_seq_length": 24} | settings
+        return random_folder(vocab_folder, bert, seed=layers, scale=0.3, **options)
 
     return build
 

@@ -70,11 +70,13 @@ def test_no_bar_is_drawn_where_no_terminal_is(capsys: pytest.CaptureFixture[str]
     assert captured.out + captured.err == ""
 
 
-def test_a_terminal_gets_a_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_a_terminal_gets_a_bar(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
     with progress("work") as update:
         update(1)
         update(3, 4, note="a note")
@@ -83,10 +85,8 @@ def test_a_terminal_gets_a_bar(
 
 
 def test_a_bar_stops_when_all_is_done_and_another_begins(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    terminal: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
     with progress("work") as update:
         for total in (2, 5):
             update(0, total)
@@ -100,10 +100,8 @@ def test_a_bar_stops_when_all_is_done_and_another_begins(
 
 
 def test_a_bar_with_a_unit_tells_the_speed_since_its_first_call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    terminal: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "120")
     with progress("work", unit="rows") as update:
         update(1_000_000)
         update(1_000_001)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.training_data import small_model
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from torch import Tensor
@@ -24,7 +25,6 @@ from labse.dual_encoder.gradients import pad
 from labse.dual_encoder.run import run_training
 from labse.errors import InterruptedRunError, LabseError
 from labse.model_folder.folder import read_model_folder
-from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder, embed_bags
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
@@ -45,18 +45,8 @@ def ngrams_by_piece(found: PieceNgrams) -> list[set[str]]:
 
 
 def build(*, layers: int = 0) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=FIRST + len(PIECES),
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=16,
-        hidden_dropout_prob=0.0,
-        max_position_embeddings=16,
-    )
-    config = DualEncoderConfig(bert=bert, pooling="mean", projection="linear", max_seq_length=16)
-    return DualEncoder(config, sparse_embeddings=True).double().eval()
+    sizes = {"vocab_size": FIRST + len(PIECES), "initializer_range": 0.02}
+    return small_model(layers, bert=sizes).eval()
 
 
 def with_trained_ngrams(model: DualEncoder) -> DualEncoder:

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from tests.training_data import small_model
 
 from labse.dual_encoder.grow import grow_from_bag
-from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
 IDS = torch.tensor([[2, 7, 9, 3], [2, 11, 3, 0]])
@@ -10,17 +11,7 @@ MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
 
 def build(layers: int = 0, projection: str = "linear") -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=16,
-    )
-    options = {"bert": bert, "pooling": "mean", "projection": projection, "max_seq_length": 16}
-    model = DualEncoder(DualEncoderConfig.model_validate(options)).eval()
+    model = small_model(layers, dtype=torch.float32, is_sparse=False, projection=projection).eval()
     for parameter in (*model.bert.embeddings.norm.parameters(), model.dense.bias):
         parameter.data.normal_()
     return model

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tests.training_data import word_tokenizer
 
 from labse.dual_encoder.data.pairs import (
     SentenceOrigin,
@@ -12,16 +12,6 @@ from labse.dual_encoder.data.pairs import (
     write_summary,
 )
 from labse.errors import LabseError
-
-
-def word_tokenizer() -> Tokenizer:
-    """One piece a word: w0 to w99 are ids 5 to 104."""
-    vocab = {p: i for i, p in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
-    vocab |= {f"w{i}": i + 5 for i in range(100)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return tokenizer
 
 
 def write_pairs(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tests.training_data import word_tokenizer
 
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data import arrays
@@ -153,16 +153,6 @@ def test_a_stated_size_that_differs_is_an_error_with_both_numbers(
 
 ARRAYS = ("input_ids", "offsets", "pairs", "pair_langs", "pair_corpora", "pair_rows")
 Row = tuple[str, str, str]  # Language, English, text.
-
-
-def word_tokenizer() -> Tokenizer:
-    """One piece a word: w0 to w99 are ids 5 to 104."""
-    vocab = {p: i for i, p in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
-    vocab |= {f"w{i}": i + 5 for i in range(100)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return tokenizer
 
 
 def prepare_files(

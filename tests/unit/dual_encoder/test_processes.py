@@ -4,7 +4,6 @@ Each process computes every case in turn (`work`); the tests compare what they w
 """
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,14 +113,6 @@ def work(out: Path) -> None:
         for number, case in enumerate(CASES + WITH_DROPOUT):
             found = case.compute(processes)
             save_file(found, out / f"{number}-of-rank-{processes.rank}.safetensors")
-
-
-@pytest.fixture(scope="module")
-def worlds(run_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Gives the folder where the processes have written what they found, by their number."""
-    folder = tmp_path_factory.mktemp("processes")
-    run_processes(__file__, folder, *SIZES)
-    return folder
 
 
 @pytest.mark.parametrize("size", SIZES)

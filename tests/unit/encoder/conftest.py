@@ -23,6 +23,18 @@ def model_folder(
 
 
 @pytest.fixture
+def folders(
+    tmp_path: Path, build_model: Callable[..., ModelFolder], vocab_folder: Path
+) -> dict[int, Path]:
+    """A model folder by its number of layers."""
+    for layers in (0, 2):
+        model = build_model(layers, pooling="mean", max_seq_length=17)
+        path = tmp_path / f"layers-{layers}"
+        write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
+    return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
+
+
+@pytest.fixture
 def encoder(model_folder: Path) -> SentenceEncoder:
     return SentenceEncoder.from_pretrained(model_folder)
 

@@ -1,23 +1,9 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
-from labse.model_folder.folder import ModelFolder, write_model_folder
-
-BuildModel = Callable[..., ModelFolder]
-
-
-@pytest.fixture
-def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict[int, Path]:
-    """A model folder by its number of layers."""
-    for layers in (0, 2):
-        model = build_model(layers, pooling="mean", max_seq_length=17)
-        path = tmp_path / f"layers-{layers}"
-        write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
-    return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
 
 
 @pytest.mark.parametrize(

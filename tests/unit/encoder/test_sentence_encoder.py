@@ -21,7 +21,7 @@ from labse.encoder.tokenization import TextOptions
 from labse.errors import LabseError
 from labse.files.atomic import sha256_file
 from labse.model_folder import hub
-from labse.model_folder.folder import ModelFolder, write_model_folder
+from labse.model_folder.folder import ModelFolder
 from labse.model_folder.hash import hash_model_folder
 
 BuildModel = Callable[..., ModelFolder]
@@ -320,16 +320,6 @@ def test_similarity_is_the_cosine_of_every_pair() -> None:
     np.testing.assert_allclose(cosines, [[0.6, 0.8, 1], [1, 0, 0.6]], atol=1e-6)
     with pytest.raises(ValueError, match=r"\(2, 2\) and \(3,\)"):
         SentenceEncoder.similarity(source, np.zeros(3, np.float32))
-
-
-@pytest.fixture
-def folders(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> dict[int, Path]:
-    """A model folder by its number of layers."""
-    for layers in (0, 2):
-        model = build_model(layers, pooling="mean", max_seq_length=17)
-        path = tmp_path / f"layers-{layers}"
-        write_model_folder(path, model, vocab_folder=vocab_folder, manifest={})
-    return {layers: tmp_path / f"layers-{layers}" for layers in (0, 2)}
 
 
 def flip_bit(path: Path, byte: int) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.training_data import assert_equal_gradients, tiny_bert
 
 from labse.network.bert import Bert
 from labse.network.config import BertConfig
@@ -8,15 +9,8 @@ from labse.network.flat import FlatSentences, lay_flat
 
 
 def tiny_config(**changes: object) -> BertConfig:
-    values: dict[str, object] = {
-        "vocab_size": 50,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 24,
-        "max_position_embeddings": 12,
-    }
-    return BertConfig.model_validate(values | changes)
+    sizes = {"hidden_size": 16, "num_attention_heads": 4, "max_position_embeddings": 12}
+    return tiny_bert(**(sizes | changes))
 
 
 def build_bert(*, seed: int = 0, **changes: object) -> Bert:
@@ -241,9 +235,7 @@ def test_without_padding_states_and_gradients_are_the_same(
     weights = torch.randn(found.shape, dtype=torch.float64)
     (found * weights).sum().backward()
     (expected * weights).sum().backward()
-    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        if other.grad is not None:
-            torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)
+    assert_equal_gradients(ours, theirs, 1e-9)
 
 
 def test_without_padding_types_and_positions_may_be_stated() -> None:

@@ -1,20 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from tests.training_data import assert_equal_gradients, small_model, tiny_bert
 from torch.nn import functional as F
 
 from labse.dual_encoder.gradients import pad
-from labse.network.config import BertConfig, DualEncoderConfig
+from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
 
-BERT = BertConfig(
-    vocab_size=50,
-    hidden_size=8,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=16,
-)
+BERT = tiny_bert()
 IDS = torch.tensor([[2, 7, 9, 3], [2, 11, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
 
@@ -82,9 +76,7 @@ def test_without_padding_vectors_and_gradients_are_the_same(
     weights = torch.randn(found.shape, dtype=torch.float64)
     (found * weights).sum().backward()
     (expected * weights).sum().backward()
-    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        if other.grad is not None:
-            torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)
+    assert_equal_gradients(ours, theirs, 1e-9)
 
 
 # ---- The fast path of a bag ----
@@ -95,18 +87,7 @@ LENGTHS = np.array([len(sentence) for sentence in SENTENCES])
 
 
 def build_bag(*, layers: int = 0, dropout: float = 0.0, **options: object) -> DualEncoder:
-    torch.manual_seed(0)
-    bert = BertConfig(
-        vocab_size=50,
-        hidden_size=8,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        hidden_dropout_prob=dropout,
-        max_position_embeddings=16,
-    )
-    options = {"pooling": "mean", "projection": "linear", "max_seq_length": 16} | options
-    config = DualEncoderConfig.model_validate({"bert": bert} | options)
-    return DualEncoder(config, sparse_embeddings=True).double()
+    return small_model(layers, dropout=dropout, **options)
 
 
 @pytest.mark.parametrize("projection", ["linear", "tanh", "none"])

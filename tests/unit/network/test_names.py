@@ -5,25 +5,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.training_data import tiny_bert
 
 from labse.errors import LabseError
 from labse.model_folder.formats.tf_bundle import read_tf_bundle
 from labse.network.bert import Bert
-from labse.network.config import BertConfig
 from labse.network.names import from_hf_state_dict, from_tf_variables, to_hf_state_dict
 
 TENSORFLOW = Path(__file__).parents[2] / "data/tensorflow"
 
 
 def random_state(num_layers: int, *, add_pooler: bool = False) -> dict[str, torch.Tensor]:
-    config = BertConfig(
-        vocab_size=11,
-        hidden_size=6,
-        num_hidden_layers=num_layers,
-        num_attention_heads=3,
-        intermediate_size=5,
-        max_position_embeddings=4,
-    )
+    sizes = {"hidden_size": 6, "num_attention_heads": 3, "intermediate_size": 5}
+    config = tiny_bert(vocab_size=11, num_hidden_layers=num_layers, **sizes)
     state = Bert(config, add_pooler=add_pooler).state_dict()
     return {name: torch.randn_like(tensor) for name, tensor in state.items()}
 

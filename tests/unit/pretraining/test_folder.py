@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.training_data import tiny_bert
 
 from labse.errors import LabseError, UsageError
 from labse.network.config import BertConfig
@@ -19,14 +20,7 @@ from labse.pretraining.model import MaskedLm
 
 from .conftest import BERT
 
-CONFIG = BertConfig(
-    vocab_size=20,
-    hidden_size=8,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=12,
-    max_position_embeddings=8,
-)
+CONFIG = tiny_bert(vocab_size=20, num_hidden_layers=1)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training_data import tiny_bert
 
-from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder, ExampleOrder
 from labse.pretraining.config import MaskingConfig
 from labse.pretraining.examples import ExampleCollector
@@ -92,16 +92,7 @@ def held_out() -> ValidationSet:
 
 def model() -> MaskedLm:
     torch.manual_seed(0)
-    return MaskedLm(
-        BertConfig(
-            vocab_size=30,
-            hidden_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=8,
-            max_position_embeddings=8,
-        )
-    )
+    return MaskedLm(tiny_bert(vocab_size=30, num_hidden_layers=1))
 
 
 def test_a_model_that_knows_nothing_has_the_perplexity_of_the_vocabulary() -> None:

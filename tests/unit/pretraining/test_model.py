@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training_data import assert_equal_gradients, tiny_bert
 
 from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder, MicroBatch
@@ -15,15 +16,7 @@ from labse.pretraining.model import MaskedLm, build_model, stack_layers
 
 from .conftest import BERT, build_config
 
-CONFIG = BertConfig(
-    vocab_size=40,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=16,
-    initializer_range=0.3,
-)
+CONFIG = tiny_bert(vocab_size=40, hidden_size=16, intermediate_size=24, initializer_range=0.3)
 
 
 def micro_batch() -> MicroBatch:
@@ -90,18 +83,10 @@ def test_loss_and_gradients_are_those_of_padded_rows_and_all_states(num_hidden_l
     expected = theirs.head(masked, theirs.bert.embeddings.word.weight, batch.labels).loss_sum
     expected.backward()
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
-    for (name, own), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(own.grad, other.grad, rtol=1e-9, atol=1e-9, msg=name)
+    assert_equal_gradients(ours, theirs, 1e-9)
 
 
-SHALLOW = BertConfig(
-    vocab_size=20,
-    hidden_size=8,
-    num_hidden_layers=3,
-    num_attention_heads=2,
-    intermediate_size=12,
-    max_position_embeddings=8,
-)
+SHALLOW = tiny_bert(num_hidden_layers=3)
 
 
 def test_layer_i_plus_l_equals_layer_i_and_the_rest_is_kept() -> None:

@@ -1,6 +1,5 @@
 """What several processes gather and add up; each computes in `work`, the tests compare."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from labse.training.distributed import (
 )
 
 SIZE = 3
+SIZES = (SIZE,)
 
 
 def rows_of(rank: int) -> Tensor:
@@ -81,12 +81,8 @@ def work(out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(
-    run_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
-) -> list[tuple[dict[str, Tensor], dict[str, object]]]:
-    folder = tmp_path_factory.mktemp("processes")
-    run_processes(__file__, folder, SIZE)
-    place = folder / str(SIZE)
+def found(worlds: Path) -> list[tuple[dict[str, Tensor], dict[str, object]]]:
+    place = worlds / str(SIZE)
     return [
         (load_file(place / f"{rank}.safetensors"), read_json(place / f"{rank}.json"))
         for rank in range(SIZE)

@@ -1,16 +1,15 @@
 """Weights cut over processes: the gradients, norms and moments of a model that is whole."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.training_data import tiny_bert
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from labse.network.bert import Bert
-from labse.network.config import BertConfig
 from labse.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from labse.training.distributed import SINGLE, Processes, join_processes
 from labse.training.optimizer import build_optimizers, clip_gradients
@@ -30,17 +29,8 @@ TABLE = "embeddings.word.weight"
 
 def build(*, is_sparse: bool) -> Bert:
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=20,
-        hidden_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=10,
-        max_position_embeddings=6,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        initializer_range=0.5,
-    )
+    dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = tiny_bert(vocab_size=20, intermediate_size=10, initializer_range=0.5, **dropouts)
     return Bert(config, sparse_embeddings=is_sparse).double()
 
 
@@ -134,13 +124,6 @@ def work(out: Path) -> None:
             found = run(processes, is_sparse=kind == "sparse")
             if processes.is_main:
                 save_file(found, out / f"{kind}.safetensors")
-
-
-@pytest.fixture(scope="module")
-def worlds(run_processes: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("processes")
-    run_processes(__file__, folder, *SIZES)
-    return folder
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,24 +1,11 @@
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.vocab_data import outputs_of, udhr_counts
 
-from labse.corpus.records import Sentence
-from labse.files.text import read_lines
 from labse.vocab.bpe import _iter_chunks, learn_bpe
-from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
-
-UDHR = Path(__file__).parents[2] / "data" / "udhr_article1.tsv"
-
-
-def udhr_counts(exponent: float = 0.3) -> dict[str, float]:
-    rows = [line.split("\t") for line in read_lines(UDHR)][1:]
-    return smooth_counts(count_words(Sentence(text, lang) for lang, text in rows), exponent)
 
 
 def test_pieces_by_hand() -> None:
@@ -118,18 +105,8 @@ def test_two_processes_learn_the_same_vocabulary() -> None:
         "words = {''.join(draw.choices('abcdefghij', k=5)): 3 for _ in range(2000)}\n"
         "print(learn_bpe(words, vocab_size=1000))"
     )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in (1, 2, 3)
-    ]
-    assert outputs[0] == outputs[1] == outputs[2]
-    assert len(outputs[0]) > 5000
+    (output,) = outputs_of(program, 1, 2, 3)
+    assert len(output) > 5000
 
 
 def test_words_over_a_thousand_characters_are_left_out() -> None:

@@ -1,29 +1,16 @@
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.vocab_data import outputs_of, read_udhr, udhr_counts
 
-from labse.corpus.records import Sentence
-from labse.files.text import read_lines
-from labse.vocab.counts import count_words, smooth_counts
 from labse.vocab.tokenizer import CONTINUATION, SPECIAL_TOKENS, build_tokenizer
 from labse.vocab.wordpiece import learn_wordpiece
-
-UDHR = Path(__file__).parents[2] / "data" / "udhr_article1.tsv"
 
 word_lists = st.dictionaries(
     st.text("abกé", min_size=1, max_size=8), st.integers(1, 20), min_size=1, max_size=30
 )
-
-
-def udhr_counts(exponent: float = 0.3) -> dict[str, float]:
-    rows = [line.split("\t") for line in read_lines(UDHR)][1:]
-    return smooth_counts(count_words(Sentence(text, lang) for lang, text in rows), exponent)
 
 
 def learn_slowly(words: dict[str, int], threshold: float, num_iterations: int) -> set[str]:
@@ -114,8 +101,8 @@ def test_equal_weights_that_do_not_fit_are_filled_up_in_a_fixed_order() -> None:
 
 def test_every_word_of_known_characters_has_ids() -> None:
     tokenizer = build_tokenizer(learn_wordpiece(udhr_counts(), vocab_size=2000, min_count=0.1))
-    for line in read_lines(UDHR):
-        assert "[UNK]" not in tokenizer.encode(line).tokens
+    for sentence in read_udhr():
+        assert "[UNK]" not in tokenizer.encode(sentence.text).tokens
 
 
 @pytest.mark.parametrize("num_iterations", [1, 2, 4])
@@ -150,25 +137,14 @@ def test_a_bound_on_the_memory_keeps_the_heaviest_words(caplog: pytest.LogCaptur
 
 def test_the_same_words_give_the_same_list_in_any_order_and_process() -> None:
     program = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_wordpiece import udhr_counts\n"
+        "from tests.vocab_data import udhr_counts\n"
         "from labse.vocab.wordpiece import learn_wordpiece\n"
         "counts = udhr_counts()\n"
         "counts = dict(sorted(counts.items(), key=lambda item: hash(item[0])))\n"
         "print(learn_wordpiece(counts, vocab_size=2300, min_count=0.5))\n"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in (1, 2)
-    }
-    assert len(outputs) == 1
-    assert len(outputs.pop()) > 5000
+    (output,) = outputs_of(program, 1, 2)
+    assert len(output) > 5000
 
 
 def test_no_iteration_is_refused() -> None:

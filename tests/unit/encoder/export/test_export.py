@@ -16,20 +16,6 @@ BuildModel = Callable[..., ModelFolder]
 SETTINGS = [{"layers": 0, "pooling": "mean"}, {"layers": 1}]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def source(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> Path:
-    model = build_model(0, pooling="mean")
-    write_model_folder(
-        tmp_path / "source", model, vocab_folder=vocab_folder, manifest={"seed": 7, "kind": "model"}
-    )
-    return tmp_path / "source"
-
-
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize(
     ("storage", "least"), [("float32", 0.999999), ("float16", 0.99999), ("int8", 0.999)]

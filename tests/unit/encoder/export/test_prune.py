@@ -15,18 +15,6 @@ ENGLISH = "All human beings are born free and equal in dignity and rights."
 RUSSIAN = "Все люди рождаются свободными и равными в своем достоинстве и правах."
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABSE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def source(tmp_path: Path, build_model: BuildModel, vocab_folder: Path) -> Path:
-    model = build_model(0, pooling="mean")
-    write_model_folder(tmp_path / "source", model, vocab_folder=vocab_folder, manifest={"seed": 7})
-    return tmp_path / "source"
-
-
 @pytest.mark.parametrize("storage", ["float32", "int8"])
 @pytest.mark.parametrize("layers", [0, 1])
 def test_covered_text_keeps_its_vectors_bit_for_bit(
