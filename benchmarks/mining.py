@@ -15,6 +15,7 @@ import time
 import warnings
 
 import numpy as np
+from knn import make_rows as make_aligned_rows
 from numpy.typing import NDArray
 
 from labse.mining.bitext import mine_bitext
@@ -28,13 +29,8 @@ K = 4
 
 
 def make_rows(num_rows: int, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    generator = np.random.default_rng(0)
-    source, target = generator.standard_normal((2, num_rows, dimensions), dtype=np.float32)
-    target[: num_rows // 2] = source[: num_rows // 2] + 0.7 * target[: num_rows // 2]
-    target = target[generator.permutation(num_rows)]
-    for rows in (source, target):
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return source, target
+    source, target = make_aligned_rows(num_rows, dimensions)
+    return source, target[np.random.default_rng(1).permutation(num_rows)]
 
 
 def search(queries: NDArray, corpus: NDArray) -> tuple[NDArray, NDArray]:

@@ -17,13 +17,12 @@ import json
 import os
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from training import run_rounds, sized_tokenizer, spread, summarise
+from training import StepEnds, build_parser, run_benchmark, sized_tokenizer, spread
 
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
@@ -46,31 +45,8 @@ SIDES: dict[str, dict[str, object]] = {
 
 
 def main() -> None:
-    options = parse_options()
-    if options.side:
-        print(json.dumps(run_side(options.side, Path(options.pairs))))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        facts = prepare(Path(scratch), options)
-        runs = run_rounds(__file__, options.only or list(SIDES), options.rounds, Path(scratch))
-    print(json.dumps(facts | summarise(runs, facts), indent=2))
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pairs")
-    parser.add_argument("vocab")
-    parser.add_argument("--vocab-size", type=int, default=120_000)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--max-seq-length", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--warmup-steps", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="*", choices=SIDES, help="some of the sides")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    parser = build_parser(__doc__, SIDES, batch=16, max_seq_length=128, steps=3)
+    run_benchmark(__file__, parser.parse_args(), SIDES, prepare, run_side)
 
 
 def prepare(scratch: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -136,14 +112,7 @@ def run_side(side: str, scratch: Path) -> dict[str, object]:
     """Trains in this process; a step's time is that between the ends of two steps."""
     options = argparse.Namespace(**json.loads((scratch / "options.json").read_text()))
     torch.set_num_threads(options.threads)
-    ends: list[float] = []
-    losses: list[float] = []
-
-    def end_step(row: Mapping[str, float]) -> None:
-        if "loss" in row:
-            ends.append(time.perf_counter())
-            losses.append(row["loss"])
-
+    ends = StepEnds()
     num_steps = options.warmup_steps + options.steps
     data = training_data(scratch, options)
     batches = [
@@ -151,13 +120,13 @@ def run_side(side: str, scratch: Path) -> dict[str, object]:
         for step in range(num_steps)
     ]
     run = run_ours if side.startswith("labse") else run_theirs
-    run(SIDES[side], scratch, options, data, end_step)
-    seconds = ends[-1] - ends[options.warmup_steps - 1]
+    run(SIDES[side], scratch, options, data, ends)
+    seconds = ends.times[-1] - ends.times[options.warmup_steps - 1]
     tokens = sum(int(batch.lengths.sum()) for batch in batches[options.warmup_steps :])
     return {
         "per_second": round(tokens / seconds, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "first_loss": round(losses[0], 4),
+        "first_loss": round(ends.losses[0], 4),
     }
 
 

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,32 +67,58 @@ SHARED |= {"adam_eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0, "seed": 
 
 
 def main() -> None:
-    options = parse_options()
-    if options.side:
-        print(json.dumps(run_side(options.side, Path(options.pairs), options)))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        facts = prepare(Path(scratch), options)
-        runs = run_rounds(__file__, options.only or list(SIDES), options.rounds, Path(scratch))
-    print(json.dumps(facts | summarise(runs, facts), indent=2))
+    parser = build_parser(__doc__, SIDES, batch=128, max_seq_length=64, steps=2)
+    parser.add_argument("--micro-batch", type=int)
+    run_benchmark(__file__, parser.parse_args(), SIDES, prepare, run_side)
 
 
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def build_parser(
+    doc: str, sides: Iterable[str], *, batch: int, max_seq_length: int, steps: int
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("pairs")
     parser.add_argument("vocab")
     parser.add_argument("--vocab-size", type=int, default=120_000)
     parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--micro-batch", type=int)
-    parser.add_argument("--max-seq-length", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--max-seq-length", type=int, default=max_seq_length)
+    parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--warmup-steps", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="*", choices=SIDES, help="some of the sides")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    parser.add_argument("--only", nargs="*", choices=sides, help="some of the sides")
+    parser.add_argument("--side", choices=sides, help=argparse.SUPPRESS)
+    return parser
+
+
+def run_benchmark(
+    script: str,
+    options: argparse.Namespace,
+    sides: Iterable[str],
+    prepare: Callable[[Path, argparse.Namespace], dict[str, object]],
+    run_side: Callable[[str, Path], dict[str, object]],
+) -> None:
+    """Runs all sides, each in a process that calls this again with `--side`."""
+    if options.side:
+        print(json.dumps(run_side(options.side, Path(options.pairs))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        facts = prepare(Path(scratch), options)
+        runs = run_rounds(script, options.only or list(sides), options.rounds, Path(scratch))
+    print(json.dumps(facts | summarise(runs, facts), indent=2))
+
+
+class StepEnds:
+    """Notes when each step ended, and its loss."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.losses: list[float] = []
+
+    def __call__(self, row: Mapping[str, float]) -> None:
+        if "loss" in row:
+            self.times.append(time.perf_counter())
+            self.losses.append(row["loss"])
 
 
 def prepare(scratch: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -196,29 +222,20 @@ def run_process(script: str, side: str, scratch: Path) -> dict[str, object]:
     return result
 
 
-def run_side(side: str, scratch: Path, options: argparse.Namespace) -> dict[str, object]:
+def run_side(side: str, scratch: Path) -> dict[str, object]:
     """Trains in this process; a step's time is that between the ends of two steps."""
-    values = json.loads((scratch / "options.json").read_text())
-    options = argparse.Namespace(**(values | {"side": side}))
+    options = argparse.Namespace(**json.loads((scratch / "options.json").read_text()))
     torch.set_num_threads(options.threads)
     tokens = read_tokens(scratch, options)
     run = run_ours if side.startswith("labse") else run_theirs
-    ends: list[float] = []
-    losses: list[float] = []
-    started = time.perf_counter()
-
-    def end_step(row: Mapping[str, float]) -> None:
-        if "loss" in row:
-            ends.append(time.perf_counter())
-            losses.append(row["loss"])
-
-    run(SIDES[side], scratch, tokens, options, end_step)
+    ends, started = StepEnds(), time.perf_counter()
+    run(SIDES[side], scratch, tokens, options, ends)
     # Without a step to warm up, the first is counted with what comes before it.
-    steps = np.diff([started, *ends])[options.warmup_steps :][: options.steps]
+    steps = np.diff([started, *ends.times])[options.warmup_steps :][: options.steps]
     return {
         "per_second": round(options.batch * len(steps) / float(steps.sum()), 2),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "first_loss": round(losses[0] / (2 if run is run_ours else 1), 4),
+        "first_loss": round(ends.losses[0] / (2 if run is run_ours else 1), 4),
     }
 
 
