@@ -40,44 +40,40 @@ _ENGLISH: _Swaps = (
     (r"\b(is|are|was|were|can|could|will|would|should|must|may|might)\b", r"\1 not"),
     (r"\balways\b", "never"),
 )
+
+
+def _swaps(verbs: str, *between: tuple[str, str], before: str = "", after: str = "") -> _Swaps:
+    """Takes the negation of a verb away, or puts it there."""
+    negated = rf"\b{before}({verbs}){after}\b"
+    return (negated, r"\1"), *between, (rf"\b({verbs})\b", rf"{before}\1{after}")
+
+
 _NEGATIONS: Mapping[str, _Swaps] = MappingProxyType(
     {
         "eng": _ENGLISH,
-        "deu": (
-            (r"\b(ist|sind|war|waren|kann|können|wird|werden|muss|müssen|hat|haben) nicht\b",
-             r"\1"),
+        "deu": _swaps(
+            "ist|sind|war|waren|kann|können|wird|werden|muss|müssen|hat|haben",
             (r"\bkein(e|en|em|er|es)?\b", r"ein\1"),
-            (r"\b(ist|sind|war|waren|kann|können|wird|werden|muss|müssen|hat|haben)\b",
-             r"\1 nicht"),
+            after=" nicht",
         ),
         "fra": (
             (r"\b(?:ne |n['’])(\w+) pas\b", r"\1"),
             (r"\b(est|a|était|avait)\b", r"n’\1 pas"),
             (r"\b(sont|ont|peut|peuvent|doit|doivent|sera|seront)\b", r"ne \1 pas"),
         ),
-        "spa": (
-            (r"\bno (es|son|está|están|era|puede|pueden|debe|deben|ha|han|hay|fue)\b", r"\1"),
-            (r"\b(es|son|está|están|era|puede|pueden|debe|deben|ha|han|hay|fue)\b", r"no \1"),
-        ),
-        "por": (
-            (r"\bnão (é|são|está|estão|era|pode|podem|deve|devem|há|foi|tem)\b", r"\1"),
-            (r"\b(é|são|está|estão|era|pode|podem|deve|devem|há|foi|tem)\b", r"não \1"),
-        ),
-        "ita": (
-            (r"\bnon (è|sono|era|può|possono|deve|devono|ha|hanno)\b", r"\1"),
-            (r"\b(è|sono|era|può|possono|deve|devono|ha|hanno)\b", r"non \1"),
-        ),
-        "nld": (
-            (r"\b(is|zijn|was|waren|kan|kunnen|wordt|worden|moet|moeten) niet\b", r"\1"),
-            (r"\b(is|zijn|was|waren|kan|kunnen|wordt|worden|moet|moeten)\b", r"\1 niet"),
-        ),
+        "spa": _swaps("es|son|está|están|era|puede|pueden|debe|deben|ha|han|hay|fue", before="no "),
+        "por": _swaps("é|são|está|estão|era|pode|podem|deve|devem|há|foi|tem", before="não "),
+        "ita": _swaps("è|sono|era|può|possono|deve|devono|ha|hanno", before="non "),
+        "nld": _swaps("is|zijn|was|waren|kan|kunnen|wordt|worden|moet|moeten", after=" niet"),
         "rus": (
             (r"\bне (\w+)", r"\1"),
-            (r"\b(был|была|было|были|может|могут|будет|будут|должен|должны|является|являются)\b",
-             r"не \1"),
+            (
+                r"\b(был|была|было|были|может|могут|будет|будут|должен|должны|является|являются)\b",
+                r"не \1",
+            ),
         ),
     }
-)  # fmt: skip
+)
 
 NEGATION_LANGUAGES: tuple[str, ...] = tuple(_NEGATIONS)
 """Languages that have negation swaps, as canonical tags; number swaps need digits only."""
