@@ -4,13 +4,13 @@ Dimensions: V rows of a table, U rows that a step touches, H hidden.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["LazyAdamW"]
+__all__ = ["LazyAdamW", "sparse_gradients"]
 
 
 class LazyAdamW(torch.optim.Optimizer):
@@ -30,9 +30,6 @@ class LazyAdamW(torch.optim.Optimizer):
 
     Args:
         params: tables with sparse gradients, (V, H) each.
-        lr: learning rate.
-        betas: of the two moments.
-        eps: added to the root of the second.
         weight_decay: a step decays a weight by lr times this.
 
     Raises:
@@ -60,14 +57,8 @@ class LazyAdamW(torch.optim.Optimizer):
         Raises:
             ValueError: a gradient is dense.
         """
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is None:
-                    continue
-                if not table.grad.is_sparse:
-                    raise ValueError("LazyAdamW takes tables with sparse gradients")
-                gradient = table.grad.coalesce()
-                self._update(table, gradient.indices()[0], gradient.values(), group)
+        for group, table, rows_U, gradient_UH in sparse_gradients(self):
+            self._update(table, rows_U, gradient_UH, group)
 
     def _update(
         self, table: Tensor, rows_U: Tensor, gradient_UH: Tensor, group: dict[str, Any]
@@ -116,6 +107,24 @@ class LazyAdamW(torch.optim.Optimizer):
         # What of the sum its type cannot hold; checkpoints before 2026-11-23 are without.
         state.setdefault("log_decay_rest", table.new_zeros(()))
         return state
+
+
+def sparse_gradients(
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[tuple[dict[str, Any], Tensor, Tensor, Tensor]]:
+    """Yields the group and table of each gradient, its U rows and their (U, H) values.
+
+    Raises:
+        ValueError: a gradient is dense.
+    """
+    for group in optimizer.param_groups:
+        for table in group["params"]:
+            if table.grad is None:
+                continue
+            if not table.grad.is_sparse:
+                raise ValueError(f"{type(optimizer).__name__} takes tables with sparse gradients")
+            gradient = table.grad.coalesce()
+            yield group, table, gradient.indices()[0], gradient.values()
 
 
 def _add(total: Tensor, rest: Tensor, number: float) -> None:

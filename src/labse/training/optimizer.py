@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from labse.training.distributed import SINGLE, Processes
-from labse.training.lazy_adamw import LazyAdamW
+from labse.training.lazy_adamw import LazyAdamW, sparse_gradients
 
 __all__ = [
     "Lamb",
@@ -37,8 +37,6 @@ class RowwiseAdagrad(torch.optim.Optimizer):
 
     Args:
         params: tables with sparse gradients, (V, H) each.
-        lr: learning rate.
-        eps: added to the root of the accumulator.
     """
 
     def __init__(self, params: Iterable[Tensor], *, lr: float, eps: float = 1e-8) -> None:
@@ -51,21 +49,13 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         Raises:
             ValueError: a gradient is dense.
         """
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is None:
-                    continue
-                if not table.grad.is_sparse:
-                    raise ValueError("RowwiseAdagrad takes tables with sparse gradients")
-                gradient = table.grad.coalesce()
-                rows_U, values_UH = gradient.indices()[0], gradient.values()
-
-                if not self.state[table]:
-                    self.state[table]["sum_V"] = table.new_zeros(len(table))
-                sum_V = self.state[table]["sum_V"]
-                sum_V[rows_U] += values_UH.square().mean(1)
-                rates_U1 = (group["lr"] / (sum_V[rows_U].sqrt() + group["eps"])).unsqueeze(1)
-                table.index_add_(0, rows_U, values_UH * rates_U1, alpha=-1)
+        for group, table, rows_U, values_UH in sparse_gradients(self):
+            if not self.state[table]:
+                self.state[table]["sum_V"] = table.new_zeros(len(table))
+            sum_V = self.state[table]["sum_V"]
+            sum_V[rows_U] += values_UH.square().mean(1)
+            rates_U1 = (group["lr"] / (sum_V[rows_U].sqrt() + group["eps"])).unsqueeze(1)
+            table.index_add_(0, rows_U, values_UH * rates_U1, alpha=-1)
 
 
 def build_optimizers(
@@ -177,9 +167,6 @@ class Lamb(torch.optim.Optimizer):
 
     Args:
         params: groups with `params` and `weight_decay`; each tensor is a layer.
-        lr: learning rate.
-        betas: decay of the moments.
-        eps: added to the root of the second moment.
     """
 
     def __init__(
