@@ -15,8 +15,8 @@ _REPORT = "Report of one system: report.json, or the folder that labse evaluate 
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help=_REPORT, show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B", help=_REPORT, show_default=False)],
+    first: Annotated[Path, typer.Argument(metavar="A", help=_REPORT)],
+    second: Annotated[Path, typer.Argument(metavar="B", help=_REPORT)],
     level: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Level of the confidence interval.")
     ] = 0.95,

@@ -25,13 +25,9 @@ def export(
             metavar="MODEL",
             help="Model folder: ours, of sentence-transformers, of a BERT, or a TensorFlow "
             "checkpoint.",
-            show_default=False,
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Folder to write, or file.onnx.", show_default=False),
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, or file.onnx.")],
     storage: Annotated[
         Literal["float32", "float16", "int8"],
         typer.Option(
@@ -44,7 +40,6 @@ def export(
             metavar="FILE",
             help="Text on which the vectors are compared, one sentence a line; without it, 800 "
             "sentences of 25 languages that come with labse.",
-            show_default=False,
         ),
     ] = None,
     tatoeba: Annotated[
@@ -52,7 +47,6 @@ def export(
         typer.Option(
             metavar="FOLDER",
             help="LASER's Tatoeba sets, on which P@1 is compared; without it, those sentences.",
-            show_default=False,
         ),
     ] = None,
     min_cosine: Annotated[

@@ -26,7 +26,6 @@ def info(
             metavar="PATH",
             help="Folder of a model, vocabulary, run, checkpoint or vectors, of counts, a cleaned "
             "corpus or alignments; or `default`.",
-            show_default=False,
         ),
     ],
     json: JsonOption = False,

@@ -18,12 +18,11 @@ def plot(
         typer.Argument(
             metavar="RUN",
             help="Folder of labse pretrain or labse train, or one with such folders below.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The picture, PNG; by default curves.png in RUN.", show_default=False),
+        typer.Option(help="The picture, PNG; by default curves.png in RUN."),
     ] = None,
 ) -> None:
     """Draw loss, P@1, accuracy and perplexity over the steps (needs the extra train).

@@ -49,17 +49,13 @@ def pretrain(
     out: RunOption = None,
     vocab: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder made by labse vocab; with --grow, the model's own if left out.",
-            show_default=False,
-        ),
+        typer.Option(help="Folder made by labse vocab; with --grow, the model's own if left out."),
     ] = None,
     grow: Annotated[
         Path | None,
         typer.Option(
             metavar="BERT_FOLDER",
             help="Start from the stage or model of an earlier run, its layers stacked twice.",
-            show_default=False,
         ),
     ] = None,
     set_: SetOption = None,

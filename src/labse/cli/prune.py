@@ -14,19 +14,14 @@ __all__ = ["prune"]
 
 
 def prune(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Model folder.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)
-    ],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     langs: Annotated[
         str | None,
         typer.Option(
             metavar="de,ru",
             help="Keep all pieces in the scripts of these languages. With --text, the sides of "
             "pairs that are read.",
-            show_default=False,
         ),
     ] = None,
     text: Annotated[
@@ -35,7 +30,6 @@ def prune(
             metavar="FILE",
             help="Keep the pieces that this text needs, one sentence a line, or pairs (.parquet, "
             ".tsv, .jsonl); may be given many times.",
-            show_default=False,
         ),
     ] = None,
     min_count: Annotated[
@@ -47,7 +41,6 @@ def prune(
             metavar="FILE",
             help="Other text, on which the change is counted; without it, the sentences that come "
             "with labse.",
-            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,

@@ -15,12 +15,7 @@ __all__ = ["verify"]
 
 def verify(
     path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="Folder made by labse encode, or a .npy file.",
-            show_default=False,
-        ),
+        Path, typer.Argument(metavar="PATH", help="Folder made by labse encode, or a .npy file.")
     ],
     json: JsonOption = False,
 ) -> None:
