@@ -82,11 +82,7 @@ def align_documents(
 
     Args:
         encoder: what embeds each span of up to `max_size` - 1 lines of both documents.
-        source_lines: the source document; it may be empty.
-        target_lines: the target document; it may be empty.
         max_size: lines of a bead, both sides together; see `bead_sizes`.
-        skip_percentile: see `align_embeddings`.
-        seed: see `align_embeddings`.
 
     Raises:
         ValueError: a wrong option. LabseError: the encoder returned what is not one vector a span.

@@ -69,7 +69,6 @@ class AlignedFiles:
         num_beads: beads of the others.
         num_left_out: beads with an empty side, which TMX cannot hold.
         num_changed: texts with a character that the format cannot hold.
-        bead_format: the format that was written.
         counts: beads that are right against gold; all are 0 without it.
         num_truncated: spans of lines that the encoder cut; 0 if that is not known.
         max_seq_length: tokens to which it cut them; None if that is not known.
@@ -110,7 +109,6 @@ def align_files(
         lists: whether `source`, `target` and `gold` are files that name a document a line.
         gold: alignment to judge by, for many documents a folder or list of them.
         encoder: an encoder, or what loads one; None is the model that comes with labse.
-        options: what differs from the defaults.
         on_progress: called with the documents done and their number; of a single document, with
             the spans of lines embedded and their number.
 

@@ -46,7 +46,6 @@ class FormattedBeads:
     """A file in the making.
 
     Attributes:
-        payload: its bytes.
         num_left_out: beads with an empty side, which TMX cannot hold.
         num_changed: texts with a tab or a carriage return, in TSV a space, or with a character
             that XML forbids, in TMX U+FFFD.
@@ -74,10 +73,6 @@ def format_beads(
     of a bead are joined by a space.
 
     Args:
-        beads: all beads of `align_documents`.
-        source_lines: the source document.
-        target_lines: the target document.
-        bead_format: one of the four.
         ids: adds line numbers to TSV.
         langs: the languages of both documents, which TMX needs; empty ones are not written.
 

@@ -20,14 +20,7 @@ from labse.encoder.protocol import Encoder
 from labse.evaluation.bucc_files import BuccSplit
 from labse.evaluation.embedded import embed_distinct
 from labse.evaluation.pictures import Bar
-from labse.evaluation.report import (
-    Report,
-    Score,
-    Table,
-    build_signature,
-    describe_length,
-    format_percent,
-)
+from labse.evaluation.report import Report, Score, Table, build_signature, format_percent
 from labse.evaluation.significance import Sample, build_sample
 from labse.mining.margin import Margin, best_neighbours
 from labse.search.knn import mutual_neighbours
@@ -64,7 +57,6 @@ class Candidates:
     """For each sentence that asks, the one it finds.
 
     Attributes:
-        num_queries: sentences that ask.
         source: (C,) source numbers.
         target: (C,) target numbers.
         queries: (C,) which of the two asks.
@@ -176,7 +168,6 @@ def best_threshold(candidates: Candidates, chosen: NDArray[np.bool_] | None = No
     Only between different scores: candidates of equal score are taken or left together.
 
     Args:
-        candidates: candidates of a split with gold pairs.
         chosen: (num_queries,) the asking sentences that count; None takes all.
     """
     used = slice(None) if chosen is None else chosen[candidates.queries]
@@ -250,8 +241,6 @@ def _score(
         "retrieval": retrieval,
         "similarity": "cosine" if similarity == "cosine" else f"ratio-k{_K}",
         "threshold": tuning,
-        "max_seq_length": describe_length(encoder),
-        "norm": "l2",
     }
     name = " ".join((split.lang_pair, split.split, *key, tuning))
     return BuccScore(
@@ -264,7 +253,7 @@ def _score(
         precision=right / found if found else 0.0,
         recall=right / gold,
         f1=2 * right / (found + gold),
-        signature=build_signature("bucc_f1", fields),
+        signature=build_signature("bucc_f1", fields, encoder, norm="l2"),
         sample=build_sample(name, counts, (*split.source, *split.target), "f1"),
     )
 
@@ -288,11 +277,18 @@ def build_bucc_report(scores: Sequence[BuccScore], num_lines: Sequence[str]) -> 
     """Returns one table; F1 of the paper where the protocol is the same.
 
     Args:
-        scores: scores of one or more pairs of languages.
         num_lines: a note for each split: how many lines and gold pairs it has.
     """
     headers = ("pair", "split", "asks", "by", "threshold", "", "P", "R", "F1", "LaBSE")
     ordered = sorted(scores, key=lambda s: (s.lang_pair, s.split, s.tuning == "oracle"))
+    bars = (
+        Bar(f"{s.lang_pair} {s.retrieval} {s.similarity}", s.lang_pair.partition("-")[0], s.f1)
+        for s in ordered
+        if s.tuning != "oracle"
+    )
+    details = (
+        {name: getattr(s, name) for name in _DETAILS} | {"paper_f1": _paper(s)} for s in ordered
+    )
     return Report(
         data="bucc",
         metric="bucc_f1",
@@ -302,22 +298,9 @@ def build_bucc_report(scores: Sequence[BuccScore], num_lines: Sequence[str]) -> 
         ),
         tables=(Table("BUCC, percent", headers, tuple(map(_row, ordered)), num_names=5),),
         samples=tuple(score.sample for score in ordered),
-        bars=tuple(
-            Bar(
-                f"{score.lang_pair} {score.retrieval} {score.similarity}",
-                score.lang_pair.partition("-")[0],
-                score.f1,
-            )
-            for score in ordered
-            if score.tuning != "oracle"
-        ),
+        bars=tuple(bars),
         notes=(*num_lines, *_NOTES),
-        details={
-            "rows": [
-                {**{name: getattr(score, name) for name in _DETAILS}, "paper_f1": _paper(score)}
-                for score in ordered
-            ]
-        },
+        details={"rows": list(details)},
     )
 
 

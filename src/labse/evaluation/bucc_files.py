@@ -67,8 +67,6 @@ def read_bucc_split(folder: str | Path, lang_pair: str, split: str) -> BuccSplit
 
     Args:
         folder: holds the folder `fr-en`, or its files.
-        lang_pair: `fr-en`.
-        split: `training`, `test` or `sample`.
 
     Raises:
         UsageError: `lang_pair` is no pair.

@@ -64,7 +64,6 @@ def embed_distinct(
 
     Args:
         encoder: what is called, once with all or as often as memory asks for.
-        lists: lists of sentences.
         memory_bytes: bytes of vectors held at a time; the others lie in a temporary file. None
             holds all in memory.
 

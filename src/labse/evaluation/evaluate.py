@@ -89,12 +89,10 @@ def evaluate(
     """Scores an encoder; all files are read, and told if they are broken, before it is called.
 
     Args:
-        protocol: the name of the protocol.
         data: the folder of the test set; for `un` the files of source and target, for `sts` the
             tables.
         encoder: an encoder, or the name of one as `open_encoder` takes it; None is the model that
             comes with labse.
-        options: what differs from the defaults.
         on_progress: called with the sentences encoded and their number, from 0 at each call of the
             encoder.
 
@@ -287,11 +285,7 @@ def evaluate_all(
     done and stays if a later one fails; `report.json` of all is there only when all are done.
 
     Args:
-        root: see `find_tasks`.
-        encoder: what is measured.
         out: folder for a folder of each set, and the summary of all.
-        block_rows: rows that bound the memory of the search.
-        memory_bytes: bytes of vectors held at a time.
         on_report: called with the report of each set, once it is written.
         on_progress: see `evaluate`.
 

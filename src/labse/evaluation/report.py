@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from labse import __version__
 from labse.encoder.protocol import Encoder
@@ -48,7 +49,6 @@ class Score:
     Attributes:
         name: what is scored: a group, a pair of languages, a row of a table.
         metric: such as `p_at_1`; `_error` at its end says that less is better.
-        value: the score.
         signature: names all that the value depends on beside the encoder.
         samples: names of the samples whose scores it is the mean of.
     """
@@ -102,12 +102,27 @@ class Report:
     details: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def build_signature(metric: str, fields: Mapping[str, str | int]) -> str:
+def build_signature(
+    metric: str,
+    fields: Mapping[str, str | int],
+    encoder: Encoder | None = None,
+    *,
+    norm: Literal["l2"] | None = None,
+) -> str:
     """Returns `metric|name:value|...|v:0.1.0`, the fields in their order.
+
+    Args:
+        encoder: adds the field `max_seq_length`, see `describe_length`.
+        norm: adds the field `norm`: what vectors are divided by before they are compared.
 
     Raises:
         ValueError: a part is empty or holds `|`, which would read as two fields.
     """
+    fields = dict(fields)
+    if encoder is not None:
+        fields["max_seq_length"] = describe_length(encoder)
+    if norm is not None:
+        fields["norm"] = norm
     parts = [metric, *(f"{name}:{value}" for name, value in fields.items()), f"v:{__version__}"]
     for part in parts:
         if "|" in part or not part or part.endswith(":"):

@@ -15,15 +15,7 @@ from labse.encoder.protocol import Encoder
 from labse.evaluation.datasets import AlignedLines
 from labse.evaluation.embedded import embed_distinct
 from labse.evaluation.pictures import Bar, HeatMap
-from labse.evaluation.report import (
-    TIES_NOTE,
-    Report,
-    Score,
-    Table,
-    build_signature,
-    describe_length,
-    format_percent,
-)
+from labse.evaluation.report import TIES_NOTE, Report, Score, Table, build_signature, format_percent
 from labse.evaluation.significance import build_sample
 from labse.search.knn import mutual_neighbours
 
@@ -41,7 +33,6 @@ def evaluate_retrieval(
     """Scores every ordered pair of languages; line i of one must find line i of the other.
 
     Args:
-        encoder: what is called with all distinct sentences, once unless memory is bounded.
         files: the lines of two or more languages, equally many.
         name: name of the test data, for the signature.
         block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
@@ -78,14 +69,12 @@ def evaluate_retrieval(
         "langs": "+".join(langs),
         "dir": "both",
         "lines": len(gold),
-        "max_seq_length": describe_length(encoder),
-        "norm": "l2",
     }
     mean = Score(
         name="mean",
         metric="p_at_1",
         value=float(np.nanmean(values)),
-        signature=build_signature("p_at_1", fields),
+        signature=build_signature("p_at_1", fields, encoder, norm="l2"),
         samples=tuple(sample.name for sample in samples),
     )
     of_langs = np.nanmean(np.concatenate([values, values.T], axis=1), axis=1).tolist()

@@ -163,7 +163,6 @@ def paired_bootstrap(
         num_resamples: number of resamples; 1,000 settle the second digit of an interval, 10,000
             the third.
         level: level of the interval, such as 0.95.
-        generator: what draws the items.
 
     Raises:
         ValueError: samples that do not pair, or options out of range.

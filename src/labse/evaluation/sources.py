@@ -50,8 +50,6 @@ def open_encoder(
             `b.txt`, also `lines.tsv=vectors.npy`; `sentence-transformers:FOLDER`, any model
             that this library loads; None is the model that comes with labse.
         precision: arithmetic of a model folder; see `SentenceEncoder.from_pretrained`.
-        runtime: what computes a model folder.
-        threads: CPU threads of a model folder.
 
     Raises:
         UsageError: no such module or function, or an option of model folders for another encoder.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from labse.encoder.protocol import Encoder
 from labse.errors import LabseError
 from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
-from labse.evaluation.report import Report, Score, Table, build_signature, describe_length
+from labse.evaluation.report import Report, Score, Table, build_signature
 from labse.evaluation.significance import build_sample, spearman
 from labse.files.text import read_lines
 
@@ -75,8 +75,6 @@ def evaluate_sts(
     """Returns Spearman's correlation of the cosines with the judgements, from -1 to 1.
 
     Args:
-        encoder: what is called with all distinct sentences, once unless memory is bounded.
-        sets: sets of different names, at least one.
         memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
@@ -98,10 +96,9 @@ def evaluate_sts(
             "data": pairs.name,
             "pairs": len(cosines),
             "similarity": "cosine",
-            "max_seq_length": describe_length(encoder),
         }
         value = spearman(sample.values[:, 0], sample.values[:, 1])
-        signature = build_signature("spearman", fields)
+        signature = build_signature("spearman", fields, encoder)
         scores.append(Score(pairs.name, "spearman", value, signature, (pairs.name,)))
     rows = tuple(
         (score.name, f"{len(pairs.source):,}", f"{100 * score.value:.1f}")

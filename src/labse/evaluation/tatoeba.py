@@ -18,15 +18,7 @@ from labse.errors import UsageError
 from labse.evaluation.datasets import TATOEBA_GROUPS, TatoebaSet
 from labse.evaluation.embedded import EmbeddedSentences, embed_distinct
 from labse.evaluation.pictures import Bar
-from labse.evaluation.report import (
-    TIES_NOTE,
-    Report,
-    Score,
-    Table,
-    build_signature,
-    describe_length,
-    format_percent,
-)
+from labse.evaluation.report import TIES_NOTE, Report, Score, Table, build_signature, format_percent
 from labse.evaluation.significance import Sample, build_sample
 from labse.search.knn import mutual_neighbours
 
@@ -126,8 +118,6 @@ def evaluate_tatoeba(
     ones the first counts, so a later copy of a sentence is a miss, as in LASER's evaluation.
 
     Args:
-        encoder: what is called with all distinct sentences, once unless memory is bounded.
-        sets: sets of different languages, at least one.
         memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
@@ -174,10 +164,9 @@ def tatoeba_signature(langs: Sequence[str], encoder: Encoder, direction: Directi
         "data": "tatoeba",
         "langs": names.get(codes, "+".join(codes)),
         "dir": direction,
-        "max_seq_length": describe_length(encoder),
-        "norm": "l2",  # The search compares cosines, whatever the encoder's norms.
     }
-    return build_signature("p_at_1", fields)
+    # The search compares cosines, whatever the encoder's norms.
+    return build_signature("p_at_1", fields, encoder, norm="l2")
 
 
 def _score_set(tatoeba_set: TatoebaSet, embedded: EmbeddedSentences) -> Sample:

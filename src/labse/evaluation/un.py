@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 from labse.corpus.languages import canonical_tag
 from labse.encoder.protocol import Encoder, encode_sentences
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.evaluation.report import (
-    Report,
-    Score,
-    Table,
-    build_signature,
-    describe_length,
-    format_percent,
-)
+from labse.evaluation.report import Report, Score, Table, build_signature, format_percent
 from labse.evaluation.significance import Sample, build_sample
 from labse.files.atomic import write_atomic
 from labse.files.text import read_lines
@@ -102,13 +95,10 @@ def evaluate_un(
 
     Args:
         encoder: what is called once for the queries and once a shard.
-        source: file of N sentences.
-        target: file of their N translations.
         folder: folder for the shards, which stay there; None takes a temporary one.
         lang_pair: such as `en-fr`; None takes the suffixes of both files.
         distractors: file of further sentences in the language of `target`.
         num_queries: how many of the sources ask, evenly spread; None asks for all.
-        shard_rows: rows of a shard.
         block_rows: rows that bound the memory of the search, see `nearest_neighbours`.
 
     Raises:
@@ -136,15 +126,13 @@ def evaluate_un(
         "pool": pool.num_rows,
         "dtype": "float16",
         "match": "text",
-        "max_seq_length": describe_length(encoder),
-        "norm": "l2",
     }
     return UnScore(
         lang_pair=lang_pair,
         num_queries=len(asked),
         num_pool=pool.num_rows,
         p_at_1=float(hits.mean()),
-        signature=build_signature("p_at_1", fields),
+        signature=build_signature("p_at_1", fields, encoder, norm="l2"),
         sample=build_sample(lang_pair, [hits], [*queries, str(pool.num_rows)]),
     )
 
@@ -225,9 +213,7 @@ def search_shards(
     """Finds the nearest row of all shards, exactly; of equal ones the first.
 
     Args:
-        queries: (N, D).
         shards: (M, D) each, in memory or `.npy` files, which are read one at a time.
-        block_rows: see `nearest_neighbours`.
 
     Returns:
         (N, 1) neighbours, numbered through all shards.

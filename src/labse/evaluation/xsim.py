@@ -19,14 +19,7 @@ from labse.evaluation.datasets import AlignedLines
 from labse.evaluation.embedded import embed_distinct
 from labse.evaluation.near_misses import NearMiss, build_near_misses
 from labse.evaluation.pictures import Bar
-from labse.evaluation.report import (
-    Report,
-    Score,
-    Table,
-    build_signature,
-    describe_length,
-    format_percent,
-)
+from labse.evaluation.report import Report, Score, Table, build_signature, format_percent
 from labse.evaluation.significance import Sample, build_sample
 from labse.mining.margin import Margin, best_neighbours
 from labse.search.knn import mutual_neighbours
@@ -47,7 +40,6 @@ class XsimScore:
         num_near_misses: sentences added to the targets; 0 is xsim, more is xsim++.
         error: share of sources whose best target by margin has another text than the right one.
         kinds: numbers of errors that chose a near-miss, by its kind.
-        signature: signature of the error.
         sample: 1 for each source that went wrong.
     """
 
@@ -84,14 +76,10 @@ def evaluate_xsim(
     of equal score the nearer one counts, then the first of the file.
 
     Args:
-        encoder: what is called with all distinct sentences, once unless memory is bounded.
-        source: N sentences.
-        target: their N translations.
         data: name of the test data, for the signature.
         lang_pair: such as `deu-eng`, for the signature.
         near_misses: near-misses of targets; one with the text of a target is left out.
         margin: formula of the score, see `margin_scores`.
-        k: neighbours on each side.
         block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
         memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
@@ -125,14 +113,13 @@ def evaluate_xsim(
     if added:
         fields["near_misses"] = "+".join(sorted({near_miss.kind for near_miss in added}))
         fields["num_near_misses"] = len(added)
-    fields["max_seq_length"] = describe_length(encoder)
     return XsimScore(
         lang_pair=lang_pair,
         num_pairs=len(source),
         num_near_misses=len(added),
         error=float(is_wrong.mean()),
         kinds=tuple(sorted(kinds.items())),
-        signature=build_signature(metric, fields),
+        signature=build_signature(metric, fields, encoder),
         sample=build_sample(f"{lang_pair} {metric}", [is_wrong], (*source, *pool)),
     )
 
@@ -153,16 +140,10 @@ def evaluate_xsim_files(
     """Scores every other language against the target language: xsim, then xsim++ of each.
 
     Args:
-        encoder: what is called with all distinct sentences and near-misses.
         files: the lines of each language, the target language among them.
         target_lang: the target language, by the code of its file or any other.
-        data: name of the test data, for the signature.
         per_kind: near-misses of each kind that a sentence gets; 0 leaves xsim++ out.
         seed: seed of the numbers and names that are swapped in.
-        margin: formula of the score, see `margin_scores`.
-        k: neighbours on each side.
-        block_rows: rows that bound the memory of the search, see `mutual_neighbours`.
-        memory_bytes: bytes of vectors held at a time, see `embed_distinct`.
 
     Raises:
         UsageError: no file of the target language, or xsim++ where no near-miss can be written.
@@ -219,18 +200,16 @@ def build_xsim_report(data: str, scores: Sequence[XsimScore]) -> Report:
         blanks = ("" for _ in kinds)
         rows.append(("mean", _NAMES[mean.metric], "", "", format_percent(mean.value), *blanks))
 
+    details = (
+        {name: getattr(each, name) for name in _DETAILS} | {"kinds": dict(each.kinds)}
+        for each in scores
+    )
     headers = ("pair", "metric", "pairs", "near-misses", "error", *kinds)
     note = "the last columns count the errors in which a near-miss was chosen, by its kind"
     return Report(
         data=data,
         metric="error",
-        scores=(
-            *means,
-            *(
-                Score(each.lang_pair, each.metric, each.error, each.signature, (each.sample.name,))
-                for each in scores
-            ),
-        ),
+        scores=(*means, *map(_quote, scores)),
         tables=(Table(f"{data}, error in percent: lower is better", headers, tuple(rows), 2),),
         samples=tuple(each.sample for each in scores),
         bars=tuple(
@@ -242,13 +221,13 @@ def build_xsim_report(data: str, scores: Sequence[XsimScore]) -> Report:
             for each in scores
         ),
         notes=(note,) if kinds else (),
-        details={
-            "rows": [
-                {**{name: getattr(each, name) for name in _DETAILS}, "kinds": dict(each.kinds)}
-                for each in scores
-            ]
-        },
+        details={"rows": list(details)},
     )
+
+
+def _quote(score: XsimScore) -> Score:
+    names = (score.sample.name,)
+    return Score(score.lang_pair, score.metric, score.error, score.signature, names)
 
 
 def _mean(metric: str, scores: Sequence[XsimScore]) -> Score | None:

@@ -54,7 +54,6 @@ class Bert(nn.Module):
         """Builds the modules and draws their weights.
 
         Args:
-            config: the sizes.
             add_pooler: whether to append tanh(Dense(first hidden state)).
             sparse_embeddings: whether the gradient of the word table is a sparse COO tensor of the
                 rows used; a step then costs no dense gradient of all V rows.

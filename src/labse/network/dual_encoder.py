@@ -25,7 +25,6 @@ class DualEncoder(nn.Module):
     BERT's pooler does, normal(0, initializer_range); a square `linear` one starts as the identity.
 
     Args:
-        config: sizes and pooling.
         sparse_embeddings: word-piece rows get sparse gradients, so that a step costs what the
             batch touches and not what the vocabulary holds.
     """
@@ -115,7 +114,6 @@ def embed_bags(
     is padded, and no (B, S, H) tensor exists.
 
     Args:
-        model: the encoder.
         input_ids: (T,) ids of all sentences, one after the other.
         lengths: (B,) tokens of each sentence.
 

@@ -94,7 +94,6 @@ def attend(
 
     Args:
         qkv_T3H: (T, 3 H), queries, keys and values of each token.
-        groups: the sentences.
         num_heads: A.
         dropout_prob: of the weights; 0 outside of training.
     """

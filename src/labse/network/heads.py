@@ -36,7 +36,6 @@ class MlmHead(nn.Module):
     """Dense, gelu and norm; then the word table as decoder, with a bias of its own.
 
     Args:
-        config: the encoder's sizes.
         max_logits_bytes: of the logits that exist at once.
     """
 

@@ -104,11 +104,8 @@ class BatchBuilder:
     """Makes batches of examples.
 
     Attributes:
-        examples: examples to draw from.
         masking: rates and cap of masked tokens.
         special_ids: pieces that are never masked.
-        mask_id: id of [MASK].
-        vocab_size: V.
         positions: `reset` starts the second side of a pair at 0.
         segments: `on` gives it token type 1.
     """
@@ -232,7 +229,6 @@ class ExampleOrder:
     Args:
         groups: numbers of the examples of each group; an empty one is never drawn.
         probs: (G,) probabilities of the groups.
-        batch_size: B.
         seed: seed of the plan and of the permutations.
     """
 

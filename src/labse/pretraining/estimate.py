@@ -53,7 +53,6 @@ def estimate_pretraining(
     """Estimates the stages; a vocabulary and a model to grow are read for their sizes only.
 
     Args:
-        config: the run.
         vocab_folder: made by `labse vocab`; None takes that of `grow`, or the size as stated.
         grow: folder of the model to grow; None starts anew.
         devices: number of devices that divide a batch.
@@ -164,7 +163,6 @@ def estimate_flops(config: BertConfig, lengths: NDArray[np.int64], num_masked: i
     the last layer counts, as in all figures of this kind.
 
     Args:
-        config: sizes.
         lengths: (B,) tokens of each example.
         num_masked: masked tokens of all.
     """

@@ -47,7 +47,6 @@ class BertFolder:
     """A BERT with its head.
 
     Attributes:
-        config: sizes of the encoder.
         state: weights by the names of `MaskedLm`; a pooler as `bert.pooler.*` if there is one.
     """
 
@@ -65,8 +64,6 @@ def write_bert_folder(
     """Writes weights, config.json, the files of a vocabulary and a manifest; replaces `folder`.
 
     Args:
-        folder: path of the folder, which appears when all is in it.
-        bert: sizes and weights.
         files: files to copy into it, by the name that they get; see `vocabulary_files`.
         manifest: facts of its making, to which hashes are added.
 

@@ -60,7 +60,6 @@ class RankBatch:
     """What one process has of the batch of a step.
 
     Attributes:
-        own: examples of this process.
         lengths: (B,) tokens of each example of the whole batch.
         num_masked: masked tokens of the whole batch.
     """

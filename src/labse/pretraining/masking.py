@@ -52,10 +52,6 @@ def mask_tokens(
         lengths: (B,) tokens of each example.
         source_lengths: (B,) tokens of the first side of a pair; 0 for text.
         special_ids: pieces that are never masked and never put in place of another, ascending.
-        mask_id: of [MASK].
-        vocab_size: V.
-        config: rates and cap.
-        generator: source of all random numbers.
     """
     # Number the sides: example e has sides 2e and 2e + 1, text has the first alone.
     rows_T = np.repeat(np.arange(len(lengths)), lengths)

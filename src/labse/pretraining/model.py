@@ -26,7 +26,6 @@ class MaskedLm(nn.Module):
     """Encoder and head; the decoder is the encoder's word table.
 
     Args:
-        config: the sizes.
         max_logits_bytes: see `MlmHead`.
     """
 
@@ -73,8 +72,6 @@ def build_model(
     """Returns the model of a first stage.
 
     Args:
-        config: the run.
-        num_layers: of the stage.
         grown_from: weights of a model with half of the layers, which are stacked twice; None draws
             random weights.
     """

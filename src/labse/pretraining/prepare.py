@@ -88,11 +88,8 @@ def prepare_examples(
     All tokens are in memory once while they are made (4 bytes each).
 
     Args:
-        config: the files and how they are packed.
         data_folder: where relative paths start.
         vocab_folder: whose tokenizer.json the cache is tied to.
-        tokenizer: that of `vocab_folder`.
-        cache: a folder for this function alone.
         is_main: of several processes, whether this one makes the cache; the others find it made.
 
     Raises:

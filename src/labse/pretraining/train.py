@@ -77,8 +77,6 @@ def train(
     without moments, while the decay of the rate goes on.
 
     Args:
-        config: the run.
-        data: examples.
         run_folder: receives `checkpoints/` and `metrics.jsonl`; the caller has claimed it.
         build: makes the model of the first stage, of so many layers; None draws random weights.
         finish_stage: called with each finished stage and its model, once more after a stop there.

@@ -59,9 +59,7 @@ class PrecisionFit:
         safe_min_score: the smallest at which the interval's low end is as high as wanted; None if
             there is none.
         wanted_precision: what was asked for.
-        confidence: level of the intervals.
         num_kept: rated pairs with at least `min_score`.
-        num_ratings: all rated pairs.
         num_skipped: pairs that were shown and not rated.
         thresholds: (T,) the distinct scores, ascending.
         precisions: (T,) smoothed precision from each of them up.
@@ -181,8 +179,6 @@ def fit_precision(
     Args:
         ratings: ratings of pairs drawn at one rate from all scores, as `labse rate` draws them.
         precision: the wanted share of GOOD, below 1.
-        confidence: level of the intervals.
-        seed: seed of the bootstrap.
 
     Raises:
         ValueError: a share outside 0 to 1. LabseError: too few ratings to say, or not reached.

@@ -67,8 +67,6 @@ def approximate_neighbours(
     Args:
         queries: (N, D) rows that are not zero.
         corpus: (M, D) likewise.
-        k: neighbours.
-        index: see `IndexKind`.
         effort: lists that a query looks into, or candidates in the graph; None: 64, or 128.
         seed: of the rows that train the index, and of the sample for the recall.
         on_progress: called with the queries done and their number.

@@ -120,10 +120,8 @@ def find_candidates(
     """Finds each pair whose cosine may be among the k highest of its row.
 
     Args:
-        products: of the two blocks.
         axis: whose rows.
         reached: (B,) cosines that rows of the block must reach, the k-th so far or -infinity.
-        k: neighbours that are sought.
         num_columns: rows of the other block, without padding.
     """
     maxima = products.tile_maxima(axis)[: len(reached)]

@@ -81,7 +81,6 @@ def nearest_neighbours(
     Args:
         queries: (N, D) floats.
         corpus: (M, D) floats.
-        k: neighbours.
         block_rows: rows that are multiplied at once with as many of the other side; None: as many
             as suit the engine.
         memory_bytes: for rows that are ready to be multiplied; beside it stand inputs that are in
@@ -251,7 +250,6 @@ def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> En
 
     Args:
         name: "numpy" multiplies in float32, "torch" in bfloat16.
-        num_products: of the whole search.
         device: for torch, such as "cuda"; "auto" is that if there is one, else the CPU.
 
     Raises:

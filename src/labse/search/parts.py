@@ -35,13 +35,8 @@ def search_in_parts(
     """Searches as `mutual_neighbours` and keeps each finished part of the source in `stage`.
 
     Args:
-        source: (N, D).
-        target: (M, D).
-        k: neighbours.
         stage: where the parts are; its key names the inputs and k.
-        memory_bytes: see `mutual_neighbours`.
-        engine: see `mutual_neighbours`.
-        device: likewise.
+        memory_bytes, engine, device: see `mutual_neighbours`.
         part_rows: source rows of a part.
         on_progress: called with the source rows done and their number.
     """

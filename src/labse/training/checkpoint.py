@@ -282,7 +282,6 @@ class Best:
 
     Attributes:
         step: updates done by then; 0 before the first evaluation.
-        score: its score.
         num_since: number of evaluations after it.
     """
 

@@ -88,7 +88,6 @@ class RunEstimate:
         step_tokens: tokens of a step on all devices, each sentence as long as allowed.
         step_flops: operations of a step on all devices, forward and backward, with what is
             computed twice.
-        train_steps: steps of the run.
     """
 
     parameters: dict[str, int]
@@ -205,7 +204,6 @@ class Machine:
     """The devices that a run would be on.
 
     Attributes:
-        devices: number of devices that divide a batch.
         tflops: speeds of one device, 10^12 operations a second, by the words that say which.
         hardware: what the devices are; None where they are not named.
     """

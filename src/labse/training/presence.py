@@ -61,8 +61,6 @@ class Presence:
         """Connects the processes of a run for the block, whose errors are told to the others.
 
         Args:
-            rank: number of this process.
-            size: number of processes.
             from_main: function that all call, and that returns on all what rank 0 gives it.
 
         Raises:

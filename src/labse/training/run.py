@@ -44,7 +44,6 @@ def run_stage(
 
     Args:
         out: folder of the run, held for the main process alone.
-        stage: what kind of run it is.
         global_batch_size: pairs or examples of a step, which must divide among the processes.
         is_sharded: whether weights are cut over the processes.
         prepare: reads data and sizes, and opens the run; the main process does so before others.

@@ -61,10 +61,6 @@ def save(
     """Writes a checkpoint to `run_folder/checkpoints`; of several processes, the main one does.
 
     Args:
-        run_folder: of the run.
-        config: of the run.
-        step: updates done.
-        model: whose weights are kept.
         optimizers: whose moments are kept, by name.
         more: tensors that the stage adds.
         processes: of the run; all call this together.
@@ -135,8 +131,6 @@ def load_last(
     """Returns the newest checkpoint; None where there is none.
 
     Args:
-        run_folder: of the run.
-        config: of the run.
         processes: of the run, which must all see the same checkpoint.
         may_change: keys, such as `train.log_every`, that may have another value than before.
 
@@ -174,7 +168,6 @@ def restore(
 
     Args:
         checkpoint: of `load_last`.
-        model: that gets its weights.
         optimizers: that get its moments, by the names they were saved under.
         processes: of the run; None leaves the generators as they are.
         more: shapes (None: any) of tensors that it must have beside the weights.

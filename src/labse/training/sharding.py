@@ -84,7 +84,6 @@ def whole_copy(model: M, build: Callable[[], M], processes: Processes) -> M:
     The others keep their model, and a model that is not cut is returned as it is.
 
     Args:
-        model: the model that is copied.
         build: function that makes a model of the same shape, whose weights are replaced.
         processes: processes that hold the parts.
     """

@@ -40,8 +40,6 @@ def keep_stated(
     """Returns the sizes of a model, with the values that a configuration states for itself.
 
     Args:
-        stated: the configuration.
-        found: the sizes of the model.
         may_differ: keys, with their prefix, that the configuration may state otherwise.
         whose: name of the model in the error.
         prefix: of the keys, such as `model.bert.`.

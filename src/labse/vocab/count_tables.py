@@ -59,7 +59,6 @@ class CountTables:
     """A folder of tables in which all rows of some files are counted.
 
     Attributes:
-        folder: where the tables are.
         inputs: the files counted, with their rows.
         tables: SHA-256 of each table by name.
         totals: word tokens of each language, 0 where it had text without words.

@@ -75,7 +75,6 @@ class VocabularySummary:
             words give no more.
         num_words: distinct words, those of several languages once.
         num_word_tokens: occurrences of words.
-        num_langs: languages.
         inputs: the files with their rows; a pair is one row.
     """
 

@@ -104,7 +104,6 @@ def build_tree(places: WordPlaces, *, min_weight: float, max_length: int) -> Sub
     """Builds the tree of all substrings of at least `min_weight`.
 
     Args:
-        places: of all words.
         min_weight: the least weight of a node, inclusive; single characters are all there.
         max_length: of a substring, in characters.
     """

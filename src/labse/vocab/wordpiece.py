@@ -56,14 +56,10 @@ def learn_wordpiece(
 
     Gives the special tokens, the alphabet, its `##` forms and the learnt pieces, the heaviest
     first. The list has exactly `vocab_size` pieces, fewer where the words give no more. The same
-    words give the same list, in whatever order they come.
+    words give the same list, in whatever order they come. What is not told below is as in
+    `learn_bpe`.
 
     Args:
-        word_counts: words as `count_words` splits them, and their weights. Words of over
-            1,000 characters are left out, as are words with a character outside the alphabet.
-        vocab_size: the most pieces, special tokens included.
-        min_count: the least weight of a character or learnt piece, inclusive.
-        alphabet_size: the most characters, the heaviest first.
         num_iterations: how often the words are cut and the substrings weighed.
         max_places: the most characters of all words together, which bounds the memory: beyond it
             the lightest words are left out.
