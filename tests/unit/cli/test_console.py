@@ -70,13 +70,15 @@ def test_no_bar_is_drawn_where_no_terminal_is(capsys: pytest.CaptureFixture[str]
     assert captured.out + captured.err == ""
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def pretend_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def test_a_terminal_gets_a_bar(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend_terminal(monkeypatch)
     with progress("work") as update:
         update(1)
         update(3, 4, note="a note")
@@ -85,8 +87,9 @@ def test_a_terminal_gets_a_bar(terminal: None, capsys: pytest.CaptureFixture[str
 
 
 def test_a_bar_stops_when_all_is_done_and_another_begins(
-    terminal: None, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pretend_terminal(monkeypatch)
     with progress("work") as update:
         for total in (2, 5):
             update(0, total)
@@ -100,8 +103,9 @@ def test_a_bar_stops_when_all_is_done_and_another_begins(
 
 
 def test_a_bar_with_a_unit_tells_the_speed_since_its_first_call(
-    terminal: None, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pretend_terminal(monkeypatch)
     with progress("work", unit="rows") as update:
         update(1_000_000)
         update(1_000_001)
