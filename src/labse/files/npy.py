@@ -191,11 +191,14 @@ def release_map(array: NDArray[Any]) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def ragged_positions(
+    starts: NDArray[np.int64] | int, lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Returns the positions of entries of different lengths, one entry after the other.
 
     For starts (E,) 5, 0 and lengths 2, 3 these are 5, 6, 0, 1, 2: `values[positions]` gathers the
-    entries, whose rows are `numpy.repeat(numpy.arange(E), lengths)`.
+    entries, whose rows are `numpy.repeat(numpy.arange(E), lengths)`. Starts of 0 give the place of
+    each value in its entry.
     """
     ends = np.cumsum(lengths)
     shifts = np.repeat(starts - (ends - lengths), lengths)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from labse.files.npy import ragged_positions
 from labse.network.dropout import dropout
 
 __all__ = ["FlatSentences", "LengthGroup", "attend", "lay_flat", "lay_rows"]
@@ -54,15 +55,13 @@ def lay_flat(input_ids: NDArray[np.integer], lengths: NDArray[np.int64]) -> Flat
         lengths: (B,) tokens of each sentence.
     """
     order = np.argsort(lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    starts = ends - lengths[order]
-    places = np.arange(len(input_ids)) - np.repeat(starts, lengths[order])
-    tokens = np.repeat((np.cumsum(lengths) - lengths)[order], lengths[order]) + places
-    starts_B = np.empty_like(starts)
-    starts_B[order] = starts
+    ordered = lengths[order]
+    tokens = ragged_positions((np.cumsum(lengths) - lengths)[order], ordered)
+    starts_B = np.empty(len(lengths), np.int64)
+    starts_B[order] = np.cumsum(ordered) - ordered
     return FlatSentences(
         input_ids=torch.from_numpy(input_ids[tokens].astype(np.int64)),
-        position_ids=torch.from_numpy(places),
+        position_ids=torch.from_numpy(ragged_positions(0, ordered)),
         groups=tuple(
             LengthGroup(int(count), int(length))
             for length, count in zip(*np.unique(lengths, return_counts=True), strict=True)

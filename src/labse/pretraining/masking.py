@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.files.npy import ragged_positions
 from labse.pretraining.config import MaskingConfig
 
 __all__ = ["MaskedTokens", "mask_tokens"]
@@ -55,7 +56,7 @@ def mask_tokens(
     """
     # Number the sides: example e has sides 2e and 2e + 1, text has the first alone.
     rows_T = np.repeat(np.arange(len(lengths)), lengths)
-    places_T = np.arange(len(input_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    places_T = ragged_positions(0, lengths)
     is_target_T = (source_lengths[rows_T] > 0) & (places_T >= source_lengths[rows_T])
     sides_T = 2 * rows_T + is_target_T
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.files.npy import ragged_positions
+
 __all__ = ["KeyIndex", "pair_keys", "sentence_keys", "stored_keys"]
 
 _SEED = 20071852  # Any fixed number; keys on disk depend on it.
@@ -28,12 +30,10 @@ def sentence_keys(input_ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> N
     """
     if not len(lengths):
         return np.zeros(0, np.uint64)
-    starts = np.cumsum(lengths) - lengths
-    positions = np.arange(len(input_ids)) - np.repeat(starts, lengths)
     weights = _position_weights(int(lengths.max()))
     # An id of 0 counts too, or a sentence and its padded form would be one.
-    products = (input_ids.astype(np.uint64) + np.uint64(1)) * weights[positions]
-    keys: NDArray[np.uint64] = np.add.reduceat(products, starts)
+    products = (input_ids.astype(np.uint64) + np.uint64(1)) * weights[ragged_positions(0, lengths)]
+    keys: NDArray[np.uint64] = np.add.reduceat(products, np.cumsum(lengths) - lengths)
     return keys
 
 
