@@ -22,11 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from training import StepEnds, build_parser, run_benchmark, sized_tokenizer, spread
+from training import StepEnds, bert_config, build_parser, run_benchmark, sized_tokenizer, spread
 
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
-from labse.network.config import BertConfig
 from labse.pretraining.batches import BatchBuilder, ExampleOrder
 from labse.pretraining.config import MaskingConfig, PretrainConfig
 from labse.pretraining.estimate import estimate_flops
@@ -86,17 +85,6 @@ def prepare(scratch: Path, options: argparse.Namespace) -> dict[str, object]:
         "threads": options.threads,
         "load_average": os.getloadavg()[0],
     }
-
-
-def bert_config(options: argparse.Namespace) -> BertConfig:
-    return BertConfig(
-        vocab_size=options.vocab_size,
-        hidden_size=384,
-        num_hidden_layers=options.layers,
-        num_attention_heads=6,
-        intermediate_size=1536,
-        max_position_embeddings=options.max_seq_length,
-    )
 
 
 def training_data(scratch: Path, options: argparse.Namespace) -> TrainingData:

@@ -192,8 +192,8 @@ def spread(records: list[SentencePair], num_pairs: int) -> list[SentencePair]:
     return records[:: max(1, len(records) // num_pairs)][:num_pairs]
 
 
-def model_config(options: argparse.Namespace) -> DualEncoderConfig:
-    bert = BertConfig(
+def bert_config(options: argparse.Namespace) -> BertConfig:
+    return BertConfig(
         vocab_size=options.vocab_size,
         hidden_size=384,
         num_hidden_layers=options.layers,
@@ -201,7 +201,10 @@ def model_config(options: argparse.Namespace) -> DualEncoderConfig:
         intermediate_size=1536,
         max_position_embeddings=options.max_seq_length,
     )
-    return DualEncoderConfig(bert=bert, max_seq_length=options.max_seq_length)
+
+
+def model_config(options: argparse.Namespace) -> DualEncoderConfig:
+    return DualEncoderConfig(bert=bert_config(options), max_seq_length=options.max_seq_length)
 
 
 def run_rounds(

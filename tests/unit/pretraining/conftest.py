@@ -70,15 +70,7 @@ def config() -> PretrainConfig:
     return build_config()
 
 
-SMALL_BERT = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 16,
-    "initializer_range": 0.1,
-}
+SMALL_BERT = BERT | {"vocab_size": 60, "max_position_embeddings": 16}
 
 
 def build_small_config(
