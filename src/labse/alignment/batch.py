@@ -3,6 +3,7 @@
 Takes: two folders of documents, or two lists of them. Gives: a job for each pair of documents.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,9 @@ def pair_folders(
                     f"{other}: no counterpart of {files[missing[0]]} ({len(missing)} such files); "
                     "documents go together by their names without suffix"
                 )
-    return [
-        AlignmentJob(
-            names[source][stem],
-            names[target][stem],
-            names[gold][stem] if gold else None,
-            out / f"{stem}.{bead_format}" if out else None,
-        )
-        for stem in sorted(names[source])
-    ]
+    stems = sorted(names[source])
+    sides = ([names[folder][stem] for stem in stems] for folder in (source, target, gold) if folder)
+    return _build_jobs([f"{stem}.{bead_format}" for stem in stems], out, *sides)
 
 
 def _list_stems(folder: Path) -> dict[str, Path]:
@@ -91,16 +86,21 @@ def pair_lists(
                 f"{source} names {len(lists[source])} documents and {path} {len(names)}; "
                 "line i of one must be the counterpart of line i of the other"
             )
+    stems = (path.name.split(".")[0] for path in lists[source])
+    outputs = [f"{number:06d}-{stem}.{bead_format}" for number, stem in enumerate(stems, start=1)]
+    return _build_jobs(outputs, out, *(lists[path] for path in (source, target, gold) if path))
+
+
+def _build_jobs(
+    names: Sequence[str],
+    out: Path | None,
+    source: Sequence[Path],
+    target: Sequence[Path],
+    gold: Sequence[Path] | None = None,
+) -> list[AlignmentJob]:
     return [
-        AlignmentJob(
-            lists[source][n],
-            lists[target][n],
-            lists[gold][n] if gold else None,
-            out / f"{n + 1:06d}-{lists[source][n].name.split('.')[0]}.{bead_format}"
-            if out
-            else None,
-        )
-        for n in range(len(lists[source]))
+        AlignmentJob(source[n], target[n], gold[n] if gold else None, out / name if out else None)
+        for n, name in enumerate(names)
     ]
 
 

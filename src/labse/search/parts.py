@@ -91,19 +91,20 @@ def _join(parts: list[Neighbours]) -> Neighbours:
     )
 
 
-_ARRAYS = ("forward", "forward_similarities", "backward", "backward_similarities")
-
-
 def _save(path: Path, found: MutualNeighbours) -> None:
-    columns = [array for side in (found.forward, found.backward)
-               for array in (side.neighbours, side.similarities)]  # fmt: skip
+    arrays = {
+        "forward": found.forward.neighbours,
+        "forward_similarities": found.forward.similarities,
+        "backward": found.backward.neighbours,
+        "backward_similarities": found.backward.similarities,
+    }
     with write_atomic(path) as stream:
-        np.savez(stream, **dict(zip(_ARRAYS, columns, strict=True)))  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 def _load(path: Path) -> MutualNeighbours:
     with np.load(path, allow_pickle=False) as arrays:
-        forward, forward_similarities, backward, backward_similarities = map(arrays.get, _ARRAYS)
-    return MutualNeighbours(
-        Neighbours(forward, forward_similarities), Neighbours(backward, backward_similarities)
-    )
+        sides = (
+            Neighbours(arrays[s], arrays[f"{s}_similarities"]) for s in ("forward", "backward")
+        )
+        return MutualNeighbours(*sides)
