@@ -127,7 +127,7 @@ def test_vectors_of_two_models_or_settings_do_not_meet_in_a_folder(
         fill(["free"], tmp_path / "out", storage="int8")
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "thesis.txt").touch()
-    with pytest.raises(UsageError, match=r"holds 'thesis\.txt'"):
+    with pytest.raises(UsageError, match=r"holds other files \(thesis\.txt\)"):
         fill(["free"], tmp_path / "x")
 
 
