@@ -106,7 +106,7 @@ class BatchBuilder:
     Attributes:
         masking: rates and cap of masked tokens.
         special_ids: pieces that are never masked.
-        positions: `reset` starts the second side of a pair at 0.
+        positions: `reset` starts the second side of a pair at 1, where the first side starts.
         segments: `on` gives it token type 1.
     """
 
@@ -166,7 +166,8 @@ class BatchBuilder:
         ids_BS[mask_BS] = input_ids
         is_target_BS = (places_S >= source_lengths[:, None]) & (source_lengths > 0)[:, None]
         is_pair = bool(is_target_BS.any())
-        reset_BS = places_S - np.where(is_target_BS, source_lengths[:, None], 0)
+        # As in XLM's concat_batches word i of both sides stands at i + 1, behind an opening token.
+        reset_BS = places_S - np.where(is_target_BS, source_lengths[:, None] - 1, 0)
         return MicroBatch(
             input_ids=torch.from_numpy(ids_BS),
             attention_mask=None if mask_BS.all() else torch.from_numpy(mask_BS),

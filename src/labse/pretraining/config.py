@@ -44,7 +44,8 @@ class PretrainDataConfig(Config):
         pairs: files of pairs for TLM.
         max_seq_length: tokens of an example, special ones included.
         cross_documents: text goes on from one document into the next, with [SEP] between.
-        positions: of the second side of a pair: `continue` counts on, `reset` begins at 0 (XLM).
+        positions: of the second side of a pair: `continue` counts on, `reset` begins at 1, as the
+            first side behind [CLS] does (XLM).
         segments: `on` gives the second side of a pair token type 1.
         tlm_share: the share of examples that are TLM; None: a half where there is text and pairs.
         smoothing_exponent: within an objective a language has probability share^exponent, share

@@ -64,13 +64,13 @@ def test_labels_put_back_at_their_positions_give_the_examples(size: int) -> None
     assert rows == [one, one, pair, long]
 
 
-def test_the_second_side_of_a_pair_starts_anew_where_asked() -> None:
+def test_words_of_both_sides_of_a_pair_have_the_same_positions_where_asked() -> None:
     made = builder(positions="reset", segments="on")
     batch = made.build(np.array([1, 2]), np.random.default_rng(0))
     (micro,) = made.iter_micro_batches(batch, 8)
     assert micro.position_ids is not None
     assert micro.token_type_ids is not None
-    assert micro.position_ids[1].tolist() == [0, 1, 2, 0, 1, 2]
+    assert micro.position_ids[1].tolist() == [0, 1, 2, 1, 2, 3]
     assert micro.token_type_ids[1].tolist() == [0, 0, 0, 1, 1, 1]
     assert micro.position_ids[0].tolist() == [0, 1, 2, 3, 4, 5]
     assert micro.token_type_ids[0].tolist() == [0] * 6
