@@ -68,7 +68,7 @@ class TrainConfig(Config):
     """Translation ranking: loss, optimizer, and what is written when.
 
     The defaults are those of LaBSE's released configuration (tensorflow/models, official/projects/
-    labse/experiments/labse_bert_base.yaml), where it names them.
+    labse/experiments/labse_base.yaml), where it names them.
 
     Attributes:
         micro_batch_size: pairs that the encoder holds activations of at a time; the loss is still

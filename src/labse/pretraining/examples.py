@@ -151,7 +151,12 @@ class JoinedPair:
 def join_pair(
     source: Sequence[int], target: Sequence[int], *, max_seq_length: int, cls_id: int, sep_id: int
 ) -> JoinedPair:
-    """Joins the pieces of two sides; the longer one is cut first, its end (BERT's truncation)."""
+    """Joins the pieces of two sides; of the longer one the end is cut first.
+
+    BERT's truncate_seq_pair takes one piece at a time, of the target where both are as long, and at
+    random from the front or the end. Here only ends are cut, and of two long sides the target keeps
+    the odd piece.
+    """
     room = max_seq_length - 3
     half = room // 2
     if len(source) + len(target) <= room:
