@@ -137,6 +137,8 @@ def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig
         logit_margin=0.1,
         sparse_embeddings=True,
         adam_eps=1e-8,
+        # 9 steps on 1,500 Swahili pairs, P@1 of others: 82.2 without a warm-up, 81.7 with 2 steps
+        # of one, 81.1 with 3 (2026-11-29).
         warmup_steps=steps // 10,
         log_every=max(1, steps // 10),
         eval_every=max(1, steps // 4),
