@@ -63,7 +63,8 @@ def mine(
     min_score: Annotated[
         float | None,
         typer.Option(
-            help="Least score of a pair; with the ratio, 1.05 to 1.10 is a usual start.",
+            help="Least score of a pair. Without it all are written, and a start for these sizes "
+            "is told; labse rate and calibrate find the right one.",
             show_default=False,
         ),
     ] = None,
@@ -241,6 +242,12 @@ def mine(
         )
     dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
     say(f"{mined.num_written:,} pairs{dropped}")
+    if mined.start_score is not None and mined.num_written:
+        say(
+            f"no --min-score was given: with the model of labse {mined.start_score:.2f} is a start "
+            f"for such sizes, which {mined.num_below:,} pairs do not reach; labse rate and labse "
+            "calibrate find the right one"
+        )
     if mined.num_truncated is not None:
         now = " of those embedded now" if work is not None else ""
         say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")

@@ -16,6 +16,7 @@ from labse.corpus.output_files import open_output
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tmx_writer import write_tmx_rows
 from labse.errors import LabseError, UsageError
+from labse.files.atomic import check_writable
 from labse.files.text import format_suffix
 from labse.runtime import require
 
@@ -25,6 +26,7 @@ __all__ = [
     "Layout",
     "Value",
     "Written",
+    "check_outputs",
     "choose_layout",
     "open_output",
     "write_moses",
@@ -86,6 +88,30 @@ def choose_layout(path: str | Path, layout: Layout | None = None) -> Layout:
     if suffix == ".parquet" and Path(path).suffix.lower() != ".parquet":
         raise UsageError(f"{path}: Parquet is compressed inside; name the file .parquet")
     return _LAYOUTS[suffix]
+
+
+def check_outputs(*paths: str | Path | None, layout: Layout | None = None) -> None:
+    """Tells before any work that its results could not be written.
+
+    Args:
+        paths: the files; None and `-`, standard output, are none.
+        layout: the format of the first, None: that of its suffix.
+
+    Raises:
+        UsageError: two of them are one file, or a suffix that is not known.
+        ResourceError: a file cannot be written, or the package for its format is missing.
+    """
+    for number, path in enumerate(paths):
+        if path is None:
+            continue
+        if number == 0 and choose_layout(path, layout) == "parquet":
+            require("pyarrow.parquet", "parquet")
+        if str(path) == "-":
+            continue
+        others = [other for other in paths[:number] if other is not None]
+        if any(Path(other).resolve() == Path(path).resolve() for other in others):
+            raise UsageError(f"{path}: two results would go to one file; name two")
+        check_writable(path)
 
 
 def write_rows(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from labse.errors import LabseError, UsageError
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import EmbeddedSides
-from labse.runtime import OnProgress
+from labse.runtime import OnProgress, require
 from labse.search.approximate import IndexKind, approximate_neighbours, equivalent_products
 from labse.search.knn import MutualNeighbours, Neighbours, build_engine, mutual_neighbours
 from labse.search.parts import search_in_parts
@@ -190,11 +190,13 @@ class SearchOptions:
         return self.nprobe or self.ef
 
     def check_device(self) -> None:
-        """Refuses a device that is not there, before hours of other work.
+        """Refuses a device or an index that is not there, before hours of other work.
 
         Raises:
-            ResourceError: torch or the device is missing.
+            ResourceError: torch, faiss or the device is missing.
         """
+        if self.index not in ("auto", "exact"):
+            require("faiss", "ann")
         if self.device not in ("auto", "cpu"):
             build_engine("torch", 0, self.device)
 
@@ -310,8 +312,14 @@ def neighbourhood_means(found: Neighbours) -> NDArray[np.float64]:
 
 
 def warn_of_small_corpora(num_source: int, num_target: int, k: int) -> None:
-    """Logs that k neighbours are a whole corpus, whose mean says nothing of a neighbourhood."""
+    """Logs that k neighbours are much of a corpus: their mean says nothing of a neighbourhood."""
     smaller = min(num_source, num_target)
+    if k < smaller <= 2 * k:
+        _LOGGER.warning(
+            "k is %d, and one side has only %d sentences: its neighbours are lines that happen to "
+            "be there, so scores say little; take more text, or --margin absolute",
+            *(k, smaller),
+        )
     if 0 < smaller <= k:
         _LOGGER.warning(
             "k is %d, but one side has only %d sentences: all of them count as neighbours, so "

@@ -26,10 +26,9 @@ from labse.corpus.file_formats import is_table
 from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import expand_folders, has_shards
 from labse.corpus.tables import open_table
-from labse.corpus.writers import choose_layout, open_output, write_rows
+from labse.corpus.writers import check_outputs, choose_layout, open_output, write_rows
 from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
 from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions
@@ -141,9 +140,7 @@ def filter_pairs(
         raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
     if scores is not None and from_scores is not None:
         raise UsageError("--scores would copy --from-scores; leave one out")
-    for path in (out, rejects, scores):
-        if path is not None:
-            check_writable(path)
+    check_outputs(out, rejects, scores)
     search = search or SearchOptions()
     search.check_device()
     corpus = _open_corpus(source, target, vectors, langs)

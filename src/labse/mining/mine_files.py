@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from labse.cleaning.pair_scores import FLAGS
 from labse.encoder.sentence_encoder import EncoderSource
 from labse.errors import LabseError, UsageError
@@ -21,6 +23,7 @@ from labse.mining.bitext import (
 )
 from labse.mining.mined_output import MinedOutput, write_mined
 from labse.mining.sides import LineStore, Side, embed_sides, open_sides
+from labse.mining.start_score import start_score, warn_of_strange_scores
 from labse.runtime import OnProgress
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]
@@ -37,6 +40,9 @@ class MinedFiles:
         flags: pairs with each flag; empty where both sides are vectors without text.
         num_truncated: lines embedded now that were cut; None where no encoder was needed.
         max_seq_length: tokens to which they were cut; None likewise.
+        start_score: a `min_score` to start from, for the shipped model; None where one was given,
+            or the margin is no ratio.
+        num_below: pairs below it.
     """
 
     num_written: int
@@ -45,6 +51,8 @@ class MinedFiles:
     flags: Mapping[str, int]
     num_truncated: int | None
     max_seq_length: int | None
+    start_score: float | None = None
+    num_below: int = 0
 
 
 def mine_files(
@@ -99,6 +107,12 @@ def mine_files(
         warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), options.k)
         found = find_neighbours(embedded, options.k, search, on_progress)
         mined = select_pairs(found, options)
+        start = None
+        if options.margin == "ratio":
+            warn_of_strange_scores(mined.scores)
+            if options.min_score is None:
+                sizes = len(embedded.source.lines), len(embedded.target.lines)
+                start = start_score(*sizes, options.k)
         counts = write_mined(mined, embedded, output)
 
     used = embedded.encoder
@@ -109,6 +123,8 @@ def mine_files(
         flags={flag: counts[flag] for flag in FLAGS} if sides[0].has_text else {},
         num_truncated=None if used is None else used.num_truncated,
         max_seq_length=None if used is None else used.max_seq_length,
+        start_score=start,
+        num_below=0 if start is None else int(np.count_nonzero(mined.scores < start)),
     )
 
 

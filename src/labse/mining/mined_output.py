@@ -13,7 +13,7 @@ from typing import Literal
 from labse.cleaning.pair_scores import FLAGS, flag_pair
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import SentencePair
-from labse.corpus.writers import open_output, write_moses, write_rows
+from labse.corpus.writers import check_outputs, open_output, write_moses, write_rows
 from labse.errors import UsageError
 from labse.files.atomic import check_writable
 from labse.files.text import format_suffix
@@ -104,10 +104,13 @@ class MinedOutput:
         """Tells before the work that its result could not be written.
 
         Raises:
-            ResourceError, UsageError: see `files.atomic.check_writable`.
+            ResourceError, UsageError: see `check_outputs`.
         """
-        for file in self.files:
-            check_writable(file)
+        if self.layout == "moses":
+            for file in self.files:
+                check_writable(file)
+        else:
+            check_outputs(self.path, layout=self.layout)
 
 
 def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) -> Counter[str]:

@@ -232,5 +232,8 @@ def test_a_corpus_no_larger_than_k_is_told(caplog: pytest.LogCaptureFixture) -> 
     mine_bitext(random_rows(3), random_rows(9, seed=1), k=3)
     assert "k is 3, but one side has only 3 sentences" in caplog.text
     caplog.clear()
-    mine_bitext(random_rows(4), random_rows(9, seed=1), k=3)
+    mine_bitext(random_rows(6), random_rows(9, seed=1), k=3)
+    assert "k is 3, and one side has only 6 sentences" in caplog.text
+    caplog.clear()
+    mine_bitext(random_rows(7), random_rows(9, seed=1), k=3)
     assert caplog.text == ""

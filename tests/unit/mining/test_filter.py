@@ -203,6 +203,20 @@ def test_a_bound_on_the_mined_score_needs_the_column(tmp_path: Path) -> None:
         filter_pairs(tmp_path / "p.tsv", out=tmp_path / "o.tsv", bounds=FilterBounds(min_score=1))
 
 
+@pytest.mark.parametrize(
+    ("out", "rejects", "message"),
+    [("o.csv", None, "cannot tell the format from '.csv'"), ("o.jsonl", "o.jsonl", "one file")],
+)
+def test_outputs_are_checked_before_anything_is_scored(
+    tmp_path: Path, out: str, rejects: str | None, message: str
+) -> None:
+    (tmp_path / "p.tsv").write_text("source\ttarget\na\tb\n")
+    places = {"out": tmp_path / out, "rejects": rejects and tmp_path / rejects}
+    bounds, missing = FilterBounds(min_cosine=0), tmp_path / "none"
+    with pytest.raises(UsageError, match=message):
+        filter_pairs(tmp_path / "p.tsv", bounds=bounds, encoder=missing, **places)  # type: ignore[arg-type]
+
+
 def test_a_text_alone_is_no_corpus_of_pairs(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n")
     with pytest.raises(UsageError, match="give TARGET too"):
