@@ -6,6 +6,7 @@ Source: docs/design.md, promises: a killed run goes on and gives the same bytes.
 """
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from typing import get_args
 
 from labse import __version__
 from labse.alignment.accuracy import AlignmentCounts, count_right
-from labse.alignment.align import SKIP_PERCENTILE, align_documents
+from labse.alignment.align import SKIP_PERCENTILE, Bead, align_documents
 from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 from labse.alignment.formats import BeadFormat, format_beads, link_lines, read_links
 from labse.corpus.file_formats import check_readable
@@ -23,7 +24,7 @@ from labse.corpus.output_files import open_output
 from labse.corpus.readers import read_texts
 from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import ObservedEncoder, SentenceEncoder
-from labse.errors import UsageError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
 from labse.files.text import format_suffix
@@ -35,6 +36,9 @@ __all__ = [
     "align_files",
 ]
 
+_LOGGER = logging.getLogger(__name__)
+# The mean of Swahili and English TICO-19 is .49, that of the UDHR and TICO-19 .013.
+_UNRELATED = 0.1
 _DEFAULT_FORMAT: BeadFormat = "tsv"
 
 
@@ -48,6 +52,7 @@ class AlignOptions:
         skip_percentile: see `align_embeddings`.
         seed: seed of the sample of lines in long documents.
         ids: whether TSV has the numbers of the lines.
+        min_score: leaves out beads with a lower score; 0 is as near as random lines, 1 the same.
         langs: languages of source and target, written to all but ladders; TMX needs them.
     """
 
@@ -57,6 +62,7 @@ class AlignOptions:
     seed: int = 1
     ids: bool = False
     langs: tuple[str | None, str | None] = (None, None)
+    min_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class AlignedFiles:
         num_beads: beads of the others.
         num_left_out: beads with an empty side, which TMX cannot hold.
         num_changed: texts with a character that the format cannot hold.
+        num_below: beads below `min_score`.
         counts: beads that are right against gold; all are 0 without it.
         num_truncated: spans of lines that the encoder cut; 0 if that is not known.
         max_seq_length: tokens to which it cut them; None if that is not known.
@@ -79,6 +86,7 @@ class AlignedFiles:
     num_beads: int
     num_left_out: int
     num_changed: int
+    num_below: int
     bead_format: BeadFormat
     counts: AlignmentCounts
     num_truncated: int
@@ -140,24 +148,38 @@ def align_files(
         "kind": "alignment",
         "labse_version": __version__,
         "model_sha256": hash_model and hash_model(),
-        **asdict(options),
+        **{name: value for name, value in asdict(options).items() if name != "min_score"},
     }
+    key |= {} if options.min_score is None else {"min_score": options.min_score}
+    failures: list[str] = []
     folder = out if is_batch else None
     with resumable(folder), open_stage(folder, key, section=None) as stage:
         for number, job in enumerate(jobs):
             if tell is not None:
                 tell(number, len(jobs))
-            documents = [list(read_texts(path)) for path in (job.source, job.target)]
-            name, inputs = job.out.name if job.out else "", _hash_documents(documents)
-            if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
-                totals["num_done_before"] += 1
+            try:
+                documents = [list(read_texts(path)) for path in (job.source, job.target)]
+                name, inputs = job.out.name if job.out else "", _hash_documents(documents)
+                if job.out and job.out.exists() and gold is None and stage.result(name, inputs):
+                    totals["num_done_before"] += 1
+                    continue
+                result, right = _align(used, job, documents, options)
+            except LabseError as error:
+                if not is_batch:
+                    raise
+                _LOGGER.warning(f"not aligned: {error}")
+                failures.append(str(error))
                 continue
-            result, right = _align(used, job, documents, options)
             stage.add(name, result, inputs)
             totals.update(result)
             counts += right
         if tell is not None:
             tell(len(jobs), len(jobs))
+        if failures:
+            raise LabseError(
+                f"{len(failures)} of {len(jobs)} pairs of documents could not be aligned, the "
+                f"others are done; the first: {failures[0]}"
+            )
         stage.finish(key, keep_journal=True)
     return AlignedFiles(
         num_documents=len(jobs),
@@ -165,6 +187,7 @@ def align_files(
         num_beads=totals["num_beads"],
         num_left_out=totals["num_left_out"],
         num_changed=totals["num_changed"],
+        num_below=totals["num_below"],
         bead_format=options.bead_format or _DEFAULT_FORMAT,
         counts=counts,
         num_truncated=getattr(encoder, "num_truncated", 0),
@@ -178,6 +201,8 @@ def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
     known: dict[str, BeadFormat] = {name: name for name in get_args(BeadFormat)}
     bead_format = options.bead_format or known.get(suffix, _DEFAULT_FORMAT)
     source_lang, target_lang = options.langs
+    if options.min_score is not None and bead_format == "ladder":
+        raise UsageError("--min-score leaves beads out, which a ladder cannot; give --format tsv")
     if options.ids and bead_format != "tsv":
         raise UsageError(f"--ids is for --format tsv; {bead_format} needs no such option")
     if bead_format == "ladder" and (source_lang or target_lang):
@@ -217,9 +242,13 @@ def _align(
         skip_percentile=options.skip_percentile,
         seed=options.seed,
     )
+    _warn_if_unrelated(job, beads)
+    shown = beads
+    if options.min_score is not None:
+        shown = [bead for bead in beads if bead.score >= options.min_score]
     source_lang, target_lang = options.langs
     formatted = format_beads(
-        beads,
+        shown,
         source_lines,
         target_lines,
         options.bead_format or _DEFAULT_FORMAT,
@@ -233,8 +262,24 @@ def _align(
         "num_beads": len(beads),
         "num_left_out": formatted.num_left_out,
         "num_changed": formatted.num_changed,
+        "num_below": len(beads) - len(shown),
     }
     return result, AlignmentCounts() if gold is None else count_right(map(link_lines, beads), gold)
+
+
+def _warn_if_unrelated(job: AlignmentJob, beads: Sequence[Bead]) -> None:
+    """Logs that the beads with two sides are hardly nearer than random lines, whose score is 0."""
+    scores = [
+        bead.score
+        for bead in beads
+        if bead.source_start < bead.source_stop and bead.target_start < bead.target_stop
+    ]
+    if scores and (mean := sum(scores) / len(scores)) < _UNRELATED:
+        _LOGGER.warning(
+            f"{job.source} and {job.target} look unrelated: the mean score of their "
+            f"{len(scores):,} beads is {mean:.3f}, and random lines have 0; --min-score 0.3 leaves "
+            "such beads out"
+        )
 
 
 def _list_jobs(

@@ -70,6 +70,13 @@ def align(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the sample of lines in long documents.")
     ] = 1,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            help="Least score of a bead: 0 is as near as random lines, 1 the same text.",
+            show_default=False,
+        ),
+    ] = None,
     ids: Annotated[
         bool, typer.Option("--ids", help="Add the line numbers of both sides, from 1, to tsv.")
     ] = False,
@@ -117,7 +124,7 @@ def align(
     if json and not gold:
         raise UsageError("--json prints the scores of --gold; for the alignment: --format jsonl")
     options = AlignOptions(
-        bead_format, max_size, skip_percentile, seed, ids, (source_lang, target_lang)
+        bead_format, max_size, skip_percentile, seed, ids, (source_lang, target_lang), min_score
     )
     is_printed = not (gold or lists or source.is_dir())
     with progress("align") as update:
@@ -141,6 +148,8 @@ def _tell(aligned: AlignedFiles, seed: int) -> None:
         say(f"{aligned.num_done_before:,} documents were aligned already")
     if aligned.num_left_out:
         say(f"{aligned.num_left_out:,} beads with an empty side left out of the TMX")
+    if aligned.num_below:
+        say(f"{aligned.num_below:,} beads below --min-score left out")
     if aligned.num_changed:
         say(
             f"{aligned.num_changed:,} texts hold a character that {aligned.bead_format} cannot, "

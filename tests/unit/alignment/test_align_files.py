@@ -114,3 +114,40 @@ def test_other_options_or_another_model_do_not_go_on_in_the_same_folder(tmp_path
         )
     with pytest.raises(UsageError, match="model_sha256"):
         align_files(source, source, out, encoder=lambda: Hashed())
+
+
+def test_a_broken_document_does_not_stop_the_folder(tmp_path: Path) -> None:
+    source = write(tmp_path / "de", a_de="a\n", b_de="b\n")
+    target, out = write(tmp_path / "en", a_en="a\n", b_en="b\n"), tmp_path / "out"
+    (source / "a.de").write_bytes(b"\xff\n")
+    with pytest.raises(
+        LabseError, match=r"1 of 2 pairs .* the others are done; the first: .*a\.de"
+    ):
+        align_files(source, target, out, encoder=CharacterEncoder())
+    assert (out / "b.tsv").exists()
+    (source / "a.de").write_text("a\n")
+    aligned = align_files(source, target, out, encoder=CharacterEncoder())
+    assert (aligned.num_done_before, (out / "a.tsv").exists()) == (1, True)
+
+
+def test_beads_below_the_least_score_are_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path / "f", s="a\nb\nc\n", t="a\nc\n")
+    files, options = (folder / "s", folder / "t"), AlignOptions(min_score=0.5)
+    out = tmp_path / "out.tsv"
+    aligned = align_files(*files, out, encoder=CharacterEncoder(), options=options)
+    assert [line.split("\t")[1:] for line in out.read_text().splitlines()[1:]] == [
+        ["a", "a"],
+        ["c", "c"],
+    ]
+    assert (aligned.num_beads, aligned.num_below) == (3, 1)
+    with pytest.raises(UsageError, match="a ladder cannot"):
+        align_files(*files, tmp_path / "o.ladder", encoder=CharacterEncoder(), options=options)
+
+
+def test_unrelated_documents_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write(tmp_path / "f", s="ab\ncd\nef\n", t="kl\nmn\nop\n", u="ab\ncd\nef\n")
+    align_files(folder / "s", folder / "t", tmp_path / "o.tsv", encoder=CharacterEncoder())
+    assert "look unrelated: the mean score" in caplog.text
+    caplog.clear()
+    align_files(folder / "s", folder / "u", tmp_path / "o.tsv", encoder=CharacterEncoder())
+    assert caplog.text == ""
