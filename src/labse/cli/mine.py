@@ -242,12 +242,12 @@ def mine(
         )
     dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
     say(f"{mined.num_written:,} pairs{dropped}")
+    if mined.num_truncated is not None:
+        now = " of those embedded now" if work is not None else ""
+        say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")
     if mined.start_score is not None and mined.num_written:
         say(
             f"no --min-score was given: with the model of labse {mined.start_score:.2f} is a start "
             f"for such sizes, which {mined.num_below:,} pairs do not reach; labse rate and labse "
             "calibrate find the right one"
         )
-    if mined.num_truncated is not None:
-        now = " of those embedded now" if work is not None else ""
-        say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")

@@ -110,7 +110,7 @@ def mine_files(
         start = None
         if options.margin == "ratio":
             warn_of_strange_scores(mined.scores)
-            if options.min_score is None:
+            if options.min_score is None and options.k > 1:
                 sizes = len(embedded.source.lines), len(embedded.target.lines)
                 start = start_score(*sizes, options.k)
         counts = write_mined(mined, embedded, output)
