@@ -49,49 +49,17 @@ class SentenceEncoder:
     Safe to call from several threads; from a coroutine, `await asyncio.to_thread(encode, ...)`.
     """
 
+    _load: partial[Self] | None  # Makes another one like it, in another process.
+
     def __init__(
         self,
-        runtime: Runtime,
-        tokenizer: Tokenizer,
-        *,
-        max_seq_length: int,
-        text: TextOptions | None = None,
-        prompts: Prompts | None = None,
-        model_sha256: Callable[[], str] | None = None,
-    ) -> None:
-        """Joins a runtime and a tokenizer; `from_pretrained` does so for a model folder.
-
-        Args:
-            runtime: what computes the vectors.
-            tokenizer: puts [CLS] and [SEP] around a sentence; not changed.
-            max_seq_length: tokens of a sentence, [CLS] and [SEP] included; longer ones are counted
-                in `num_long`.
-            text: how long and odd text is treated.
-            prompts: what stands before a text; that of `default_name` stands before all.
-            model_sha256: computes the hash of the model when it is asked for.
-
-        Raises:
-            LabseError: the tokenizer adds no special tokens.
-        """
-        self._tokenizer = SentenceTokenizer(tokenizer, max_seq_length=max_seq_length, options=text)
-        self._runtime = runtime
-        self._prompts = prompts or Prompts()
-        self._model_sha256 = model_sha256
-        self._num_long = 0
-        self._num_unknown = 0
-        self._lock = threading.Lock()
-        self._load: partial[Self] | None = None  # Makes another one like it, in another process.
-
-    @classmethod
-    def from_pretrained(
-        cls,
         path: str | Path | None = None,
         *,
         precision: Precision = "float32",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
         text: TextOptions | None = None,
-    ) -> Self:
+    ) -> None:
         """Loads a model: ours, of sentence-transformers in the shape of LaBSE, a BERT, Google's.
 
         Args:
@@ -116,20 +84,74 @@ class SentenceEncoder:
         # Its files are checked while the runtime is built; the block ends when both are done.
         with open_model_folder(folder) as model:
             built = build_runtime(model, runtime, precision, threads, model_sha256=model_sha256)
-            encode_with = partial(
-                cls,
-                built,
-                model.tokenizer,
-                max_seq_length=model.config.max_seq_length,
-                prompts=model.prompts,
+            length, prompts = model.config.max_seq_length, model.prompts
+            self._join(built, model.tokenizer, length, text, prompts, model_sha256)
+            # Its sentences are not counted in `num_truncated`.
+            checked = self.from_runtime(
+                built, model.tokenizer, max_seq_length=length, prompts=prompts
             )
-            encoder = encode_with(text=text, model_sha256=model_sha256)
-            checked = encode_with()  # Its sentences are not counted in `num_truncated`.
             num_golden = 8 if model.config.bert.num_hidden_layers else 50
             check_golden(checked, folder, precision=precision, max_sentences=num_golden)
         options = {"precision": precision, "runtime": runtime, "threads": threads, "text": text}
-        encoder._load = partial(cls.from_pretrained, folder, **options)  # type: ignore[arg-type]
+        self._load = partial(type(self), folder, **options)  # type: ignore[arg-type, assignment]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path | None = None,
+        *,
+        precision: Precision = "float32",
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        text: TextOptions | None = None,
+    ) -> Self:
+        """Loads a model, as `SentenceEncoder(path)` does."""
+        return cls(path, precision=precision, runtime=runtime, threads=threads, text=text)
+
+    @classmethod
+    def from_runtime(
+        cls,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        *,
+        max_seq_length: int,
+        text: TextOptions | None = None,
+        prompts: Prompts | None = None,
+    ) -> Self:
+        """Joins a runtime and a tokenizer.
+
+        Args:
+            runtime: what computes the vectors.
+            tokenizer: puts [CLS] and [SEP] around a sentence; not changed.
+            max_seq_length: tokens of a sentence, [CLS] and [SEP] included; longer ones are counted
+                in `num_long`.
+            text: how long and odd text is treated.
+            prompts: what stands before a text; that of `default_name` stands before all.
+
+        Raises:
+            LabseError: the tokenizer adds no special tokens.
+        """
+        encoder = cls.__new__(cls)
+        encoder._join(runtime, tokenizer, max_seq_length, text, prompts, None)
         return encoder
+
+    def _join(
+        self,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        max_seq_length: int,
+        text: TextOptions | None,
+        prompts: Prompts | None,
+        model_sha256: Callable[[], str] | None,
+    ) -> None:
+        self._tokenizer = SentenceTokenizer(tokenizer, max_seq_length=max_seq_length, options=text)
+        self._runtime = runtime
+        self._prompts = prompts or Prompts()
+        self._model_sha256 = model_sha256
+        self._num_long = 0
+        self._num_unknown = 0
+        self._lock = threading.Lock()
+        self._load = None
 
     @classmethod
     def from_model(
@@ -143,7 +165,7 @@ class SentenceEncoder:
     ) -> Self:
         """Builds the encoder of a model in memory; see `from_pretrained`."""
         check_options(runtime, precision, threads)
-        return cls(
+        return cls.from_runtime(
             build_runtime(model, runtime, precision, threads),
             model.tokenizer,
             max_seq_length=model.config.max_seq_length,
@@ -224,34 +246,63 @@ class SentenceEncoder:
 
     def encode(
         self,
-        sentences: Sequence[str],
+        sentences: str | Iterable[str],
         *,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
-        normalize: bool = True,
-        show_progress: bool = False,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        normalize_embeddings: bool = True,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        output_value: str = "sentence_embedding",
+        show_progress_bar: bool | None = None,
         on_progress: Callable[[int, int | None], None] | None = None,
     ) -> NDArray[np.float32]:
-        """Returns (N, D) float32 unit rows in the order of the sentences.
+        """Returns (N, D) float32 unit rows in the order of the sentences; (D,) for one string.
 
-        Equal sentences are encoded once. An empty one has a vector too, that of [CLS][SEP].
+        Equal sentences are encoded once. An empty one has a vector too, that of [CLS][SEP]. The
+        keywords are those of sentence-transformers.
 
         Args:
-            sentences: N sentences; none is allowed and gives (0, D).
+            sentences: N sentences, none of which gives (0, D); or one.
             batch_size: sentences of a batch at most; None: `batch_tokens` alone decides.
             batch_tokens: tokens of a batch, padding included; None takes what suits the runtime.
-            normalize: True; the norm is a part of LaBSE, and no model gives vectors without it.
-            show_progress: draws a bar on standard error if that is a terminal.
+            prompt: text before each sentence.
+            prompt_name: name of one of the model's prompts; None takes its default, if it has one.
+            normalize_embeddings: True; the norm is a part of LaBSE, and no model gives vectors
+                without it.
+            convert_to_numpy: True; `torch.from_numpy` makes a tensor of the array.
+            convert_to_tensor: False, for the same reason.
+            output_value: "sentence_embedding".
+            show_progress_bar: draws a bar on standard error if that is a terminal.
             on_progress: called with the distinct sentences done and their number, in place of the
                 bar.
 
         Raises:
-            ValueError: `sentences` is one string, or a row is no text or not valid Unicode, or
-                `normalize` is False, or a limit of a batch is no whole number of at least 1.
+            ValueError: a row is no text or not valid Unicode, there is no such prompt, or an option
+                asks for what labse does not give; the error says what to write.
             LabseError: the model gave NaN, infinity or zero for a row.
         """
-        if not normalize:
-            raise ValueError("normalize=False: LaBSE ends in its norm, its vectors are unit rows")
+        if not normalize_embeddings:
+            raise ValueError(
+                "normalize_embeddings=False: LaBSE ends in its norm, its vectors are unit rows"
+            )
+        if convert_to_tensor or not convert_to_numpy:
+            raise ValueError("encode returns an array; write torch.from_numpy(encoder.encode(...))")
+        if output_value != "sentence_embedding":
+            raise ValueError(f"output_value {output_value!r}: labse gives sentence vectors alone")
+        if isinstance(sentences, str):
+            rows = self.encode(
+                [sentences],
+                prompt=prompt,
+                prompt_name=prompt_name,
+                show_progress_bar=show_progress_bar,
+                on_progress=on_progress,
+            )
+            embedding: NDArray[np.float32] = rows[0]
+            return embedding
+        prompt = self._find_prompt(prompt, prompt_name)
         unique = UniqueTexts.of(_check_sentences(sentences))
         num_texts = len(unique.texts)
         limits = BatchLimits(
@@ -268,9 +319,9 @@ class SentenceEncoder:
             num_done += num_sentences
             draw(num_done, num_texts)
 
-        with _draw_progress(on_progress, is_shown=show_progress) as draw:
+        with _draw_progress(on_progress, is_shown=bool(show_progress_bar)) as draw:
             draw(0, num_texts)
-            for part in self.encode_stream(unique.texts, limits=limits, on_batch=count):
+            for part in self._encode_texts(unique.texts, prompt, limits, count):
                 stop = start + len(part.embeddings)
                 embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
                 is_unknown[start:stop] = part.is_unknown
@@ -295,22 +346,76 @@ class SentenceEncoder:
         `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
         """
         limits = limits or BatchLimits(self._runtime.batch_tokens)
-        if self._prompts.default_name is not None:
-            prompt = self._prompts.texts[self._prompts.default_name]
-            sentences = (f"{prompt}{sentence}" for sentence in sentences)
-        return encode_stream(self._tokenizer, self._runtime, sentences, limits, on_batch=on_batch)
+        return self._encode_texts(sentences, self._find_prompt(None, None), limits, on_batch)
+
+    def _find_prompt(self, prompt: str | None, name: str | None) -> str:
+        texts = self._prompts.texts
+        if prompt is not None:
+            return prompt
+        if name is not None and name not in texts:
+            known = ", ".join(texts) or "none"
+            raise ValueError(f"prompt_name {name!r}: the model has {known}")
+        name = name or self._prompts.default_name
+        return "" if name is None else texts[name]
+
+    def _encode_texts(
+        self,
+        sentences: Iterable[str],
+        prompt: str,
+        limits: BatchLimits,
+        on_batch: OnBatch | None,
+    ) -> Iterator[EncodedSentences]:
+        texts = (f"{prompt}{sentence}" for sentence in sentences) if prompt else sentences
+        return encode_stream(self._tokenizer, self._runtime, texts, limits, on_batch=on_batch)
+
+    def encode_query(self, sentences: str | Iterable[str]) -> NDArray[np.float32]:
+        """Encodes with the prompt `query`, if the model has one."""
+        return self._encode_as(("query",), sentences)
+
+    def encode_document(self, sentences: str | Iterable[str]) -> NDArray[np.float32]:
+        """Encodes with the prompt `document`, `passage` or `corpus`, if the model has one."""
+        return self._encode_as(("document", "passage", "corpus"), sentences)
+
+    def _encode_as(
+        self, names: Sequence[str], sentences: str | Iterable[str]
+    ) -> NDArray[np.float32]:
+        name = next((name for name in names if name in self._prompts.texts), None)
+        return self.encode(sentences, prompt_name=name)
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Returns D; the name of sentence-transformers for `embedding_size`."""
+        return self.embedding_size
 
     @staticmethod
     def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
         """Returns (N, M) cosines of (N, D) and (M, D) vectors, which need not be unit rows.
 
+        A vector (D,) is a matrix of one row.
+
         Raises:
-            ValueError: the arrays are not two matrices of one width.
+            ValueError: the arrays are not matrices of one width.
         """
-        source, target = np.asarray(source, np.float32), np.asarray(target, np.float32)
-        if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
-            raise ValueError(f"expected (N, D) and (M, D), found {source.shape} and {target.shape}")
-        return normalize_rows(source) @ normalize_rows(target).T
+        sources, targets = (np.atleast_2d(np.asarray(a, np.float32)) for a in (source, target))
+        if sources.ndim != 2 or targets.ndim != 2 or sources.shape[1] != targets.shape[1]:
+            raise ValueError(
+                f"expected (N, D) and (M, D), found {sources.shape} and {targets.shape}"
+            )
+        return normalize_rows(sources) @ normalize_rows(targets).T
+
+    @staticmethod
+    def similarity_pairwise(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
+        """Returns (N,) cosines of row with row of two (N, D) arrays.
+
+        Raises:
+            ValueError: the arrays are not of one shape.
+        """
+        sources, targets = (np.atleast_2d(np.asarray(a, np.float32)) for a in (source, target))
+        if sources.shape != targets.shape or sources.ndim != 2:
+            raise ValueError(f"expected (N, D) twice, found {sources.shape} and {targets.shape}")
+        cosines: NDArray[np.float32] = np.einsum(
+            "nd,nd->n", normalize_rows(sources), normalize_rows(targets)
+        )
+        return cosines
 
 
 EncoderSource: TypeAlias = SentenceEncoder | Callable[[], SentenceEncoder] | None
@@ -346,9 +451,9 @@ class ObservedEncoder:
         return embeddings
 
 
-def _check_sentences(sentences: Sequence[str]) -> list[str]:
-    if isinstance(sentences, str | bytes):
-        raise ValueError("sentences is one string; give a list: encode([sentence])")
+def _check_sentences(sentences: Iterable[str]) -> list[str]:
+    if isinstance(sentences, bytes):
+        raise ValueError("sentences is of bytes; decode it: encode(sentences.decode())")
     rows = list(sentences)
     for row, sentence in enumerate(rows):
         if not isinstance(sentence, str):

@@ -87,7 +87,7 @@ def _encoding(
 
 def build_encoder(model: DualEncoder, tokenizer: Tokenizer) -> SentenceEncoder:
     """Returns an encoder that reads the module's weights at each call, on their device."""
-    return SentenceEncoder(
+    return SentenceEncoder.from_runtime(
         TorchRuntime(model), tokenizer, max_seq_length=model.config.max_seq_length
     )
 

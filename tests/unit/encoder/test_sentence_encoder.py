@@ -49,7 +49,7 @@ class CountingRuntime:
 @pytest.fixture
 def encoder(build_model: BuildModel) -> SentenceEncoder:
     model = build_model(0, pooling="mean")
-    return SentenceEncoder(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
+    return SentenceEncoder.from_runtime(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
 
 
 def test_rows_are_unit_and_in_the_order_of_the_sentences(
@@ -97,7 +97,7 @@ def test_an_empty_sentence_has_the_vector_of_cls_and_sep(encoder: SentenceEncode
 
 def test_equal_sentences_are_encoded_once(build_model: BuildModel) -> None:
     runtime = CountingRuntime()
-    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+    encoder = SentenceEncoder.from_runtime(runtime, build_model(0).tokenizer, max_seq_length=24)
 
     embeddings = encoder.encode(["free", "equal", "free", "free"])
 
@@ -110,7 +110,7 @@ def test_batches_follow_the_runtime_unless_told_otherwise(
     build_model: BuildModel, sentences: list[str]
 ) -> None:
     runtime = CountingRuntime()
-    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+    encoder = SentenceEncoder.from_runtime(runtime, build_model(0).tokenizer, max_seq_length=24)
 
     encoder.encode(sentences)
     assert all(len(batch) * max(map(len, batch)) <= 64 for batch in runtime.batches)
@@ -121,7 +121,7 @@ def test_batches_follow_the_runtime_unless_told_otherwise(
 
 def test_truncated_sentences_are_cut_and_counted_row_by_row(build_model: BuildModel) -> None:
     runtime = CountingRuntime()
-    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=6)
+    encoder = SentenceEncoder.from_runtime(runtime, build_model(0).tokenizer, max_seq_length=6)
 
     encoder.encode(["free", "rights", "rights", ""])
     assert encoder.num_truncated == 2
@@ -136,7 +136,7 @@ def test_a_tokenizer_that_truncates_is_copied_and_left_alone(build_model: BuildM
     tokenizer.enable_padding(length=20)
     runtime = CountingRuntime()
 
-    SentenceEncoder(runtime, tokenizer, max_seq_length=24).encode(["free"])
+    SentenceEncoder.from_runtime(runtime, tokenizer, max_seq_length=24).encode(["free"])
 
     assert len(runtime.batches[0][0]) == 6
     assert tokenizer.truncation["max_length"] == 3
@@ -147,19 +147,54 @@ def test_a_tokenizer_without_special_tokens_is_refused(build_model: BuildModel) 
     from tokenizers import Tokenizer, models
 
     with pytest.raises(LabseError, match=r"no \[CLS\] and \[SEP\]"):
-        SentenceEncoder(
+        SentenceEncoder.from_runtime(
             CountingRuntime(),
             Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]")),
             max_seq_length=24,
         )
 
 
-@pytest.mark.parametrize("sentences", ["one string", b"bytes"])
-def test_one_string_is_not_a_sequence_of_sentences(
-    encoder: SentenceEncoder, sentences: object
+def test_bytes_are_not_text(encoder: SentenceEncoder) -> None:
+    with pytest.raises(ValueError, match="is of bytes"):
+        encoder.encode(b"bytes")  # type: ignore[arg-type]
+
+
+def test_one_string_gives_one_vector_and_any_iterable_gives_rows(encoder: SentenceEncoder) -> None:
+    expected = encoder.encode(["born free", "equal"])
+    np.testing.assert_array_equal(encoder.encode("born free"), expected[0])
+    rows = encoder.encode((text for text in ("born free", "equal")), show_progress_bar=False)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(encoder.encode_query("equal"), expected[1])
+    np.testing.assert_array_equal(encoder.encode_document(["born free", "equal"]), expected)
+    assert encoder.get_sentence_embedding_dimension() == 32
+
+
+def test_what_sentence_transformers_has_works_or_says_what_to_write(
+    encoder: SentenceEncoder,
 ) -> None:
-    with pytest.raises(ValueError, match=r"encode\(\[sentence\]\)"):
-        encoder.encode(sentences)
+    for option, told in (
+        ({"convert_to_tensor": True}, "torch.from_numpy"),
+        ({"convert_to_numpy": False}, "torch.from_numpy"),
+        ({"output_value": "token_embeddings"}, "sentence vectors alone"),
+        ({"prompt_name": "query"}, "the model has none"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            encoder.encode(["free"], **option)  # type: ignore[arg-type]
+    prompted = encoder.encode(["free"], prompt="born ")
+    np.testing.assert_array_equal(prompted, encoder.encode(["born free"]))
+
+
+def test_cosines_of_pairs_and_of_single_vectors(encoder: SentenceEncoder) -> None:
+    rows = encoder.encode(["born free", "equal"])
+    cosines = encoder.similarity(rows, rows)
+    pairwise = encoder.similarity_pairwise(rows, rows[::-1])
+    np.testing.assert_allclose(pairwise, [cosines[0, 1]] * 2, atol=1e-6)
+    np.testing.assert_allclose(encoder.similarity(rows[0], rows), cosines[:1], atol=1e-6)
+
+
+def test_the_class_itself_loads_a_model(folders: dict[int, Path]) -> None:
+    first, second = SentenceEncoder(folders[0]), SentenceEncoder.from_pretrained(folders[0])
+    np.testing.assert_array_equal(first.encode(["free"]), second.encode(["free"]))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +218,7 @@ def test_a_vector_that_is_not_finite_or_zero_is_never_returned(
     build_model: BuildModel, vector: tuple[float, float]
 ) -> None:
     runtime = CountingRuntime(vector)
-    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+    encoder = SentenceEncoder.from_runtime(runtime, build_model(0).tokenizer, max_seq_length=24)
 
     with (
         np.errstate(invalid="ignore"),
@@ -216,7 +251,7 @@ def test_coroutines_get_what_one_call_gets(encoder: SentenceEncoder, sentences: 
 
 def test_a_batch_holds_no_more_sentences_than_asked_for(build_model: BuildModel) -> None:
     runtime = CountingRuntime()
-    encoder = SentenceEncoder(runtime, build_model(0).tokenizer, max_seq_length=24)
+    encoder = SentenceEncoder.from_runtime(runtime, build_model(0).tokenizer, max_seq_length=24)
     encoder.encode(["free", "equal", "rights"], batch_size=2)
     assert sorted(len(batch) for batch in runtime.batches) == [1, 2]
     with pytest.raises(ValueError, match="batch_size is 0"):
@@ -256,14 +291,14 @@ def test_an_encoder_tells_what_it_computes_with(encoder: SentenceEncoder) -> Non
 
 
 def test_vectors_without_their_norm_are_refused(encoder: SentenceEncoder) -> None:
-    with pytest.raises(ValueError, match="normalize=False"):
-        encoder.encode(["free"], normalize=False)
+    with pytest.raises(ValueError, match="normalize_embeddings=False"):
+        encoder.encode(["free"], normalize_embeddings=False)
 
 
 def test_long_sentences_are_counted_whether_cut_or_averaged(build_model: BuildModel) -> None:
     model = build_model(0, pooling="mean")
     for long, num_truncated in (("truncate", 2), ("mean", 0)):
-        encoder = SentenceEncoder(
+        encoder = SentenceEncoder.from_runtime(
             NumpyRuntime(model),
             model.tokenizer,
             max_seq_length=6,
@@ -273,7 +308,7 @@ def test_long_sentences_are_counted_whether_cut_or_averaged(build_model: BuildMo
         assert (encoder.num_long, encoder.num_truncated) == (2, num_truncated)
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
     # By hand: windows of 4 and 2 pieces, each with [CLS] and [SEP].
-    windows = SentenceEncoder(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
+    windows = SentenceEncoder.from_runtime(NumpyRuntime(model), model.tokenizer, max_seq_length=24)
     ids = model.tokenizer.encode("rights").ids
     first, second = windows._runtime.embed([[*ids[:5], ids[-1]], [ids[0], *ids[5:]]])
     expected = 6 * first + 4 * second
@@ -286,7 +321,9 @@ def test_an_encoder_knows_the_hash_of_its_model_and_its_runtime(
     encoder = SentenceEncoder.from_pretrained(folders[0])
     assert encoder.hash_model() == hash_model_folder(folders[0])
     assert encoder.runtime_name == "numpy"
-    by_hand = SentenceEncoder(CountingRuntime(), build_model(0).tokenizer, max_seq_length=24)
+    by_hand = SentenceEncoder.from_runtime(
+        CountingRuntime(), build_model(0).tokenizer, max_seq_length=24
+    )
     assert by_hand.hash_model() is None
     assert by_hand.runtime_name == "counting"
 
@@ -298,12 +335,12 @@ def test_progress_is_drawn_on_a_terminal_only_and_never_on_standard_output(
         def isatty(self) -> bool:
             return True
 
-    encoder.encode(["free"], show_progress=True)
+    encoder.encode(["free"], show_progress_bar=True)
     assert capsys.readouterr().err == ""
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    encoder.encode(["free", "equal"], show_progress=True)
+    encoder.encode(["free", "equal"], show_progress_bar=True)
     assert "2/2" in terminal.getvalue()
     assert capsys.readouterr().out == ""
 
@@ -318,7 +355,7 @@ def test_similarity_is_the_cosine_of_every_pair() -> None:
     )
 
     np.testing.assert_allclose(cosines, [[0.6, 0.8, 1], [1, 0, 0.6]], atol=1e-6)
-    with pytest.raises(ValueError, match=r"\(2, 2\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(2, 2\) and \(1, 3\)"):
         SentenceEncoder.similarity(source, np.zeros(3, np.float32))
 
 

@@ -162,7 +162,9 @@ def _build_onnx(model: ModelFolder, *, what: str) -> bytes:
 def _load_onnx(content: bytes, model: ModelFolder) -> SentenceEncoder:
     runtime = OnnxRuntime(content, pad_token_id=model.config.bert.pad_token_id)
     length = model.config.max_seq_length
-    return SentenceEncoder(runtime, model.tokenizer, max_seq_length=length, prompts=model.prompts)
+    return SentenceEncoder.from_runtime(
+        runtime, model.tokenizer, max_seq_length=length, prompts=model.prompts
+    )
 
 
 def _check_same(ours: SentenceEncoder, exported: SentenceEncoder) -> None:

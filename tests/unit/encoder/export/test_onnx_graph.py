@@ -38,7 +38,7 @@ def test_vectors_are_those_of_labse(
     graph = build_onnx(model)
     onnx.checker.check_model(graph, full_check=True)
     runtime = OnnxRuntime(graph.SerializeToString(), pad_token_id=0)
-    encoder = SentenceEncoder(runtime, model.tokenizer, max_seq_length=24)
+    encoder = SentenceEncoder.from_runtime(runtime, model.tokenizer, max_seq_length=24)
 
     for batch_tokens in (24, 4096):
         found = encoder.encode(sentences, batch_tokens=batch_tokens)
