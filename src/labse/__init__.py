@@ -8,18 +8,22 @@ from importlib import import_module
 
 __all__ = [
     "LabseError",
+    "PreparedCorpus",
     "SentenceEncoder",
     "__version__",
     "align_files",
     "clean",
+    "community_detection",
     "encode_files",
     "evaluate",
     "filter_pairs",
     "learn_vocabulary",
     "mine_bitext",
     "mine_files",
+    "paraphrase_mining",
     "pretrain",
     "score_pairs",
+    "semantic_search",
     "train_dual_encoder",
 ]
 
@@ -27,17 +31,21 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "LabseError": "labse.errors",
+    "PreparedCorpus": "labse.search.corpus",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
     "align_files": "labse.alignment.align_files",
     "clean": "labse.cleaning.pipeline",
+    "community_detection": "labse.search.corpus",
     "encode_files": "labse.encoder.job.encode_files",
     "evaluate": "labse.evaluation.evaluate",
     "filter_pairs": "labse.mining.filter",
     "learn_vocabulary": "labse.vocab.folder",
     "mine_bitext": "labse.mining.bitext",
     "mine_files": "labse.mining.mine_files",
+    "paraphrase_mining": "labse.search.corpus",
     "pretrain": "labse.pretraining.run",
     "score_pairs": "labse.mining.pair_scores",
+    "semantic_search": "labse.search.corpus",
     "train_dual_encoder": "labse.encoder.trained",
 }
 
