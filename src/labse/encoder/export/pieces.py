@@ -7,9 +7,10 @@ still there, and no longer one came in.
 """
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -24,36 +25,14 @@ __all__ = ["changed_tokens", "count_pieces", "pieces_of_langs", "shrink_tokenize
 
 _CHUNK_SENTENCES = 4096
 _CHUNK_CHARACTERS = 1 << 22
-# ISO 15924 codes, and the first words of the Unicode names of their letters.
-_SCRIPTS = {
-    "Arab": "ARABIC",
-    "Armn": "ARMENIAN",
-    "Beng": "BENGALI",
-    "Cyrl": "CYRILLIC",
-    "Deva": "DEVANAGARI",
-    "Ethi": "ETHIOPIC",
-    "Geor": "GEORGIAN",
-    "Grek": "GREEK",
-    "Gujr": "GUJARATI",
-    "Guru": "GURMUKHI",
-    "Hans": "CJK",
-    "Hant": "CJK",
-    "Hebr": "HEBREW",
-    "Jpan": "CJK HIRAGANA KATAKANA KATAKANA-HIRAGANA HALFWIDTH",
-    "Khmr": "KHMER",
-    "Knda": "KANNADA",
-    "Kore": "CJK HANGUL",
-    "Laoo": "LAO",
-    "Latn": "LATIN FULLWIDTH MODIFIER FEMININE MASCULINE",
-    "Mlym": "MALAYALAM",
-    "Mymr": "MYANMAR",
-    "Orya": "ORIYA",
-    "Sinh": "SINHALA",
-    "Taml": "TAMIL",
-    "Telu": "TELUGU",
-    "Thai": "THAI",
-    "Tibt": "TIBETAN",
+# ISO 15924 codes of languages that are written in several scripts.
+_MEMBERS = {
+    "Hans": ("Hani", "Bopo"),
+    "Hant": ("Hani", "Bopo"),
+    "Jpan": ("Hani", "Hira", "Kana"),
+    "Kore": ("Hang", "Hani"),
 }
+_EVERY_SCRIPT = "Zyyy"
 
 
 def count_pieces(tokenizer: Tokenizer, sentences: Iterable[str]) -> NDArray[np.int64]:
@@ -79,23 +58,41 @@ def count_pieces(tokenizer: Tokenizer, sentences: Iterable[str]) -> NDArray[np.i
 def pieces_of_langs(tokenizer: Tokenizer, langs: Collection[str]) -> NDArray[np.bool_]:
     """Returns (V,): whether a piece has letters of no other script than those of the languages.
 
-    Digits, punctuation, symbols and combining marks are of all scripts. All text in these scripts
-    then keeps its pieces, whatever it says.
+    Digits, punctuation, symbols and combining marks are of all scripts, and so are some letters;
+    others are of several, as Unicode's Script_Extensions say. All text in these scripts then keeps
+    its pieces, whatever it says.
 
     Raises:
         UsageError: an unknown language, or one of a script without a table here.
     """
-    words: set[str] = set()
+    scripts, letters = {_EVERY_SCRIPT}, _scripts_of_letters()
+    known = frozenset().union(*letters.values())
     for lang in langs:
         script = find_language(lang).script
-        if script not in _SCRIPTS:
+        members = _MEMBERS.get(script, (script,))
+        if not known.issuperset(members):
             raise UsageError(f"--langs {lang}: the script {script} is not known here; use --text")
-        words.update(_SCRIPTS[script].split())
-    kept = np.zeros(_num_ids(tokenizer), bool)
+        scripts.update(members)
+    kept = np.zeros(tokenizer.get_vocab_size(), bool)
+    nowhere: frozenset[str] = frozenset()
     for piece, number in tokenizer.get_vocab().items():
-        letters = [char for char in piece if char.isalpha()]
-        kept[number] = all(unicodedata.name(char, "?").split()[0] in words for char in letters)
+        kept[number] = all(
+            not scripts.isdisjoint(letters.get(char, nowhere)) for char in piece if char.isalpha()
+        )
     return kept
+
+
+@cache
+def _scripts_of_letters() -> dict[str, frozenset[str]]:
+    """Reads scripts.tsv: the scripts in which each letter is used."""
+    table = resources.files("labse.encoder.export").joinpath("scripts.tsv")
+    scripts: dict[str, frozenset[str]] = {}
+    for line in table.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            first, last, names = line.split("\t")
+            codes = range(int(first, 16), int(last, 16) + 1)
+            scripts.update(dict.fromkeys(map(chr, codes), frozenset(names.split(","))))
+    return scripts
 
 
 def shrink_tokenizer(
