@@ -135,7 +135,8 @@ def test_bfloat16_changes_the_arithmetic_and_not_the_type_of_the_weights(tmp_pat
 def test_a_run_in_chunks_and_blocks_with_repeats_goes_on_bitwise(
     tmp_path: Path, model: Mapping[str, object]
 ) -> None:
-    few = cipher_pairs(20)  # Fewer than three batches hold: repeats are sure.
+    few = cipher_pairs(20)
+    few.pairs[10:] = few.pairs[:10]  # 16 of twenty rows, each there twice: repeats are sure.
     config = run_config(model, micro_batch_size=5, logit_block_bytes=200)
     config = config.model_copy(update={"data": config.data.model_copy(update={"repeats": "mask"})})
     straight = train(config, few, tmp_path / "straight")
