@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Without byte code, each process that a test starts compiles the program again.
+unexport PYTHONDONTWRITEBYTECODE
 EXTRAS := ann,corpus,hub,onnx,track,train
 
 .PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel clean
