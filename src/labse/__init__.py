@@ -5,6 +5,7 @@ Source: Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv 2007.018
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = [
     "LabseError",
@@ -56,9 +57,18 @@ def __getattr__(name: str) -> object:
     """Resolves a public name on first use (PEP 562), so that importing labse loads no library."""
     if name not in _HOMES:
         raise AttributeError(f"module 'labse' has no attribute {name!r}")
-    if name in _NEED_TORCH:
-        import_module("labse.runtime").require("torch", "train")
+    if name in _NEED_TORCH and find_spec("torch") is None:
+        return _ask_for_torch
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _ask_for_torch(*_: object, **__: object) -> None:
+    """Stands for what needs torch where torch is missing.
+
+    Raises:
+        ResourceError: always; it says what to install.
+    """
+    import_module("labse.runtime").require("torch", "train")
 
 
 def __dir__() -> list[str]:

@@ -296,7 +296,7 @@ def _list_jobs(
         if str(source) == str(target) == "-":
             raise UsageError("only one document can be standard input (-)")
         if out is not None and str(out) != "-":
-            check_writable(out)
+            check_writable(out, inputs=(source, target, gold))
         return [AlignmentJob(source, target, gold, out)]
     if (out is None and gold is None) or str(out) == "-":
         raise UsageError("many documents need --out, the folder of their alignments, or --gold")

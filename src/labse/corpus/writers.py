@@ -90,17 +90,23 @@ def choose_layout(path: str | Path, layout: Layout | None = None) -> Layout:
     return _LAYOUTS[suffix]
 
 
-def check_outputs(*paths: str | Path | None, layout: Layout | None = None) -> None:
+def check_outputs(
+    *paths: str | Path | None,
+    inputs: Iterable[str | Path | None] = (),
+    layout: Layout | None = None,
+) -> None:
     """Tells before any work that its results could not be written.
 
     Args:
         paths: the files; None and `-`, standard output, are none.
+        inputs: files that no result may replace.
         layout: the format of the first, None: that of its suffix.
 
     Raises:
-        UsageError: two of them are one file, or a suffix that is not known.
+        UsageError: two of them are one file, or one is an input, or a suffix that is not known.
         ResourceError: a file cannot be written, or the package for its format is missing.
     """
+    taken = list(inputs)
     for number, path in enumerate(paths):
         if path is None:
             continue
@@ -108,10 +114,8 @@ def check_outputs(*paths: str | Path | None, layout: Layout | None = None) -> No
             require("pyarrow.parquet", "parquet")
         if str(path) == "-":
             continue
-        others = [other for other in paths[:number] if other is not None]
-        if any(Path(other).resolve() == Path(path).resolve() for other in others):
-            raise UsageError(f"{path}: two results would go to one file; name two")
-        check_writable(path)
+        check_writable(path, inputs=taken)
+        taken.append(path)
 
 
 def write_rows(

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -84,13 +84,20 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: str | Path, *, inputs: Iterable[str | Path | None] = ()) -> None:
     """Raises what `write_atomic` would raise, before the hours of work that make the content.
 
+    Args:
+        path: the file to write.
+        inputs: files that are read for it, or written beside it, and that it may not replace.
+
     Raises:
-        ResourceError, UsageError: see `write_atomic`.
+        ResourceError, UsageError: see `write_atomic`; or `path` is one of `inputs`.
     """
     target, temporary = _choose_places(path)
+    for other in inputs:
+        if other is not None and Path(os.path.realpath(other)) == target:
+            raise UsageError(f"{path} is {other}, which it would replace; name another file")
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

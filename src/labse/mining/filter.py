@@ -140,7 +140,7 @@ def filter_pairs(
         raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
     if scores is not None and from_scores is not None:
         raise UsageError("--scores would copy --from-scores; leave one out")
-    check_outputs(out, rejects, scores)
+    check_outputs(out, rejects, scores, inputs=(source, target, from_scores))
     search = search or SearchOptions()
     search.check_device()
     corpus = _open_corpus(source, target, vectors, langs)

@@ -139,9 +139,7 @@ def mine_hard_negatives(
         ResourceError: something cannot be written.
     """
     options = options or NegativeOptions()
-    if out.resolve() in {file.resolve() for file in files}:
-        raise UsageError(f"--out {out} is one of the inputs; name another file")
-    check_writable(out)
+    check_writable(out, inputs=files)
     if choose_layout(out) not in ("tsv", "jsonl", "parquet"):
         raise UsageError(f"--out {out}: name a .parquet, .jsonl or .tsv file")
     search = SearchOptions(memory_bytes)

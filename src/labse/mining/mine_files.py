@@ -96,7 +96,7 @@ def mine_files(
 
     # What can go wrong is told before hours of work.
     sides = open_two_files(source, target, vectors=vectors, column=column)
-    output.check_writable()
+    output.check_writable((source, target))
     search.check_device()
 
     with embed_sides(
@@ -104,7 +104,8 @@ def mine_files(
     ) as embedded:
         for side, done in zip(sides, (embedded.source, embedded.target), strict=True):
             _check_not_blank(side, done.lines)
-        warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), options.k)
+        if options.margin != "absolute":
+            warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), options.k)
         found = find_neighbours(embedded, options.k, search, on_progress)
         mined = select_pairs(found, options)
         start = None

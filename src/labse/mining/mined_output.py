@@ -5,7 +5,7 @@ Source: docs/mining.md; TMX 1.4b; Moses pairs are two files, line by line.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -100,17 +100,20 @@ class MinedOutput:
             return [f"{self.path}.{lang}" for lang in self.langs]
         return [] if str(self.path) == "-" else [str(self.path)]
 
-    def check_writable(self) -> None:
+    def check_writable(self, inputs: Iterable[str | Path]) -> None:
         """Tells before the work that its result could not be written.
+
+        Args:
+            inputs: files that the result may not replace.
 
         Raises:
             ResourceError, UsageError: see `check_outputs`.
         """
         if self.layout == "moses":
             for file in self.files:
-                check_writable(file)
+                check_writable(file, inputs=inputs)
         else:
-            check_outputs(self.path, layout=self.layout)
+            check_outputs(self.path, inputs=inputs, layout=self.layout)
 
 
 def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) -> Counter[str]:

@@ -119,7 +119,7 @@ def encode_files(
     names = [paths] if isinstance(paths, str | Path) else paths
     texts = InputTexts([str(name) for name in names], column=column)
     if not is_folder:
-        check_writable(out)
+        check_writable(out, inputs=names)
 
     # Cut the stream once: what is held in memory, and where equal lines meet for sure.
     parts = split_by_budget(texts, shard_rows, _SHARD_CHARACTERS)
