@@ -205,7 +205,10 @@ def test_a_bound_on_the_mined_score_needs_the_column(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "rejects", "message"),
-    [("o.csv", None, "cannot tell the format from '.csv'"), ("o.jsonl", "o.jsonl", "would replace")],
+    [
+        ("o.csv", None, "cannot tell the format from '.csv'"),
+        ("o.jsonl", "o.jsonl", "would replace"),
+    ],
 )
 def test_outputs_are_checked_before_anything_is_scored(
     tmp_path: Path, out: str, rejects: str | None, message: str
