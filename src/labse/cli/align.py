@@ -32,14 +32,11 @@ def align(
             metavar="SOURCE",
             help="Document, one sentence a line, or subtitles (.srt, .vtt), .gz and .zst too; or a "
             "folder of documents.",
-            show_default=False,
         ),
     ],
     target: Annotated[
         Path,
-        typer.Argument(
-            metavar="TARGET", help="The same in the other language.", show_default=False
-        ),
+        typer.Argument(metavar="TARGET", help="The same in the other language."),
     ],
     model: ModelOption = None,
     lists: Annotated[
@@ -52,7 +49,6 @@ def align(
             help="Format of the alignment. tsv: score, source and target; tmx: beads with both "
             "sides only; jsonl: all of a bead; ladder: the rungs of Hunalign. Without it, that of "
             "--out's suffix, else tsv.",
-            show_default=False,
         ),
     ] = None,
     max_size: Annotated[
@@ -74,7 +70,6 @@ def align(
         float | None,
         typer.Option(
             help="Least score of a bead: 0 is as near as random lines, 1 the same text.",
-            show_default=False,
         ),
     ] = None,
     ids: Annotated[
@@ -82,17 +77,16 @@ def align(
     ] = False,
     source_lang: Annotated[
         str | None,
-        typer.Option(help="Language of the source, for all but ladder.", show_default=False),
+        typer.Option(help="Language of the source, for all but ladder."),
     ] = None,
     target_lang: Annotated[
-        str | None, typer.Option(help="Language of the target, for tmx.", show_default=False)
+        str | None, typer.Option(help="Language of the target, for tmx.")
     ] = None,
     gold: Annotated[
         Path | None,
         typer.Option(
             help="Alignment to judge by, which prints scores: a ladder, or lines such as "
             "[0, 1]:[2]; for many documents a folder or list of them.",
-            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
@@ -100,7 +94,6 @@ def align(
         Path | None,
         typer.Option(
             help="File to write, in place of standard output; for many documents a folder.",
-            show_default=False,
         ),
     ] = None,
     precision: PrecisionOption = "float32",

@@ -30,14 +30,12 @@ def calibrate(
             metavar="FILE",
             help="Rated pairs: a TSV of score and GOOD or BAD, as labse rate writes it. With "
             "--gold, the table of labse mine.",
-            show_default=False,
         ),
     ],
     precision: Annotated[
         float | None,
         typer.Option(
             help="Wanted share of GOOD pairs; without it 0.8, as in the paper.",
-            show_default=False,
         ),
     ] = None,
     gold: Annotated[
@@ -45,7 +43,6 @@ def calibrate(
         typer.Option(
             help="Find the min_score with the best F1 against these translations: a TSV of source "
             "and target.",
-            show_default=False,
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Level of the confidence intervals.")] = 0.95,
@@ -53,15 +50,12 @@ def calibrate(
     json: JsonOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="JSON file to write, for labse filter --min-score-from.", show_default=False
-        ),
+        typer.Option(help="JSON file to write, for labse filter --min-score-from."),
     ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
             help="PNG to draw: precision over min_score (needs matplotlib, in the extra train).",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

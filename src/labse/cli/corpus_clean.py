@@ -29,7 +29,6 @@ BoundsOption = Annotated[
     Path | None,
     typer.Option(
         help="TOML file of bounds, such as min_characters = 10; the others keep their defaults.",
-        show_default=False,
     ),
 ]
 SetOption = Annotated[
@@ -38,7 +37,6 @@ SetOption = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Set one bound, over the file: --set max_overlap=0.9; may be repeated.",
-        show_default=False,
     ),
 ]
 RejectsOption = Annotated[
@@ -54,10 +52,9 @@ def clean(
             help="Text, a sentence a line (with --lang), tables (.tsv, .jsonl, .parquet) with text "
             "and lang; .gz and .zst too; or folders of shards. With --kind pairs, tables of pairs, "
             "TMX, or two aligned text files.",
-            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     kind: KindOption = "mono",
     lang: LangOption = None,
     source_lang: SourceLangOption = None,
@@ -75,7 +72,6 @@ def clean(
         Path | None,
         typer.Option(
             help="Quality model, for the score quality_prob and the bound min_quality_prob.",
-            show_default=False,
         ),
     ] = None,
     rejects: RejectsOption = False,
@@ -116,7 +112,7 @@ def clean(
 def decide(
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder that labse corpus clean made.", show_default=False),
+        typer.Argument(help="Folder that labse corpus clean made."),
     ],
     bounds: BoundsOption = None,
     set_: SetOption = None,

@@ -29,10 +29,9 @@ def dedup(
             metavar="FILES",
             help="Text (with --lang), tables, or folders of shards, such as that of labse corpus "
             "clean. With --kind pairs, tables of pairs, TMX, or two aligned text files.",
-            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
     kind: KindOption = "mono",
     lang: LangOption = None,
     source_lang: SourceLangOption = None,
@@ -44,7 +43,6 @@ def dedup(
             max=1,
             help="Drop near copies too: rows of one language whose 5-grams of characters have this "
             "Jaccard similarity or more, 0.8 for example; of pairs, both sides.",
-            show_default=False,
         ),
     ] = None,
     workers: WorkersOption = 1,

@@ -18,7 +18,6 @@ def overlap(
         typer.Argument(
             metavar="FILES",
             help="Training text (with --lang), tables, or folders of shards such as clean/kept.",
-            show_default=False,
         ),
     ],
     tests: Annotated[
@@ -26,7 +25,6 @@ def overlap(
         typer.Option(
             help="Folder of test sets: every line of every file below it, and each field between "
             "tabs, is a test sentence.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -34,7 +32,6 @@ def overlap(
         typer.Option(
             help="File for the other rows, in the format of its suffix; without it they are only "
             "counted.",
-            show_default=False,
         ),
     ] = None,
     kind: KindOption = "mono",

@@ -29,13 +29,10 @@ def train(
         typer.Option(
             help="Clean text, a sentence a line; a table with text; a folder of shards. May be "
             "repeated.",
-            show_default=False,
         ),
     ],
-    bad: Annotated[
-        list[Path], typer.Option(help="Noise, in the same formats.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    bad: Annotated[list[Path], typer.Option(help="Noise, in the same formats.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
     lang: LangOption = None,
     max_rows: Annotated[
         int, typer.Option(min=1, help="Rows of each class, chosen by a hash of their text.")
@@ -61,18 +58,17 @@ def train(
 
 @app.command()
 def apply(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
     files: Annotated[
         list[str],
         typer.Argument(
             metavar="FILES",
             help="Text or tables with text; - is standard input.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, in place of standard output.", show_default=False),
+        typer.Option(help="File to write, in place of standard output."),
     ] = None,
 ) -> None:
     """Print the probability that each row is clean prose, a tab, and its text.

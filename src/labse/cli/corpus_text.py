@@ -35,7 +35,6 @@ FilesArgument = Annotated[
         metavar="FILES",
         help="WET or WARC (.wet, .warc), a dump of Wikipedia (.xml), text, or tables with the "
         "column text (.tsv, .jsonl, .parquet); .bz2, .gz and .zst too.",
-        show_default=False,
     ),
 ]
 OutOption = Annotated[
@@ -49,14 +48,11 @@ LayoutOption = Annotated[
     typer.Option(
         "--format",
         help="Format of standard output (by default jsonl), or of a file of another suffix.",
-        show_default=False,
     ),
 ]
 LangOption = Annotated[
     str | None,
-    typer.Option(
-        help="Language of all, in place of what the material says of itself.", show_default=False
-    ),
+    typer.Option(help="Language of all, in place of what the material says of itself."),
 ]
 SkipUnknownOption = Annotated[
     bool,
@@ -161,7 +157,6 @@ def convert(
             metavar="FILES",
             help="Pairs: .tmx, .xlf, .po, .tsv, .jsonl or .parquet files, folders of labse corpus "
             "clean or dedup, or two aligned text files.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -169,7 +164,6 @@ def convert(
         typer.Option(
             help="File to write: .tmx, .tsv, .jsonl or .parquet, .bz2, .gz and .zst too; given "
             "twice, two aligned text files. - is standard output.",
-            show_default=False,
         ),
     ],
     layout: Annotated[
@@ -177,18 +171,16 @@ def convert(
         typer.Option(
             "--format",
             help="Format of standard output, or of a file of another suffix.",
-            show_default=False,
         ),
     ] = None,
     source_lang: Annotated[
         str | None,
-        typer.Option(help="Language of the source, where no column tells.", show_default=False),
+        typer.Option(help="Language of the source, where no column tells."),
     ] = None,
     target_lang: Annotated[
         str | None,
         typer.Option(
             help="Language of the target, where no column tells; of a TMX, the only one to take.",
-            show_default=False,
         ),
     ] = None,
     skip_unknown: SkipUnknownOption = False,
@@ -245,14 +237,12 @@ def stats(
             metavar="FILES",
             help="Sentences (text, subtitles, or tables with the column text) and pairs (.tmx, "
             ".xlf, .po, or tables with source and target, or english and text).",
-            show_default=False,
         ),
     ],
     lang: Annotated[
         str | None,
         typer.Option(
             help="Language of sentences that do not say theirs; text is und without it.",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -260,7 +250,6 @@ def stats(
         typer.Option(
             help="Picture to draw, .png: sentences and pairs by language, lengths, scripts. Needs "
             "matplotlib: the extra corpus.",
-            show_default=False,
         ),
     ] = None,
     skip_unknown: SkipUnknownOption = False,

@@ -32,7 +32,6 @@ def encode(
             metavar="INPUT",
             help="Text, one sentence a line, .tsv, .jsonl or .parquet; .gz, .bz2 and .zst too; - "
             "is standard input.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -41,7 +40,6 @@ def encode(
             metavar="FILE.npy|FOLDER",
             help="One file of vectors, or a folder of shards and a manifest, for any size. Row i "
             "is line i, empty lines included.",
-            show_default=False,
         ),
     ],
     model: ModelOption = None,
@@ -57,7 +55,6 @@ def encode(
         typer.Option(
             help="Column or key of .tsv, .jsonl and .parquet; without it, text.",
             rich_help_panel=_TEXT_PANEL,
-            show_default=False,
         ),
     ] = None,
     long: Annotated[
@@ -79,7 +76,6 @@ def encode(
             help="Cut words over the tokenizer's limit in place of [UNK]. Without the option, all "
             "models but those with BERT's limit of 100 do.",
             rich_help_panel=_TEXT_PANEL,
-            show_default=False,
         ),
     ] = None,
     jobs: Annotated[

@@ -34,14 +34,13 @@ app = typer.Typer(help="Score a model on public test sets, each score with its s
 
 LangsOption = Annotated[
     str | None,
-    typer.Option(help="Only these languages, with commas: de,fr,zh.", show_default=False),
+    typer.Option(help="Only these languages, with commas: de,fr,zh."),
 ]
 AlignedArgument = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
         help="Folder of aligned files named by language: deu.txt, eng.txt and so on.",
-        show_default=False,
     ),
 ]
 FilesOption = Annotated[
@@ -61,7 +60,6 @@ def tatoeba(
         typer.Argument(
             metavar="FOLDER",
             help="Folder of LASER's sets: tatoeba.deu-eng.deu, tatoeba.deu-eng.eng and so on.",
-            show_default=False,
         ),
     ],
     langs: LangsOption = None,
@@ -96,12 +94,11 @@ def bucc(
         typer.Argument(
             metavar="FOLDER",
             help="Folder of the shared task: fr-en/fr-en.training.fr, .en, .gold and so on.",
-            show_default=False,
         ),
     ],
     pairs: Annotated[
         str | None,
-        typer.Option(help="Only these pairs, with commas: fr-en,de-en.", show_default=False),
+        typer.Option(help="Only these pairs, with commas: fr-en,de-en."),
     ] = None,
     block_rows: BlockRowsOption = 2048,
     memory: OptionalMemoryOption = None,
@@ -135,40 +132,33 @@ def bucc(
 def un(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE", help="Sentences, such as UNv1.0.en-fr.en.", show_default=False
-        ),
+        typer.Argument(metavar="SOURCE", help="Sentences, such as UNv1.0.en-fr.en."),
     ],
     target: Annotated[
         Path,
-        typer.Argument(
-            metavar="TARGET", help="Their translations, line by line.", show_default=False
-        ),
+        typer.Argument(metavar="TARGET", help="Their translations, line by line."),
     ],
     pair: Annotated[
         str | None,
         typer.Option(
             help="Languages, such as en-fr; without it, the suffixes of both files.",
-            show_default=False,
         ),
     ] = None,
     distractors: Annotated[
         Path | None,
-        typer.Option(help="File of further sentences for the pool.", show_default=False),
+        typer.Option(help="File of further sentences for the pool."),
     ] = None,
     queries: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Sources that ask, evenly spread; without it, all.",
-            show_default=False,
         ),
     ] = None,
     shards: Annotated[
         Path | None,
         typer.Option(
             help="Folder for the vectors of the pool, which stay; without it, a temporary one.",
-            show_default=False,
         ),
     ] = None,
     shard_rows: Annotated[
@@ -291,7 +281,6 @@ def sts(
             metavar="FILE.tsv...",
             help="TSV of two sentences and a score; a first line may name the columns sentence1, "
             "sentence2 and score among others.",
-            show_default=False,
         ),
     ],
     memory: OptionalMemoryOption = None,
@@ -320,14 +309,12 @@ def evaluate_all(
         typer.Argument(
             metavar="FOLDER",
             help="Folder with folders of test sets, which are known by their file names.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
             help="Folder for the report of each set, and at the end for one of all scores.",
-            show_default=False,
         ),
     ],
     model: EncoderOption = None,

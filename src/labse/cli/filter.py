@@ -41,21 +41,17 @@ def filter(
             metavar="SOURCE",
             help="Text, one sentence a line; or with no TARGET a .tsv, .jsonl or .parquet with the "
             "columns source and target.",
-            show_default=False,
         ),
     ],
     target: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TARGET]", help="The translations, line by line.", show_default=False
-        ),
+        typer.Argument(metavar="[TARGET]", help="The translations, line by line."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Kept pairs: .tsv, .jsonl, .parquet or .tmx.",
             rich_help_panel=_OUTPUT,
-            show_default=False,
         ),
     ] = None,
     rejects: Annotated[
@@ -63,7 +59,6 @@ def filter(
         typer.Option(
             help="The others as JSON lines, with line number and reasons.",
             rich_help_panel=_OUTPUT,
-            show_default=False,
         ),
     ] = None,
     scores: Annotated[
@@ -71,21 +66,17 @@ def filter(
         typer.Option(
             help="All scores as JSON lines, one for each input line, as OpusFilter's.",
             rich_help_panel=_OUTPUT,
-            show_default=False,
         ),
     ] = None,
     from_scores: Annotated[
         Path | None,
-        typer.Option(
-            help="Decide by the scores of an earlier run; no model is needed.", show_default=False
-        ),
+        typer.Option(help="Decide by the scores of an earlier run; no model is needed."),
     ] = None,
     min_score: Annotated[
         float | None,
         typer.Option(
             help="Drop pairs with a lower margin_score, of tables that labse mine wrote.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     min_score_from: Annotated[
@@ -94,21 +85,17 @@ def filter(
             metavar="FILE",
             help="The same, with the bound that labse calibrate --out has written.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     min_cosine: Annotated[
         float | None,
-        typer.Option(
-            help="Drop pairs with a lower cosine.", rich_help_panel=_BOUNDS, show_default=False
-        ),
+        typer.Option(help="Drop pairs with a lower cosine.", rich_help_panel=_BOUNDS),
     ] = None,
     min_margin: Annotated[
         float | None,
         typer.Option(
             help="Drop pairs with a lower margin score, which needs a search.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     max_length_ratio: Annotated[
@@ -117,7 +104,6 @@ def filter(
             help="Drop pairs of which one text is more than so many times longer: both lengths "
             "plus 15, and a Han character counts 3.3, kana and Hangul 2.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     max_overlap: Annotated[
@@ -125,7 +111,6 @@ def filter(
         typer.Option(
             help="Drop pairs with a larger share of letters in words of both sides; a copy has 1.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     max_number_mismatch: Annotated[
@@ -134,7 +119,6 @@ def filter(
             help="Drop pairs with a larger share of numbers that the other side has not; 0 drops "
             "all whose numbers differ. Where one side has none, nothing is said.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     min_language_match: Annotated[
@@ -143,7 +127,6 @@ def filter(
             help="Drop pairs with a side in another language: at 0.5 where that is sure, at 1 also "
             "where its own is not. Needs --source-lang and --target-lang.",
             rich_help_panel=_BOUNDS,
-            show_default=False,
         ),
     ] = None,
     same_names: Annotated[
@@ -168,12 +151,8 @@ def filter(
         Literal["ratio", "distance", "absolute"], typer.Option(help="Formula of the margin score.")
     ] = "ratio",
     k: KOption = 4,
-    source_lang: Annotated[
-        str | None, typer.Option(help="Language of the source.", show_default=False)
-    ] = None,
-    target_lang: Annotated[
-        str | None, typer.Option(help="Language of the target.", show_default=False)
-    ] = None,
+    source_lang: Annotated[str | None, typer.Option(help="Language of the source.")] = None,
+    target_lang: Annotated[str | None, typer.Option(help="Language of the target.")] = None,
     model: ModelOption = None,
     source_vectors: SourceVectorsOption = None,
     target_vectors: TargetVectorsOption = None,

@@ -29,7 +29,6 @@ def hard_negatives(
         typer.Argument(
             metavar="PAIRS...",
             help="Files of pairs: .tsv, .jsonl (.gz and .zst too) or .parquet.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -37,7 +36,6 @@ def hard_negatives(
         typer.Option(
             metavar="FILE",
             help="The pairs and their negatives: .parquet, .jsonl or .tsv (.gz and .zst too).",
-            show_default=False,
         ),
     ],
     model: ModelOption = None,
@@ -73,12 +71,11 @@ def hard_negatives(
         str | None,
         typer.Option(
             help="Language of every source, for files without a column source_lang.",
-            show_default=False,
         ),
     ] = None,
     target_lang: Annotated[
         str | None,
-        typer.Option(help="Language of every target.", show_default=False),
+        typer.Option(help="Language of every target."),
     ] = None,
     json: JsonOption = False,
     work: WorkOption = None,

@@ -42,7 +42,6 @@ EncoderOption = Annotated[
         "vectors; or a.npy,b.npy, vectors of the lines of a.txt and b.txt. Without it, the model "
         "that comes with labse.",
         rich_help_panel="Model",
-        show_default=False,
     ),
 ]
 ReportOption = Annotated[
@@ -51,7 +50,6 @@ ReportOption = Annotated[
         metavar="PATH",
         help="Report to write as well: NAME.json, or a folder for report.json, report.md and "
         "report.png.",
-        show_default=False,
     ),
 ]
 BlockRowsOption = Annotated[

@@ -43,14 +43,11 @@ def mine(
             metavar="SOURCE",
             help="Text, one sentence a line, .tsv, .jsonl or .parquet; .gz and .zst too; - is "
             "standard input. Or vectors of labse encode: a .npy file or a folder.",
-            show_default=False,
         ),
     ],
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="TARGET", help="Lines or vectors of the other language.", show_default=False
-        ),
+        typer.Argument(metavar="TARGET", help="Lines or vectors of the other language."),
     ],
     model: ModelOption = None,
     k: KOption = 4,
@@ -65,7 +62,6 @@ def mine(
         typer.Option(
             help="Least score of a pair. Without it all are written, and a start for these sizes "
             "is told; labse rate and calibrate find the right one.",
-            show_default=False,
         ),
     ] = None,
     retrieval: Annotated[
@@ -98,7 +94,6 @@ def mine(
             help="Leave out pairs with one of these flags, commas between: "
             "copy,number,name,letterless.",
             rich_help_panel=_OUTPUT_PANEL,
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -108,7 +103,6 @@ def mine(
             help="File to write, in place of standard output: .tsv, .jsonl, .parquet or .tmx. For "
             "moses, the name to which .LANG is added.",
             rich_help_panel=_OUTPUT_PANEL,
-            show_default=False,
         ),
     ] = None,
     format: Annotated[
@@ -116,7 +110,6 @@ def mine(
         typer.Option(
             help="Format of the output; without it, that of --out's suffix, else tsv.",
             rich_help_panel=_OUTPUT_PANEL,
-            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
@@ -125,7 +118,6 @@ def mine(
         typer.Option(
             help="Language of the source, for a column source_lang; tmx and moses need it.",
             rich_help_panel=_OUTPUT_PANEL,
-            show_default=False,
         ),
     ] = None,
     target_lang: Annotated[
@@ -133,7 +125,6 @@ def mine(
         typer.Option(
             help="Language of the target, likewise.",
             rich_help_panel=_OUTPUT_PANEL,
-            show_default=False,
         ),
     ] = None,
     column: ColumnOption = None,
@@ -158,7 +149,6 @@ def mine(
             help="Lists of ivf, ivf-sq and ivf-pq that a line looks into: more find more; without "
             "it, 64.",
             rich_help_panel=_LARGE_PANEL,
-            show_default=False,
         ),
     ] = None,
     ef: Annotated[
@@ -168,7 +158,6 @@ def mine(
             help="Candidates that a line keeps in the graph of hnsw: more find more; without it, "
             "128.",
             rich_help_panel=_LARGE_PANEL,
-            show_default=False,
         ),
     ] = None,
     dry_run: Annotated[

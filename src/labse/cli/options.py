@@ -67,7 +67,6 @@ ModelOption = Annotated[
         "the Hugging Face hub, read from its cache or fetched. Without it, the model that comes "
         "with labse: nothing is fetched.",
         rich_help_panel=_PANEL,
-        show_default=False,
     ),
 ]
 PrecisionOption = Annotated[
@@ -97,7 +96,6 @@ WorkOption = Annotated[
         metavar="FOLDER",
         help="Keep lines, vectors and neighbours here: after a stop the same command goes on. "
         "Without it they lie in a temporary folder (TMPDIR).",
-        show_default=False,
     ),
 ]
 _MEMORY = typer.Option(
@@ -132,7 +130,6 @@ SourceLangOption = Annotated[
     typer.Option(
         "--source-lang",
         help="Language of the sources of pairs, where no column tells.",
-        show_default=False,
     ),
 ]
 TargetLangOption = Annotated[
@@ -140,7 +137,6 @@ TargetLangOption = Annotated[
     typer.Option(
         "--target-lang",
         help="Language of the targets, where no column tells.",
-        show_default=False,
     ),
 ]
 WorkersOption = Annotated[
@@ -153,7 +149,6 @@ ColumnOption = Annotated[
     str | None,
     typer.Option(
         help="Column of texts in .tsv, .jsonl and .parquet files; without it, text.",
-        show_default=False,
     ),
 ]
 SourceVectorsOption = Annotated[
@@ -161,12 +156,11 @@ SourceVectorsOption = Annotated[
     typer.Option(
         metavar="PATH",
         help="Vectors of the source lines from labse encode; row i is line i.",
-        show_default=False,
     ),
 ]
 TargetVectorsOption = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="Vectors of the target lines.", show_default=False),
+    typer.Option(metavar="PATH", help="Vectors of the target lines."),
 ]
 
 

@@ -26,14 +26,12 @@ def rate(
         typer.Argument(
             metavar="MINED",
             help="Table of margin_score, source and target, as labse mine writes it.",
-            show_default=False,
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
             help="TSV of score, label, source, target and line, to which each rating adds a row.",
-            show_default=False,
         ),
     ],
     count: Annotated[

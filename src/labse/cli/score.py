@@ -38,14 +38,11 @@ def score(
             metavar="SOURCE",
             help="Text, one sentence a line, .tsv, .jsonl or .parquet; .gz and .zst too. Or "
             "vectors of labse encode.",
-            show_default=False,
         ),
     ],
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="TARGET", help="The translations, line by line.", show_default=False
-        ),
+        typer.Argument(metavar="TARGET", help="The translations, line by line."),
     ],
     model: ModelOption = None,
     margin: Annotated[
@@ -59,7 +56,7 @@ def score(
     json: JsonOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, in place of standard output.", show_default=False),
+        typer.Option(help="File to write, in place of standard output."),
     ] = None,
     column: ColumnOption = None,
     source_vectors: SourceVectorsOption = None,

@@ -51,7 +51,6 @@ def train(
             metavar="[CONFIG.toml]",
             help="Sections of the run; relative paths in it start at its folder. With --pairs "
             "there is none.",
-            show_default=False,
         ),
     ] = None,
     pairs: Annotated[
@@ -60,7 +59,6 @@ def train(
             metavar="FILE",
             help="Tune the model of --init on these pairs (.tsv, .jsonl, .parquet; may be given "
             "often), with settings for their number.",
-            show_default=False,
         ),
     ] = None,
     out: RunOption = None,
@@ -68,7 +66,6 @@ def train(
         Path | None,
         typer.Option(
             help="Folder made by labse vocab; with --init, the model's own if left out.",
-            show_default=False,
         ),
     ] = None,
     init: Annotated[
@@ -77,16 +74,15 @@ def train(
             metavar="MODEL_FOLDER",
             help="Start from this model in place of random weights; default is the one that comes "
             "with labse.",
-            show_default=False,
         ),
     ] = None,
     source_lang: Annotated[
         str | None,
-        typer.Option(help="Language of the sources, where no column tells.", show_default=False),
+        typer.Option(help="Language of the sources, where no column tells."),
     ] = None,
     target_lang: Annotated[
         str | None,
-        typer.Option(help="Language of the targets, where no column tells.", show_default=False),
+        typer.Option(help="Language of the targets, where no column tells."),
     ] = None,
     set_: SetOption = None,
     evaluate: Annotated[
@@ -94,7 +90,6 @@ def train(
         typer.Option(
             metavar="TATOEBA_FOLDER",
             help="Score the model on these Tatoeba sets every train.eval_every steps.",
-            show_default=False,
         ),
     ] = None,
     workers: Annotated[

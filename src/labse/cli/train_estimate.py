@@ -38,7 +38,6 @@ TflopsOption = Annotated[
         min=1e-6,
         help="What a device reaches, 10^12 operations a second.",
         rich_help_panel=_PANEL,
-        show_default=False,
     ),
 ]
 HardwareOption = Annotated[
@@ -47,7 +46,6 @@ HardwareOption = Annotated[
         metavar="NAME",
         help="h100, a100, v100, tpu-v3, or this-cpu, which is measured.",
         rich_help_panel=_PANEL,
-        show_default=False,
     ),
 ]
 DevicesOption = Annotated[

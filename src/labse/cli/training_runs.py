@@ -32,7 +32,6 @@ ConfigArgument = Annotated[
     typer.Argument(
         metavar="CONFIG.toml",
         help="Sections of the run; relative paths in it start at its folder.",
-        show_default=False,
     ),
 ]
 RunOption = Annotated[
@@ -40,7 +39,6 @@ RunOption = Annotated[
     typer.Option(
         "--out",
         help="Folder of the run. One that was stopped goes on where it was.",
-        show_default=False,
     ),
 ]
 SetOption = Annotated[
@@ -49,7 +47,6 @@ SetOption = Annotated[
         "--set",
         metavar="SECTION.KEY=VALUE",
         help="Change a key of the configuration; may be given often.",
-        show_default=False,
     ),
 ]
 TensorBoardOption = Annotated[

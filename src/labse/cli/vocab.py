@@ -33,7 +33,6 @@ def vocab(
             help="Pairs (.parquet, .tsv, .jsonl), of which both sides count, or text, one "
             "sentence a line; .gz and .zst too. Also folders that --counts or labse corpus clean "
             "and dedup made.",
-            show_default=False,
         ),
     ],
     out: Annotated[
@@ -41,7 +40,6 @@ def vocab(
         typer.Option(
             help="Folder to make. A vocabulary that this command made there before is replaced; "
             "anything else is refused. Without it, words are only counted (--counts).",
-            show_default=False,
         ),
     ] = None,
     vocab_size: Annotated[
@@ -65,7 +63,6 @@ def vocab(
         typer.Option(
             help="Folder that keeps the word counts: a killed run goes on, and counts of several "
             "machines are merged when their folders are given as FILES.",
-            show_default=False,
         ),
     ] = None,
     report: Annotated[
@@ -74,7 +71,6 @@ def vocab(
             help="Folder for a report on the words counted, report.json and report.png: the rate "
             "of [UNK], pieces a word and characters a piece by language, the share of the pieces "
             "by script. Also printed as a table. Needs matplotlib: the extra train.",
-            show_default=False,
         ),
     ] = None,
     memory: MemoryOption = "2GB",
