@@ -199,6 +199,10 @@ def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
     """Checks the options; the format and the tags of the languages are filled in."""
     suffix = "" if out is None else format_suffix(out).removeprefix(".")
     known: dict[str, BeadFormat] = {name: name for name in get_args(BeadFormat)}
+    if options.bead_format is None and suffix not in ("", "txt", *known):
+        raise UsageError(
+            f"--out {out}: .{suffix} names no format; known: {', '.join(known)}; or give --format"
+        )
     bead_format = options.bead_format or known.get(suffix, _DEFAULT_FORMAT)
     source_lang, target_lang = options.langs
     if options.min_score is not None and bead_format == "ladder":

@@ -178,7 +178,7 @@ def _fail_usage(error: Exception) -> int:
     """Tells a wrong option or argument in one line, with the command whose help says more."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "labse"
-    message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    message = " ".join(error.format_message().replace("Value error, ", "", 1).split()).rstrip(".")  # type: ignore[attr-defined]
     return fail(f"{message}; see {path} --help", int(getattr(error, "exit_code", 2)))
 
 

@@ -50,8 +50,8 @@ class MinedOutput:
         drop: leaves out pairs with one of these flags.
 
     Raises:
-        UsageError: a format that cannot go to standard output or hold what is asked for, or one
-            that needs languages; an unknown flag.
+        UsageError: a suffix that names no format; a format that cannot go to standard output, or
+            hold what is asked for, or that needs languages; an unknown flag.
     """
 
     path: str | Path = "-"
@@ -65,6 +65,12 @@ class MinedOutput:
         """Checks what can be told before the work."""
         if unknown := sorted(self.drop.difference(FLAGS)):
             raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
+        suffix = format_suffix(self.path)
+        if self.format is None and suffix not in ("", ".txt", *_SUFFIXES):
+            raise UsageError(
+                f"--out {self.path}: {suffix} names no format; known: {', '.join(_SUFFIXES)}; or "
+                "give --format"
+            )
         layout, is_stream = self.layout, str(self.path) == "-"
         if layout in ("parquet", "moses") and is_stream:
             raise UsageError(f"--format {layout} needs --out FILE")
