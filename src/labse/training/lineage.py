@@ -95,7 +95,10 @@ def _corpus_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
     """Returns rows by reason or by language, as cleaning and deduplication count them."""
     facts: dict[str, Fact] = {}
     counts, report = manifest.get("counts"), manifest.get("report")
-    for langs in counts.values() if isinstance(counts, dict) else ():
+    for key, langs in counts.items() if isinstance(counts, dict) else ():
+        if not isinstance(langs, dict):  # Of a folder that has one number for each.
+            facts[key] = _number(langs)
+            continue
         for reasons in langs.values():
             for reason, number in reasons.items():
                 name = reason if reason == "kept" else f"dropped: {reason}"
