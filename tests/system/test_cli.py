@@ -114,7 +114,8 @@ def test_mining_reads_a_pipe_and_writes_a_pipe(work: Path) -> None:
     out, _ = from_pipe.communicate((work / "source.txt").read_bytes(), timeout=60)
     assert from_pipe.returncode == 0
     assert out == labse_ok(work, "mine", "source.txt", *options).stdout
-    rows = [line.split("\t") for line in out.decode().splitlines()]
+    header, *rows = [line.split("\t") for line in out.decode().splitlines()]
+    assert header[:3] == ["margin_score", "source", "target"]
     right = [row for row in rows if row[1] == encipher(row[2])]
     assert len(right) >= 38  # Of 40.
     for row in rows:
