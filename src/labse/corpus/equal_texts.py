@@ -143,6 +143,3 @@ def _write_numbers(first_T: NDArray[np.int64], numbers_T: NDArray[np.int32], chu
         numbers_T[start : start + chunk] = numbers
         num_distinct += count
     return num_distinct
-
-
-# ---- Keys of tokenised sentences ----

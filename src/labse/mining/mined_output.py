@@ -66,7 +66,7 @@ class MinedOutput:
         if unknown := sorted(self.drop.difference(FLAGS)):
             raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
         suffix = format_suffix(self.path)
-        if self.format is None and suffix not in ("", ".txt", *_SUFFIXES):
+        if self.format is None and suffix not in ("", *_SUFFIXES):
             raise UsageError(
                 f"--out {self.path}: {suffix} names no format; known: {', '.join(_SUFFIXES)}; or "
                 "give --format"
