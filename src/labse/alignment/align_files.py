@@ -8,7 +8,7 @@ Source: docs/design.md, promises: a killed run goes on and gives the same bytes.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -23,7 +23,12 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.output_files import open_output
 from labse.corpus.readers import read_texts
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import ObservedEncoder, SentenceEncoder
+from labse.encoder.source import (
+    AnyEncoderSource,
+    ObservedEncoder,
+    describe_encoder,
+    load_any_encoder,
+)
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
@@ -100,7 +105,7 @@ def align_files(
     *,
     lists: bool = False,
     gold: str | Path | None = None,
-    encoder: Encoder | Callable[[], Encoder] | None = None,
+    encoder: AnyEncoderSource = None,
     options: AlignOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> AlignedFiles:
@@ -116,7 +121,8 @@ def align_files(
         out: file to write (`-` is standard output), for many documents a folder; None writes none.
         lists: whether `source`, `target` and `gold` are files that name a document a line.
         gold: alignment to judge by, for many documents a folder or list of them.
-        encoder: an encoder, or what loads one; None is the model that comes with labse.
+        encoder: an encoder, its name or folder, or what loads one; None is the model that comes
+            with labse.
         on_progress: called with the documents done and their number; of a single document, with
             the spans of lines embedded and their number.
 
@@ -135,19 +141,17 @@ def align_files(
     for job in jobs:
         check_readable(job.source)
         check_readable(job.target)
-    if not isinstance(encoder, Encoder):
-        encoder = SentenceEncoder.from_pretrained() if encoder is None else encoder()
+    loaded = load_any_encoder(encoder)
 
-    used, tell = encoder, on_progress
+    used, tell = loaded, on_progress
     if on_progress is not None and not is_batch:
-        used, tell = ObservedEncoder(encoder, on_progress), None
+        used, tell = ObservedEncoder(loaded, on_progress), None
     totals: Counter[str] = Counter()
     counts = AlignmentCounts()
-    hash_model = getattr(encoder, "hash_model", None)
     key = {
         "kind": "alignment",
         "labse_version": __version__,
-        "model_sha256": hash_model and hash_model(),
+        **describe_encoder(loaded),
         **{name: value for name, value in asdict(options).items() if name != "min_score"},
     }
     key |= {} if options.min_score is None else {"min_score": options.min_score}
@@ -190,8 +194,8 @@ def align_files(
         num_below=totals["num_below"],
         bead_format=options.bead_format or _DEFAULT_FORMAT,
         counts=counts,
-        num_truncated=getattr(encoder, "num_truncated", 0),
-        max_seq_length=getattr(encoder, "max_seq_length", None),
+        num_truncated=getattr(loaded, "num_truncated", 0),
+        max_seq_length=getattr(loaded, "max_seq_length", None),
     )
 
 

@@ -11,15 +11,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from labse.encoder.check.golden import check_golden
-from labse.encoder.pooling import normalize_rows
-from labse.encoder.protocol import Encoder
 from labse.encoder.runtimes.choice import (
     Precision,
     Runtime,
@@ -27,6 +25,7 @@ from labse.encoder.runtimes.choice import (
     build_runtime,
     check_options,
 )
+from labse.encoder.similarity import similarity, similarity_pairwise
 from labse.encoder.streaming import (
     BatchLimits,
     EncodedSentences,
@@ -40,7 +39,7 @@ from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
 from labse.model_folder.layout import Prompts
 
-__all__ = ["EncoderSource", "ObservedEncoder", "SentenceEncoder", "load_encoder"]
+__all__ = ["SentenceEncoder"]
 
 
 class SentenceEncoder:
@@ -386,69 +385,8 @@ class SentenceEncoder:
         """Returns D; the name of sentence-transformers for `embedding_size`."""
         return self.embedding_size
 
-    @staticmethod
-    def similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
-        """Returns (N, M) cosines of (N, D) and (M, D) vectors, which need not be unit rows.
-
-        A vector (D,) is a matrix of one row.
-
-        Raises:
-            ValueError: the arrays are not matrices of one width.
-        """
-        sources, targets = (np.atleast_2d(np.asarray(a, np.float32)) for a in (source, target))
-        if sources.ndim != 2 or targets.ndim != 2 or sources.shape[1] != targets.shape[1]:
-            raise ValueError(
-                f"expected (N, D) and (M, D), found {sources.shape} and {targets.shape}"
-            )
-        return normalize_rows(sources) @ normalize_rows(targets).T
-
-    @staticmethod
-    def similarity_pairwise(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
-        """Returns (N,) cosines of row with row of two (N, D) arrays.
-
-        Raises:
-            ValueError: the arrays are not of one shape.
-        """
-        sources, targets = (np.atleast_2d(np.asarray(a, np.float32)) for a in (source, target))
-        if sources.shape != targets.shape or sources.ndim != 2:
-            raise ValueError(f"expected (N, D) twice, found {sources.shape} and {targets.shape}")
-        cosines: NDArray[np.float32] = np.einsum(
-            "nd,nd->n", normalize_rows(sources), normalize_rows(targets)
-        )
-        return cosines
-
-
-EncoderSource: TypeAlias = SentenceEncoder | Callable[[], SentenceEncoder] | None
-"""An encoder, what loads one when it is needed, or None: the model that comes with labse."""
-
-
-def load_encoder(source: EncoderSource) -> SentenceEncoder:
-    """Returns the encoder, loaded if need be."""
-    if source is None:
-        return SentenceEncoder.from_pretrained()
-    return source if isinstance(source, SentenceEncoder) else source()
-
-
-class ObservedEncoder:
-    """An encoder that tells how much of each call it has done.
-
-    Attributes:
-        max_seq_length: that of the encoder, None if it has none.
-    """
-
-    def __init__(self, encoder: Encoder, on_progress: Callable[[int, int | None], None]) -> None:
-        """Wraps an encoder; `on_progress` is called with the sentences done and their number."""
-        self._encoder = encoder
-        self._on_progress = on_progress
-        self.max_seq_length: int | None = getattr(encoder, "max_seq_length", None)
-
-    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns what the encoder does."""
-        if isinstance(self._encoder, SentenceEncoder):
-            return self._encoder.encode(sentences, on_progress=self._on_progress)
-        embeddings = self._encoder.encode(sentences)
-        self._on_progress(len(sentences), len(sentences))
-        return embeddings
+    similarity = staticmethod(similarity)
+    similarity_pairwise = staticmethod(similarity_pairwise)
 
 
 def _check_sentences(sentences: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import ObservedEncoder
+from labse.encoder.source import ObservedEncoder
 from labse.errors import LabseError, UsageError
 from labse.evaluation.bucc import BuccScore, build_bucc_report, evaluate_bucc
 from labse.evaluation.bucc_files import BuccSplit, find_bucc_pairs, has_bucc_split, read_bucc_split

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.protocol import Encoder, encode_sentences
+from labse.encoder.similarity import similarity, similarity_pairwise
 from labse.runtime import require
 
 __all__ = ["MtebModel"]
@@ -54,23 +55,5 @@ class MtebModel:
         sentences = [text for batch in inputs for text in batch["text"]]
         return encode_sentences(self._encoder, sentences)
 
-    def similarity(
-        self, embeddings1: NDArray[np.float32], embeddings2: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Returns (N, M) cosines."""
-        return _units(embeddings1) @ _units(embeddings2).T
-
-    def similarity_pairwise(
-        self, embeddings1: NDArray[np.float32], embeddings2: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Returns (N,) cosines of row with row."""
-        cosines: NDArray[np.float32] = np.einsum(
-            "nd,nd->n", _units(embeddings1), _units(embeddings2)
-        )
-        return cosines
-
-
-def _units(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows = np.asarray(embeddings, dtype=np.float32)
-    units: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return units
+    similarity = staticmethod(similarity)
+    similarity_pairwise = staticmethod(similarity_pairwise)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.source import EncoderSource
 from labse.errors import UsageError
 from labse.mining.bitext import SearchOptions, choose_index, count_products
 from labse.mining.mine_files import open_two_files

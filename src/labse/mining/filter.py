@@ -27,7 +27,7 @@ from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import expand_folders, has_shards
 from labse.corpus.tables import open_table
 from labse.corpus.writers import check_outputs, choose_layout, open_output, write_rows
-from labse.encoder.sentence_encoder import EncoderSource
+from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.stage import open_stage
 from labse.files.text import read_lines

@@ -25,7 +25,7 @@ from labse.corpus.records import SentencePair
 from labse.corpus.writers import choose_layout, write_rows
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import EncoderSource, load_encoder
+from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable, make_folder
 from labse.files.stage import Stage, open_stage
@@ -36,7 +36,6 @@ from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
     LineStore,
-    describe_encoder,
     embed_side,
 )
 from labse.runtime import OnProgress, resumable

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from labse.cleaning.pair_scores import FLAGS
-from labse.encoder.sentence_encoder import EncoderSource
+from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.mining.bitext import (
     MiningOptions,

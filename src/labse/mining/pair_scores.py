@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.encoder.sentence_encoder import EncoderSource
+from labse.encoder.source import EncoderSource
 from labse.errors import LabseError
 from labse.files.npy import release_map
 from labse.mining.bitext import (

@@ -14,7 +14,7 @@ import logging
 import mmap
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -29,7 +29,8 @@ from labse.corpus.shards import expand_folders, has_shards
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.protocol import Encoder, encode_sentences
-from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import make_folder, write_atomic
 from labse.files.npy import find_bad_row, load_array, write_array
@@ -42,7 +43,6 @@ __all__ = [
     "EmbeddedSides",
     "LineStore",
     "Side",
-    "describe_encoder",
     "embed_side",
     "embed_sides",
     "load_needed_encoder",
@@ -277,16 +277,6 @@ def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> Sen
                 "give that with --model"
             )
     return loaded
-
-
-def describe_encoder(encoder: SentenceEncoder) -> dict[str, object]:
-    """Returns all that its vectors depend on, by the name of the option that sets it."""
-    return {
-        "model": encoder.hash_model(),
-        "--precision": encoder.precision,
-        "--runtime": encoder.runtime_name,
-        "text options": asdict(encoder.text),
-    }
 
 
 def embed_side(

@@ -112,7 +112,7 @@ def test_other_options_or_another_model_do_not_go_on_in_the_same_folder(tmp_path
         align_files(
             source, source, out, encoder=CharacterEncoder(), options=AlignOptions(max_size=5)
         )
-    with pytest.raises(UsageError, match="model_sha256"):
+    with pytest.raises(UsageError, match="begun with another model"):
         align_files(source, source, out, encoder=lambda: Hashed())
 
 

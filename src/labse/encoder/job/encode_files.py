@@ -14,7 +14,8 @@ from labse.encoder.job.inputs import InputTexts
 from labse.encoder.job.records import FolderRecord, open_record
 from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
 from labse.encoder.job.workers import Workers
-from labse.encoder.sentence_encoder import EncoderSource, SentenceEncoder, load_encoder
+from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.atomic import check_writable, remove_leftovers
