@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 EXTRAS := ann,corpus,hub,onnx,track,train
 
-.PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel clean
+.PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel docs clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -64,8 +64,11 @@ golden: $(VENV)/.dev ## Rewrite the frozen outputs; review the diff.
 wheel: $(VENV)/.dev ## Build the wheel and try it in an empty environment without torch.
 	tests/system/wheel.sh $(PYTHON)
 
+docs: $(VENV)/.docs ## Build the documentation as a site; open site/index.html.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## Remove what the targets made.
-	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # ---- Environments ----
 # torch comes first and alone: on Linux an unpinned torch brings gigabytes of CUDA libraries.
@@ -81,4 +84,8 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.train
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' --group dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --group docs
 	@touch $@

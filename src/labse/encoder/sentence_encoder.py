@@ -260,7 +260,7 @@ class SentenceEncoder:
     ) -> NDArray[np.float32]:
         """Returns (N, D) float32 unit rows in the order of the sentences; (D,) for one string.
 
-        Equal sentences are encoded once. An empty one has a vector too, that of [CLS][SEP]. The
+        Equal sentences are encoded once. An empty one has a vector too, that of `[CLS][SEP]`. The
         keywords are those of sentence-transformers.
 
         Args:

@@ -1,0 +1,90 @@
+"""Writes the pages that the program itself knows (commands, benchmarks), and keeps the site whole.
+
+Takes: pages that hold a line such as `<!-- commands -->`. Gives: the page with that line replaced,
+and pages that load nothing from elsewhere.
+Source: https://www.mkdocs.org/user-guide/configuration/#hooks
+"""
+
+import html
+import inspect
+import json
+import re
+from pathlib import Path
+
+import click
+import typer.main
+
+from labse.cli import app
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+SHIM = "https://unpkg.com/iframe-worker/shim"
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Takes the one script that the theme would load from elsewhere from the site itself."""
+    return output.replace(SHIM, "assets/iframe-worker.js")
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Fills in the generated parts of a page."""
+    for name, write in (("commands", write_commands), ("benchmarks", write_benchmarks)):
+        marker = f"<!-- {name} -->"
+        if marker in markdown:
+            markdown = markdown.replace(marker, "\n".join(write()))
+    return markdown
+
+
+def write_commands() -> list[str]:
+    """Gives the lines of all commands: what each does, its usage, its options as a table."""
+    group = typer.main.get_command(app)
+    context = click.Context(group, info_name="labse")
+    return list(_describe_group(group, context))
+
+
+def _describe_group(group: click.Group, context: click.Context) -> list[str]:
+    lines: list[str] = []
+    for name in group.list_commands(context):
+        _, command, _ = group.resolve_command(context, [name])
+        inner = click.Context(command, info_name=name, parent=context)
+        if hasattr(command, "list_commands"):
+            lines += _describe_group(command, inner)
+        elif not command.hidden:
+            lines += _describe_command(command, inner)
+    return lines
+
+
+def _describe_command(command: click.Command, context: click.Context) -> list[str]:
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    text, _, examples = inspect.cleandoc(command.help or "").partition("[bold]Examples[/bold]")
+    lines = [f"## {context.command_path}", "", _plain(text), "", "```text", usage, "```", ""]
+    if examples:
+        commands = [line.strip() for line in _plain(examples).splitlines() if line.strip()]
+        lines += ["Examples:", "", "```text", *commands, "```", ""]
+
+    lines += ["| option | what it does |", "|---|---|"]
+    for option in command.get_params(context):
+        record = option.get_help_record(context)
+        if record:
+            left, right = (html.escape(_plain(part)).replace("|", "&#124;") for part in record)
+            lines.append(f"| <code>{left}</code> | {' '.join(right.split())} |")
+    return [*lines, ""]
+
+
+def _plain(text: str) -> str:
+    """Removes what a terminal reads as colours and line breaks."""
+    return re.sub(r"\[/?(dim|bold|cyan|green)\]", "", text.replace("\b", ""))
+
+
+def write_benchmarks() -> list[str]:
+    """Gives the recorded results, one part for each file."""
+    lines: list[str] = []
+    for path in sorted(RESULTS.glob("*.json*")):
+        text = path.read_text(encoding="utf-8")
+        parts = text.splitlines() if path.suffix == ".jsonl" else [text]
+        rows = [json.loads(part) for part in parts]
+        lines += [f"## {path.stem.replace('_', ' ')}", ""]
+        for row in rows:
+            lines += ["```json", json.dumps(row, indent=1)[:6000], "```", ""]
+    return lines
