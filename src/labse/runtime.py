@@ -5,7 +5,9 @@ block; the module, or an error that says what to install.
 Source: docs/design.md, base install without torch.
 """
 
+import contextlib
 import importlib
+import importlib.util
 import multiprocessing
 import os
 import random
@@ -22,6 +24,7 @@ from labse.errors import InterruptedRunError, ResourceError
 __all__ = [
     "OnProgress",
     "answer_signals",
+    "has_module",
     "hold_interrupts",
     "is_main_process",
     "require",
@@ -129,11 +132,19 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
             raise
         raise ResourceError(
-            f'this needs {error.name}, which is not installed; run: pip install "labse[{extra}]"'
+            f'this needs {package}, which is not installed; run: pip install "labse[{extra}]"'
         ) from None
+
+
+def has_module(name: str) -> bool:
+    """Tells whether an optional module is installed, without importing it."""
+    with contextlib.suppress(ImportError, ValueError):
+        return importlib.util.find_spec(name) is not None
+    return False
 
 
 def seed_everything(seed: int) -> None:

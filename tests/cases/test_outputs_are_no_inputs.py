@@ -29,6 +29,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--scores", "a.de"),
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--out", "k.tsv", "--scores", "k.tsv"),
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--out", "k.tsv", "--rejects", "k.tsv"),
+        ("score", "a.de", "a.en", "--out", "a.en"),
+        ("hard-negatives", "a.tsv", "--out", "a.tsv"),
+        ("calibrate", "a.tsv", "--out", "a.tsv"),
+        ("corpus", "split", "a.de", "--out", "a.de", "--format", "txt"),
+        ("corpus", "convert", "a.tsv", "--out", "a.tsv"),
+        ("corpus", "convert", "a.tsv", "--out", "k.de", "--out", "a.tsv"),
+        ("corpus", "overlap", "a.tsv", "--tests", ".", "--out", "a.tsv"),
+        ("corpus", "quality", "apply", "model", "a.de", "--out", "a.de"),
     ],
 )
 def test_it_is_refused_before_any_work(
@@ -40,3 +48,39 @@ def test_it_is_refused_before_any_work(
     assert "would replace; name another file" in capsys.readouterr().err
     assert files() == [GERMAN, ENGLISH]
     assert not Path("k.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mine", "no.de", "a.en", "--out", "a.de/x.tsv"),
+        ("align", "no.de", "a.en", "--out", "a.de/x.tsv"),
+        ("score", "no.de", "a.en", "--out", "a.de/x.tsv"),
+        ("filter", "no.tsv", "--min-cosine", "0", "--out", "a.de/x.tsv"),
+        ("encode", "no.de", "--out", "a.de/x.npy"),
+        ("encode", "no.de", "--out", "a.de/x"),
+        ("hard-negatives", "no.tsv", "--out", "a.de/x.tsv"),
+        ("calibrate", "no.tsv", "--out", "a.de/x.json"),
+        ("calibrate", "no.tsv", "--plot", "a.de/x.png"),
+        ("vocab", "no.tsv", "--out", "a.de/x"),
+        ("vocab", "no.tsv", "--out", "v", "--report", "a.de/x"),
+        ("export", "default", "a.de/x.onnx"),
+        ("export", "default", "a.de/x"),
+        ("prune", "default", "a.de/x", "--langs", "de"),
+        ("evaluate", "sts", "no.tsv", "--out", "a.de/x"),
+        ("evaluate", "all", "no", "--out", "a.de/x"),
+        ("corpus", "extract", "no.wet", "--out", "a.de/x.tsv"),
+        ("corpus", "convert", "no.tsv", "--out", "a.de/x.tsv"),
+        ("corpus", "clean", "no.tsv", "--out", "a.de/x"),
+        ("corpus", "dedup", "no.tsv", "--out", "a.de/x"),
+        ("corpus", "overlap", "no.tsv", "--tests", "no", "--out", "a.de/x.tsv"),
+        ("corpus", "stats", "no.tsv", "--out", "a.de/x.png"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_a_line_is_read(
+    files: Callable[[], list[str]], capsys: pytest.CaptureFixture[str], arguments: Sequence[str]
+) -> None:
+    code = main(arguments)
+    error = capsys.readouterr().err
+    assert (code, "a.de" in error, len(error.splitlines())) == (4, True, 1), error
+    assert files() == [GERMAN, ENGLISH]

@@ -11,17 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from labse import __version__
 from labse.alignment.accuracy import AlignmentCounts, count_right
 from labse.alignment.align import SKIP_PERCENTILE, Bead, align_documents
 from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
 from labse.alignment.formats import BeadFormat, format_beads, link_lines, read_links
-from labse.corpus.file_formats import check_readable
+from labse.corpus.file_formats import check_readable, choose_layout
 from labse.corpus.languages import canonical_tag
 from labse.corpus.output_files import open_output
 from labse.corpus.readers import read_texts
+from labse.corpus.writers import check_outputs
 from labse.encoder.protocol import Encoder
 from labse.encoder.source import (
     AnyEncoderSource,
@@ -30,9 +30,7 @@ from labse.encoder.source import (
     load_any_encoder,
 )
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import check_writable
 from labse.files.stage import open_stage
-from labse.files.text import format_suffix
 from labse.runtime import OnProgress, resumable
 
 __all__ = [
@@ -201,18 +199,13 @@ def align_files(
 
 def _complete(options: AlignOptions, out: Path | None) -> AlignOptions:
     """Checks the options; the format and the tags of the languages are filled in."""
-    suffix = "" if out is None else format_suffix(out).removeprefix(".")
-    known: dict[str, BeadFormat] = {name: name for name in get_args(BeadFormat)}
-    if options.bead_format is None and suffix not in ("", "txt", *known):
-        raise UsageError(
-            f"--out {out}: .{suffix} names no format; known: {', '.join(known)}; or give --format"
-        )
-    bead_format = options.bead_format or known.get(suffix, _DEFAULT_FORMAT)
+    bead_format = choose_layout("-" if out is None else out, "beads", options.bead_format)
+    assert bead_format != "txt"
     source_lang, target_lang = options.langs
     if options.min_score is not None and bead_format == "ladder":
         raise UsageError("--min-score leaves beads out, which a ladder cannot; give --format tsv")
-    if options.ids and bead_format != "tsv":
-        raise UsageError(f"--ids is for --format tsv; {bead_format} needs no such option")
+    if options.ids and bead_format not in ("tsv", "parquet"):
+        raise UsageError(f"--ids is for tsv and parquet; {bead_format} needs no such option")
     if bead_format == "ladder" and (source_lang or target_lang):
         raise UsageError("--source-lang and --target-lang are not for --format ladder")
     if not (source_lang and target_lang):
@@ -304,7 +297,8 @@ def _list_jobs(
         if str(source) == str(target) == "-":
             raise UsageError("only one document can be standard input (-)")
         if out is not None and str(out) != "-":
-            check_writable(out, inputs=(source, target, gold))
+            inputs = (source, target, gold)
+            check_outputs(out, inputs=inputs, kind="beads", layout=options.bead_format)
         return [AlignmentJob(source, target, gold, out)]
     if (out is None and gold is None) or str(out) == "-":
         raise UsageError("many documents need --out, the folder of their alignments, or --gold")

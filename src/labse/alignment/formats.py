@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, get_args
 
 from labse.alignment.align import Bead
 from labse.corpus.tmx_writer import write_tmx_rows
+from labse.corpus.writers import write_parquet_rows
 from labse.errors import LabseError
 from labse.files.text import read_lines
 
@@ -27,7 +28,7 @@ __all__ = [
     "read_links",
 ]
 
-BeadFormat: TypeAlias = Literal["ladder", "tsv", "tmx", "jsonl"]
+BeadFormat: TypeAlias = Literal["ladder", "tsv", "tmx", "jsonl", "parquet"]
 
 _SEPARATORS = str.maketrans("\t\r", "  ")
 _LISTS = re.compile(r"\s*\[([\d,\s]*)\]\s*:\s*\[([\d,\s]*)\]")
@@ -69,11 +70,11 @@ def format_beads(
 
     ladder: the lines, from 0, at which a bead begins, and its score; the last rung is the end.
     tsv: a header, then score, source, target; with `ids` also the numbers of their lines, from 1;
-    with `langs` these. jsonl: the same with names. tmx: a unit for each bead with both sides. Lines
-    of a bead are joined by a space.
+    with `langs` these. parquet: the same columns. jsonl: the same with names. tmx: a unit for each
+    bead with both sides. Lines of a bead are joined by a space.
 
     Args:
-        ids: adds line numbers to TSV.
+        ids: adds line numbers to TSV and Parquet.
         langs: the languages of both documents, which TMX needs; empty ones are not written.
 
     Raises:
@@ -90,8 +91,11 @@ def format_beads(
         )
         for bead in beads
     ]
-    if bead_format == "tsv":
-        return _format_tsv(beads, texts, ids, langs)
+    if bead_format in ("tsv", "parquet"):
+        names = ["score", "source", "target", *(["source_lines", "target_lines"] if ids else [])]
+        names += ["source_lang", "target_lang"] if all(langs) else []
+        rows = [_row(bead, sides, ids, langs) for bead, sides in zip(beads, texts, strict=True)]
+        return _format_tsv(names, rows) if bead_format == "tsv" else _format_parquet(names, rows)
     if bead_format == "tmx":
         return _format_tmx(beads, texts, langs)
     return _format_jsonl(beads, texts, langs)
@@ -106,21 +110,29 @@ def _format_ladder(beads: Sequence[Bead], num_source: int, num_target: int) -> F
     return FormattedBeads("".join([*rungs, f"{num_source}\t{num_target}\t0.0000\n"]).encode())
 
 
-def _format_tsv(
-    beads: Sequence[Bead], texts: Sequence[tuple[str, str]], ids: bool, langs: tuple[str, str]
-) -> FormattedBeads:
-    names = ["score", "source", "target", *(["source_lines", "target_lines"] if ids else [])]
-    names += ["source_lang", "target_lang"] if all(langs) else []
-    rows = ["\t".join(names) + "\n"]
-    for bead, sides in zip(beads, texts, strict=True):
-        cells = [f"{bead.score:.4f}", *(side.translate(_SEPARATORS) for side in sides)]
-        if ids:
-            cells.append(_name_lines(bead.source_start, bead.source_stop))
-            cells.append(_name_lines(bead.target_start, bead.target_stop))
-        cells += langs if all(langs) else ()
-        rows.append("\t".join(cells) + "\n")
-    num_changed = sum(mark in side for sides in texts for side in sides for mark in "\t\r")
-    return FormattedBeads("".join(rows).encode(), num_changed=num_changed)
+def _row(
+    bead: Bead, sides: tuple[str, str], ids: bool, langs: tuple[str, str]
+) -> tuple[str | float, ...]:
+    numbers: tuple[str, ...] = ()
+    if ids:
+        source = _name_lines(bead.source_start, bead.source_stop)
+        numbers = source, _name_lines(bead.target_start, bead.target_stop)
+    return (float(bead.score), *sides, *numbers, *(langs if all(langs) else ()))
+
+
+def _format_tsv(names: Sequence[str], rows: Sequence[Sequence[str | float]]) -> FormattedBeads:
+    lines = ["\t".join(names) + "\n"]
+    for score, *cells in rows:
+        lines.append("\t".join([f"{score:.4f}", *(str(c).translate(_SEPARATORS) for c in cells)]))
+        lines.append("\n")
+    num_changed = sum(mark in str(side) for row in rows for side in row[1:3] for mark in "\t\r")
+    return FormattedBeads("".join(lines).encode(), num_changed=num_changed)
+
+
+def _format_parquet(names: Sequence[str], rows: Sequence[Sequence[str | float]]) -> FormattedBeads:
+    stream = io.BytesIO()
+    write_parquet_rows(stream, names, iter(rows))
+    return FormattedBeads(stream.getvalue())
 
 
 def _name_lines(start: int, stop: int) -> str:

@@ -32,7 +32,7 @@ from labse.corpus.shards import (
     read_shard,
     write_shard,
 )
-from labse.files.atomic import write_atomic
+from labse.files.atomic import MANIFEST_NAME, check_writable, write_atomic
 from labse.files.stage import Stage, open_stage
 from labse.runtime import require, resumable
 
@@ -99,6 +99,10 @@ def dedup_files(
     """
     out, lang = Path(out), None if lang is None else canonical_tag(lang)
     langs = canonical_tags(langs)
+    check_writable(out / MANIFEST_NAME)
+    packages = ["pyarrow.parquet", "xxhash", *(["rensa"] if min_similarity is not None else [])]
+    for package in packages:
+        require(package, "corpus")
     paths = expand_folders(files)
     targets = pair_files(paths, kind, lang, langs)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}

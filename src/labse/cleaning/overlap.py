@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labse.corpus.file_formats import RowKind, choose_layout
 from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_rows
-from labse.corpus.writers import choose_layout, write_rows
-from labse.errors import LabseError, UsageError
+from labse.corpus.writers import check_outputs, write_rows
+from labse.errors import LabseError
 from labse.files.text import read_lines
 from labse.runtime import OnProgress
 
@@ -89,11 +90,9 @@ def drop_test_sentences(
     # What can go wrong is told before anything is read.
     paths = expand_folders(files)
     columns = column_names(kind)
-    is_text = out is not None and choose_layout(out) == "txt"
-    if is_text and kind == "pairs":
-        raise UsageError(f"{out}: text cannot hold pairs; write .tsv, .jsonl, .parquet or .tmx")
-    if out is not None and any(Path(out).resolve() == Path(path).resolve() for path in paths):
-        raise UsageError(f"{out} would be replaced while it is read; give --out another name")
+    rows: RowKind = "pairs" if kind == "pairs" else "records"
+    check_outputs(out, inputs=paths, kind=rows)
+    is_text = out is not None and choose_layout(out, rows) == "txt"
 
     held_out = read_held_out_sentences(tests)
     dropped = dict.fromkeys(paths, 0)

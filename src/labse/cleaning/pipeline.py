@@ -27,10 +27,17 @@ from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders, pair_files
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, listed_file, read_json, sha256_file, write_json
+from labse.files.atomic import (
+    MANIFEST_NAME,
+    check_writable,
+    listed_file,
+    read_json,
+    sha256_file,
+    write_json,
+)
 from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
-from labse.runtime import resumable
+from labse.runtime import require, resumable
 
 __all__ = ["CleaningReport", "clean", "decide", "read_kind"]
 
@@ -93,6 +100,10 @@ def clean(
         ResourceError: `out` cannot be written, or a package is missing.
     """
     out, lang = Path(out), None if lang is None else canonical_tag(lang)
+    check_writable(out / MANIFEST_NAME)
+    packages = ["pyarrow.parquet", *(["pycld2"] if identify else [])]
+    for package in [*packages, *([] if quality is None else ["scipy.sparse"])]:
+        require(package, "corpus")
     # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
     langs = canonical_tags(langs)

@@ -41,7 +41,7 @@ _COMMANDS = (
     ("train", "train",
      "Train a dual encoder on pairs of translations (needs the extra train)."),
     ("plot", "plot",
-     "Draw loss, P@1, accuracy and perplexity over the steps (needs the extra train)."),
+     "Draw loss, P@1, accuracy and perplexity over the steps (needs the extra plot)."),
     ("encode", "encode", "Turn lines into vectors that numpy.load reads."),
     ("export", "export", "Write a model anew: smaller, for sentence-transformers, or as ONNX."),
     ("prune", "prune", "Make a model smaller: leave out the pieces that some text never needs."),

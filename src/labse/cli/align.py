@@ -46,9 +46,9 @@ def align(
         BeadFormat | None,
         typer.Option(
             "--format",
-            help="Format of the alignment. tsv: score, source and target; tmx: beads with both "
-            "sides only; jsonl: all of a bead; ladder: the rungs of Hunalign. Without it, that of "
-            "--out's suffix, else tsv.",
+            help="Format of the alignment. tsv, parquet: score, source and target; tmx: beads with "
+            "both sides only; jsonl: all of a bead; ladder: the rungs of Hunalign. Without it, "
+            "that of --out's suffix, else tsv.",
         ),
     ] = None,
     max_size: Annotated[
@@ -73,7 +73,10 @@ def align(
         ),
     ] = None,
     ids: Annotated[
-        bool, typer.Option("--ids", help="Add the line numbers of both sides, from 1, to tsv.")
+        bool,
+        typer.Option(
+            "--ids", help="Add the line numbers of both sides, from 1, to tsv or parquet."
+        ),
     ] = False,
     source_lang: Annotated[
         str | None,

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.console import check_out, print_json, print_table, say
+from labse.cli.console import print_json, print_table, say
 from labse.cli.options import JsonOption
+from labse.corpus.writers import check_outputs, check_picture
 from labse.errors import UsageError
 from labse.files.atomic import write_json
 from labse.rating.calibration import (
@@ -55,7 +56,7 @@ def calibrate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="PNG to draw: precision over min_score (needs matplotlib, in the extra train).",
+            help="PNG to draw: precision over min_score (needs matplotlib: the extra plot).",
         ),
     ] = None,
 ) -> None:
@@ -74,7 +75,7 @@ def calibrate(
     """
     if not 0 < confidence < 1:
         raise UsageError(f"--confidence {confidence}: give a share between 0 and 1")
-    check_out(out)
+    check_outputs(out, inputs=(rated, gold), kind=None)
     if gold is not None:
         if precision is not None or plot is not None:
             name = "--plot" if precision is None else "--precision"
@@ -90,7 +91,7 @@ def calibrate(
     precision = 0.8 if precision is None else precision
     if not 0 < precision < 1:
         raise UsageError(f"--precision {precision}: give a share between 0 and 1")
-    check_out(plot)
+    check_picture(plot, inputs=(rated, out))
     fit = fit_precision(read_ratings(rated), precision, confidence=confidence, seed=seed)
     _print({**fit.to_dict(), "seed": seed}, out, as_json=json)
     if not json:

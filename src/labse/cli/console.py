@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
-    "check_out",
     "fail",
     "is_verbose",
     "mute_all_but_main",
@@ -98,14 +97,6 @@ def print_table(
     if title is not None:
         console.print(title)
     console.print(table)
-
-
-def check_out(out: Path | None) -> None:
-    """Tells before the work that its result could not be written."""
-    from labse.files.atomic import check_writable
-
-    if out is not None:
-        check_writable(out)
 
 
 def print_lines(lines: Iterable[str], out: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labse.cleaning.overlap import drop_test_sentences
-from labse.cli.console import check_out, print_json, print_table, progress, say
+from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import JsonOption, KindOption, LangOption
 
 __all__ = ["overlap"]
@@ -49,7 +49,6 @@ def overlap(
 
     labse corpus overlap pairs.parquet --kind pairs --tests eval --json
     """
-    check_out(out)
     with progress("overlap", unit="rows") as on_progress:
         report = drop_test_sentences(
             files,

@@ -8,8 +8,9 @@ import typer
 
 from labse.cleaning.quality import iter_quality
 from labse.cleaning.quality_training import QualityReport, train_quality
-from labse.cli.console import check_out, print_json, print_lines, print_table, say
+from labse.cli.console import print_json, print_lines, print_table, say
 from labse.cli.options import JsonOption
+from labse.corpus.writers import check_outputs
 
 __all__ = ["app"]
 
@@ -79,7 +80,7 @@ def apply(
 
     labse corpus quality apply quality web.txt | sort -gr | head
     """
-    check_out(out)
+    check_outputs(out, inputs=files, kind=None)
     rows = iter_quality(model, files)
     print_lines((f"{prob:.4f}\t{text}" for prob, text in rows), out)
 

@@ -1,6 +1,5 @@
 """The commands `labse corpus extract | split | convert | stats`."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,21 +7,27 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from labse.cli.console import check_out, print_json, print_lines, progress, say
+from labse.cli.console import print_json, print_lines, progress, say
 from labse.cli.options import JsonOption
 from labse.corpus.file_formats import file_lang
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import iter_pairs, iter_rows, orient_pairs
 from labse.corpus.raw_text import read_raw
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.sentence_splitting import split_records
 from labse.corpus.shards import expand_folders
 from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
-from labse.corpus.writers import Written, write_moses, write_pairs, write_records
+from labse.corpus.writers import (
+    Written,
+    check_outputs,
+    check_picture,
+    write_moses,
+    write_pairs,
+    write_records,
+)
 from labse.errors import UsageError
-from labse.files.atomic import write_atomic
+from labse.files.atomic import check_writable, write_atomic
 from labse.files.text import format_suffix
-from labse.runtime import require
 
 __all__ = ["convert", "extract", "split", "stats"]
 
@@ -135,8 +140,8 @@ def _write(
                 langs[record.lang] += 1
                 yield record
 
-    _check_places(files, [out])
-    written = write_records(out, _count(read(), "rows"), layout=_layout(out, layout))
+    check_outputs(out, inputs=files, kind="records", layout=layout)
+    written = write_records(out, _count(read(), "rows"), layout=layout)
     _tell(out, written, drops)
     if json:
         print_json(
@@ -170,7 +175,7 @@ def convert(
         Literal["jsonl", "tsv", "tmx"] | None,
         typer.Option(
             "--format",
-            help="Format of standard output, or of a file of another suffix.",
+            help="Format of standard output (by default tsv), or of a file of another suffix.",
         ),
     ] = None,
     source_lang: Annotated[
@@ -201,8 +206,14 @@ def convert(
         raise UsageError("give --out once, or twice for two aligned text files")
     if json and "-" in out:
         raise UsageError("--json tells of a file on standard output; give --out another name")
+    if len(out) == 2 and layout is not None:
+        raise UsageError("two aligned text files have no other format; leave out --format")
     files = expand_folders(files)
-    _check_places(files, out)
+    if len(out) == 1:
+        check_outputs(out[0], inputs=files, layout=layout)
+    for number, name in enumerate(out if len(out) == 2 else ()):
+        check_writable(name, inputs=(*files, *out[:number]))
+    source_lang, target_lang = canonical_tags((source_lang, target_lang))
     drops: Counter[str] = Counter()
     langs = (file_lang(out[0]), file_lang(out[-1])) if len(out) == 2 else (None, None)
     if any(format_suffix(file) == ".tmx" for file in files):  # Its languages are to be chosen.
@@ -216,8 +227,6 @@ def convert(
         skip_unknown=skip_unknown,
     )
     if len(out) == 2:
-        if layout is not None:
-            raise UsageError("two aligned text files have no other format; leave out --format")
         pairs = orient_pairs(pairs, langs, drops)
         written = write_moses(out[0], out[1], _count(pairs, "pairs"))
     else:
@@ -249,7 +258,7 @@ def stats(
         Path | None,
         typer.Option(
             help="Picture to draw, .png: sentences and pairs by language, lengths, scripts. Needs "
-            "matplotlib: the extra corpus.",
+            "matplotlib: the extra plot.",
         ),
     ] = None,
     skip_unknown: SkipUnknownOption = False,
@@ -263,10 +272,10 @@ def stats(
 
     labse corpus stats pairs.parquet --json
     """
-    check_out(out)
     files = expand_folders(files)
-    if out is not None:  # Told before the counting, not after.
-        require("matplotlib.figure", "corpus")
+    check_picture(out, inputs=files)
+    if lang is not None:
+        canonical_tag(lang)
     drops: Counter[str] = Counter()
     statistics = count_corpus(
         _count(iter_rows(files, lang=lang, drops=drops, skip_unknown=skip_unknown), "rows")
@@ -284,20 +293,6 @@ def stats(
 
 
 # ---- what the commands share -----------------------------------------------------------------
-
-
-def _check_places(files: list[str], outs: list[str]) -> None:
-    places = {os.path.realpath(file) for file in files if file != "-"}
-    for out in outs:
-        if os.path.realpath(out) in places:
-            raise UsageError(f"{out} would be replaced while it is read; give --out another name")
-        check_out(None if out == "-" else Path(out))
-
-
-def _layout(
-    out: str, layout: Literal["jsonl", "tsv", "txt"] | None
-) -> Literal["jsonl", "tsv", "txt"] | None:
-    return layout or ("jsonl" if out == "-" else None)
 
 
 def _count(rows: Iterable[T], label: str) -> Iterator[T]:

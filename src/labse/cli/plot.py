@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from labse.cli.console import say
+from labse.corpus.writers import check_picture
 from labse.errors import UsageError
 from labse.training.plot import find_runs, plot_metrics
 
@@ -25,7 +26,7 @@ def plot(
         typer.Option(help="The picture, PNG; by default curves.png in RUN."),
     ] = None,
 ) -> None:
-    """Draw loss, P@1, accuracy and perplexity over the steps (needs the extra train).
+    """Draw loss, P@1, accuracy and perplexity over the steps (needs the extra plot).
 
     [bold]Examples[/bold]
 
@@ -36,6 +37,8 @@ def plot(
     runs = find_runs(run)
     if out is not None and len(runs) > 1:
         raise UsageError(f"--out: is for one run, and {run} holds {len(runs)}; leave it out")
+    for found in runs:
+        check_picture(out or found / "curves.png")
     for found in runs:
         picture = out or found / "curves.png"
         plot_metrics(found / "metrics.jsonl", picture)

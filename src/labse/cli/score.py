@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import check_out, print_lines, progress, say
+from labse.cli.console import print_lines, progress, say
 from labse.cli.options import (
     ColumnOption,
     DeviceOption,
@@ -25,6 +25,7 @@ from labse.cli.options import (
     load_encoder,
     parse_size,
 )
+from labse.corpus.writers import check_outputs
 from labse.mining.bitext import SearchOptions
 from labse.mining.pair_scores import PairScores, score_pairs
 
@@ -80,7 +81,7 @@ def score(
     labse score news.de news.en --margin none | paste - news.de news.en | sort -gr | head
     """
     search = SearchOptions(parse_size(memory), device=device)
-    check_out(out)
+    check_outputs(out, inputs=(source, target), kind=None)
     with progress("score") as update:
         scores = score_pairs(
             source,

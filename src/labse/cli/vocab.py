@@ -70,7 +70,7 @@ def vocab(
         typer.Option(
             help="Folder for a report on the words counted, report.json and report.png: the rate "
             "of [UNK], pieces a word and characters a piece by language, the share of the pieces "
-            "by script. Also printed as a table. Needs matplotlib: the extra train.",
+            "by script. Also printed as a table. The picture needs matplotlib: the extra plot.",
         ),
     ] = None,
     memory: MemoryOption = "2GB",

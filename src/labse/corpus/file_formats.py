@@ -1,16 +1,33 @@
-"""The one table of formats: what the suffix of a file says, for every command that reads.
+"""The one table of formats: what the suffix of a file says, for every command.
 
-Takes: paths. Gives: whether a file is lines of text, a table, or nothing that is read.
+Takes: paths. Gives: whether a file is lines of text, a table, or nothing that is read; and the
+format in which a command writes it.
 Source: docs/corpus.md, "Raw material".
 """
 
 from pathlib import Path
+from typing import Literal
 
 from labse.corpus.languages import canonical_tag, find_language, is_language
 from labse.errors import UsageError
 from labse.files.text import format_suffix
 
-__all__ = ["check_readable", "default_column", "file_lang", "is_table", "is_text", "is_units"]
+__all__ = [
+    "Layout",
+    "RowKind",
+    "check_readable",
+    "choose_layout",
+    "default_column",
+    "file_lang",
+    "is_table",
+    "is_text",
+    "is_units",
+]
+
+Layout = Literal["txt", "tsv", "jsonl", "parquet", "tmx", "ladder"]
+RowKind = Literal["rows", "records", "pairs", "found", "beads", "scores", "negatives"]
+"""What is written: any rows; text with its origin; pairs; pairs that a search found; beads of
+documents; scores of pairs; pairs with hard negatives."""
 
 _TEXT = ("", ".txt")
 # Tables by the column that a command takes if none is named.
@@ -46,6 +63,33 @@ _NO_TEXT = frozenset(
     .py .js .css .sh .exe .log
     """.split()  # noqa: SIM905
 )
+
+# What can be written, by the suffixes that name it.
+_WRITTEN: dict[RowKind, tuple[Layout, ...]] = {
+    "rows": ("txt", "tsv", "jsonl", "parquet", "tmx"),
+    "records": ("jsonl", "tsv", "parquet", "txt"),
+    "pairs": ("tsv", "jsonl", "parquet", "tmx"),
+    "found": ("tsv", "jsonl", "parquet", "tmx"),
+    "beads": ("tsv", "jsonl", "parquet", "tmx", "ladder"),
+    "scores": ("txt", "tsv", "jsonl", "parquet"),
+    "negatives": ("parquet", "jsonl", "tsv"),
+}
+# Standard output, where it has a format without being asked for one.
+_STREAMED: dict[RowKind, Layout] = {
+    "records": "jsonl",
+    "pairs": "tsv",
+    "found": "tsv",
+    "beads": "tsv",
+    "scores": "txt",
+}
+# A name without suffix, and `.txt`.
+_PLAIN: dict[RowKind, Layout] = {
+    "rows": "txt",
+    "records": "txt",
+    "found": "tsv",
+    "beads": "tsv",
+    "scores": "txt",
+}
 
 
 def is_text(path: str | Path) -> bool:
@@ -97,6 +141,37 @@ def check_readable(path: str | Path) -> None:
         "units of .xlf, .xliff or .po, or .tsv, .jsonl or .parquet with a column of texts"
         + (f"; {hint}" if hint else "")
     )
+
+
+def choose_layout(path: str | Path, kind: RowKind, layout: Layout | None = None) -> Layout:
+    """Returns the format in which rows are written: the one asked for, or that of the suffix.
+
+    Args:
+        path: the file; `-` is standard output.
+        kind: what the rows are.
+        layout: the format that is asked for; None: that of the suffix.
+
+    Raises:
+        UsageError: these rows are not written in it, or the suffix is not known.
+    """
+    known = _WRITTEN[kind]
+    is_stream = str(path) == "-"
+    suffix = "" if is_stream else format_suffix(path)
+    if layout is None:
+        by_suffix: dict[str, Layout] = {f".{name}": name for name in known}
+        plain = _STREAMED.get(kind) if is_stream else _PLAIN.get(kind)
+        layout = plain if suffix in _TEXT else by_suffix.get(suffix)
+    if layout not in known:
+        packed = [f".{name}" for name in known if name != "parquet"]
+        raise UsageError(
+            f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
+            f"{', '.join(packed)}, each also .bz2, .gz or .zst, and .parquet"
+        )
+    if layout == "parquet" and (is_stream or Path(path).suffix.lower() != ".parquet"):
+        raise UsageError(
+            f"{path}: Parquet is compressed inside, and goes to a file whose name ends in .parquet"
+        )
+    return layout
 
 
 def _is_taken(suffix: str) -> bool:

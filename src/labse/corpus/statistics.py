@@ -162,7 +162,7 @@ def draw_statistics(statistics: CorpusStatistics) -> bytes:
     names = list(statistics.langs)[:_NUM_DRAWN]
     drawn = [statistics.langs[name] for name in names]
     width = max(8.0, 0.14 * len(names) + 2)
-    figure_module = require("matplotlib.figure", "corpus")
+    figure_module = require("matplotlib.figure", "plot")
     figure = figure_module.Figure(figsize=(width, 9), layout="constrained")
     grid = figure.add_gridspec(3, 2)
     for row, (values, label) in enumerate(

@@ -10,14 +10,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
+from labse.corpus.file_formats import Layout, RowKind, choose_layout
 from labse.corpus.output_files import open_output
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tmx_writer import write_tmx_rows
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
-from labse.files.text import format_suffix
 from labse.runtime import require
 
 __all__ = [
@@ -27,28 +27,20 @@ __all__ = [
     "Value",
     "Written",
     "check_outputs",
-    "choose_layout",
+    "check_picture",
     "open_output",
     "write_moses",
     "write_pairs",
+    "write_parquet_rows",
     "write_records",
     "write_rows",
 ]
 
 Value = str | int | float
-Layout = Literal["txt", "tsv", "jsonl", "parquet", "tmx"]
 
 PAIR_COLUMNS = ("source", "target", "source_lang", "target_lang")
 RECORD_COLUMNS = ("text", "lang", "document", "origin")
 
-_LAYOUTS: dict[str, Layout] = {
-    "": "txt",
-    ".txt": "txt",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".tmx": "tmx",
-}
 # What would end a cell or a row where there is no quoting.
 _NOT_IN_LINE = str.maketrans("\r\n", "  ")
 _NOT_IN_CELL = str.maketrans("\t\r\n", "   ")
@@ -69,30 +61,10 @@ class Written:
     num_altered: int
 
 
-def choose_layout(path: str | Path, layout: Layout | None = None) -> Layout:
-    """Returns `layout`, or the one that the suffix names.
-
-    Raises:
-        UsageError: a suffix that is not known, or `-`, standard output, which has none.
-    """
-    if layout is not None:
-        if layout == "parquet" and (str(path) == "-" or Path(path).suffix.lower() != ".parquet"):
-            raise UsageError(f"{path}: Parquet goes to a file whose name ends in .parquet")
-        return layout
-    suffix = format_suffix(path)
-    if str(path) == "-" or suffix not in _LAYOUTS:
-        raise UsageError(
-            f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
-            ".txt, .tsv, .jsonl, .tmx, each also .bz2, .gz or .zst, and .parquet"
-        )
-    if suffix == ".parquet" and Path(path).suffix.lower() != ".parquet":
-        raise UsageError(f"{path}: Parquet is compressed inside; name the file .parquet")
-    return _LAYOUTS[suffix]
-
-
 def check_outputs(
     *paths: str | Path | None,
     inputs: Iterable[str | Path | None] = (),
+    kind: RowKind | None = "pairs",
     layout: Layout | None = None,
 ) -> None:
     """Tells before any work that its results could not be written.
@@ -100,6 +72,7 @@ def check_outputs(
     Args:
         paths: the files; None and `-`, standard output, are none.
         inputs: files that no result may replace.
+        kind: what the rows of the first are; None where it has a format of its own.
         layout: the format of the first, None: that of its suffix.
 
     Raises:
@@ -110,12 +83,27 @@ def check_outputs(
     for number, path in enumerate(paths):
         if path is None:
             continue
-        if number == 0 and choose_layout(path, layout) == "parquet":
+        if number == 0 and kind and choose_layout(path, kind, layout) == "parquet":
             require("pyarrow.parquet", "parquet")
         if str(path) == "-":
             continue
         check_writable(path, inputs=taken)
         taken.append(path)
+
+
+def check_picture(path: str | Path | None, *, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Tells before any work that a picture could not be drawn or written; None is no picture.
+
+    Raises:
+        UsageError: the name ends in something else than .png, or is that of an input.
+        ResourceError: it cannot be written, or matplotlib is missing.
+    """
+    if path is None:
+        return
+    if Path(path).suffix.lower() != ".png":
+        raise UsageError(f"{path}: pictures are PNG; give a name that ends in .png")
+    require("matplotlib.figure", "plot")
+    check_writable(path, inputs=inputs)
 
 
 def write_rows(
@@ -131,7 +119,7 @@ def write_rows(
     the columns of `PAIR_COLUMNS`; the others become properties of the unit.
 
     Args:
-        path: the file; `-` is standard output and needs `layout`.
+        path: the file; `-` is standard output, and needs `layout`.
         columns: the names.
         rows: a value for each column; a column holds values of one type.
         layout: the format, None: that of the suffix.
@@ -143,13 +131,13 @@ def write_rows(
         ValueError: a row of another length than `columns`, a value that is no str, int or float
             of Python (NumPy's are not), or of another type than the first of its column.
     """
-    layout = choose_layout(path, layout)
+    layout = choose_layout(path, "rows", layout)
     if layout == "txt" and len(columns) != 1:
         raise UsageError(f"{path}: text has one column, not {len(columns)}; write .tsv or .jsonl")
     checked = _check_rows(path, columns, rows)
     with open_output(path) as stream:
         if layout == "parquet":
-            return _write_parquet(stream, columns, checked)
+            return write_parquet_rows(stream, columns, checked)
         if layout == "tmx":
             return Written(*write_tmx_rows(stream, columns, checked))
         if layout == "tsv":
@@ -171,7 +159,8 @@ def write_records(
     Raises:
         LabseError, ResourceError, UsageError: see `write_rows`.
     """
-    if choose_layout(path, layout) == "txt":
+    layout = choose_layout(path, "records", layout)
+    if layout == "txt":
         return write_rows(path, ("text",), ((r.text,) for r in records), layout=layout)
     rows = ((r.text, r.lang, r.document, r.origin) for r in records)
     return write_rows(path, RECORD_COLUMNS, rows, layout=layout)
@@ -185,6 +174,7 @@ def write_pairs(
     Raises:
         LabseError, ResourceError, UsageError: see `write_rows`.
     """
+    layout = choose_layout(path, "pairs", layout)
     rows = ((p.source, p.target, p.source_lang, p.target_lang) for p in pairs)
     return write_rows(path, PAIR_COLUMNS, rows, layout=layout)
 
@@ -275,9 +265,10 @@ def _to_cell(text: str) -> str:
 # ---- Parquet ---------------------------------------------------------------------------------
 
 
-def _write_parquet(
+def write_parquet_rows(
     stream: IO[bytes], columns: Sequence[str], rows: Iterator[Sequence[Value]]
 ) -> Written:
+    """Writes rows as Parquet to a stream; see `write_rows`."""
     pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     first = list(itertools.islice(rows, 1))

@@ -16,13 +16,21 @@ from labse.errors import LabseError, UsageError
 from labse.evaluation.bucc import BuccScore, build_bucc_report, evaluate_bucc
 from labse.evaluation.bucc_files import BuccSplit, find_bucc_pairs, has_bucc_split, read_bucc_split
 from labse.evaluation.datasets import read_aligned, read_tatoeba
-from labse.evaluation.report import Report, Table, check_destination, format_percent, write_report
+from labse.evaluation.report import (
+    Report,
+    Table,
+    check_destination,
+    check_place,
+    format_percent,
+    write_report,
+)
 from labse.evaluation.retrieval import evaluate_retrieval
 from labse.evaluation.sources import open_encoder
 from labse.evaluation.sts import evaluate_sts, read_sts
 from labse.evaluation.tatoeba import build_tatoeba_report, evaluate_tatoeba
 from labse.evaluation.un import SHARD_ROWS, build_un_report, check_un, evaluate_un
 from labse.evaluation.xsim import build_xsim_report, evaluate_xsim_files
+from labse.files.atomic import make_folder
 from labse.mining.margin import Margin
 
 __all__ = [
@@ -300,13 +308,13 @@ def evaluate_all(
     out = Path(out)
     if out.suffix:
         raise UsageError(f"{out}: name a folder without a suffix")
+    check_destination(out)
     tasks = find_tasks(root)
     for task in tasks:
         _prepare(task.protocol, task.data, EvaluationOptions())
-    check_destination(out)
-    out.mkdir(exist_ok=True)
+    make_folder(out)
     for task in tasks:
-        check_destination(out / task.name)
+        check_place(out / task.name)
     for name in ("report.json", "report.md"):
         (out / name).unlink(missing_ok=True)
 

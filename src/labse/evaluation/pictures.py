@@ -69,9 +69,9 @@ def draw_bars(bars: tuple[Bar, ...], title: str) -> bytes:
     ordered = sort_by_script(bars)
     scripts = list(dict.fromkeys(script_of(bar.lang) for bar in ordered))
     width = max(6.0, 0.17 * len(ordered) + 1.5)
-    figure = require("matplotlib.figure", "train").Figure(figsize=(width, 4), layout="constrained")
+    figure = require("matplotlib.figure", "plot").Figure(figsize=(width, 4), layout="constrained")
     axes = figure.subplots()
-    colours = require("matplotlib", "train").colormaps["tab20"].colors
+    colours = require("matplotlib", "plot").colormaps["tab20"].colors
     for number, script in enumerate(scripts):
         places = [n for n, bar in enumerate(ordered) if script_of(bar.lang) == script]
         values = [100 * ordered[n].value for n in places]
@@ -97,7 +97,7 @@ def draw_heat_map(heat_map: HeatMap) -> bytes:
     rows, columns = _order_by_script(heat_map.rows), _order_by_script(heat_map.columns)
     values = 100 * heat_map.values[np.ix_(rows, columns)]
     size = (max(4.0, 0.36 * len(columns) + 2), max(3.5, 0.3 * len(rows) + 2))
-    figure = require("matplotlib.figure", "train").Figure(figsize=size, layout="constrained")
+    figure = require("matplotlib.figure", "plot").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
     across = [f"{heat_map.columns[n]} {script_of(heat_map.columns[n])}" for n in columns]

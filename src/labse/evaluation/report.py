@@ -5,6 +5,7 @@ Gives: Markdown, JSON with values from 0 to 1, a bar chart.
 Source: sacrebleu (Post 2018, arXiv 1804.08771): no score without its signature.
 """
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from labse.encoder.protocol import Encoder
 from labse.errors import UsageError
 from labse.evaluation.pictures import Bar, HeatMap, draw_bars, draw_heat_map
 from labse.evaluation.significance import Sample
-from labse.files.atomic import check_writable, write_atomic, write_json
-from labse.runtime import require
+from labse.files.atomic import check_writable, make_folder, write_atomic, write_json
+from labse.runtime import has_module
 
 __all__ = [
     "TIES_NOTE",
@@ -27,12 +28,15 @@ __all__ = [
     "Table",
     "build_signature",
     "check_destination",
+    "check_place",
     "describe_length",
     "format_percent",
     "render_markdown",
     "report_dict",
     "write_report",
 ]
+
+_LOGGER = logging.getLogger(__name__)
 
 TIES_NOTE = (
     "among equally near sentences the first of the file counts, so a later copy of a repeated "
@@ -168,11 +172,22 @@ def report_dict(report: Report) -> dict[str, object]:
 def check_destination(path: str | Path) -> None:
     """Finds out before hours of work whether `write_report` can write there.
 
+    Without matplotlib a folder has no pictures, which is told here.
+
     Raises:
         UsageError: a suffix other than `.json`, or a file where a folder is asked for.
-        ResourceError: it cannot be written, or a folder is asked for and matplotlib is missing.
+        ResourceError: it cannot be written.
     """
     path = Path(path)
+    check_place(path)
+    if path.suffix != ".json" and not has_module("matplotlib"):
+        _LOGGER.warning(
+            f'{path}: without pictures, which need matplotlib; run: pip install "labse[plot]"'
+        )
+
+
+def check_place(path: Path) -> None:
+    """Finds out whether a report can be written there; see `check_destination`."""
     if path.suffix == ".json":
         check_writable(path)
         return
@@ -180,7 +195,6 @@ def check_destination(path: str | Path) -> None:
         raise UsageError(f"{path}: give a name that ends in .json, or a folder without a suffix")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is a file; name a folder, or a file that ends in .json")
-    require("matplotlib", "train")
     check_writable(path / "report.json" if path.is_dir() else path)
 
 
@@ -198,19 +212,20 @@ def write_report(path: str | Path, report: Report) -> None:
     if path.suffix == ".json":
         write_json(path, report_dict(report))
         return
-    check_destination(path)
+    check_place(path)
     pictures: dict[str, bytes] = {}
-    if report.bars:
+    if report.bars and has_module("matplotlib"):
         pictures["report.png"] = draw_bars(
             report.bars, f"{report.data}, {_METRIC_NAMES.get(report.metric, report.metric)}"
         )
-    if report.heat_map is not None:
+    if report.heat_map is not None and has_module("matplotlib"):
         pictures["heat_map.png"] = draw_heat_map(report.heat_map)
 
     files = {"report.md": render_markdown(report).encode(), **pictures}
     if path.exists() and any(path.iterdir()):
         _write_files(path, files, report)
         return
+    make_folder(path.parent)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as name:
         folder = Path(name) / path.name  # Its rights are those of any folder, unlike its parent's.
         folder.mkdir()

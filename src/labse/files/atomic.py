@@ -29,6 +29,7 @@ from labse.files.text import open_binary
 __all__ = [
     "MANIFEST_NAME",
     "check_replaceable",
+    "check_space",
     "check_writable",
     "claim_folder",
     "files_in",
@@ -58,14 +59,15 @@ _TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.(tmp|old)", re.DOTALL)
 def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path` that takes its name when the block ends well.
 
-    After an error or a kill nothing stands under `path` but what stood there before. A link stays
-    one: the file that it points to is replaced.
+    Its folder is made if it is not there. After an error or a kill nothing stands under `path` but
+    what stood there before. A link stays one: the file that it points to is replaced.
 
     Raises:
         ResourceError: `path` is or lies in something that cannot be written, or the disk is full.
         UsageError: `path` names no file, or a device or pipe, which a file would replace.
     """
     target, temporary = _choose_places(path)
+    make_folder(target.parent)
     try:
         with temporary.open("wb") as stream:
             try_lock(stream.fileno())
@@ -101,10 +103,46 @@ def check_writable(path: str | Path, *, inputs: Iterable[str | Path | None] = ()
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        temporary.touch()
-        temporary.unlink()
+        if target.parent.is_dir():
+            temporary.touch()
+            temporary.unlink()
+            return
+        above = next(folder for folder in target.parents if os.path.lexists(folder))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _cannot_write(path, error) from None
+
+
+def check_space(path: str | Path, num_bytes: int) -> None:
+    """Tells before the work that what is to be written is larger than the disk's free space.
+
+    The size is an estimate: only twice what is free is an error, less is a warning.
+
+    Args:
+        path: what is to be written, or its folder.
+        num_bytes: estimated size.
+
+    Raises:
+        ResourceError: there is not half the space.
+    """
+    above = next(
+        folder for folder in (Path(path), *Path(path).absolute().parents) if folder.is_dir()
+    )
+    free = shutil.disk_usage(above).free
+    if num_bytes <= free:
+        return
+    sizes = _show_bytes(num_bytes), _show_bytes(free)
+    message = f"{path}: about {sizes[0]} are to be written, and {sizes[1]} are free"
+    if num_bytes > 2 * free:
+        raise ResourceError(f"{message}; make room, or give a place on another disk")
+    _LOGGER.warning(message)
+
+
+def _show_bytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:,.1f} MB"
 
 
 def _choose_places(path: str | Path) -> tuple[Path, Path]:

@@ -22,11 +22,11 @@ from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
 from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
-from labse.corpus.file_formats import is_table
+from labse.corpus.file_formats import choose_layout, is_table
 from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import expand_folders, has_shards
 from labse.corpus.tables import open_table
-from labse.corpus.writers import check_outputs, choose_layout, open_output, write_rows
+from labse.corpus.writers import check_outputs, open_output, write_rows
 from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.stage import open_stage
@@ -140,6 +140,8 @@ def filter_pairs(
         raise UsageError("give --out FILE for the kept pairs, or --scores FILE to score only")
     if scores is not None and from_scores is not None:
         raise UsageError("--scores would copy --from-scores; leave one out")
+    if str(out) == "-":
+        raise UsageError("--out -: the counts go to standard output; give a file for the pairs")
     check_outputs(out, rejects, scores, inputs=(source, target, from_scores))
     search = search or SearchOptions()
     search.check_device()
@@ -147,7 +149,7 @@ def filter_pairs(
     if not corpus.has_langs:
         if bounds.min_language_match is not None and from_scores is None:
             raise UsageError("--min-language-match needs --source-lang and --target-lang")
-        if out is not None and choose_layout(out) == "tmx":
+        if out is not None and choose_layout(out, "pairs") == "tmx":
             raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
     if bounds.min_score is not None and from_scores is None and MINED_SCORE not in corpus.columns:
         raise UsageError(

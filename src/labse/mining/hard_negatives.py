@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.corpus.inputs import hash_files
+from labse.corpus.languages import canonical_tags
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
-from labse.corpus.writers import choose_layout, write_rows
+from labse.corpus.writers import check_outputs, write_rows
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
 from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import check_writable, make_folder
+from labse.files.atomic import make_folder
 from labse.files.stage import Stage, open_stage
 from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions, find_neighbours
@@ -138,9 +139,8 @@ def mine_hard_negatives(
         ResourceError: something cannot be written.
     """
     options = options or NegativeOptions()
-    check_writable(out, inputs=files)
-    if choose_layout(out) not in ("tsv", "jsonl", "parquet"):
-        raise UsageError(f"--out {out}: name a .parquet, .jsonl or .tsv file")
+    check_outputs(out, inputs=files, kind="negatives")
+    langs = canonical_tags(langs)
     search = SearchOptions(memory_bytes)
 
     # All that the vectors and neighbours depend on; the margins may change.

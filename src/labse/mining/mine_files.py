@@ -95,8 +95,8 @@ def mine_files(
     options, search = options or MiningOptions(), search or SearchOptions()
 
     # What can go wrong is told before hours of work.
-    sides = open_two_files(source, target, vectors=vectors, column=column)
     output.check_writable((source, target))
+    sides = open_two_files(source, target, vectors=vectors, column=column)
     search.check_device()
 
     with embed_sides(

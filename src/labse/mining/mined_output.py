@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from labse.cleaning.pair_scores import FLAGS, flag_pair
+from labse.corpus.file_formats import choose_layout
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import SentencePair
 from labse.corpus.writers import check_outputs, open_output, write_moses, write_rows
 from labse.errors import UsageError
 from labse.files.atomic import check_writable
-from labse.files.text import format_suffix
 from labse.mining.bitext import MinedIndices
 from labse.mining.sides import EmbeddedSides
 
@@ -25,13 +25,6 @@ __all__ = ["MinedOutput", "OutputFormat", "write_mined"]
 OutputFormat = Literal["tsv", "jsonl", "parquet", "tmx", "moses"]
 Row = tuple[str | int | float, ...]
 
-_SUFFIXES: dict[str, OutputFormat] = {
-    ".tsv": "tsv",
-    ".txt": "tsv",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".tmx": "tmx",
-}
 # What would end a cell or a row of a table that has no quoting, or a line of text.
 _SEPARATORS = str.maketrans("\t\r\n", "   ")
 _LINE_ENDS = str.maketrans("\r\n", "  ")
@@ -65,17 +58,9 @@ class MinedOutput:
         """Checks what can be told before the work."""
         if unknown := sorted(self.drop.difference(FLAGS)):
             raise UsageError(f"--drop {unknown[0]}: the flags are {', '.join(FLAGS)}")
-        suffix = format_suffix(self.path)
-        if self.format is None and suffix not in ("", *_SUFFIXES):
-            raise UsageError(
-                f"--out {self.path}: {suffix} names no format; known: {', '.join(_SUFFIXES)}; or "
-                "give --format"
-            )
-        layout, is_stream = self.layout, str(self.path) == "-"
-        if layout in ("parquet", "moses") and is_stream:
-            raise UsageError(f"--format {layout} needs --out FILE")
-        if layout == "parquet" and Path(self.path).suffix.lower() != ".parquet":
-            raise UsageError(f"--out {self.path}: name a Parquet file .parquet")
+        layout = self.layout
+        if layout == "moses" and str(self.path) == "-":
+            raise UsageError("--format moses needs --out FILE")
         if layout in ("tmx", "moses") and None in self.langs:
             raise UsageError(f"--format {layout} needs --source-lang and --target-lang")
         if len({lang is None for lang in self.langs}) > 1:
@@ -91,7 +76,9 @@ class MinedOutput:
     @property
     def layout(self) -> OutputFormat:
         """The format: by option, then suffix, then tsv."""
-        return self.format or _SUFFIXES.get(format_suffix(self.path), "tsv")
+        if self.format == "moses":
+            return "moses"
+        return cast("OutputFormat", choose_layout(self.path, "found", self.format))
 
     @property
     def tags(self) -> tuple[str, str]:
@@ -119,7 +106,7 @@ class MinedOutput:
             for file in self.files:
                 check_writable(file, inputs=inputs)
         else:
-            check_outputs(self.path, inputs=inputs, layout=self.layout)
+            check_outputs(self.path, inputs=inputs, kind="found", layout=self.layout)
 
 
 def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) -> Counter[str]:

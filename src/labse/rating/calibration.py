@@ -275,7 +275,7 @@ def plot_precision(fit: PrecisionFit, out: Path) -> None:
     Raises:
         ResourceError: matplotlib is not installed, or `out` cannot be written.
     """
-    figure = require("matplotlib.figure", "train").Figure(figsize=(7, 4), layout="constrained")
+    figure = require("matplotlib.figure", "plot").Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.step(fit.thresholds, fit.precisions, where="pre", label="precision from here up")
     axes.axhline(fit.wanted_precision, color="grey", linestyle="--", label="wanted")

@@ -59,7 +59,7 @@ def plot_metrics(metrics: Path, out: Path) -> None:
     panels = {end: found for end, found in panels.items() if found}
 
     # A panel for each kind, with a line where layers were stacked.
-    figure = require("matplotlib.figure", "train").Figure(
+    figure = require("matplotlib.figure", "plot").Figure(
         figsize=(8, 1 + 3 * len(panels)), layout="constrained"
     )
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]

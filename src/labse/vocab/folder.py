@@ -23,7 +23,7 @@ from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
     check_replaceable,
-    make_folder,
+    check_writable,
     replace_folder,
     scratch_folder,
     sha256_file,
@@ -31,7 +31,7 @@ from labse.files.atomic import (
 )
 from labse.files.stage import open_stage
 from labse.files.text import format_suffix
-from labse.runtime import require, resumable
+from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
     CountTables,
@@ -156,8 +156,8 @@ def learn_vocabulary(
         algorithm: `wordpiece`, top down, or `bpe`, bottom up.
         counts: keeps the counts of the files in this folder, so that a killed run goes on and the
             next vocabulary needs no counting; None counts anew and keeps nothing.
-        report: makes this folder with report.json and report.png, which tell what becomes of the
-            words that were counted; see `vocab.report`.
+        report: makes this folder with report.json and, with matplotlib, report.png, which tell
+            what becomes of the words that were counted; see `vocab.report`.
         memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
             learnt from.
         on_progress: called with the rows counted and None, then with iterations of learning done
@@ -167,12 +167,12 @@ def learn_vocabulary(
         LabseError: broken or empty data, damaged counts.
         UsageError: `lang` is missing or cannot apply, `vocab_size` is too small, `out` holds
             something else than a vocabulary, or `report` is inside it.
-        ResourceError: a folder cannot be written, or `report` needs matplotlib.
+        ResourceError: a folder cannot be written.
     """
     folder = Path(out).resolve()
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
-    report_folder = None if report is None else _make_report_folder(Path(report), folder)
+    report_folder = None if report is None else _check_report_folder(Path(report), folder)
     with (
         resumable(counts),
         _open_counts(files, folder, lang, langs, counts, memory_bytes, on_progress) as tables,
@@ -209,7 +209,8 @@ def learn_vocabulary(
         if report_folder:
             measured = measure_vocabulary(folder, iter_merged(tables))
             save_report(report_folder / REPORT_NAME, measured)
-            plot_reports({folder.name: measured}, report_folder / PLOT_NAME)
+            if has_module("matplotlib"):
+                plot_reports({folder.name: measured}, report_folder / PLOT_NAME)
     return summary
 
 
@@ -309,15 +310,19 @@ def _iter_rows(
         yield ((sentence.text, sentence.lang),)
 
 
-def _make_report_folder(report: Path, out: Path) -> Path:
+def _check_report_folder(report: Path, out: Path) -> Path:
     report = report.resolve()
     if report == out or out in report.parents:
         raise UsageError(
             f"--report {report}: is in the folder of the vocabulary, which is replaced as a whole; "
             "give a folder beside it"
         )
-    require("matplotlib.figure", "train")
-    make_folder(report)
+    check_writable(report / REPORT_NAME)
+    if not has_module("matplotlib"):
+        _LOGGER.warning(
+            f"--report {report}: without the picture, which needs matplotlib; run: pip install "
+            '"labse[plot]"'
+        )
     return report
 
 

@@ -145,7 +145,7 @@ def plot_reports(reports: dict[str, VocabularyReport], out: str | Path) -> None:
     Raises:
         ResourceError: matplotlib is not installed.
     """
-    figure = require("matplotlib.figure", "train").Figure(figsize=(10, 8), layout="constrained")
+    figure = require("matplotlib.figure", "plot").Figure(figsize=(10, 8), layout="constrained")
     upper, lower = figure.subplots(2, 1)
     scripts = list(dict.fromkeys(s for report in reports.values() for s in report.script_shares))
     scripts = scripts[:_MAX_SCRIPTS]

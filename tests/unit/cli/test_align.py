@@ -132,7 +132,7 @@ def test_lists_name_the_documents(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--format", "ladder", "--ids"), "--ids is for --format tsv"),
+        (("--format", "ladder", "--ids"), "--ids is for tsv and parquet"),
         (("--json",), "--json prints the scores of --gold"),
         (("--format", "tsv", "--source-lang", "de"), "give both"),
         (("--format", "tmx"), "give --source-lang and --target-lang"),
@@ -162,7 +162,7 @@ def test_broken_files_are_told(
     assert run("align", "-", "-", "--model", model).code == 2
     assert run("align", tmp_path, files[1], "--model", model, "--out", tmp_path / "o").code == 2
     assert run("align", tmp_path, tmp_path, "--model", model).code == 2
-    ran = run("align", *files, "--model", model, "--out", tmp_path / "none/out")
+    ran = run("align", *files, "--model", model, "--out", tmp_path / "bad/out")
     assert ran.code == 4
     assert "cannot be written" in ran.err
 

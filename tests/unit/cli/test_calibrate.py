@@ -71,7 +71,8 @@ def test_all_good_enough_is_told(run: Run, tmp_path: Path) -> None:
         ("1\tGOOD\n", ("--confidence", 0), 2, "--confidence 0.0: give a share"),
         ("1\tGOOD\n", ("--gold", "x", "--precision", 0.9), 2, "--precision is for rated pairs"),
         ("1\tGOOD\n", ("--gold", "x", "--plot", "y"), 2, "--plot is for rated pairs"),
-        ("1\tGOOD\n", ("--plot", "/none/p.png"), 4, "cannot be written"),
+        ("1\tGOOD\n", ("--plot", "/dev/null/p.png"), 4, "cannot be written"),
+        ("1\tGOOD\n", ("--plot", "p.pdf"), 2, "pictures are PNG"),
     ],
 )
 def test_what_cannot_be_told_is_one_line(

@@ -54,7 +54,7 @@ def test_options_that_cannot_apply_are_usage_errors(run: Run, tmp_path: Path) ->
     text.write_text("x\n")
     for arguments, message in (
         (("split", text, "--json"), "--json tells of a file on standard output"),
-        (("split", text, "--out", text), "would be replaced while it is read"),
+        (("split", text, "--out", text), "would replace; name another file"),
         (("split", text, "--lang", "germn"), "did you mean 'deu'"),
         (("extract", text, "--out", tmp_path / "a.xlsx"), "cannot tell the format"),
         (("convert", text, "--out", tmp_path / "a.tsv"), "come in twos"),

@@ -44,11 +44,12 @@ def test_json_and_report_hold_the_same(run: Run, tmp_path: Path, folder: Path, m
 def test_a_report_that_cannot_be_written_is_told_before_the_work(
     run: Run, tmp_path: Path, folder: Path, model: Path
 ) -> None:
-    report = tmp_path / "missing" / "report.json"
+    (tmp_path / "file").touch()
+    report = tmp_path / "file" / "report.json"
     ran = run("evaluate", "tatoeba", folder, "--model", model, "--out", report)
     assert ran.code == 4
     assert ran.out == ""
-    assert "report.json: cannot be written: No such file or directory" in ran.err
+    assert "report.json: cannot be written: Not a directory" in ran.err
 
 
 def test_languages_go_by_any_code(run: Run, folder: Path, model: Path) -> None:

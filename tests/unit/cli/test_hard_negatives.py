@@ -68,7 +68,7 @@ def test_the_same_command_gives_the_same_bytes_and_goes_on(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--out", "x.tmx"), "name a .parquet, .jsonl or .tsv file"),
+        (("--out", "x.tmx"), "known: .jsonl, .tsv, each also"),
         (("--out", "x.jsonl", "--k", 4, "--neighbours", 4), "give more than --k (4)"),
         (("--out", "x.jsonl", "--relative-margin", 1.5), "'--relative-margin'"),
         (("--out", "x.jsonl", "--memory", "much"), "--memory much"),

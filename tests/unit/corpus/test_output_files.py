@@ -39,8 +39,9 @@ def test_standard_output_takes_bytes(capsysbinary: pytest.CaptureFixture[bytes])
     assert capsysbinary.readouterr().out == b"\xc3\xa4\n"
 
 
-def test_a_folder_that_is_not_there_is_a_resource_error(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="cannot be written"), open_output(tmp_path / "x" / "a"):
+def test_a_folder_that_is_a_file_is_a_resource_error(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(ResourceError, match="is a file"), open_output(tmp_path / "x" / "a"):
         pass
 
 

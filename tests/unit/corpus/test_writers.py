@@ -1,4 +1,5 @@
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,19 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labse.corpus.file_formats import Layout, RowKind, choose_layout
 from labse.corpus.raw_text import read_records
 from labse.corpus.readers import read_moses, read_pairs
 from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tmx import read_tmx
 from labse.corpus.writers import (
     Written,
-    choose_layout,
+    check_picture,
     write_moses,
     write_pairs,
     write_records,
     write_rows,
 )
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 
 PAIRS = [
     SentencePair('Hello & <good> "day"\'s', "Привет\u2028мир", "eng", "rus"),
@@ -116,26 +118,63 @@ def test_records_read_back_with_document_and_origin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["tsv", "jsonl", "tmx"])
-def test_standard_output_needs_a_format(layout: str, capsysbinary: object, tmp_path: Path) -> None:
+def test_standard_output_takes_every_format_but_parquet(
+    layout: str, capsysbinary: object, tmp_path: Path
+) -> None:
     write_pairs("-", PAIRS, layout=layout)  # type: ignore[arg-type]
     out = capsysbinary.readouterr().out  # type: ignore[attr-defined]
     write_pairs(tmp_path / f"a.{layout}", PAIRS)
     assert out == (tmp_path / f"a.{layout}").read_bytes()
-    with pytest.raises(UsageError, match="-: cannot tell the format"):
-        write_pairs("-", PAIRS)
-    with pytest.raises(UsageError, match=r"Parquet goes to a file whose name ends in \.parquet"):
+    with pytest.raises(UsageError, match=r"goes to a file whose name ends in \.parquet"):
         write_pairs("-", PAIRS, layout="parquet")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.parquet.gz", "a.xlsx"])
-def test_an_unknown_suffix_is_a_usage_error(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "layout"),
+    [
+        ("a.tsv.gz", "pairs", "tsv"),
+        ("-", "pairs", "tsv"),
+        ("a.txt", "found", "tsv"),  # For people: a header and rows.
+        ("a", "beads", "tsv"),
+        ("a.ladder", "beads", "ladder"),
+        ("-", "records", "jsonl"),
+        ("a", "records", "txt"),
+        ("a.parquet", "scores", "parquet"),
+    ],
+)
+def test_one_table_says_which_rows_go_to_which_format(
+    name: str, kind: RowKind, layout: Layout
+) -> None:
+    assert choose_layout(name, kind) == layout
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("a.csv", "found"), ("a.parquet.gz", "rows"), ("a.xlsx", "beads"), ("a.txt", "pairs")),
+        *(("a.tmx", "records"), ("a.tmx", "negatives"), ("-", "negatives")),
+    ],
+)
+def test_an_unknown_suffix_is_a_usage_error(name: str, kind: RowKind) -> None:
     with pytest.raises(UsageError, match=name):
-        choose_layout(tmp_path / name)
+        choose_layout(name, kind)
 
 
 def test_text_of_several_columns_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="text has one column, not 4"):
-        write_pairs(tmp_path / "a.txt", PAIRS)
+    with pytest.raises(UsageError, match="text has one column, not 2"):
+        write_rows(tmp_path / "a.txt", ("x", "y"), [("a", "b")])
+
+
+def test_a_picture_is_a_png_and_needs_matplotlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_picture(None)
+    with pytest.raises(UsageError, match=r"a\.pdf: pictures are PNG"):
+        check_picture(tmp_path / "a.pdf")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    with pytest.raises(ResourceError, match=r"pip install \"labse\[plot\]\""):
+        check_picture(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.jsonl", "a.tmx", "a.parquet"])

@@ -62,15 +62,20 @@ def test_a_folder_gets_all_forms(tmp_path: Path) -> None:
     write_report(tmp_path / "out", replace(build_report(), bars=(), heat_map=None))
 
 
-def test_without_matplotlib_no_half_of_a_folder_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_matplotlib_a_folder_has_no_pictures_which_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ResourceError, match="matplotlib"):
-        write_report(tmp_path / "out", build_report())
-    assert list(tmp_path.iterdir()) == []
-    write_report(tmp_path / "out.json", build_report())
+    check_destination(tmp_path / "out.json")
+    assert not caplog.records
+    check_destination(tmp_path / "out")
+    assert 'pip install "labse[plot]"' in caplog.text
+    write_report(tmp_path / "out", build_report())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "report.json",
+        "report.md",
+    ]
 
 
 def test_a_destination_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
@@ -80,9 +85,9 @@ def test_a_destination_that_cannot_be_is_told_before_the_work(tmp_path: Path) ->
     with pytest.raises(UsageError, match="is a file"):
         check_destination(tmp_path / "file")
     with pytest.raises(ResourceError, match="cannot be written"):
-        check_destination(tmp_path / "absent" / "report.json")
+        check_destination(tmp_path / "file" / "report.json")
     with pytest.raises(ResourceError, match="cannot be written"):
-        check_destination(tmp_path / "absent" / "folder")
+        check_destination(tmp_path / "file" / "folder")
     check_destination(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

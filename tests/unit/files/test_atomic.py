@@ -2,6 +2,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import (
     check_replaceable,
+    check_space,
     check_writable,
     claim_folder,
     files_in,
@@ -53,10 +55,30 @@ def test_after_an_error_the_old_file_stands(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_a_resource_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder" / "inner").mkdir(parents=True)
-    for place in ("missing/a", "file/a", "folder", "x" * 300):
-        with pytest.raises(ResourceError, match=r"cannot be written: "):
+    for place in ("file/a", "file/missing/a", "folder", "x" * 300):
+        with pytest.raises(ResourceError, match=r"cannot be written: |is a file"):
             write_json(tmp_path / place, {})
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_folder_that_is_not_there_is_made_with_the_file(tmp_path: Path) -> None:
+    place = tmp_path / "missing" / "too" / "a"
+    check_writable(place)
+    assert os.listdir(tmp_path) == []
+    write_json(place, {"x": 1})
+    assert read_json(place) == {"x": 1}
+
+
+def test_a_size_beyond_the_free_space_is_told_before_the_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    check_space(tmp_path / "missing" / "a", free // 2)
+    assert not caplog.records
+    check_space(tmp_path / "missing" / "a", free + free // 2)
+    assert "are to be written" in caplog.text
+    with pytest.raises(ResourceError, match=r"a: about .* are to be written, and .* are free"):
+        check_space(tmp_path / "missing" / "a", 3 * free)
 
 
 def test_an_error_of_another_file_inside_the_block_is_not_blamed_on_this_one(
@@ -119,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) 
     check_writable(tmp_path / "a")
     check_writable(tmp_path / "new")
     assert (tmp_path / "a").read_bytes() == b"old"
-    for place in ("missing/a", "folder", "a/b", "x" * 300):
+    for place in ("folder", "a/b", "a/missing/b", "x" * 300):
         with pytest.raises(ResourceError, match=f"{place}: cannot be written: "):
             check_writable(tmp_path / place)
     assert sorted(os.listdir(tmp_path)) == ["a", "folder"]

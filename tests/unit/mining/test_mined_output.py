@@ -109,8 +109,8 @@ def test_pairs_of_a_dropped_flag_are_left_out_and_counted(
 @pytest.mark.parametrize(
     ("format", "out", "langs", "with_ids", "message"),
     [
-        ("parquet", None, LANGS, False, "--format parquet needs --out"),
-        ("parquet", "o.tsv", LANGS, False, "name a Parquet file .parquet"),
+        ("parquet", None, LANGS, False, "whose name ends in .parquet"),
+        ("parquet", "o.tsv", LANGS, False, "whose name ends in .parquet"),
         ("tmx", None, (None, "en"), False, "needs --source-lang and --target-lang"),
         ("tsv", "o", ("de", None), False, "give both --source-lang and --target-lang"),
         ("moses", "o", LANGS, True, "holds the two texts only"),

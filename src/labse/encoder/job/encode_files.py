@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.job.records import FolderRecord, open_record
 from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
@@ -18,7 +20,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
-from labse.files.atomic import check_writable, remove_leftovers
+from labse.files.atomic import check_space, check_writable, remove_leftovers
 from labse.files.npy import write_array
 from labse.runtime import OnProgress, hold_interrupts, resumable
 
@@ -131,12 +133,15 @@ def encode_files(
             on_progress(done, total)
 
     if not is_folder:
-        return _encode_file(load_encoder(encoder), parts, out, storage, tell)
+        loaded = load_encoder(encoder)
+        _check_space(out, texts, loaded.embedding_size, storage)
+        return _encode_file(loaded, parts, out, storage, tell)
     with resumable(out):
         loaded = load_encoder(encoder)
         settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
         settings["embedding_size"] = loaded.embedding_size
         with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
+            _check_space(out, texts, loaded.embedding_size, storage, num_done=record.num_rows)
             job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
             return job.run(parts, texts.describe)
 
@@ -162,6 +167,15 @@ def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
         if is_given:
             raise UsageError(f"{name}: is for a folder; give --out a name without .npy")
     return False
+
+
+def _check_space(
+    out: Path, texts: InputTexts, embedding_size: int, storage: Storage, *, num_done: int = 0
+) -> None:
+    """Compares the bytes of the vectors that are to come with the room on the disk."""
+    if (num_rows := texts.estimate_rows()) is not None:
+        row_bytes = embedding_size * np.dtype(STORAGE_TYPES[storage]).itemsize
+        check_space(out, max(num_rows - num_done, 0) * row_bytes)
 
 
 def _describe_vectors(encoder: SentenceEncoder) -> dict[str, object]:

@@ -74,7 +74,7 @@ def test_a_damaged_input_leaves_no_file(encoder: SentenceEncoder, tmp_path: Path
 def test_a_place_that_is_not_there_is_an_error_before_a_model_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("free\n")
     with pytest.raises(ResourceError, match="cannot be written"):
-        encode_files(tmp_path / "in", tmp_path / "none" / "out.npy", encoder=not_loaded)
+        encode_files(tmp_path / "in", tmp_path / "in" / "out.npy", encoder=not_loaded)
 
 
 @pytest.mark.parametrize("options", [{"storage": "int8"}, {"jobs": 2}, {"shard_rows": 9}])

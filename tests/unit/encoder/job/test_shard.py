@@ -79,10 +79,11 @@ def test_the_hash_of_the_text_is_that_of_its_lines(tmp_path: Path) -> None:
     assert unique.sha256() == sha256_file(tmp_path / "t")
 
 
-def test_a_folder_that_is_not_there_is_a_resource_error(
+def test_a_folder_that_is_a_file_is_a_resource_error(
     encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
-    with pytest.raises(ResourceError, match="cannot be written"):
+    (tmp_path / "none").touch()
+    with pytest.raises(ResourceError, match="is a file"):
         encode_shard(encoder, ["free"], tmp_path / "none", 0)
 
 
