@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_log_messages()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Data is UTF-8, whatever the locale; a file name may be none, and is then escaped.
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with answer_signals(_end_as_errors_do, (signal.SIGTERM,)):

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, ResourceError
-from labse.files.atomic import sync
 from labse.files.npy import map_new_array
+from labse.files.system import sync
 
 __all__ = ["find_firsts", "hash_texts", "number_texts"]
 

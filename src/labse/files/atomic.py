@@ -6,7 +6,6 @@ Source: docs/design.md, promises.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,6 +23,7 @@ from typing import IO
 from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.system import open_unfollowed, sync, try_lock
 from labse.files.text import open_binary
 
 __all__ = [
@@ -41,8 +41,6 @@ __all__ = [
     "replace_folder",
     "scratch_folder",
     "sha256_file",
-    "sync",
-    "try_lock",
     "write_atomic",
     "write_json",
 ]
@@ -188,14 +186,17 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        descriptor = os.open(temporary, os.O_RDONLY)
+        # Windows opens no folder: there it stands unlocked, and after a kill it is left.
+        descriptor = None if os.name == "nt" else os.open(temporary, os.O_RDONLY)
     except OSError as error:
         raise _cannot_write(target, error) from None
     try:
-        try_lock(descriptor)
+        if descriptor is not None:
+            try_lock(descriptor)
         yield temporary
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -249,12 +250,15 @@ def remove_leftovers(target: Path) -> None:
         aside.pop().replace(target)
     for left in (*aside, *_iter_leftovers(target, "tmp")):
         with contextlib.suppress(OSError):
-            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = open_unfollowed(left, os.O_RDONLY)
             try:
-                if try_lock(descriptor):
+                is_abandoned = try_lock(descriptor)
+                if is_abandoned and os.name != "nt":
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
             finally:
                 os.close(descriptor)
+            if is_abandoned and os.name == "nt":  # Which removes nothing that is open.
+                left.unlink()
 
 
 def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:
@@ -311,9 +315,7 @@ def claim_folder(folder: Path) -> Iterator[None]:
     """
     path = folder / ".lock"
     try:
-        # Not blocking: a pipe of that name would wait for somebody to write.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = open_unfollowed(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ResourceError(f"{path}: is a link and not a lock; remove it") from None
@@ -338,21 +340,6 @@ def claim_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool | None:
-    """Locks an open file or folder until it is closed; the kernel unlocks it when a process dies.
-
-    Returns:
-        Whether this process has the lock; None where the file system has no locks.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # Lustre without -o flock, some FUSE and NFS mounts.
-        return None
-    return True
 
 
 def make_folder(folder: Path) -> None:
@@ -396,15 +383,6 @@ def listed_file(folder: Path, name: object) -> Path:
     if os.path.exists(path) and not os.path.isfile(path):
         raise LabseError(f"{where} is a device, pipe or folder, not a file; nothing of it is read")
     return path
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the list of names in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256_file(path: str | Path) -> str:

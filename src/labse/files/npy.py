@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
+from labse.files.system import reserve_space
 
 __all__ = [
     "find_bad_row",
@@ -176,7 +177,7 @@ def map_new_array(path: str | Path, dtype: DTypeLike, shape: tuple[int, ...]) ->
     try:
         array = npy_format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         with Path(path).open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+            reserve_space(stream)
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written: {error.strerror or error}") from None
     return array

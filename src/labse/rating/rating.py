@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from labse.corpus.tables import open_table
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.atomic import try_lock
+from labse.files.system import try_lock
 from labse.files.text import format_suffix, read_lines
 
 __all__ = [

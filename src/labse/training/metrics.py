@@ -25,7 +25,7 @@ OnMetrics = Callable[[Mapping[str, float]], None]
 
 def append_metrics(path: Path, row: Mapping[str, float | str]) -> None:
     """Adds one line and flushes it to the disk."""
-    with path.open("a", encoding="utf-8") as stream:
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
         stream.write(json.dumps(row) + "\n")
         stream.flush()
         os.fsync(stream.fileno())

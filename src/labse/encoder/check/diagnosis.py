@@ -23,6 +23,7 @@ import numpy as np
 import labse
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
+from labse.files.system import count_cpus
 
 __all__ = ["Finding", "diagnose"]
 
@@ -105,7 +106,7 @@ def _check_processor() -> Iterator[Finding]:
         state: Literal["ok", "note"] = "ok" if "int8_float32" in types else "note"
         yield Finding("ctranslate2 computes", state, " ".join(types))
 
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    allowed = count_cpus()
     quota = _cpu_quota()
     value = f"{allowed} of {os.cpu_count()} usable, " + (
         "no quota" if quota is None else f"quota of {quota:g}"

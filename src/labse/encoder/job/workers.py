@@ -23,6 +23,7 @@ from labse.encoder.job.shard import Shard, Storage, encode_shard
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.streaming import UniqueTexts
 from labse.errors import InterruptedRunError
+from labse.files.system import count_cpus
 from labse.runtime import hold_interrupts, start_worker
 
 __all__ = ["Workers"]
@@ -44,7 +45,8 @@ class Workers:
             TypeError: there are several jobs, and the encoder was not loaded from a folder.
         """
         # A thread's counters need no process that looks after them, as those of "spawn" do.
-        context = multiprocessing.get_context("fork" if jobs == 1 else "spawn")
+        has_fork = "fork" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("fork" if jobs == 1 and has_fork else "spawn")
         self.jobs = jobs
         self._shared = _Shared(context.Value("q", 0), context.Event())
         self._encode: Callable[..., Shard]
@@ -136,7 +138,7 @@ def _share_cpus(jobs: int) -> None:
 
     Libraries read these variables when a process starts; this one has read them.
     """
-    num_threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
+    num_threads = max(count_cpus() // jobs, 1)
     for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, str(num_threads))
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.encoder.streaming import token_budget_batches
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.system import count_cpus
 from labse.model_folder.folder import ModelFolder
 
 __all__ = ["CTranslate2Runtime"]
@@ -174,13 +175,7 @@ def _keep_freed_memory() -> None:
 def _count_threads() -> int:
     """Returns what OpenMP would take."""
     stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else _count_cpus()
-
-
-def _count_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: those that this process may use.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return int(stated) if stated.isdigit() and int(stated) else count_cpus()
 
 
 def _load_converted(
