@@ -64,6 +64,10 @@ golden: $(VENV)/.dev ## Rewrite the frozen outputs; review the diff.
 wheel: $(VENV)/.dev ## Build the wheel and try it in an empty environment without torch.
 	tests/system/wheel.sh $(PYTHON)
 
+.PHONY: release-check
+release-check: ## Build a release and try it: metadata, sizes, lowest versions, every extra. Takes long.
+	tests/system/release.sh $(PYTHON)
+
 docs: $(VENV)/.docs ## Build the documentation as a site; open site/index.html.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
