@@ -1,5 +1,6 @@
 """Folders and vectors against sentence-transformers, both ways, for every runtime."""
 
+import inspect
 import warnings
 from pathlib import Path
 
@@ -291,3 +292,39 @@ def test_an_xlm_r_is_written_and_read_again(tmp_path: Path) -> None:
     encoders = [SentenceEncoder.from_pretrained(tmp_path / name) for name in ("model", "2")]
     first, second = (encoder.encode(SENTENCES) for encoder in encoders)
     np.testing.assert_array_equal(first, second)
+
+
+def test_every_keyword_of_encode_works_or_says_what_to_write(
+    tmp_path: Path, vocab_folder: Path
+) -> None:
+    model = build_model(vocab_folder, layers=0)
+    write_model_folder(tmp_path / "model", model, vocab_folder=vocab_folder, manifest={})
+    encoder = SentenceEncoder(tmp_path / "model")
+    oracle = sentence_transformers.SentenceTransformer
+    for call in ("encode", "encode_query", "encode_document"):
+        for name, parameter in inspect.signature(getattr(oracle, call)).parameters.items():
+            # Its default says that nothing is scaled beyond what the model does; ours always is.
+            if name not in ("self", "inputs", "kwargs", "normalize_embeddings"):
+                rows = getattr(encoder, call)(["free"], **{name: parameter.default})
+                assert rows.shape == (1, 48), (call, name)
+
+
+def test_tokens_and_saved_folders_are_those_of_the_oracle(
+    tmp_path: Path, vocab_folder: Path
+) -> None:
+    model = build_model(vocab_folder, pooling="mean")
+    write_model_folder(tmp_path / "model", model, vocab_folder=vocab_folder, manifest={})
+    encoder = SentenceEncoder(tmp_path / "model")
+    oracle = sentence_transformers.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    encoder.max_seq_length = oracle.max_seq_length = 30
+    ours, theirs = encoder.tokenize(SENTENCES), oracle.tokenize(SENTENCES)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name].numpy(), err_msg=name)
+    # What either saves, the other loads, with the length that was set.
+    encoder.save_pretrained(tmp_path / "ours")
+    oracle.save_pretrained(str(tmp_path / "theirs"))
+    expected = oracle.encode(SENTENCES, show_progress_bar=False)
+    np.testing.assert_allclose(encode_with_oracle(tmp_path / "ours"), expected, atol=1e-5)
+    loaded = SentenceEncoder(tmp_path / "theirs")
+    assert loaded.max_seq_length == 30
+    np.testing.assert_allclose(loaded.encode(SENTENCES), expected, atol=1e-5)

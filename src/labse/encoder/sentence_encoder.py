@@ -4,20 +4,25 @@ Takes: sentences of any language. Gives: (N, D) float32 unit rows, one for each,
 Source: Feng et al., arXiv 2007.01852, section 2.1.
 """
 
-import contextlib
-import importlib
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from labse.encoder.check.golden import check_golden
+from labse.encoder.encode_options import (
+    EncodeOptions,
+    PeerOptions,
+    check_peer_options,
+    check_sentences,
+    draw_progress,
+)
+from labse.encoder.pooling import normalize_rows
 from labse.encoder.runtimes.choice import (
     Precision,
     Runtime,
@@ -25,12 +30,13 @@ from labse.encoder.runtimes.choice import (
     build_runtime,
     check_options,
 )
+from labse.encoder.save import save_model
 from labse.encoder.similarity import similarity, similarity_pairwise
 from labse.encoder.streaming import (
     BatchLimits,
     EncodedSentences,
     OnBatch,
-    UniqueTexts,
+    encode_distinct,
     encode_stream,
 )
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions
@@ -38,6 +44,10 @@ from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
 from labse.model_folder.layout import Prompts
+from labse.runtime import OnProgress, require
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["SentenceEncoder"]
 
@@ -54,6 +64,7 @@ class SentenceEncoder:
         self,
         path: str | Path | None = None,
         *,
+        device: str | None = None,
         precision: Precision = "float32",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
@@ -64,6 +75,8 @@ class SentenceEncoder:
         Args:
             path: the folder; None is the model that comes with labse. `LaBSE` or
                 `owner/name` is one of the hub, read from its cache, or else downloaded.
+            device: a GPU by its name in torch, such as `cuda`; None and `cpu` take the CPUs, but
+                for the runtime torch, which takes a GPU if there is one.
             precision: of the matrices; the vectors are float32 always.
             runtime: "auto" is numpy for a model without layers, torch for bfloat16, and else
                 ctranslate2.
@@ -78,34 +91,48 @@ class SentenceEncoder:
             ResourceError: torch is asked for and not installed.
         """
         folder = locate_model(DEFAULT_NAME if path is None else path)
-        check_options(runtime, precision, threads)
+        device = None if device is None else str(device)
+        check_options(runtime, precision, threads, device)
         model_sha256 = cache(partial(hash_model_folder, folder))
         # Its files are checked while the runtime is built; the block ends when both are done.
         with open_model_folder(folder) as model:
-            built = build_runtime(model, runtime, precision, threads, model_sha256=model_sha256)
+            built = build_runtime(
+                model, runtime, precision, threads, device=device, model_sha256=model_sha256
+            )
             length, prompts = model.config.max_seq_length, model.prompts
-            self._join(built, model.tokenizer, length, text, prompts, model_sha256)
+            max_positions = model.config.bert.max_position_embeddings
+            self._join(built, model.tokenizer, length, text, prompts, model_sha256, max_positions)
             # Its sentences are not counted in `num_truncated`.
             checked = self.from_runtime(
                 built, model.tokenizer, max_seq_length=length, prompts=prompts
             )
             num_golden = 8 if model.config.bert.num_hidden_layers else 50
             check_golden(checked, folder, precision=precision, max_sentences=num_golden)
-        options = {"precision": precision, "runtime": runtime, "threads": threads, "text": text}
-        self._load = partial(type(self), folder, **options)  # type: ignore[arg-type, assignment]
+        self._load = partial(  # type: ignore[assignment]
+            type(self),
+            folder,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            threads=threads,
+            text=text,
+        )
 
     @classmethod
     def from_pretrained(
         cls,
         path: str | Path | None = None,
         *,
+        device: str | None = None,
         precision: Precision = "float32",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
         text: TextOptions | None = None,
     ) -> Self:
         """Loads a model, as `SentenceEncoder(path)` does."""
-        return cls(path, precision=precision, runtime=runtime, threads=threads, text=text)
+        return cls(
+            path, device=device, precision=precision, runtime=runtime, threads=threads, text=text
+        )
 
     @classmethod
     def from_runtime(
@@ -142,8 +169,12 @@ class SentenceEncoder:
         text: TextOptions | None,
         prompts: Prompts | None,
         model_sha256: Callable[[], str] | None,
+        max_positions: int | None = None,
     ) -> None:
-        self._tokenizer = SentenceTokenizer(tokenizer, max_seq_length=max_seq_length, options=text)
+        self._tokenizer = SentenceTokenizer(
+            tokenizer, max_seq_length=max_seq_length, max_positions=max_positions, options=text
+        )
+        self._stated_length = max_seq_length
         self._runtime = runtime
         self._prompts = prompts or Prompts()
         self._model_sha256 = model_sha256
@@ -172,7 +203,7 @@ class SentenceEncoder:
             prompts=model.prompts,
         )
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., "SentenceEncoder"], tuple[object, ...]]:
         """Pickles the folder and the options, and not the weights.
 
         Raises:
@@ -183,6 +214,8 @@ class SentenceEncoder:
                 "this SentenceEncoder was not loaded from a folder, so it cannot be pickled; "
                 "write a model folder and use SentenceEncoder.from_pretrained"
             )
+        if self.max_seq_length != self._stated_length:
+            return _load_with_length, (self._load, self.max_seq_length)
         return self._load, ()
 
     def __repr__(self) -> str:
@@ -199,8 +232,21 @@ class SentenceEncoder:
 
     @property
     def max_seq_length(self) -> int:
-        """Tokens of a sentence at most, [CLS] and [SEP] included."""
+        """Tokens of a sentence at most, [CLS] and [SEP] included; may be set.
+
+        Raises:
+            ValueError: it leaves no token for text, or is more than the model has positions for.
+        """
         return self._tokenizer.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, length: int) -> None:
+        self._tokenizer.max_seq_length = length
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu`, or a GPU's name in torch such as `cuda:0`."""
+        return str(getattr(self._runtime, "device", "cpu"))
 
     @property
     def text(self) -> TextOptions:
@@ -243,21 +289,38 @@ class SentenceEncoder:
         """Returns the SHA-256 of what the vectors come from; None for a runtime made by hand."""
         return None if self._model_sha256 is None else self._model_sha256()
 
+    @overload
     def encode(
         self,
         sentences: str | Iterable[str],
         *,
+        convert_to_tensor: Literal[False] = False,
+        **options: Unpack[EncodeOptions],
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def encode(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        convert_to_tensor: Literal[True],
+        **options: Unpack[EncodeOptions],
+    ) -> "Tensor": ...
+
+    def encode(
+        self,
+        sentences: str | Iterable[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
-        prompt: str | None = None,
-        prompt_name: str | None = None,
-        normalize_embeddings: bool = True,
-        convert_to_numpy: bool = True,
+        truncate_dim: int | None = None,
         convert_to_tensor: bool = False,
-        output_value: str = "sentence_embedding",
         show_progress_bar: bool | None = None,
-        on_progress: Callable[[int, int | None], None] | None = None,
-    ) -> NDArray[np.float32]:
+        on_progress: OnProgress | None = None,
+        **options: Unpack[PeerOptions],
+    ) -> "NDArray[np.float32] | Tensor":
         """Returns (N, D) float32 unit rows in the order of the sentences; (D,) for one string.
 
         Equal sentences are encoded once. An empty one has a vector too, that of `[CLS][SEP]`. The
@@ -265,72 +328,43 @@ class SentenceEncoder:
 
         Args:
             sentences: N sentences, none of which gives (0, D); or one.
+            prompt_name: name of one of the model's prompts; None takes its default, if it has one.
+            prompt: text before each sentence.
             batch_size: sentences of a batch at most; None: `batch_tokens` alone decides.
             batch_tokens: tokens of a batch, padding included; None takes what suits the runtime.
-            prompt: text before each sentence.
-            prompt_name: name of one of the model's prompts; None takes its default, if it has one.
-            normalize_embeddings: True; the norm is a part of LaBSE, and no model gives vectors
-                without it.
-            convert_to_numpy: True; `torch.from_numpy` makes a tensor of the array.
-            convert_to_tensor: False, for the same reason.
-            output_value: "sentence_embedding".
+            truncate_dim: values of a vector to keep, the first, scaled to length 1 again; None: D.
+            convert_to_tensor: returns a torch tensor, on the CPU, in place of an array.
             show_progress_bar: draws a bar on standard error if that is a terminal.
             on_progress: called with the distinct sentences done and their number, in place of the
                 bar.
+            options: other keywords of sentence-transformers; see `PeerOptions`.
 
         Raises:
             ValueError: a row is no text or not valid Unicode, there is no such prompt, or an option
                 asks for what labse does not give; the error says what to write.
             LabseError: the model gave NaN, infinity or zero for a row.
+            ResourceError: a tensor is asked for and torch is not installed.
         """
-        if not normalize_embeddings:
-            raise ValueError(
-                "normalize_embeddings=False: LaBSE ends in its norm, its vectors are unit rows"
-            )
-        if convert_to_tensor or not convert_to_numpy:
-            raise ValueError("encode returns an array; write torch.from_numpy(encoder.encode(...))")
-        if output_value != "sentence_embedding":
-            raise ValueError(f"output_value {output_value!r}: labse gives sentence vectors alone")
-        if isinstance(sentences, str):
-            rows = self.encode(
-                [sentences],
-                prompt=prompt,
-                prompt_name=prompt_name,
-                show_progress_bar=show_progress_bar,
-                on_progress=on_progress,
-            )
-            embedding: NDArray[np.float32] = rows[0]
-            return embedding
-        prompt = self._find_prompt(prompt, prompt_name)
-        unique = UniqueTexts.of(_check_sentences(sentences))
-        num_texts = len(unique.texts)
+        check_peer_options(options, device=self.device, is_tensor=convert_to_tensor)
+        if truncate_dim is not None and not 1 <= truncate_dim <= self.embedding_size:
+            raise ValueError(f"truncate_dim is {truncate_dim}; vectors have {self.embedding_size}")
+        torch = require("torch", "train") if convert_to_tensor else None
         limits = BatchLimits(
             self._runtime.batch_tokens if batch_tokens is None else batch_tokens, batch_size
         )
-
-        # Encode each text once, in parts, into the rows of one array.
-        embeddings = np.empty((num_texts, self.embedding_size), np.float32)
-        is_long, is_unknown = np.empty(num_texts, bool), np.empty(num_texts, bool)
-        start = num_done = 0
-
-        def count(num_sentences: int) -> None:
-            nonlocal num_done
-            num_done += num_sentences
-            draw(num_done, num_texts)
-
-        with _draw_progress(on_progress, is_shown=bool(show_progress_bar)) as draw:
-            draw(0, num_texts)
-            for part in self._encode_texts(unique.texts, prompt, limits, count):
-                stop = start + len(part.embeddings)
-                embeddings[start:stop], is_long[start:stop] = part.embeddings, part.is_long
-                is_unknown[start:stop] = part.is_unknown
-                start = stop
-
-        # Back to the sentences.
+        rows = [sentences] if isinstance(sentences, str) else sentences
+        texts = self._prompts.put_before(check_sentences(rows), prompt, prompt_name)
+        with draw_progress(on_progress, is_shown=bool(show_progress_bar)) as draw:
+            encoded = encode_distinct(self._tokenizer, self._runtime, texts, limits, draw)
         with self._lock:
-            self._num_long += int(is_long[unique.numbers].sum())
-            self._num_unknown += int(is_unknown[unique.numbers].sum())
-        return embeddings if num_texts == len(unique.numbers) else embeddings[unique.numbers]
+            self._num_long += int(encoded.is_long.sum())
+            self._num_unknown += int(encoded.is_unknown.sum())
+        embeddings = encoded.embeddings
+        if truncate_dim is not None:
+            embeddings = normalize_rows(embeddings[:, :truncate_dim])
+        if isinstance(sentences, str):
+            embeddings = embeddings[0]
+        return embeddings if torch is None else torch.from_numpy(embeddings)
 
     def encode_stream(
         self,
@@ -345,41 +379,62 @@ class SentenceEncoder:
         `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
         """
         limits = limits or BatchLimits(self._runtime.batch_tokens)
-        return self._encode_texts(sentences, self._find_prompt(None, None), limits, on_batch)
-
-    def _find_prompt(self, prompt: str | None, name: str | None) -> str:
-        texts = self._prompts.texts
-        if prompt is not None:
-            return prompt
-        if name is not None and name not in texts:
-            known = ", ".join(texts) or "none"
-            raise ValueError(f"prompt_name {name!r}: the model has {known}")
-        name = name or self._prompts.default_name
-        return "" if name is None else texts[name]
-
-    def _encode_texts(
-        self,
-        sentences: Iterable[str],
-        prompt: str,
-        limits: BatchLimits,
-        on_batch: OnBatch | None,
-    ) -> Iterator[EncodedSentences]:
-        texts = (f"{prompt}{sentence}" for sentence in sentences) if prompt else sentences
+        texts = self._prompts.put_before(sentences)
         return encode_stream(self._tokenizer, self._runtime, texts, limits, on_batch=on_batch)
 
-    def encode_query(self, sentences: str | Iterable[str]) -> NDArray[np.float32]:
-        """Encodes with the prompt `query`, if the model has one."""
-        return self._encode_as(("query",), sentences)
+    def encode_query(
+        self, sentences: str | Iterable[str], **options: Unpack[EncodeOptions]
+    ) -> NDArray[np.float32]:
+        """Encodes with the prompt `query`, if the model has one; keywords are those of `encode`."""
+        return self._encode_as(("query",), sentences, options)
 
-    def encode_document(self, sentences: str | Iterable[str]) -> NDArray[np.float32]:
+    def encode_document(
+        self, sentences: str | Iterable[str], **options: Unpack[EncodeOptions]
+    ) -> NDArray[np.float32]:
         """Encodes with the prompt `document`, `passage` or `corpus`, if the model has one."""
-        return self._encode_as(("document", "passage", "corpus"), sentences)
+        return self._encode_as(("document", "passage", "corpus"), sentences, options)
 
     def _encode_as(
-        self, names: Sequence[str], sentences: str | Iterable[str]
+        self, names: Sequence[str], sentences: str | Iterable[str], options: EncodeOptions
     ) -> NDArray[np.float32]:
-        name = next((name for name in names if name in self._prompts.texts), None)
-        return self.encode(sentences, prompt_name=name)
+        if "prompt" not in options and "prompt_name" not in options:
+            options = options.copy()
+            options["prompt_name"] = next((n for n in names if n in self._prompts.texts), None)
+        return self.encode(sentences, **options)
+
+    def tokenize(self, sentences: str | Iterable[str]) -> dict[str, NDArray[np.int64]]:
+        """Returns what goes into the model, as arrays (N, S), padded at the end.
+
+        S is the longest of the sentences, special tokens included, `max_seq_length` at most. No
+        prompt is put before them.
+
+        Returns:
+            `input_ids`, `token_type_ids` (zeros) and `attention_mask` (1 where a token is).
+        """
+        rows = [sentences] if isinstance(sentences, str) else check_sentences(sentences)
+        return self._tokenizer.tokenize_padded(rows)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Writes the model, with its `max_seq_length`, as a folder for `SentenceEncoder(path)`.
+
+        Where its matrices are float32, as in all but the model that comes with labse,
+        sentence-transformers loads it too.
+
+        Raises:
+            TypeError: the encoder was not loaded from a folder.
+            LabseError: `path` holds something else than a model.
+            ResourceError: it cannot be written.
+        """
+        if self._load is None:
+            raise TypeError(
+                "this SentenceEncoder was not loaded from a folder, so it has no files to save"
+            )
+        save_model(
+            self._load.args[0],
+            Path(path),
+            max_seq_length=self.max_seq_length,
+            build_encoder=self.from_model,
+        )
 
     def get_sentence_embedding_dimension(self) -> int:
         """Returns D; the name of sentence-transformers for `embedding_size`."""
@@ -389,38 +444,7 @@ class SentenceEncoder:
     similarity_pairwise = staticmethod(similarity_pairwise)
 
 
-def _check_sentences(sentences: Iterable[str]) -> list[str]:
-    if isinstance(sentences, bytes):
-        raise ValueError("sentences is of bytes; decode it: encode(sentences.decode())")
-    rows = list(sentences)
-    for row, sentence in enumerate(rows):
-        if not isinstance(sentence, str):
-            raise ValueError(f"sentences, row {row}: expected text, found {sentence!r}")
-        try:
-            sentence.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"sentences, row {row}: not valid Unicode, a lone surrogate stands at character "
-                f"{error.start}; read the text with the right encoding"
-            ) from None
-    return rows
-
-
-@contextlib.contextmanager
-def _draw_progress(
-    on_progress: Callable[[int, int | None], None] | None, *, is_shown: bool
-) -> Iterator[Callable[[int, int | None], None]]:
-    if on_progress is not None or not is_shown or not sys.stderr.isatty():
-        yield on_progress or (lambda done, total: None)
-        return
-    rich_progress = importlib.import_module("rich.progress")  # Not at the top: 50 ms to load.
-    console = importlib.import_module("rich.console").Console(stderr=True)
-    columns = (
-        rich_progress.TextColumn("encode"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.TimeRemainingColumn(),
-    )
-    with rich_progress.Progress(*columns, console=console) as progress:
-        task = progress.add_task("encode", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+def _load_with_length(load: Callable[[], SentenceEncoder], max_seq_length: int) -> SentenceEncoder:
+    encoder = load()
+    encoder.max_seq_length = max_seq_length
+    return encoder

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import average_windows, find_non_unit_row
 from labse.encoder.tokenization import SentenceTokenizer, TokenizedSentences
 from labse.errors import LabseError
+from labse.runtime import OnProgress
 
 __all__ = [
     "BatchLimits",
     "EncodedSentences",
     "OnBatch",
     "UniqueTexts",
+    "encode_distinct",
     "encode_stream",
     "split_by_budget",
     "token_budget_batches",
@@ -112,6 +114,45 @@ class EncodedSentences:
     is_long: NDArray[np.bool_]
     is_empty: NDArray[np.bool_]
     is_unknown: NDArray[np.bool_]
+
+
+def encode_distinct(
+    tokenizer: SentenceTokenizer,
+    runtime: _Runtime,
+    sentences: Iterable[str],
+    limits: BatchLimits,
+    on_progress: OnProgress,
+) -> EncodedSentences:
+    """Returns the vectors of all sentences in one array; equal ones are encoded once.
+
+    Args:
+        tokenizer, runtime, sentences, limits: see `encode_stream`.
+        on_progress: called with the distinct sentences done and their number.
+
+    Raises:
+        LabseError: see `encode_stream`.
+    """
+    unique = UniqueTexts.of(sentences)
+    num_texts, num_done, start = len(unique.texts), 0, 0
+    embeddings = np.empty((num_texts, runtime.embedding_size), np.float32)
+    is_long, is_empty, is_unknown = (np.empty(num_texts, bool) for _ in range(3))
+
+    def count(num_sentences: int) -> None:
+        nonlocal num_done
+        num_done += num_sentences
+        on_progress(num_done, num_texts)
+
+    on_progress(0, num_texts)
+    for part in encode_stream(tokenizer, runtime, unique.texts, limits, on_batch=count):
+        rows = slice(start, start + len(part.embeddings))
+        embeddings[rows], is_long[rows] = part.embeddings, part.is_long
+        is_empty[rows], is_unknown[rows] = part.is_empty, part.is_unknown
+        start = rows.stop
+
+    # Back to the sentences.
+    numbers = unique.numbers
+    repeated = embeddings if num_texts == len(numbers) else embeddings[numbers]
+    return EncodedSentences(repeated, is_long[numbers], is_empty[numbers], is_unknown[numbers])
 
 
 def encode_stream(

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from labse.encoder.runtimes.padding import pad_sentences
 from labse.errors import LabseError
 from labse.files.npy import ragged_positions
 
@@ -25,6 +26,7 @@ __all__ = ["Long", "SentenceTokenizer", "TextOptions", "TokenizedSentences"]
 
 Long = Literal["truncate", "mean"]
 
+_BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 _LEARNT_CHARACTERS = 1 << 20
 _JOINED_WORDS = 64
 _MAX_KEPT_WORDS = 1 << 19  # About 100 MB; then all are forgotten and learnt anew.
@@ -96,7 +98,12 @@ class SentenceTokenizer:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, max_seq_length: int, options: TextOptions | None = None
+        self,
+        tokenizer: Tokenizer,
+        *,
+        max_seq_length: int,
+        max_positions: int | None = None,
+        options: TextOptions | None = None,
     ) -> None:
         """Prepares.
 
@@ -104,6 +111,7 @@ class SentenceTokenizer:
             tokenizer: puts special tokens around a sentence, one behind; copied if it truncates or
                 pads.
             max_seq_length: tokens of a window at most, special ones included.
+            max_positions: what `max_seq_length` may be set to at most; None: what it is now.
             options: how odd text is treated.
 
         Raises:
@@ -122,7 +130,8 @@ class SentenceTokenizer:
                 f"{len(special)} special ones; correct the model's sentence_bert_config.json"
             )
         self.options = options or TextOptions()
-        self.max_seq_length = max_seq_length
+        self._max_seq_length = max_seq_length
+        self._max_positions = max_positions or max_seq_length
         self._tokenizer = tokenizer
         self._before = np.array(special[:-1], np.int32)
         self._after = np.array(special[-1:], np.int32)
@@ -130,6 +139,7 @@ class SentenceTokenizer:
         self._unknown = tokenizer.token_to_id(unknown)
         # Others may join words over a space; their sentences are tokenised whole.
         self._is_by_word = isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        self._pad_token_id = _find_padding(tokenizer)
         self._separator = _find_separator(tokenizer, special[-1]) if self._is_by_word else ""
         self._max_word_characters = _word_limit(tokenizer, self.options)
         self._lock = threading.Lock()
@@ -139,6 +149,22 @@ class SentenceTokenizer:
         self._starts = np.empty(0, np.int64)
         self._lengths = np.empty(0, np.int64)
         self._ids = np.empty(0, np.int32)
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a window at most, special ones included."""
+        return self._max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, length: int) -> None:
+        least = len(self._before) + len(self._after) + 1
+        if isinstance(length, bool) or not isinstance(length, int):
+            raise ValueError(f"max_seq_length is {length!r}; give a whole number")
+        if not least <= length <= self._max_positions:
+            raise ValueError(
+                f"max_seq_length is {length}; this model takes {least} to {self._max_positions}"
+            )
+        self._max_seq_length = length
 
     def tokenize(self, sentences: Sequence[str]) -> TokenizedSentences:
         """Returns the windows of N sentences of valid Unicode."""
@@ -156,6 +182,16 @@ class SentenceTokenizer:
             lengths = self._lengths[numbers]
             tokens = self._ids[ragged_positions(self._starts[numbers], lengths)]
         return self._cut_windows(tokens, np.add.reduceat(lengths, np.cumsum(num_words) - num_words))
+
+    def tokenize_padded(self, sentences: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Returns the first window of each sentence, (N, S), by the names of BERT's inputs."""
+        tokenized = self.tokenize(sentences)
+        rows = tokenized.select(tokenized.first_windows[:-1])
+        if not rows:
+            return {name: np.empty((0, 0), np.int64) for name in _BERT_INPUTS}
+        padded = pad_sentences(rows, self._pad_token_id)
+        arrays = padded.input_ids, np.zeros_like(padded.input_ids), padded.is_real.astype(np.int64)
+        return dict(zip(_BERT_INPUTS, arrays, strict=True))
 
     def find_unknown(self, sentences: Sequence[str]) -> NDArray[np.bool_]:
         """Returns (N,): whether all tokens of a sentence are [UNK]; an empty one has none."""
@@ -282,6 +318,11 @@ def _word_limit(tokenizer: Tokenizer, options: TextOptions) -> int | None:
     limit = int(tokenizer.model.max_input_chars_per_word)
     is_split = options.split_long_words or limit > _BERT_WORD_CHARACTERS
     return limit if is_split else None
+
+
+def _find_padding(tokenizer: Tokenizer) -> int:
+    """Returns the id of the padding, which no model looks at."""
+    return next((i for p in ("[PAD]", "<pad>") if (i := tokenizer.token_to_id(p)) is not None), 0)
 
 
 def _find_separator(tokenizer: Tokenizer, token_id: int) -> str:

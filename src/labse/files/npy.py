@@ -11,20 +11,22 @@ import hashlib
 import io
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy_format
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
 from labse.files.system import reserve_space
 
 __all__ = [
+    "Vectors",
+    "as_float32",
     "find_bad_row",
     "gather_ragged",
     "load_array",
@@ -35,7 +37,16 @@ __all__ = [
     "write_array",
 ]
 
+
+class SupportsDetach(Protocol):
+    """A torch tensor, as far as a file that does not load torch can tell."""
+
+    def detach(self) -> Any:  # noqa: ANN401  A tensor.
+        """Returns the tensor without its graph."""
+
+
 ValueT = TypeVar("ValueT", bound=np.generic)
+Vectors: TypeAlias = ArrayLike | SupportsDetach | Sequence[SupportsDetach]
 Append = Callable[[NDArray[Any]], None]
 
 _BLOCK_ROWS = 8192
@@ -219,6 +230,15 @@ def gather_ragged(
     starts = offsets[entries]
     lengths = offsets[entries + 1] - starts
     return values[ragged_positions(starts, lengths)], lengths
+
+
+def as_float32(vectors: Vectors) -> NDArray[np.float32]:
+    """Returns an array of lists, arrays or torch tensors, on any device and of any type."""
+    if hasattr(vectors, "detach"):
+        return np.asarray(vectors.detach().cpu().float().numpy(), np.float32)
+    if isinstance(vectors, list | tuple) and any(hasattr(row, "detach") for row in vectors):
+        return np.stack([as_float32(row) for row in vectors])
+    return np.asarray(vectors, np.float32)
 
 
 def find_bad_row(embeddings: NDArray[np.floating]) -> tuple[int, str] | None:

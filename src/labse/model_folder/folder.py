@@ -55,7 +55,13 @@ from labse.model_folder.weights import (
 from labse.network.config import DualEncoderConfig
 from labse.vocab.tokenizer import load_tokenizer
 
-__all__ = ["ModelFolder", "open_model_folder", "read_model_folder", "write_model_folder"]
+__all__ = [
+    "ModelFolder",
+    "is_own_manifest",
+    "open_model_folder",
+    "read_model_folder",
+    "write_model_folder",
+]
 
 _WEIGHTS_NAME = "model.safetensors"
 # Another name: transformers would read int8 rows as they stand, without their scales.
@@ -166,7 +172,7 @@ def write_model_folder(
     target = Path(path).resolve()
     check_weights(model.config, model.weights, where=str(path))
     _check_token_ids(model.tokenizer, model.config, where=str(path))
-    check_replaceable(target, "model", _is_own_manifest, error_type=LabseError)
+    check_replaceable(target, "model", is_own_manifest, error_type=LabseError)
 
     with replace_folder(target) as folder:
         _write_payload(folder, model, vocab_folder, storage)
@@ -182,7 +188,8 @@ def write_model_folder(
         write_json(folder / MANIFEST_NAME, {**own, **manifest})
 
 
-def _is_own_manifest(manifest: Mapping[str, object]) -> bool:
+def is_own_manifest(manifest: Mapping[str, object]) -> bool:
+    """Says whether a manifest is that of a folder that `write_model_folder` has written."""
     files = manifest.get("files")
     return isinstance(files, dict) and MODULES_NAME in files
 

@@ -5,7 +5,7 @@ Source: sentence-transformers 2 to 6, `modules.json` and the modules' own `confi
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
@@ -69,6 +69,22 @@ class Prompts:
 
     texts: Mapping[str, str] = field(default_factory=dict)
     default_name: str | None = None
+
+    def put_before(
+        self, texts: Iterable[str], prompt: str | None = None, name: str | None = None
+    ) -> Iterable[str]:
+        """Returns the texts behind `prompt`, else behind the one of that name or the default.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if prompt is None:
+            if name is not None and name not in self.texts:
+                known = ", ".join(self.texts) or "none"
+                raise ValueError(f"prompt_name {name!r}: the model has {known}")
+            name = name or self.default_name
+            prompt = "" if name is None else self.texts[name]
+        return (f"{prompt}{text}" for text in texts) if prompt else texts
 
 
 @dataclass(frozen=True, slots=True)

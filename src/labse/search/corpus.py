@@ -4,17 +4,47 @@ Takes: (N, D) vectors. Gives: cosines and row numbers, in the shapes of sentence
 Source: sentence-transformers 6, `util`, whose results these equal; ties go by index.
 """
 
-from collections.abc import Iterator
-from typing import TypedDict
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from labse.files.npy import find_bad_row
+from labse.files.npy import Vectors, as_float32, find_bad_row
 
-__all__ = ["Hit", "PreparedCorpus", "community_detection", "paraphrase_mining", "semantic_search"]
+__all__ = [
+    "Hit",
+    "PreparedCorpus",
+    "community_detection",
+    "paraphrase_mining",
+    "paraphrase_mining_embeddings",
+    "semantic_search",
+]
 
 _BLOCK_VALUES = 1 << 25  # 128 MiB of cosines.
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What embeds sentences, such as a `SentenceEncoder`."""
+
+    def encode(self, sentences: Any, /, **options: Any) -> Any:  # noqa: ANN401  Of any library.
+        """Returns (N, D)."""
+
+
+class PeerOptions(TypedDict, total=False):
+    """Keywords of sentence-transformers that change no result here.
+
+    Attributes:
+        score_function: None, or `cos_sim`; scores are cosines.
+        query_chunk_size, corpus_chunk_size: rows at a time; memory is bounded without them.
+        show_progress_bar: draws the bar of the encoder where sentences are encoded.
+    """
+
+    score_function: object
+    query_chunk_size: int
+    corpus_chunk_size: int
+    show_progress_bar: bool | None
 
 
 class Hit(TypedDict):
@@ -27,7 +57,7 @@ class Hit(TypedDict):
 class PreparedCorpus:
     """Vectors that are checked and scaled once, so that a question costs a product and a top-k."""
 
-    def __init__(self, embeddings: ArrayLike) -> None:
+    def __init__(self, embeddings: Vectors) -> None:
         """Copies the vectors as unit rows.
 
         Args:
@@ -43,7 +73,7 @@ class PreparedCorpus:
         return len(self.embeddings)
 
     def search(
-        self, queries: ArrayLike, *, k: int = 10
+        self, queries: Vectors, *, k: int = 10
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Returns (M, K) rows and cosines of the nearest, the best first; K is `k`, at most N.
 
@@ -69,15 +99,22 @@ class PreparedCorpus:
                 neighbours[row], similarities[row] = _top(values, k)
         return neighbours, similarities
 
-    def _iter_cosines(self, rows: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def _iter_cosines(
+        self, rows: NDArray[np.float32], most: int | None = None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yields (start, cosines (B, N)) of blocks of rows."""
         size = max(_BLOCK_VALUES // max(len(self), 1), 1)
+        size = size if most is None else min(size, max(most, 1))
         for start in range(0, len(rows), size):
             yield start, rows[start : start + size] @ self.embeddings.T
 
 
 def semantic_search(
-    query_embeddings: ArrayLike, corpus_embeddings: ArrayLike | PreparedCorpus, *, top_k: int = 10
+    query_embeddings: Vectors,
+    corpus_embeddings: Vectors | PreparedCorpus,
+    *,
+    top_k: int = 10,
+    **options: Unpack[PeerOptions],
 ) -> list[list[Hit]]:
     """Returns the nearest rows of a corpus for each query, the best first.
 
@@ -85,7 +122,12 @@ def semantic_search(
         query_embeddings: (M, D), or one vector (D,).
         corpus_embeddings: (N, D); a `PreparedCorpus` for many calls.
         top_k: rows for each query.
+        options: other keywords of sentence-transformers; see `PeerOptions`.
+
+    Raises:
+        ValueError: see `PreparedCorpus`; or scores other than cosines are asked for.
     """
+    _check_options(options)
     corpus = corpus_embeddings
     if not isinstance(corpus, PreparedCorpus):
         corpus = PreparedCorpus(corpus)
@@ -97,7 +139,58 @@ def semantic_search(
 
 
 def paraphrase_mining(
-    embeddings: ArrayLike, *, top_k: int = 100, max_pairs: int = 500_000
+    model: TextEncoder | Vectors,
+    sentences: Iterable[str] | None = None,
+    *,
+    top_k: int = 100,
+    max_pairs: int = 500_000,
+    batch_size: int | None = None,
+    prompt_name: str | None = None,
+    prompt: str | None = None,
+    truncate_dim: int | None = None,
+    **options: Unpack[PeerOptions],
+) -> list[tuple[float, int, int]]:
+    """Returns (cosine, i, j) of pairs of sentences, i < j, the nearest first.
+
+    Args:
+        model: a `SentenceEncoder`; or vectors (N, D), and no sentences.
+        sentences: N of them.
+        top_k: neighbours of a sentence that are looked at.
+        max_pairs: pairs at most.
+        batch_size, prompt_name, prompt, truncate_dim: see `SentenceEncoder.encode`.
+        options: other keywords of sentence-transformers; see `PeerOptions`.
+
+    Raises:
+        TypeError: a model without sentences, or vectors with them.
+        ValueError: see `paraphrase_mining_embeddings` and `SentenceEncoder.encode`.
+    """
+    of_encoder = {
+        "batch_size": batch_size,
+        "prompt_name": prompt_name,
+        "prompt": prompt,
+        "truncate_dim": truncate_dim,
+        "show_progress_bar": options.get("show_progress_bar") or None,
+    }
+    given = {name: value for name, value in of_encoder.items() if value is not None}
+    if not isinstance(model, TextEncoder):
+        if sentences is not None or given:
+            raise TypeError(
+                "paraphrase_mining: its first argument is no model with a method encode; give "
+                "SentenceEncoder(...) and the sentences, or vectors alone"
+            )
+        return paraphrase_mining_embeddings(model, top_k=top_k, max_pairs=max_pairs, **options)
+    if sentences is None or isinstance(sentences, str):
+        raise TypeError("paraphrase_mining: give the model a list of sentences")
+    embeddings = model.encode(list(sentences), **given)
+    return paraphrase_mining_embeddings(embeddings, top_k=top_k, max_pairs=max_pairs, **options)
+
+
+def paraphrase_mining_embeddings(
+    embeddings: Vectors,
+    *,
+    top_k: int = 100,
+    max_pairs: int = 500_000,
+    **options: Unpack[PeerOptions],
 ) -> list[tuple[float, int, int]]:
     """Returns (cosine, i, j) of pairs of rows, i < j, the nearest first.
 
@@ -105,7 +198,12 @@ def paraphrase_mining(
         embeddings: (N, D).
         top_k: neighbours of a row that are looked at.
         max_pairs: pairs at most.
+        options: other keywords of sentence-transformers; see `PeerOptions`.
+
+    Raises:
+        ValueError: see `PreparedCorpus`; or scores other than cosines are asked for.
     """
+    _check_options(options)
     corpus = PreparedCorpus(embeddings)
     neighbours, similarities = corpus.search(corpus.embeddings, k=top_k + 1)
     rows = np.repeat(np.arange(len(corpus)), neighbours.shape[1])
@@ -120,7 +218,11 @@ def paraphrase_mining(
 
 
 def community_detection(
-    embeddings: ArrayLike, *, threshold: float = 0.75, min_community_size: int = 10
+    embeddings: Vectors,
+    threshold: float = 0.75,
+    min_community_size: int = 10,
+    batch_size: int | None = None,
+    **options: Unpack[PeerOptions],
 ) -> list[list[int]]:
     """Returns groups of rows that are near a row of the group, the largest group first.
 
@@ -128,11 +230,14 @@ def community_detection(
         embeddings: (N, D).
         threshold: the least cosine with the row in the middle.
         min_community_size: rows of a group at least.
+        batch_size: rows compared at a time, at most.
+        options: other keywords of sentence-transformers; see `PeerOptions`.
     """
+    _check_options(options)
     corpus = PreparedCorpus(embeddings)
     least = min(min_community_size, len(corpus))
     groups = []
-    for _, cosines in corpus._iter_cosines(corpus.embeddings):
+    for _, cosines in corpus._iter_cosines(corpus.embeddings, batch_size):
         for values in cosines:
             near = np.flatnonzero(values >= threshold)
             if len(near) >= least:
@@ -149,6 +254,17 @@ def community_detection(
     return sorted(found, key=len, reverse=True)
 
 
+def _check_options(options: PeerOptions) -> None:
+    if unknown := sorted(set(options) - set(PeerOptions.__annotations__)):
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+    name = getattr(options.get("score_function"), "__name__", None)
+    if options.get("score_function") is not None and name not in ("cos_sim", "pytorch_cos_sim"):
+        raise ValueError(
+            f"score_function {name or options['score_function']!r}: scores are cosines, which of "
+            "unit rows are dot products too; leave it out"
+        )
+
+
 def _top(values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     if k < len(values):
         bound = np.partition(values, -k)[-k]
@@ -159,8 +275,8 @@ def _top(values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArra
     return rows, values[rows]
 
 
-def _unit_rows(embeddings: ArrayLike) -> NDArray[np.float32]:
-    rows = np.atleast_2d(np.asarray(embeddings, np.float32))
+def _unit_rows(embeddings: Vectors) -> NDArray[np.float32]:
+    rows = np.atleast_2d(as_float32(embeddings))
     if rows.ndim != 2:
         raise ValueError(f"expected vectors of shape (N, D), found {rows.shape}")
     if bad := find_bad_row(rows):

@@ -18,7 +18,7 @@ import labse
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
-from labse.errors import LabseError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import sha256_file
 from labse.model_folder import hub
 from labse.model_folder.folder import ModelFolder
@@ -169,19 +169,115 @@ def test_one_string_gives_one_vector_and_any_iterable_gives_rows(encoder: Senten
     assert encoder.get_sentence_embedding_dimension() == 32
 
 
-def test_what_sentence_transformers_has_works_or_says_what_to_write(
-    encoder: SentenceEncoder,
-) -> None:
-    for option, told in (
-        ({"convert_to_tensor": True}, "torch.from_numpy"),
-        ({"convert_to_numpy": False}, "torch.from_numpy"),
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"convert_to_numpy": False}, "convert_to_tensor=True"),
         ({"output_value": "token_embeddings"}, "sentence vectors alone"),
         ({"prompt_name": "query"}, "the model has none"),
-    ):
-        with pytest.raises(ValueError, match=told):
-            encoder.encode(["free"], **option)  # type: ignore[arg-type]
-    prompted = encoder.encode(["free"], prompt="born ")
+        ({"precision": "int8"}, r'storage="int8"'),
+        ({"device": "cuda"}, r"on cpu; load it there with SentenceEncoder\(\.\.\., device='cuda'"),
+        ({"device": ["cpu", "cpu"]}, "encode_files"),
+        ({"pool": {}}, "threads=N"),
+        ({"chunk_size": 5}, "encode_files"),
+        ({"truncate_dim": 33}, "vectors have 32"),
+        ({"normalize_embeddings": False}, "normalize_embeddings=False"),
+    ],
+)
+def test_what_sentence_transformers_has_and_labse_not_says_what_to_write(
+    encoder: SentenceEncoder, option: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        encoder.encode(["free"], **option)  # type: ignore[call-overload]
+
+
+def test_a_keyword_of_nobody_is_an_error_of_python(encoder: SentenceEncoder) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'batchsize'"):
+        encoder.encode(["free"], batchsize=2)  # type: ignore[call-overload]
+
+
+def test_prompts_devices_and_fewer_values(encoder: SentenceEncoder) -> None:
+    prompted = encoder.encode(["free"], prompt="born ", device="cpu", precision="float32")
     np.testing.assert_array_equal(prompted, encoder.encode(["born free"]))
+    np.testing.assert_array_equal(encoder.encode_query("free", prompt="born "), prompted[0])
+    short, whole = encoder.encode("free", truncate_dim=5), encoder.encode("free")
+    np.testing.assert_allclose(short, whole[:5] / np.linalg.norm(whole[:5]), atol=1e-6)
+    assert encoder.device == "cpu"
+
+
+def test_a_tensor_is_had_where_torch_is(
+    encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = encoder.encode(["free", "equal"], convert_to_tensor=True)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), encoder.encode(["free", "equal"]))
+    np.testing.assert_allclose(encoder.similarity(tensor, list(tensor)).diagonal(), 1, atol=1e-6)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ResourceError, match=r'pip install "labse\[train\]"'):
+        encoder.encode("free", convert_to_tensor=True)
+
+
+def test_tokenize_gives_the_inputs_of_bert_padded_and_cut(encoder: SentenceEncoder) -> None:
+    features = encoder.tokenize(["free", "equality " * 20, ""])
+    assert features["input_ids"].shape == (3, 24)
+    lengths = features["attention_mask"].sum(axis=1).tolist()
+    assert lengths[1:] == [24, 2]
+    assert not features["token_type_ids"].any()
+    ids = features["input_ids"][0]
+    assert (ids[0], ids[lengths[0] - 1], ids[lengths[0] :].any()) == (2, 3, False)
+    assert encoder.tokenize([])["input_ids"].shape == (0, 0)
+    np.testing.assert_array_equal(encoder.tokenize("free")["input_ids"][0], ids[: lengths[0]])
+
+
+def test_the_length_can_be_set_up_to_the_positions_and_travels_along(
+    folders: dict[int, Path],
+) -> None:
+    encoder = SentenceEncoder(folders[2])
+    most = encoder._tokenizer._max_positions
+    for wrong in (2, most + 1, 5.0):
+        with pytest.raises(ValueError, match="max_seq_length is"):
+            encoder.max_seq_length = wrong  # type: ignore[assignment]
+    encoder.max_seq_length = 6
+    short = encoder.encode("equality and rights and free")
+    assert encoder.tokenize(["equality and rights"])["input_ids"].shape == (1, 6)
+    copy = pickle.loads(pickle.dumps(encoder))
+    assert (copy.max_seq_length, encoder.num_truncated) == (6, 1)
+    np.testing.assert_array_equal(copy.encode("equality and rights and free"), short)
+    encoder.max_seq_length = most
+    assert encoder.max_seq_length == most
+
+
+def test_a_saved_model_is_a_copy_or_has_the_length_that_was_set(
+    folders: dict[int, Path], encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    original = SentenceEncoder(folders[2])
+    original.save_pretrained(tmp_path / "copy")
+    original.save_pretrained(folders[2])  # Onto itself: nothing is lost.
+    assert hash_model_folder(tmp_path / "copy") == hash_model_folder(folders[2])
+    original.max_seq_length = 6
+    original.save_pretrained(tmp_path / "copy")
+    saved = SentenceEncoder(tmp_path / "copy")
+    assert saved.max_seq_length == 6
+    text = "equality and rights and free"
+    np.testing.assert_array_equal(saved.encode(text), original.encode(text))
+    with pytest.raises(TypeError, match="was not loaded from a folder"):
+        encoder.save_pretrained(tmp_path / "none")
+
+
+@pytest.mark.parametrize("options", [{"runtime": "numpy"}, {"precision": "int8"}])
+def test_a_gpu_is_refused_where_the_cpu_computes(
+    folders: dict[int, Path], options: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match="computes on the CPU"):
+        SentenceEncoder(folders[0], device="cuda", **options)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_told(folders: dict[int, Path]) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match="device 'cuda:77': torch has none here"):
+        SentenceEncoder(folders[0], device="cuda:77")
+    assert SentenceEncoder(folders[0], device="cpu", runtime="torch").device == "cpu"
 
 
 def test_cosines_of_pairs_and_of_single_vectors(encoder: SentenceEncoder) -> None:
@@ -288,11 +384,6 @@ def test_an_encoder_tells_what_it_computes_with(encoder: SentenceEncoder) -> Non
     assert repr(encoder).startswith(
         "SentenceEncoder(runtime='numpy', embedding_size=32, max_seq_length=24, text=TextOptions("
     )
-
-
-def test_vectors_without_their_norm_are_refused(encoder: SentenceEncoder) -> None:
-    with pytest.raises(ValueError, match="normalize_embeddings=False"):
-        encoder.encode(["free"], normalize_embeddings=False)
 
 
 def test_long_sentences_are_counted_whether_cut_or_averaged(build_model: BuildModel) -> None:

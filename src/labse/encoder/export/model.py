@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from labse.encoder.check.golden import GOLDEN_NAME, build_golden
 from labse.encoder.check.sample import sample_sentences
 from labse.encoder.export.onnx_graph import build_onnx
 from labse.encoder.export.quality import (
@@ -22,17 +21,17 @@ from labse.encoder.export.quality import (
     measure_loss,
 )
 from labse.encoder.runtimes.onnx_runtime import OnnxRuntime
+from labse.encoder.save import write_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, check_writable, read_json, write_atomic
-from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
+from labse.files.atomic import check_writable, write_atomic
+from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.int8 import Storage, narrow_weights
 from labse.runtime import OnProgress
 
-__all__ = ["ExportReport", "count_bytes", "export_model", "write_folder"]
+__all__ = ["ExportReport", "count_bytes", "export_model"]
 
-_REMADE = ("labse_version", "config", "storage", "files")
 _NUM_STEPS = 3
 _MAX_DIFFERENCE = 1e-4  # Of a value of a unit vector; sums in another order.
 _MAX_ONNX_BYTES = (1 << 31) - 1  # Of a protocol buffer.
@@ -117,32 +116,6 @@ def export_model(
         write_folder(out, narrow, source=source, storage=storage, encoder=encoder)
     on_progress(_NUM_STEPS, _NUM_STEPS)
     return ExportReport(out, num_bytes, count_bytes(out), loss)
-
-
-def write_folder(
-    out: Path, model: ModelFolder, *, source: Path, storage: Storage, encoder: SentenceEncoder
-) -> None:
-    """Writes a model made from that in `source`, with golden vectors and its lineage.
-
-    Args:
-        out: the folder to make.
-        model: with the weights that a reader of the folder will have.
-        source: whose manifest, tokenizer settings and kind are kept.
-        storage: of the weights.
-        encoder: of `model`, in float32.
-    """
-    manifest: dict[str, object] = {"kind": "model"}
-    if (source / MANIFEST_NAME).is_file():
-        known = read_json(source / MANIFEST_NAME)
-        manifest |= {key: value for key, value in known.items() if key not in _REMADE}
-    write_model_folder(
-        out,
-        model,
-        vocab_folder=source,
-        manifest=manifest,
-        storage=storage,
-        extra_files={GOLDEN_NAME: build_golden(encoder)},
-    )
 
 
 def count_bytes(path: Path) -> int:

@@ -17,25 +17,24 @@ from labse.corpus.file_formats import is_text
 from labse.corpus.languages import canonical_tag
 from labse.corpus.readers import read_pairs
 from labse.encoder.check.sample import sample_languages
-from labse.encoder.export.model import count_bytes, write_folder
+from labse.encoder.export.model import count_bytes
 from labse.encoder.export.pieces import (
     changed_tokens,
     count_pieces,
     pieces_of_langs,
     shrink_tokenizer,
 )
+from labse.encoder.save import storage_of, write_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import MANIFEST_NAME, read_json
 from labse.files.text import read_lines
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.hub import locate_model
-from labse.model_folder.int8 import QuantizedRows, Storage, StoredWeights, stored_weight
+from labse.model_folder.int8 import QuantizedRows, StoredWeights, stored_weight
 
 __all__ = ["PruneReport", "prune_folder", "prune_model"]
 
 _WORD_TABLE = "embeddings.word_embeddings.weight"
-_STORAGES: dict[str, Storage] = {"float32": "float32", "float16": "float16", "int8": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def prune_folder(
     # Write it; `out` may be `source`.
     num_bytes = count_bytes(source)
     encoder = SentenceEncoder.from_model(pruned)
-    write_folder(out, pruned, source=source, storage=_storage_of(source), encoder=encoder)
+    write_folder(out, pruned, source=source, storage=storage_of(source), encoder=encoder)
     return PruneReport(
         path=out,
         vocab_size_before=model.config.bert.vocab_size,
@@ -166,12 +165,6 @@ def _sample_of(langs: Iterable[str]) -> list[str]:
     languages = sample_languages()
     known = [tag for lang in langs if (tag := canonical_tag(lang)) in languages]
     return [sentence for tag in known or languages for sentence in languages[tag]]
-
-
-def _storage_of(source: Path) -> Storage:
-    if not (source / MANIFEST_NAME).is_file():
-        return "float32"
-    return _STORAGES.get(str(read_json(source / MANIFEST_NAME).get("storage")), "float32")
 
 
 def _count_parameters(model: ModelFolder) -> int:

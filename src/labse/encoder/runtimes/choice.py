@@ -46,12 +46,14 @@ class Runtime(Protocol):
         ...
 
 
-def check_options(runtime: RuntimeName, precision: Precision, threads: int | None) -> None:
+def check_options(
+    runtime: RuntimeName, precision: Precision, threads: int | None, device: str | None = None
+) -> None:
     """Refuses what no runtime has.
 
     Raises:
         UsageError: a name or a number of threads that does not exist, or a runtime that does not
-            have this precision.
+            have this precision or device.
     """
     if precision not in _PRECISIONS:
         raise UsageError(f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
@@ -61,6 +63,9 @@ def check_options(runtime: RuntimeName, precision: Precision, threads: int | Non
         raise UsageError(f"threads is {threads}; it must be at least 1")
     if runtime != "auto":
         _check_precision(runtime, precision)
+    if not _is_cpu(device) and (runtime in ("ctranslate2", "numpy") or precision == "int8"):
+        what = f"precision {precision}" if precision == "int8" else f"the runtime {runtime}"
+        raise UsageError(f"device {device!r}: {what} computes on the CPU; leave one of them out")
 
 
 def build_runtime(
@@ -69,17 +74,25 @@ def build_runtime(
     precision: Precision,
     threads: int | None,
     *,
+    device: str | None = None,
     model_sha256: Callable[[], str] | None = None,
 ) -> Runtime:
     """Chooses for "auto" and builds; only the runtime that is used is imported.
 
-    `model_sha256` computes the hash of the model's folder, by which a converted model is kept.
+    Args:
+        model: what is computed.
+        runtime: its name.
+        precision: of the matrices.
+        threads: CPU threads; None: all.
+        device: a name of torch's; all but `cpu` ask for torch. None takes torch's first GPU, if
+            it is torch that computes.
+        model_sha256: computes the hash of the model's folder, by which a converted model is kept.
 
     Raises:
         UsageError: the runtime cannot compute this model.
         ResourceError: torch is asked for and not installed.
     """
-    if runtime == "auto" and precision == "bfloat16":
+    if runtime == "auto" and (precision == "bfloat16" or not _is_cpu(device)):
         runtime = "torch"
     elif runtime == "auto":
         runtime = "ctranslate2" if model.config.bert.num_hidden_layers else "numpy"
@@ -89,7 +102,7 @@ def build_runtime(
         module = importlib.import_module("labse.encoder.runtimes.torch_runtime")
         if threads is not None:
             torch.set_num_threads(threads)
-        built: Runtime = module.TorchRuntime.from_folder(model, precision=precision)
+        built: Runtime = module.TorchRuntime.from_folder(model, precision=precision, device=device)
     elif runtime == "ctranslate2":
         module = importlib.import_module("labse.encoder.runtimes.ctranslate2_runtime")
         built = module.CTranslate2Runtime(
@@ -98,6 +111,10 @@ def build_runtime(
     else:
         built = NumpyRuntime(model, precision="int8" if precision == "int8" else "float32")
     return built
+
+
+def _is_cpu(device: str | None) -> bool:
+    return device is None or device.partition(":")[0] == "cpu"
 
 
 def _check_precision(runtime: str, precision: Precision) -> None:

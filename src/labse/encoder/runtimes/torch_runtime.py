@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labse.encoder.runtimes.padding import pad_sentences
-from labse.errors import ResourceError
+from labse.errors import ResourceError, UsageError
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.torch_model import to_dual_encoder
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
@@ -52,11 +52,31 @@ class TorchRuntime:
 
     @classmethod
     def from_folder(
-        cls, model: ModelFolder, *, precision: Literal["float32", "bfloat16"] = "float32"
+        cls,
+        model: ModelFolder,
+        *,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        device: str | None = None,
     ) -> Self:
-        """Builds the module from a model folder's weights, on the first GPU if there is one."""
+        """Builds the module from a model folder's weights, on the first GPU if there is one.
+
+        Args:
+            model: the folder.
+            precision: see the constructor.
+            device: another place, by its name in torch.
+
+        Raises:
+            UsageError: there is no such device.
+        """
         dual_encoder = to_dual_encoder(model)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts it.
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"device {device!r}: torch has none here ({reason}); leave device out"
+            ) from None
         if precision == "bfloat16":
             for layer in dual_encoder.bert.layers.modules():
                 if isinstance(layer, nn.Linear):
@@ -66,7 +86,7 @@ class TorchRuntime:
     @property
     def batch_tokens(self) -> int:
         """Tokens of a batch that suits this runtime, padding included."""
-        if self._device.type != "cpu":
+        if self.device.type != "cpu":
             return _GPU_BATCH_TOKENS
         return max(_CPU_BATCH_VALUES // self._model.config.bert.intermediate_size, 1)
 
@@ -76,7 +96,8 @@ class TorchRuntime:
         return self._model.config.output_size
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self._model.parameters()).device
 
     def embed(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> NDArray[np.float32]:
@@ -101,9 +122,9 @@ class TorchRuntime:
         Raises:
             ResourceError: the weights are on a GPU, which no forked process can use.
         """
-        if self._device.type != "cpu":
+        if self.device.type != "cpu":
             raise ResourceError(
-                f"this process was forked from the one that loaded the model on {self._device}; "
+                f"this process was forked from the one that loaded the model on {self.device}; "
                 "load the model in each worker after the fork, or start workers with spawn"
             )
         torch.set_num_threads(1)
@@ -112,7 +133,7 @@ class TorchRuntime:
 
     def _embed_padded(self, input_ids: Sequence[Sequence[int] | NDArray[np.int32]]) -> Tensor:
         """Returns (B, D); under autocast the residual path and its norms stay float32."""
-        device = self._device
+        device = self.device
         padded = pad_sentences(input_ids, self._model.config.bert.pad_token_id)
         ids_BS = torch.from_numpy(padded.input_ids).to(device)
         mask_BS = torch.from_numpy(padded.is_real).to(device)
