@@ -234,9 +234,9 @@ def _partition_tasks(
     for number, (path, target) in enumerate(targets.items()):
         digest = " ".join(hashes[file] for file in (path, target) if file is not None)
         pieces = [str(p) for p in _piece_paths(work, number, range(num_partitions))]
-        arguments = {"path": path, "target": target, "pieces": pieces, **options}
+        places = {"path": path, "target": target, "pieces": pieces}
         name = f"partition/{number:06}"
-        tasks.append(Task(name, partition_step, arguments, digest, tuple(pieces)))
+        tasks.append(Task(name, partition_step, options, digest, tuple(pieces), places))
     return tasks
 
 
@@ -248,8 +248,9 @@ def _merge_tasks(
     for partition in range(num_partitions):
         pieces = [str(next(_piece_paths(work, n, [partition]))) for n in range(num_files)]
         merged = str(_merged_path(work, partition))
-        arguments = {"pieces": pieces, "out": merged, "kind": settings["kind"]}
-        tasks.append(Task(f"merge/{partition:06}", merge_step, arguments, inputs, (merged,)))
+        arguments, places = {"kind": settings["kind"]}, {"pieces": pieces, "out": merged}
+        name = f"merge/{partition:06}"
+        tasks.append(Task(name, merge_step, arguments, inputs, (merged,), places))
     return tasks
 
 

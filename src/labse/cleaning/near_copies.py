@@ -55,9 +55,10 @@ def drop_near_copies(
         Task(
             f"sign/{path.stem}",
             sign_step,
-            {"shard": str(shard), "out": str(path), "number": number, "kind": kind},
+            {"number": number, "kind": kind},
             sha256_file(shard),
             (str(path),),
+            {"shard": str(shard), "out": str(path)},
         )
         for number, (shard, path) in enumerate(zip(shards, keys, strict=True))
     ]

@@ -200,10 +200,10 @@ def _decide(
         name, _, part = shard.partition("/")
         kept = str(_made(out, "kept", name, part))
         dropped = str(_made(out, "rejects", name, part)) if rejects else None
-        arguments: dict[str, object] = {"kind": kind, "bounds": limits}
-        arguments |= {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
+        arguments = {"kind": kind, "bounds": limits}
+        places = {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
-        tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs))
+        tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs, places))
     results = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
 
     report = CleaningReport(kind, limits, _merge(sums, results))
@@ -267,8 +267,9 @@ def _cut_tasks(
     for name, path in names.items():
         target = targets[path]
         origin = " ".join(hashes[file] for file in (path, target) if file is not None)
-        arguments = {"path": path, "target": target, "folder": str(out / "shards" / name)}
-        tasks.append(Task(f"cut/{name}", cut_step, {**arguments, "origin": origin, **shared}))
+        places = {"path": path, "target": target, "folder": str(out / "shards" / name)}
+        arguments = {"origin": origin, **shared}
+        tasks.append(Task(f"cut/{name}", cut_step, arguments, places=places))
     return tasks
 
 
@@ -281,8 +282,8 @@ def _score_tasks(
 ) -> list[Task]:
     """Returns a task for each shard that was cut, named `score/NAME/part-00000.parquet`."""
     hashes = cast("dict[str, str]", settings["inputs"])
-    shared = {"kind": settings["kind"], "identify": settings["identify"]}
-    shared["quality"] = None if quality is None else str(quality)
+    arguments = {"kind": settings["kind"], "identify": settings["identify"]}
+    model = None if quality is None else str(quality)
     tasks = []
     for (name, path), result in zip(names.items(), cut, strict=True):
         told = [hashes[path], *(settings[key] for key in ("lang", "quality", "rows_per_shard"))]
@@ -290,8 +291,10 @@ def _score_tasks(
         for number in range(cast("int", result["num_shards"])):
             part = f"part-{number:05}.parquet"
             scores = str(_made(out, "scores", name, part))
-            arguments = {"shard": str(out / "shards" / name / part), "out": scores, **shared}
-            tasks.append(Task(f"score/{name}/{part}", score_step, arguments, str(told), (scores,)))
+            shard = str(out / "shards" / name / part)
+            places = {"shard": shard, "out": scores, "quality": model}
+            task = f"score/{name}/{part}"
+            tasks.append(Task(task, score_step, arguments, str(told), (scores,), places))
     return tasks
 
 

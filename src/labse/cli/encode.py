@@ -132,8 +132,7 @@ def encode(
     max_tokens, counts = load().max_seq_length, ""
     if isinstance(written, EncodedFolder):
         counts = (
-            f" in {written.num_shards:,} shards; {written.num_duplicates:,} copies of equal lines, "
-            f"{written.num_empty:,} empty"
+            f" in {written.num_shards:,} shards; {written.num_duplicates:,} copies of equal lines"
         )
     elif not written.num_rows:
         say(f"{', '.join(sources)}: empty, so there are no rows")
@@ -144,6 +143,8 @@ def encode(
         f"{out}: {written.num_rows:,} rows of {written.embedding_size}{counts}, "
         f"{written.num_long:,} {treated}"
     )
+    if written.num_empty:
+        say(f"{written.num_empty:,} lines are empty: all of them have one vector, of no text")
     if written.num_unknown:
         say(
             f"{written.num_unknown:,} lines have no piece that the model knows: all of them have "

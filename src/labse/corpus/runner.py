@@ -11,7 +11,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -41,6 +41,7 @@ class Task:
         inputs: what names the content of the input, such as a SHA-256: another content or other
             arguments make the task run again.
         outputs: files that the step writes; if one is missing, the task runs again.
+        places: more arguments, which say where files lie: what is made does not depend on them.
     """
 
     name: str
@@ -48,6 +49,11 @@ class Task:
     arguments: Mapping[str, object]
     inputs: str = ""
     outputs: tuple[str, ...] = ()
+    places: Mapping[str, object] = field(default_factory=dict)
+
+    def run(self) -> Result:
+        """Calls the step."""
+        return self.step(**self.arguments, **self.places)
 
     def fingerprint(self) -> str:
         """Returns a hash of what the result depends on, the version of labse included."""
@@ -110,7 +116,7 @@ def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[R
 
 def _run_here(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
     for task in tasks:
-        yield task, task.step(**task.arguments)
+        yield task, task.run()
 
 
 def _run_in_processes(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
@@ -141,7 +147,7 @@ def _run_pool(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Resul
         running: dict[Future[Result], Task] = {}
         for task in tasks:
             with hold_interrupts():
-                running[pool.submit(task.step, **task.arguments)] = task
+                running[pool.submit(task.step, **task.arguments, **task.places)] = task
         while running:
             with hold_interrupts():
                 done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)

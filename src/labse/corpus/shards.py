@@ -7,6 +7,7 @@ Source: docs/design.md, promises.
 
 import itertools
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -159,10 +160,12 @@ def expand_folders(paths: Sequence[str | Path]) -> list[str]:
     """Returns the paths with the shards of each folder in its place.
 
     Raises:
-        LabseError: a folder without shards.
+        LabseError: no such file, or a folder without shards.
     """
     expanded: list[str] = []
     for path in paths:
+        if str(path) != "-" and not os.path.exists(path):
+            raise LabseError(f"{path}: no such file")
         shards = list_shards(Path(path)) if Path(path).is_dir() else [path]
         expanded.extend(map(str, shards))
     return expanded
@@ -185,7 +188,10 @@ def list_shards(folder: Path) -> list[Path]:
         folder = folder / "kept"
     shards = sorted(folder.rglob("part-*.parquet"))
     if not shards:
-        raise LabseError(f"{folder}: no shards (part-00000.parquet, ...) in it")
+        raise LabseError(
+            f"{folder}: a folder without rows; give files, or a folder that labse corpus clean or "
+            "dedup has made (part-00000.parquet, ...)"
+        )
     return shards
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from labse.errors import LabseError, ResourceError, UsageError
+from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
@@ -186,8 +186,9 @@ def open_stage(
             finally:
                 stage.close()
         return
+    is_new = not folder.is_dir()
     make_folder(folder)
-    with claim_folder(folder):
+    with claim_folder(folder), _without_remains(folder, is_new):
         found = _read_journal(folder) or _read_manifest(folder, key, section, read_results)
         found = _take_over(folder, found, None if key is None else _as_json(key), restart)
         stage = Stage(folder, found, section)
@@ -197,6 +198,18 @@ def open_stage(
             yield stage
         finally:
             stage.close()
+
+
+@contextmanager
+def _without_remains(folder: Path, is_new: bool) -> Iterator[None]:
+    """Removes a folder that was made for work of which nothing was done, such as a wrong input."""
+    try:
+        yield
+    except Exception as error:
+        goes_on = isinstance(error, InterruptedRunError)
+        if is_new and not goes_on and not _has_files(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ def filter_pairs(
                         encoder,
                         work=work,
                         settings={"--k": k},
+                        is_aligned=True,
                         on_progress=on_progress,
                     )
                 )

@@ -24,6 +24,7 @@ from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
+    check_equal_lines,
     embed_sides,
     open_sides,
 )
@@ -94,7 +95,12 @@ def score_pairs(
     search.check_device()
     sides = open_sides(source, target, vectors=vectors, columns=(column, column))
     with embed_sides(
-        sides, encoder, work=work, settings={"--k": k}, on_progress=on_progress
+        sides,
+        encoder,
+        work=work,
+        settings={"--k": k},
+        is_aligned=True,
+        on_progress=on_progress,
     ) as embedded:
         if margin is not None:
             warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), k)
@@ -132,12 +138,7 @@ def check_aligned(source: EmbeddedSide, target: EmbeddedSide) -> None:
     Raises:
         LabseError: unequal numbers of lines, or vectors of two widths.
     """
-    num_source, num_target = len(source.lines.distinct), len(target.lines.distinct)
-    if num_source != num_target:
-        raise LabseError(
-            f"the source has {num_source} lines and the target {num_target}; line i of one must be "
-            "the translation of line i of the other"
-        )
+    check_equal_lines(source.lines, target.lines)
     widths = source.vectors.shape[1], target.vectors.shape[1]
     if len(source.lines) and len(target.lines) and widths[0] != widths[1]:
         raise LabseError(

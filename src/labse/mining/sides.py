@@ -43,6 +43,7 @@ __all__ = [
     "EmbeddedSides",
     "LineStore",
     "Side",
+    "check_equal_lines",
     "embed_side",
     "embed_sides",
     "load_needed_encoder",
@@ -211,6 +212,7 @@ def embed_sides(
     *,
     work: Path | None,
     settings: Mapping[str, object],
+    is_aligned: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Iterator[EmbeddedSides]:
     """Unifies and embeds the lines of both sides, for as long as the block lasts.
@@ -221,6 +223,8 @@ def embed_sides(
         work: a folder that keeps what is done, for the same call to go on with; None: a temporary
             one.
         settings: what else decides what is kept in `work`, by the names of the options.
+        is_aligned: whether line i of both sides is pair i: unequal numbers of lines are an error
+            before anything is embedded.
         on_progress: called with the distinct lines embedded and their number, for each side anew.
 
     Raises:
@@ -239,23 +243,25 @@ def embed_sides(
         key |= {} if loaded is None else describe_encoder(loaded)
 
     with resumable(work), open_stage(work, key) as stage:
-        embedded = []
+        # The lines of both, before any is embedded.
+        stores = []
         for side in sides:
             rows = loaded if side.vectors is None else side.vectors
-            assert rows is not None
             find_unknown = _unknown_by_row(rows) if isinstance(rows, Embeddings) else None
             if isinstance(rows, SentenceEncoder):
                 find_unknown = rows.find_unknown
-            done = embed_side(
-                side.name, side.texts, rows, stage, on_progress, find_unknown=find_unknown
-            )
-            embedded.append(done)
-            sizes = len(done.lines.distinct), done.lines.num_blank, done.lines.num_repeated
-            message = f"{side.name}: %s lines, %s blank, %s repeated"
-            _LOGGER.info(message, *(f"{size:,}" for size in sizes))
-            if done.lines.num_unknown:
-                message = "%s: %s lines left out, since the model knows no piece of them"
-                _LOGGER.info(message, side.name, f"{done.lines.num_unknown:,}")
+            store = _store_lines(side.name, side.texts, stage, find_unknown)
+            stores.append(store)
+            _tell_lines(side.name, store)
+        if is_aligned:
+            check_equal_lines(*stores)
+
+        # Then their vectors.
+        embedded = []
+        for side, store in zip(sides, stores, strict=True):
+            rows = loaded if side.vectors is None else side.vectors
+            assert rows is not None
+            embedded.append(_embed_lines(side.name, store, rows, stage, on_progress))
         yield EmbeddedSides(embedded[0], embedded[1], stage, loaded)
 
 
@@ -303,16 +309,55 @@ def embed_side(
         LabseError: broken lines or vectors, or unequal numbers of them.
         ResourceError: they cannot be written.
     """
-    # Copy the lines and find the distinct ones.
+    store = _store_lines(name, lines, stage, find_unknown)
+    return _embed_lines(name, store, vectors, stage, on_progress)
+
+
+def _store_lines(
+    name: str, lines: Iterable[str], stage: Stage, find_unknown: FindUnknown | None
+) -> LineStore:
+    """Copies the lines and finds the distinct ones."""
     folder = stage.folder / name
     make_folder(folder)
     if stage.result(f"{name}/lines") is None:
         _write_lines(lines, folder, find_unknown)
         stage.add(f"{name}/lines", {})
     with np.load(folder / _INDEX, allow_pickle=False) as index:
-        store = LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
+        return LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
 
-    # Embed them, or pick the vector of the first of equal lines, chunk by chunk.
+
+def _tell_lines(name: str, lines: LineStore) -> None:
+    """Logs what is treated in another way than a line that stands once."""
+    sizes = len(lines.distinct), lines.num_blank, lines.num_repeated
+    message = f"{name}: %s lines, %s blank, %s repeated"
+    _LOGGER.info(message, *(f"{size:,}" for size in sizes))
+    if lines.num_unknown:
+        message = "%s: %s lines left out, since the model knows no piece of them"
+        _LOGGER.info(message, name, f"{lines.num_unknown:,}")
+
+
+def check_equal_lines(source: LineStore, target: LineStore) -> None:
+    """Refuses sides whose lines cannot be paired.
+
+    Raises:
+        LabseError: unequal numbers of lines.
+    """
+    num_source, num_target = len(source.distinct), len(target.distinct)
+    if num_source != num_target:
+        raise LabseError(
+            f"the source has {num_source:,} lines and the target {num_target:,}; line i of one "
+            "must be the translation of line i of the other"
+        )
+
+
+def _embed_lines(
+    name: str,
+    store: LineStore,
+    vectors: Encoder | Embeddings | NDArray[np.floating],
+    stage: Stage,
+    on_progress: OnProgress | None,
+) -> EmbeddedSide:
+    """Embeds the distinct lines, or picks the vector of the first of equal lines."""
     if not isinstance(vectors, Embeddings | np.ndarray):
         chunks = partial(_encode_chunks, vectors, store)
     elif len(store.distinct) == vectors.shape[0]:
@@ -324,8 +369,8 @@ def embed_side(
         )
     if len(store):
         _write_vectors(chunks, len(store), name, stage, on_progress)
-    rows = load_array(folder / _VECTORS) if len(store) else np.zeros((0, 1), np.float32)
-    return EmbeddedSide(store, rows)
+        return EmbeddedSide(store, load_array(stage.folder / name / _VECTORS))
+    return EmbeddedSide(store, np.zeros((0, 1), np.float32))
 
 
 def _encode_chunks(encoder: Encoder, store: LineStore, start: int) -> Iterator[NDArray[np.float32]]:

@@ -97,7 +97,7 @@ def read_ratings(path: str | Path) -> Ratings:
 
     Raises:
         LabseError: a column is missing, another label, or a score that is not a finite number;
-            with file and line.
+            with file and line; or there is no row.
     """
     scores: list[float] = []
     is_good: list[bool] = []
@@ -113,6 +113,8 @@ def read_ratings(path: str | Path) -> Ratings:
         else:
             scores.append(score)
             is_good.append(label == "GOOD")
+    if not scores and not num_skipped:
+        raise LabseError(f"{path}: empty; labse rate makes ratings")
     return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
 
 
@@ -133,6 +135,12 @@ def _read_columns(
             if None not in header:
                 positions = [cells.index(name) for name in header if name is not None]
                 continue
+            if header[0] is not None and "score" in names:
+                missing = names[header.index(None)]
+                raise LabseError(
+                    f"{path}: no column {missing}; expected {expected}"
+                    + ("; labse rate makes it" if missing == "label" else "")
+                )
         if len(cells) <= max(positions):
             columns_found = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
             raise LabseError(f"{path}, line {number}: {columns_found}; expected {expected}")

@@ -172,6 +172,11 @@ def learn_vocabulary(
     folder = Path(out).resolve()
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
+    if counts is not None and _is_inside(Path(counts).resolve(), folder):
+        raise UsageError(
+            f"--counts {counts}: is the folder of the vocabulary, which is replaced as a whole; "
+            "give a folder beside it"
+        )
     report_folder = None if report is None else _check_report_folder(Path(report), folder)
     with (
         resumable(counts),
@@ -312,7 +317,7 @@ def _iter_rows(
 
 def _check_report_folder(report: Path, out: Path) -> Path:
     report = report.resolve()
-    if report == out or out in report.parents:
+    if _is_inside(report, out):
         raise UsageError(
             f"--report {report}: is in the folder of the vocabulary, which is replaced as a whole; "
             "give a folder beside it"
@@ -324,6 +329,10 @@ def _check_report_folder(report: Path, out: Path) -> Path:
             '"labse[plot]"'
         )
     return report
+
+
+def _is_inside(folder: Path, other: Path) -> bool:
+    return folder == other or other in folder.parents
 
 
 def _write(folder: Path, vocab: Sequence[str], manifest: dict[str, object]) -> None:

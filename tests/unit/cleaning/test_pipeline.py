@@ -149,9 +149,13 @@ def test_a_run_that_lost_files_makes_the_same_bytes_again(tmp_path: Path, pairs_
     assert tree(out) == whole
 
 
-def test_the_bytes_do_not_depend_on_the_workers(tmp_path: Path, pairs_file: Path) -> None:
+def test_the_bytes_depend_on_neither_the_folder_nor_the_workers(
+    tmp_path: Path, pairs_file: Path
+) -> None:
     clean(pairs_file, tmp_path / "one")
     clean(pairs_file, tmp_path / "two", workers=2)
+    journals = [(tmp_path / name / JOURNAL_NAME).read_text() for name in ("one", "two")]
+    assert sorted(journals[0].splitlines()) == sorted(journals[1].splitlines())
     for folder in ("kept", "scores"):
         assert tree(tmp_path / "one" / folder) == tree(tmp_path / "two" / folder)
 

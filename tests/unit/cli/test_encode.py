@@ -38,7 +38,17 @@ def test_json_tells_what_was_written(run: Run, tmp_path: Path, model: Path) -> N
         "num_long": 1,
         "num_truncated": 1,
         "num_unknown": 0,
+        "num_empty": 1,
     }
+
+
+def test_what_is_treated_in_another_way_is_told(run: Run, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in.txt").write_text("free\tequal\nfree\tborn\n")
+    ran = run("encode", tmp_path / "in.txt", "--out", tmp_path / "v.npy", "--model", model)
+    assert "in.txt: its lines hold tabs, and each is taken as one text" in ran.err
+    (tmp_path / "in.txt").write_text("free\n\n")
+    ran = run("encode", tmp_path / "in.txt", "--out", tmp_path / "v.npy", "--model", model)
+    assert "1 lines are empty" in ran.err
 
 
 def test_standard_input_is_read(

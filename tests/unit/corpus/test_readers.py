@@ -182,6 +182,7 @@ def test_empty_texts_are_pairs(tmp_path: Path) -> None:
 
 def test_an_empty_table_has_no_pairs(tmp_path: Path) -> None:
     assert list(read_pairs(write(tmp_path / "a.jsonl", ""))) == []
+    assert list(read_pairs(write(tmp_path / "c.tsv", ""))) == []
     assert list(read_pairs(write(tmp_path / "a.tsv", "lang\tenglish\ttext\n"))) == []
     assert (
         list(read_pairs(write(tmp_path / "b.tsv", ""), columns=["lang", "english", "text"])) == []
@@ -208,7 +209,6 @@ def test_pairs_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
             r"a\.tsv: expected the columns .*found 'Hello\.', 'Hallo\.'; the first line",
         ),
         ("lang\tlang\tenglish\ttext\n", r"a\.tsv: 2 columns named 'lang'"),
-        ("", r"a\.tsv: empty"),
     ],
 )
 def test_broken_pairs_name_file_and_line(tmp_path: Path, text: str, message: str) -> None:

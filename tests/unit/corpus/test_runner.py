@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def tasks_of(folder: Path, sizes: list[int]) -> list[Task]:
     tasks = []
     for number, size in enumerate(sizes):
         out = str(folder / f"{number}")
-        tasks.append(Task(f"task{number}", count_step, {"out": out, "size": size}, "", (out,)))
+        places = {"out": out}
+        tasks.append(Task(f"task{number}", count_step, {"size": size}, "", (out,), places))
     return tasks
 
 
@@ -56,7 +58,7 @@ def test_changed_arguments_inputs_or_lost_outputs_run_again(tmp_path: Path, stag
     run_tasks(tasks_of(tmp_path, [1, 2]), stage)
     assert calls(tmp_path) == [2, 2]
     first = tasks_of(tmp_path, [1])[0]
-    run_tasks([Task(first.name, first.step, first.arguments, "new")], stage)
+    run_tasks([replace(first, inputs="new", outputs=())], stage)
     assert calls(tmp_path) == [3, 2]
 
 

@@ -57,7 +57,6 @@ def test_columns_of_a_tsv_without_header_can_be_numbered(tmp_path: Path) -> None
         ("x\ty\n1\t2\t\n", None, r"line 2: 3 columns, expected 2"),
         ("x\ty\n1\t2\n\n", None, r"line 3: 1 columns, expected 2"),
         ("1\t2\n", ["x"], r"line 1: 2 columns, expected 1"),
-        ("", None, r"a\.tsv: empty; the first line of a TSV names its columns"),
         ("y\tz\n", None, r"a\.tsv: no column 'x'; its columns are 'y', 'z'"),
         ("x\tx\n", None, r"a\.tsv: 2 columns named 'x'"),
         (b"x\ty\n1\t\xff\n", None, r"a\.tsv, line 2: not valid UTF-8"),
@@ -80,8 +79,9 @@ def test_a_jsonl_gives_the_values_of_the_asked_for_keys(tmp_path: Path) -> None:
     assert rows(table, "x") == [(1, ("a\x00😀",)), (2, ("",))]
 
 
-def test_an_empty_jsonl_has_no_rows(tmp_path: Path) -> None:
-    table = open_table(write(tmp_path / "a.jsonl", ""))
+@pytest.mark.parametrize("name", ["a.jsonl", "a.tsv"])
+def test_an_empty_table_has_no_rows(tmp_path: Path, name: str) -> None:
+    table = open_table(write(tmp_path / name, ""))
     assert table.names == ()
     assert rows(table, "x") == []
 

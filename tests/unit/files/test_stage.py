@@ -257,3 +257,20 @@ def test_content_is_known_by_its_hash_and_a_folder_by_its_manifest(tmp_path: Pat
     assert hash_content(tmp_path / "a") == hash_content(tmp_path / "a" / "manifest.json")
     with pytest.raises(LabseError, match="no such file"):
         hash_content(tmp_path / "b")
+
+
+def test_a_folder_of_which_nothing_was_done_is_not_left(tmp_path: Path) -> None:
+    def stop(folder: Path, part: str | None) -> None:
+        with open_stage(folder, {"k": 1}) as stage:
+            if part:
+                (stage.folder / part).touch()
+                stage.add(part, {})
+            raise LabseError("a wrong input")
+
+    for folder, part in (("new", None), ("with", "part")):
+        with pytest.raises(LabseError, match="a wrong input"):
+            stop(tmp_path / folder, part)
+    (tmp_path / "theirs").mkdir()
+    with pytest.raises(LabseError, match="a wrong input"):
+        stop(tmp_path / "theirs", None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs", "with"]

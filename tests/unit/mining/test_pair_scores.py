@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
 from labse.files.stage import Stage, open_stage
 from labse.mining.bitext import find_neighbours
@@ -67,3 +68,12 @@ def test_two_files_with_vectors_are_scored_as_one_call(tmp_path: Path) -> None:
     assert scores.cosines == pytest.approx([1.0, 0.8])
     assert scores.margins == pytest.approx([1.0, 1.0])
     assert score_pairs(tmp_path / "a.npy", tmp_path / "b.npy", margin=None).margins is None
+
+
+def test_unequal_files_are_told_before_anything_is_embedded(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a\nb\n")
+    (tmp_path / "b.txt").write_text("a\n")
+    encoder = SentenceEncoder()
+    encoder.encode = None  # type: ignore[assignment, method-assign]
+    with pytest.raises(LabseError, match="source has 2 lines and the target 1"):
+        score_pairs(tmp_path / "a.txt", tmp_path / "b.txt", encoder=encoder)

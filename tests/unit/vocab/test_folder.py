@@ -84,10 +84,28 @@ def test_a_file_beside_the_vocabulary_keeps_it_from_being_replaced(
 
 
 def test_text_needs_a_language_and_pairs_take_none(tmp_path: Path, pairs: Path) -> None:
+    text = tmp_path / "x.txt"
+    with pytest.raises(LabseError, match=r"x\.txt: no such file"):
+        learn_vocabulary([text], tmp_path / "v")
+    text.write_text("a b\n")
     with pytest.raises(UsageError, match=r"x\.txt is read as text; give its language"):
-        learn_vocabulary(["x.txt"], tmp_path / "v")
+        learn_vocabulary([text], tmp_path / "v")
     with pytest.raises(UsageError, match="there is none; leave it out"):
         learn_vocabulary([pairs], tmp_path / "v", lang="de")
+
+
+def test_counts_cannot_lie_where_the_vocabulary_would_replace_them(
+    tmp_path: Path, pairs: Path
+) -> None:
+    for counts in ("v", "v/counts"):
+        with pytest.raises(UsageError, match="which is replaced as a whole"):
+            learn_vocabulary([pairs], tmp_path / "v", counts=tmp_path / counts)
+
+
+def test_a_vocabulary_is_no_text(tmp_path: Path, pairs: Path) -> None:
+    learn_vocabulary([pairs], tmp_path / "v", vocab_size=200)
+    with pytest.raises(LabseError, match=r"v: a folder without rows; give files"):
+        learn_vocabulary([tmp_path / "v"], tmp_path / "w", vocab_size=200)
 
 
 def test_a_file_without_rows_or_words_is_named(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class EncodedFile:
         num_long: lines over the model's length.
         num_truncated: those of them that were cut, and not averaged.
         num_unknown: lines of which the model knows no piece.
+        num_empty: lines of white space only.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class EncodedFile:
     num_long: int
     num_truncated: int
     num_unknown: int = 0
+    num_empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +199,14 @@ def _encode_file(
     tell: Callable[[int], None],
 ) -> EncodedFile:
     before = encoder.num_long, encoder.num_truncated, encoder.num_unknown
-    num_rows = 0
+    num_rows = num_empty = 0
     tell(num_rows)
     remove_leftovers(out.resolve())
     with write_array(out, STORAGE_TYPES[storage], (encoder.embedding_size,)) as append:
         for part in parts:
             append(encoder.encode(part))
             num_rows += len(part)
+            num_empty += sum(not text.strip() for text in part)
             tell(num_rows)
     return EncodedFile(
         path=out,
@@ -212,6 +215,7 @@ def _encode_file(
         num_long=encoder.num_long - before[0],
         num_truncated=encoder.num_truncated - before[1],
         num_unknown=encoder.num_unknown - before[2],
+        num_empty=num_empty,
     )
 
 

@@ -6,6 +6,8 @@ Gives: the texts in order, and how many rows each file had. Any text is allowed,
 """
 
 import gzip
+import itertools
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,9 @@ from labse.runtime import require
 
 __all__ = ["InputTexts"]
 
+_LOGGER = logging.getLogger(__name__)
 _SAMPLE_BYTES = 1 << 20
+_SAMPLE_LINES = 20
 _DAMAGES = (OSError, EOFError, ValueError, zlib.error)  # Errors of pyarrow are among them.
 
 
@@ -50,6 +54,7 @@ class InputTexts:
             raise UsageError(f"--column {column}: text has no columns; leave it out")
         self.paths = list(paths)
         self._column = column
+        self._told: set[str] = set()
         self.num_rows: list[int] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -60,7 +65,16 @@ class InputTexts:
         """
         for path in self.paths:
             self.num_rows.append(0)
-            for text in read_texts(path, column=self._column):
+            texts = read_texts(path, column=self._column)
+            first = list(itertools.islice(texts, _SAMPLE_LINES))
+            has_tabs = bool(first) and all("\t" in text for text in first)
+            if has_tabs and not is_table(path) and path not in self._told:
+                self._told.add(path)
+                _LOGGER.warning(
+                    f"{path}: its lines hold tabs, and each is taken as one text; a table with "
+                    "named columns is read from a file named .tsv"
+                )
+            for text in itertools.chain(first, texts):
                 self.num_rows[-1] += 1
                 yield text
 

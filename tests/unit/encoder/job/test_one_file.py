@@ -32,7 +32,9 @@ def test_row_i_is_line_i_empty_lines_included(
     rows = np.load(tmp_path / "out.npy")
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, encoder.encode(TEXT.split("\n")), atol=1e-6)
-    assert written == EncodedFile(tmp_path / "out.npy", 4, 32, num_long=1, num_truncated=1)
+    assert written == EncodedFile(
+        tmp_path / "out.npy", 4, 32, num_long=1, num_truncated=1, num_empty=1
+    )
     assert (seen[0], seen[-1][0]) == ((0, 3), 4)  # Three line ends are seen before it is read.
 
 
