@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 __all__ = [
+    "EmbeddingIndex",
     "LabseError",
     "PreparedCorpus",
     "SentenceEncoder",
@@ -32,6 +33,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "EmbeddingIndex": "labse.index.embedding_index",
     "LabseError": "labse.errors",
     "PreparedCorpus": "labse.search.corpus",
     "SentenceEncoder": "labse.encoder.sentence_encoder",
