@@ -9,13 +9,13 @@ Dimensions: N sentences that are added, M questions, D embedding.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labse.encoder.protocol import encode_sentences
-from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.protocol import Encoder, encode_sentences
+from labse.encoder.source import AnyEncoderSource, load_any_encoder
 from labse.errors import UsageError
 from labse.files.npy import find_bad_row
 from labse.index.addresses import DEFAULT_MEMORY, create_store, open_store
@@ -23,21 +23,9 @@ from labse.index.rows import Hit, IndexRow, Value, canonical_lang
 from labse.index.store import StoreHeader, StoreInfo, VectorStore, check_names
 from labse.index.where import And, Equals, Where, parse_where
 
-__all__ = ["Added", "EmbeddingIndex", "HashedEncoder"]
+__all__ = ["Added", "EmbeddingIndex"]
 
 _ADD_ROWS = 4096  # Encoded and stored at a time.
-
-
-class HashedEncoder(Protocol):
-    """An encoder that knows which model it is; `SentenceEncoder` is one."""
-
-    def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns (N, D) float32, one row a sentence."""
-        ...
-
-    def hash_model(self) -> str | None:
-        """Returns what identifies the model."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,56 +57,54 @@ class EmbeddingIndex:
     Safe to call from several threads, but for `compact` and `close`.
     """
 
-    def __init__(self, store: VectorStore, encoder: HashedEncoder | None = None) -> None:
-        """Joins a store and the encoder of its model.
+    def __init__(self, store: VectorStore, encoder: AnyEncoderSource = None) -> None:
+        """Joins a store and the encoder of its model; see `create` and `open`.
 
         Args:
-            store: see `create` and `open`.
+            store: of any engine.
             encoder: None loads the model that the store names, when it is needed.
 
         Raises:
             UsageError: the vectors in the store are of another model.
         """
         self._store = store
-        self._encoder: HashedEncoder | None = None
+        self._encoder: Encoder | None = None
         if encoder is not None:
-            self._encoder = _check_model(encoder, store.header)
+            self._encoder = _check_model(load_any_encoder(encoder), store.header)
 
     @classmethod
     def create(
         cls,
         path: str | Path,
         *,
-        encoder: HashedEncoder | None = None,
-        model: str | None = None,
+        encoder: AnyEncoderSource = None,
         memory_bytes: int = DEFAULT_MEMORY,
     ) -> Self:
         """Makes an empty index.
 
         Args:
             path: a folder that is empty or not there.
-            encoder: gives the vectors; None is the model `model`.
-            model: the model as `SentenceEncoder` takes it, by which later calls load it; None is
-                the one that comes with labse.
+            encoder: gives the vectors; one of another class needs a method `hash_model`. Later
+                calls load a model again that was given by its name or folder.
             memory_bytes: for vectors that are held; others are read from the disk.
 
         Raises:
             UsageError: something is there.
             ResourceError: the store cannot be written, or its engine is not installed.
-            ValueError: the encoder does not know its model.
+            TypeError: the encoder does not know its model.
         """
-        encoder = encoder or SentenceEncoder.from_pretrained(model)
-        model_sha256 = _hash_model(encoder)
-        size = encode_sentences(encoder, ["Where is the station?"]).shape[1]
-        header = StoreHeader(model_sha256, size, model)
-        return cls(create_store(path, header, memory_bytes=memory_bytes), encoder)
+        loaded = load_any_encoder(encoder)
+        size = encode_sentences(loaded, ["Where is the station?"]).shape[1]
+        model = str(encoder) if isinstance(encoder, str | Path) else None
+        header = StoreHeader(_hash_model(loaded), size, model)
+        return cls(create_store(path, header, memory_bytes=memory_bytes), loaded)
 
     @classmethod
     def open(
         cls,
         path: str | Path,
         *,
-        encoder: HashedEncoder | None = None,
+        encoder: AnyEncoderSource = None,
         memory_bytes: int = DEFAULT_MEMORY,
         wait_seconds: float = 0.0,
     ) -> Self:
@@ -160,7 +146,7 @@ class EmbeddingIndex:
         return self._store.header
 
     @property
-    def encoder(self) -> HashedEncoder:
+    def encoder(self) -> Encoder:
         """The encoder of the model.
 
         Raises:
@@ -169,7 +155,7 @@ class EmbeddingIndex:
         """
         if self._encoder is None:
             header = self._store.header
-            self._encoder = _check_model(SentenceEncoder.from_pretrained(header.model), header)
+            self._encoder = _check_model(load_any_encoder(header.model), header)
         return self._encoder
 
     def add(
@@ -354,17 +340,18 @@ def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return units
 
 
-def _hash_model(encoder: HashedEncoder) -> str:
-    model_sha256 = encoder.hash_model()
-    if model_sha256 is None:
-        raise ValueError(
-            "the encoder does not know its model (hash_model gives None); load it from a folder "
-            "with SentenceEncoder.from_pretrained"
+def _hash_model(encoder: Encoder) -> str:
+    hash_model = getattr(encoder, "hash_model", None)
+    model_sha256 = hash_model() if hash_model else None
+    if not isinstance(model_sha256, str):
+        raise TypeError(
+            "encoder: it does not know its model; load it with SentenceEncoder.from_pretrained, or "
+            "give it a method hash_model that returns what identifies the model"
         )
     return model_sha256
 
 
-def _check_model(encoder: HashedEncoder, header: StoreHeader) -> HashedEncoder:
+def _check_model(encoder: Encoder, header: StoreHeader) -> Encoder:
     found = _hash_model(encoder)
     if found != header.model_sha256:
         name = header.model or "the one that comes with labse"
