@@ -3,7 +3,7 @@
 Takes: nothing. Gives: exceptions that know their exit code. Source: docs/design.md, exit codes.
 """
 
-__all__ = ["InterruptedRunError", "LabseError", "ResourceError", "UsageError"]
+__all__ = ["InterruptedRunError", "LabseError", "ResourceError", "UsageError", "is_panic"]
 
 
 class LabseError(Exception):
@@ -28,3 +28,8 @@ class InterruptedRunError(LabseError):
     """The run was stopped and left a state from which the same command goes on."""
 
     exit_code = 5
+
+
+def is_panic(error: BaseException) -> bool:
+    """Says whether a library written in Rust has failed inside, which is no `Exception`."""
+    return type(error).__name__ == "PanicException"

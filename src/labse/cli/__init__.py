@@ -18,9 +18,9 @@ from typing import Annotated
 import typer
 
 from labse import __version__
-from labse.cli.console import fail, is_verbose, set_verbosity, show_log_messages
+from labse.cli.console import fail, is_verbose, parse_size, set_verbosity, show_log_messages
 from labse.cli.lazy import LazyGroup, add_rows
-from labse.errors import LabseError, ResourceError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError, is_panic
 from labse.runtime import answer_signals
 
 __all__ = ["app", "main"]
@@ -104,7 +104,18 @@ def _options(
         bool,
         typer.Option("--quiet", "-q", help="Tell nothing but data and errors; no progress bar."),
     ] = False,
+    max_line: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Longest line of text, or piece of XML, that is read; 16M if not given.",
+        ),
+    ] = None,
 ) -> None:
+    if max_line is not None:
+        from labse.files.text import MAX_LINE_VARIABLE
+
+        os.environ[MAX_LINE_VARIABLE] = str(parse_size(max_line, "--max-line"))
     if verbose and quiet:
         raise UsageError("give --verbose or --quiet, not both")
     set_verbosity(quiet=quiet, verbose=verbose)
@@ -145,6 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _discard_output()
         return fail(f"{error.filename or 'output'}: {error.strerror}", ResourceError.exit_code)
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        message = f"the model's tokenizer fails ({error}); write its folder again"
+        return fail(message, LabseError.exit_code)
     return code
 
 

@@ -3,12 +3,15 @@
 import contextlib
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from labse.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +21,7 @@ __all__ = [
     "fail",
     "is_verbose",
     "mute_all_but_main",
+    "parse_size",
     "print_json",
     "print_lines",
     "print_table",
@@ -27,6 +31,8 @@ __all__ = [
     "show_log_messages",
 ]
 
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
 _PIPED_WIDTH = 100_000  # A table that goes to a file or a pipe is never wrapped.
 
 
@@ -205,3 +211,18 @@ def _stderr() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def parse_size(size: str, option: str = "--memory") -> int:
+    """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
+
+    Raises:
+        UsageError: it is none, or below 1M.
+    """
+    match = _SIZE.fullmatch(size.strip())
+    if match is None:
+        raise UsageError(f"{option} {size}: give a size such as 800M or 2GB")
+    num_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+    if num_bytes < 1 << 20:
+        raise UsageError(f"{option} {size}: give at least 1M")
+    return num_bytes

@@ -1,14 +1,13 @@
 """Options that several commands share, and the encoder they ask for."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from labse.cli.console import parse_size
 from labse.corpus.shards import CorpusKind
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.errors import UsageError
 
 __all__ = [
     "ColumnOption",
@@ -40,24 +39,6 @@ Precision = Literal["float32", "int8", "bfloat16"]
 Runtime = Literal["auto", "ctranslate2", "numpy", "torch"]
 
 _PANEL = "Model"
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
-
-
-def parse_size(size: str) -> int:
-    """Returns the bytes of a size such as `800M` or `2GB`; units are powers of 1024.
-
-    Raises:
-        UsageError: it is none, or below 1M.
-    """
-    match = _SIZE.fullmatch(size.strip())
-    if match is None:
-        raise UsageError(f"--memory {size}: give a size such as 800M or 2GB")
-    num_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
-    if num_bytes < 1 << 20:
-        raise UsageError(f"--memory {size}: give at least 1M")
-    return num_bytes
-
 
 ModelOption = Annotated[
     Path | None,

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 from xml.parsers import expat
 
 from labse.errors import LabseError
-from labse.files.text import read_chunks
+from labse.files.text import max_line_bytes, read_chunks
 
 __all__ = ["iter_xml"]
 
@@ -40,7 +40,8 @@ def iter_xml(
         text: called with pieces of the text between tags.
 
     Raises:
-        LabseError: not well-formed XML, cut short, empty, or it declares an entity; with the line.
+        LabseError: not well-formed XML, cut short, empty, it declares an entity, or something in it
+            is longer than `max_line_bytes()`; with the line.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -56,8 +57,17 @@ def iter_xml(
 
     parser.EntityDeclHandler = refuse
     try:
+        most, num_bytes, place = max_line_bytes(), 0, 0
         for chunk in read_chunks(path):
             parser.Parse(chunk, False)
+            # A tag or a comment without an end is kept whole, and read again at each chunk.
+            num_bytes += len(chunk)
+            place = max(place, parser.CurrentByteIndex)
+            if num_bytes - place > most:
+                raise LabseError(
+                    f"{path}, line {parser.CurrentLineNumber}: more than {most >> 20} MiB without "
+                    "the end of a tag; mend the file, or raise the bound with labse --max-line"
+                )
             yield from finished
             finished.clear()
         parser.Parse(b"", True)

@@ -7,6 +7,7 @@ Source: docs/design.md, promises.
 import bz2
 import contextlib
 import gzip
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,20 @@ from typing import cast
 
 import zstandard
 
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 
-__all__ = ["format_suffix", "open_binary", "read_chunks", "read_lines"]
+__all__ = [
+    "MAX_LINE_VARIABLE",
+    "format_suffix",
+    "max_line_bytes",
+    "open_binary",
+    "read_chunks",
+    "read_lines",
+]
+
+# In the environment, so that worker processes have it too; `labse --max-line` sets it.
+MAX_LINE_VARIABLE = "LABSE_MAX_LINE_BYTES"
+_MAX_LINE_BYTES = 16 << 20  # A book has about 1 MB. 320 KB of .zst may hold a line of 10 GB.
 
 _COMPRESSIONS = (".bz2", ".gz", ".zst")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -39,10 +51,11 @@ def read_lines(path: str | Path) -> Iterator[str]:
     r"""Yields each line without its end (`\n` or `\r\n`), without a byte order mark.
 
     Only `\n` ends a line: U+2028, U+0085 and form feeds stay inside, where str.splitlines would
-    shift every later row. Memory is bounded by the longest line.
+    shift every later row. Memory is bounded by the longest line, which is bounded itself.
 
     Raises:
-        LabseError: no such file, invalid UTF-8 (with file and line), or a truncated archive.
+        LabseError: no such file, invalid UTF-8 (with file and line), a line longer than
+            `max_line_bytes()`, or a truncated archive.
     """
     number = 0
     try:
@@ -90,15 +103,37 @@ def read_chunks(path: str | Path, *, start: int = 0) -> Iterator[bytes]:
         ) from None
 
 
+def max_line_bytes() -> int:
+    """Returns the most bytes that a line of text, or a piece of XML without a tag, may have.
+
+    Raises:
+        UsageError: the environment has something else than a number of bytes.
+    """
+    stated = os.environ.get(MAX_LINE_VARIABLE, "")
+    if not stated:
+        return _MAX_LINE_BYTES
+    if not stated.isascii() or not stated.isdigit() or not int(stated):
+        raise UsageError(f"{MAX_LINE_VARIABLE} is {stated!r}; give a number of bytes")
+    return int(stated)
+
+
 def _iter_raw_lines(path: str | Path) -> Iterator[bytes]:
     pending: list[bytes] = []
+    num_pending, num_lines, most = 0, 0, max_line_bytes()
     for chunk in _iter_chunks(path):
         first, *rest = chunk.split(b"\n")
         pending.append(first)
+        num_pending += len(first)
+        if num_pending > most:
+            raise LabseError(
+                f"{path}, line {num_lines + 1}: longer than {most >> 20} MiB, so it is hardly a "
+                "sentence; split the text, or raise the bound with labse --max-line"
+            )
         if rest:
             yield b"".join(pending)
             yield from rest[:-1]
-            pending = [rest[-1]]
+            pending, num_pending = [rest[-1]], len(rest[-1])
+            num_lines += len(rest)
     if last := b"".join(pending):
         yield last
 

@@ -12,7 +12,7 @@ from tokenizers.decoders import WordPiece as WordPieceDecoder
 from tokenizers.models import WordPiece
 from tokenizers.processors import TemplateProcessing
 
-from labse.errors import LabseError
+from labse.errors import LabseError, is_panic
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.files.text import read_lines
 from labse.vocab.counts import build_normalizer, build_splitter
@@ -118,7 +118,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     read_json(path)  # Its errors name the file and what is wrong.
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing narrower.
+    except BaseException as error:  # tokenizers raises nothing narrower, and panics.
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise LabseError(f"{path}: not a tokenizer: {error}; write the folder again") from None
 
     tokenizer.no_truncation()

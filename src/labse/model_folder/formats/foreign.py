@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from labse.errors import LabseError
+from labse.errors import LabseError, is_panic
 from labse.files.atomic import read_json
 from labse.files.text import read_lines
 from labse.model_folder.formats.tf_bundle import read_tf_bundle
@@ -118,7 +118,9 @@ def load_foreign_tokenizer(folder: Path) -> Tokenizer:
         return _build_from_vocab(folder)
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # The library raises plain Exception.
+    except BaseException as error:  # The library raises plain Exception, and panics.
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         raise LabseError(f"{path}: cannot be read as a tokenizer: {error}") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
