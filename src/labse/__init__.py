@@ -26,6 +26,7 @@ __all__ = [
     "paraphrase_mining_embeddings",
     "pretrain",
     "score_pairs",
+    "score_quality",
     "semantic_search",
     "train_dual_encoder",
 ]
@@ -50,6 +51,7 @@ _HOMES = {
     "paraphrase_mining_embeddings": "labse.search.corpus",
     "pretrain": "labse.pretraining.run",
     "score_pairs": "labse.mining.pair_scores",
+    "score_quality": "labse.mining.quality",
     "semantic_search": "labse.search.corpus",
     "train_dual_encoder": "labse.encoder.trained",
 }

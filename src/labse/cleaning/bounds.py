@@ -80,7 +80,7 @@ BOUNDS: dict[CorpusKind, type[TextBounds]] = {"mono": TextBounds, "pairs": PairB
 
 
 class FilterBounds(Config):
-    """Bounds of `labse filter`: those of `PairBounds` by the same names, and three of vectors.
+    """Bounds of `labse filter`: those of `PairBounds` by the same names, and four of vectors.
 
     `min_score` is for the score that `labse mine` gave a pair among all lines of two corpora,
     `min_margin` for one among the lines of the pairs.
@@ -91,6 +91,7 @@ class FilterBounds(Config):
     min_score: float | None = None
     min_cosine: float | None = None
     min_margin: float | None = None
+    min_quality: _Share | None = None
     max_length_ratio: _Ratio | None = None
     max_overlap: _Share | None = None
     max_number_mismatch: _Share | None = None
@@ -146,6 +147,7 @@ _PAIR_CHECKS = (
     Check("low score", "margin_score", "min_score"),
     Check("low cosine", "cosine", "min_cosine"),
     Check("low margin", "margin", "min_margin"),
+    Check("low quality", "quality", "min_quality"),
     Check("untranslated", "overlap", "max_overlap"),
     Check("length ratio", "length_ratio", "max_length_ratio"),
     Check("numbers disagree", "number_mismatch", "max_number_mismatch"),

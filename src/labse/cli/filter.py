@@ -98,6 +98,14 @@ def filter(
             rich_help_panel=_BOUNDS,
         ),
     ] = None,
+    min_quality: Annotated[
+        float | None,
+        typer.Option(
+            help="Drop pairs with a lower quality score, from 0 to 1: what labse score --quality "
+            "tells.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = None,
     max_length_ratio: Annotated[
         float | None,
         typer.Option(
@@ -188,6 +196,7 @@ def filter(
         "min_score": min_score,
         "min_cosine": min_cosine,
         "min_margin": min_margin,
+        "min_quality": min_quality,
         "max_length_ratio": max_length_ratio,
         "max_overlap": max_overlap,
         "max_number_mismatch": max_number_mismatch,

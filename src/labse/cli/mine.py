@@ -87,6 +87,14 @@ def mine(
             rich_help_panel=_OUTPUT_PANEL,
         ),
     ] = False,
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="Add how far to trust the pair, from 0 to 1: the score of labse score --quality.",
+            rich_help_panel=_OUTPUT_PANEL,
+        ),
+    ] = False,
     drop: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +205,7 @@ def mine(
         langs=(source_lang, target_lang),
         with_ids=ids,
         with_flags=flags,
+        with_quality=quality,
         drop=frozenset(drop.split(",") if drop else ()),
     )
     vectors = (source_vectors, target_vectors)

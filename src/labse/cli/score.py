@@ -54,6 +54,14 @@ def score(
         ),
     ] = "ratio",
     k: KOption = 4,
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="Add a score from 0 to 1, learnt from people's ratings, of cosine, neighbours, "
+            "lengths, copied words and signs: how far to trust the pair.",
+        ),
+    ] = False,
     json: JsonOption = False,
     out: Annotated[
         Path | None,
@@ -72,13 +80,13 @@ def score(
     """Score the pairs of two line-aligned files: a line of cosine and margin for each.
 
     The neighbours of the margin are those among all lines of the two files, repeated lines taken
-    once. A pair with a blank side has 0 for both.
+    once. A pair with a blank side has 0 for all.
 
     [bold]Examples[/bold]
 
     labse score news.de news.en > scores.tsv
 
-    labse score news.de news.en --margin none | paste - news.de news.en | sort -gr | head
+    labse score news.de news.en --margin none --quality | paste - news.de news.en | sort -gr | head
     """
     search = SearchOptions(parse_size(memory), device=device)
     check_outputs(out, inputs=(source, target), kind=None)
@@ -92,6 +100,7 @@ def score(
             margin=None if margin == "none" else margin,
             k=k,
             search=search,
+            quality=quality,
             work=work,
             on_progress=update,
         )
@@ -103,6 +112,7 @@ def score(
 def _format(scores: PairScores, *, as_json: bool) -> Iterator[str]:
     columns = {"cosine": scores.cosines}
     columns |= {} if scores.margins is None else {"margin": scores.margins}
+    columns |= {} if scores.qualities is None else {"quality": scores.qualities}
     for row in zip(*(values.tolist() for values in columns.values()), strict=True):
         if as_json:
             yield json_format.dumps(dict(zip(columns, row, strict=True)))

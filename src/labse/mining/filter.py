@@ -34,6 +34,11 @@ from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
 from labse.mining.pair_scores import score_sides
+from labse.mining.quality import (
+    measure_quality,
+    side_nearby_cosines,
+    warn_of_other_vectors,
+)
 from labse.mining.sides import Side, embed_sides, open_sides
 from labse.runtime import OnProgress
 
@@ -59,12 +64,13 @@ UNKNOWN = "unknown"
 """The reason why a pair is dropped, whatever the bounds, if the model knows no piece of a side."""
 
 _CHUNK_ROWS = 8192
+_NEARBY = "nearby"  # Between vectors and texts; not written.
 _REQUIRED = {
     *("source_characters", "target_characters"),
     *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
 }
 _OPTIONAL = {
-    *("cosine", "margin", UNKNOWN, MINED_SCORE),
+    *("cosine", "margin", "quality", UNKNOWN, MINED_SCORE),
     *("source_language_match", "target_language_match"),
 }
 
@@ -162,7 +168,8 @@ def filter_pairs(
         # Score all pairs, or take the scores of an earlier call.
         if from_scores is None:
             known: dict[str, NDArray[np.float32]] = {}
-            needs_vectors = bounds.min_cosine is not None or bounds.min_margin is not None
+            of_vectors = (bounds.min_cosine, bounds.min_margin, bounds.min_quality)
+            needs_vectors = any(bound is not None for bound in of_vectors)
             if needs_vectors or scores is not None:
                 embedded = stack.enter_context(
                     embed_sides(
@@ -178,6 +185,9 @@ def filter_pairs(
                 asked = None if bounds.min_margin is None else margin
                 cosines, margins = score_sides(embedded, asked, k, search, on_progress)
                 known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
+                if bounds.min_quality is not None:
+                    warn_of_other_vectors(corpus.sides, embedded.encoder)
+                    known[_NEARBY] = side_nearby_cosines(embedded).astype(np.float32)
                 unknown = embedded.source.lines.is_unknown | embedded.target.lines.is_unknown
                 known |= {UNKNOWN: unknown.astype(np.float32)} if unknown.any() else {}
             else:
@@ -312,6 +322,11 @@ def _write_scores(
             if corpus.has_langs:
                 langs = (columns["source_lang"], columns["target_lang"])
             row_scores |= score_texts(columns["source"], columns["target"], langs)
+            if (nearby := row_scores.pop(_NEARBY, None)) is not None:
+                texts = columns["source"], columns["target"]
+                row_scores["quality"] = measure_quality(
+                    row_scores["cosine"], nearby, *texts, known=row_scores
+                )
             for line in to_json(row_scores):
                 stream.write(line.encode() + b"\n")
             num_written += len(chunk)

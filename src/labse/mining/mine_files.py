@@ -22,6 +22,7 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.mined_output import MinedOutput, write_mined
+from labse.mining.quality import warn_of_other_vectors
 from labse.mining.sides import LineStore, Side, embed_sides, open_sides
 from labse.mining.start_score import start_score, warn_of_strange_scores
 from labse.runtime import OnProgress
@@ -97,6 +98,8 @@ def mine_files(
     # What can go wrong is told before hours of work.
     output.check_writable((source, target))
     sides = open_two_files(source, target, vectors=vectors, column=column)
+    if output.with_quality and not sides[0].has_text:
+        raise UsageError("--quality needs the text; vectors go with --source-vectors")
     search.check_device()
 
     with embed_sides(
@@ -114,6 +117,8 @@ def mine_files(
             if options.min_score is None and options.k > 1:
                 sizes = len(embedded.source.lines), len(embedded.target.lines)
                 start = start_score(*sizes, options.k)
+        if output.with_quality:
+            warn_of_other_vectors(sides, embedded.encoder)
         counts = write_mined(mined, embedded, output)
 
     used = embedded.encoder

@@ -4,11 +4,14 @@ Takes: row numbers and scores of pairs, and the sides they are of. Gives: a file
 Source: docs/mining.md; TMX 1.4b; Moses pairs are two files, line by line.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+
+import numpy as np
 
 from labse.cleaning.pair_scores import FLAGS, flag_pair
 from labse.corpus.file_formats import choose_layout
@@ -18,11 +21,14 @@ from labse.corpus.writers import check_outputs, open_output, write_moses, write_
 from labse.errors import UsageError
 from labse.files.atomic import check_writable
 from labse.mining.bitext import MinedIndices
+from labse.mining.pair_scores import pair_cosines
+from labse.mining.quality import measure_quality, nearby_cosines
 from labse.mining.sides import EmbeddedSides
 
 __all__ = ["MinedOutput", "OutputFormat", "write_mined"]
 
 OutputFormat = Literal["tsv", "jsonl", "parquet", "tmx", "moses"]
+_CHUNK_ROWS = 4096
 Row = tuple[str | int | float, ...]
 
 # What would end a cell or a row of a table that has no quoting, or a line of text.
@@ -40,6 +46,7 @@ class MinedOutput:
         langs: of source and target, written as columns; tmx and moses need them.
         with_ids: adds the line numbers, from 1, of both sides.
         with_flags: adds what is odd about a pair.
+        with_quality: adds the quality score, see docs/quality.md.
         drop: leaves out pairs with one of these flags.
 
     Raises:
@@ -53,6 +60,7 @@ class MinedOutput:
     with_ids: bool = False
     with_flags: bool = False
     drop: frozenset[str] = frozenset()
+    with_quality: bool = False
 
     def __post_init__(self) -> None:
         """Checks what can be told before the work."""
@@ -66,8 +74,10 @@ class MinedOutput:
         if len({lang is None for lang in self.langs}) > 1:
             raise UsageError("give both --source-lang and --target-lang, or neither")
         source, target = self.tags
-        if layout == "moses" and (self.with_ids or self.with_flags):
-            raise UsageError("--format moses holds the two texts only; leave out --ids and --flags")
+        if layout == "moses" and (self.with_ids or self.with_flags or self.with_quality):
+            raise UsageError(
+                "--format moses holds the two texts only; leave out --ids, --flags and --quality"
+            )
         if layout == "moses" and source == target:
             raise UsageError(
                 "--format moses: both languages would go to one file; name two languages"
@@ -123,6 +133,7 @@ def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) 
     columns = ["margin_score", "source", "target"]
     columns += ["source_line", "target_line"] if output.with_ids else []
     columns += ["flags"] if output.with_flags else []
+    columns += ["quality"] if output.with_quality else []
     langs = () if None in output.langs else output.tags
     columns += ["source_lang", "target_lang"] if langs else []
     rows_with_langs: Iterator[Row] = ((*row, *langs) for row in rows)
@@ -141,7 +152,10 @@ def _iter_rows(
     source_lines = source.first_lines[mined.source] + 1
     target_lines = target.first_lines[mined.target] + 1
     texts = zip(source.read(mined.source.tolist()), target.read(mined.target.tolist()), strict=True)
-    for number, (source_text, target_text) in enumerate(texts):
+    qualities = _iter_qualities(mined, sides) if output.with_quality else itertools.repeat(0.0)
+    for number, ((source_text, target_text), quality) in enumerate(
+        zip(texts, qualities, strict=output.with_quality)
+    ):
         flags = flag_pair(source_text, target_text)
         counts.update(flags)
         if output.drop.intersection(flags):
@@ -153,7 +167,22 @@ def _iter_rows(
             row += (int(source_lines[number]), int(target_lines[number]))
         if output.with_flags:
             row += (",".join(flags),)
+        if output.with_quality:
+            row += (round(quality, 4),)
         yield row
+
+
+def _iter_qualities(mined: MinedIndices, sides: EmbeddedSides) -> Iterator[float]:
+    source, target = sides.source, sides.target
+    for start in range(0, len(mined.scores), _CHUNK_ROWS):
+        chunk = mined.take(np.arange(start, min(start + _CHUNK_ROWS, len(mined.scores))))
+        cosines = pair_cosines(source.vectors, target.vectors, chunk.source, chunk.target)
+        nearby = nearby_cosines((source.vectors, target.vectors), (chunk.source, chunk.target))
+        texts = [
+            [*side.lines.read(rows.tolist())]
+            for side, rows in ((source, chunk.source), (target, chunk.target))
+        ]
+        yield from measure_quality(cosines, nearby, texts[0], texts[1]).tolist()
 
 
 def _write_plain(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.source import EncoderSource
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.npy import release_map
 from labse.mining.bitext import (
     SearchOptions,
@@ -21,6 +21,7 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.margin import Margin, margin_scores
+from labse.mining.quality import aligned_quality, warn_of_other_vectors
 from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
@@ -36,6 +37,7 @@ __all__ = [
     "aligned_cosines",
     "aligned_margins",
     "check_aligned",
+    "pair_cosines",
     "score_pairs",
     "score_sides",
 ]
@@ -50,6 +52,7 @@ class PairScores:
     Attributes:
         cosines: (N,) float32.
         margins: (N,) float32; None if they were not asked for.
+        qualities: (N,) float32; None if they were not asked for.
         num_truncated: lines embedded now that were cut; 0 where no encoder was needed.
         max_seq_length: tokens to which they were cut; None where no encoder was needed.
     """
@@ -58,6 +61,7 @@ class PairScores:
     margins: NDArray[np.float32] | None
     num_truncated: int = 0
     max_seq_length: int | None = None
+    qualities: NDArray[np.float32] | None = None
 
 
 def score_pairs(
@@ -70,6 +74,7 @@ def score_pairs(
     margin: Margin | None = "ratio",
     k: int = 4,
     search: SearchOptions | None = None,
+    quality: bool = False,
     work: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> PairScores:
@@ -84,6 +89,7 @@ def score_pairs(
         margin: formula of the margin score; None skips the search that it needs.
         k: neighbours among all distinct lines of the other file.
         search: how neighbours are searched.
+        quality: whether to measure the quality score too, see docs/quality.md; it needs text.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number, of each step anew.
 
@@ -94,6 +100,8 @@ def score_pairs(
     search = search or SearchOptions()
     search.check_device()
     sides = open_sides(source, target, vectors=vectors, columns=(column, column))
+    if quality and not all(side.has_text for side in sides):
+        raise UsageError("the quality score needs the text; vectors go with --source-vectors")
     with embed_sides(
         sides,
         encoder,
@@ -105,10 +113,15 @@ def score_pairs(
         if margin is not None:
             warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), k)
         cosines, margins = score_sides(embedded, margin, k, search, on_progress)
+        qualities = None
+        if quality:
+            warn_of_other_vectors(sides, embedded.encoder)
+            parts = [*aligned_quality(embedded, cosines)]
+            qualities = np.concatenate([np.zeros(0, np.float32), *parts])
     used = embedded.encoder
     if used is None:
-        return PairScores(cosines, margins)
-    return PairScores(cosines, margins, used.num_truncated, used.max_seq_length)
+        return PairScores(cosines, margins, qualities=qualities)
+    return PairScores(cosines, margins, used.num_truncated, used.max_seq_length, qualities)
 
 
 def score_sides(
@@ -151,12 +164,24 @@ def aligned_cosines(source: EmbeddedSide, target: EmbeddedSide) -> NDArray[np.fl
     """Returns (N,) cosines; a pair with a blank side has 0."""
     cosines = np.zeros(len(source.lines.distinct), np.float32)
     for lines in _pairs(source, target):
-        left = np.asarray(source.vectors[source.lines.distinct[lines]], np.float64)
-        right = np.asarray(target.vectors[target.lines.distinct[lines]], np.float64)
-        norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        cosines[lines] = np.einsum("nd,nd->n", left, right) / norms
+        rows = source.lines.distinct[lines], target.lines.distinct[lines]
+        cosines[lines] = pair_cosines(source.vectors, target.vectors, *rows)
         for side in (source, target):
             release_map(side.vectors)
+    return cosines
+
+
+def pair_cosines(
+    source_vectors: NDArray[np.floating],
+    target_vectors: NDArray[np.floating],
+    source_rows: NDArray[np.int64],
+    target_rows: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Returns (P,) cosines of pairs of rows."""
+    left = np.asarray(source_vectors[source_rows], np.float64)
+    right = np.asarray(target_vectors[target_rows], np.float64)
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    cosines: NDArray[np.float64] = np.einsum("nd,nd->n", left, right) / norms
     return cosines
 
 

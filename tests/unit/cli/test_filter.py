@@ -43,6 +43,24 @@ def test_recommended_bounds_drop_what_is_no_translation_and_give_way_to_others(
     assert (tmp_path / "k.tsv").read_text().splitlines()[1:] == rows[:2]
 
 
+def test_min_quality_drops_a_wrong_pair_and_new_bounds_need_no_new_scores(
+    run: Run, tmp_path: Path
+) -> None:
+    rows = [
+        "The house stands by the river.\tDas Haus steht am Fluss.",
+        "Good night!\tDer Zug ab 9.",
+    ]
+    (tmp_path / "p.tsv").write_text("source\ttarget\n" + "\n".join(rows) + "\n")
+    out, scores = tmp_path / "k.tsv", tmp_path / "s.jsonl"
+    command = ("filter", tmp_path / "p.tsv", "--out", out, "--min-quality")
+    assert run(*command, 0.3, "--scores", scores).code == 0
+    assert out.read_text().splitlines()[1:] == rows[:1]
+    good, bad = (json.loads(line)["quality"] for line in scores.read_text().splitlines())
+    assert good > 0.3 > bad
+    assert run(*command, (good + 1) / 2, "--from-scores", scores).code == 0
+    assert out.read_text().splitlines()[1:] == []
+
+
 def test_scores_of_another_corpus_are_refused(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:

@@ -37,6 +37,15 @@ def test_pairs_are_rows_of_score_source_and_target(
     assert "\n3 pairs\n0 lines cut to 24 tokens" in ran.err
 
 
+def test_the_quality_is_a_column(run: Run, files: tuple[Path, Path], model: Path) -> None:
+    ran = run("mine", *files, "--model", model, "--k", 1, "--quality", "--json")
+    assert ran.code == 0
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert all(list(row) == ["margin_score", "source", "target", "quality"] for row in rows)
+    assert "learnt with the vectors of the model that comes with labse" in ran.err
+    assert run("mine", *files, "--out", "x.tmx", "--format", "moses", "--quality").code == 2
+
+
 def test_json_keeps_the_text_as_it_is(run: Run, files: tuple[Path, Path], model: Path) -> None:
     ran = run("mine", *files, "--model", model, "--k", 1, "--json", "--ids")
     rows = [json.loads(line) for line in ran.out.splitlines()]
