@@ -61,6 +61,8 @@ _COMMANDS = (
      "Find the min_score for a wanted precision or the best F1, from rated or gold pairs."),
     ("align", "align",
      "Align two documents line by line, m to n: each line of both stands in one bead."),
+    ("serve", "serve",
+     "Serve vectors to programs, as OpenAI and TEI do, and a page to people."),
     ("info", "info",
      "Tell what a folder is, what it was made from, and whether its files are unchanged."),
     ("doctor", "doctor",

@@ -39,7 +39,7 @@ from labse.encoder.streaming import (
     encode_distinct,
     encode_stream,
 )
-from labse.encoder.tokenization import SentenceTokenizer, TextOptions
+from labse.encoder.tokenization import SentenceTokenizer, TextOptions, TokenizedSentences
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
@@ -284,6 +284,31 @@ class SentenceEncoder:
         Such lines, of emoji or a script that the vocabulary does not have, all have one vector.
         """
         return self._tokenizer.find_unknown(sentences)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the model; do not change it."""
+        return self._tokenizer.library
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that suits the runtime, padding included."""
+        return self._runtime.batch_tokens
+
+    def tokenize_windows(
+        self, sentences: Sequence[str], *, prompt_name: str | None = None
+    ) -> TokenizedSentences:
+        """Returns the ids that `encode` computes with, special ones and prompt included.
+
+        Raises:
+            ValueError: the model has no such prompt.
+        """
+        texts = self._prompts.put_before(sentences, name=prompt_name)
+        return self._tokenizer.tokenize(list(texts))
+
+    def embed(self, input_ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Returns (B, D) unit rows for ids of `tokenize_windows`; nothing is checked or counted."""
+        return self._runtime.embed(input_ids)
 
     def hash_model(self) -> str | None:
         """Returns the SHA-256 of what the vectors come from; None for a runtime made by hand."""

@@ -166,6 +166,11 @@ class SentenceTokenizer:
             )
         self._max_seq_length = length
 
+    @property
+    def library(self) -> Tokenizer:
+        """The tokenizer of the library `tokenizers`, which neither cuts nor pads."""
+        return self._tokenizer
+
     def tokenize(self, sentences: Sequence[str]) -> TokenizedSentences:
         """Returns the windows of N sentences of valid Unicode."""
         if self.options.nfc:

@@ -1,0 +1,142 @@
+"""The command `labse serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labse.cli.console import say
+from labse.cli.options import (
+    ModelOption,
+    PrecisionOption,
+    RuntimeOption,
+    ThreadsOption,
+    load_encoder,
+)
+from labse.runtime import require
+
+__all__ = ["serve"]
+
+_LIMITS_PANEL = "Limits"
+
+
+def serve(
+    model: ModelOption = None,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 is reached from other machines too."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    stores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the stores of labse index that may be searched."
+        ),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with an API key in each line; a request must bring one of them.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name under which the server may be called, such as that of a proxy; may be "
+            "repeated. Without it, on a loopback address, those of this machine alone.",
+        ),
+    ] = None,
+    model_name: Annotated[
+        str | None,
+        typer.Option(help="Name of the model for clients; without it, that of its folder."),
+    ] = None,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens of a batch; without it, 2048.", rich_help_panel=_LIMITS_PANEL
+        ),
+    ] = None,
+    max_queued_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that may wait before a client is told to come again (429); without it, "
+            "16 batches.",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = None,
+    max_lines: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Lines of a side of one request to mine, align or score.",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 20_000,
+    max_body: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE", help="Largest body of a request.", rich_help_panel=_LIMITS_PANEL
+        ),
+    ] = "16M",
+    request_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Seconds after which a request that still waits is given up (503).",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 30.0,
+    body_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Seconds in which the body of a request must have come (408).",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 20.0,
+    precision: PrecisionOption = "float32",
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Serve vectors to programs, as OpenAI and TEI do, and a page to people.
+
+    Open http://127.0.0.1:8080 in a browser. SIGTERM or Ctrl-C ends the server when the requests in
+    flight are answered. Needs the extra serve: pip install "labse[[serve]".
+
+    [bold]Examples[/bold]
+
+    labse serve
+
+    labse serve --model LaBSE --stores stores --port 9000
+
+    labse serve --host 0.0.0.0 --api-key-file keys.txt
+    """
+    for package in ("fastapi", "granian", "orjson", "prometheus_client"):
+        require(package, "serve")
+    from labse.cli.options import parse_size
+    from labse.serving.app import build_app
+    from labse.serving.options import ServingOptions, read_api_keys
+    from labse.serving.server import LOOPBACK_NAMES, check_address, run_server
+
+    is_loopback = host in LOOPBACK_NAMES
+    hosts = (*LOOPBACK_NAMES, *(allow_host or ())) if is_loopback or allow_host else ()
+    options = ServingOptions(
+        batch_tokens=batch_tokens,
+        max_queued_tokens=max_queued_tokens,
+        max_lines=max_lines,
+        max_body_bytes=parse_size(max_body),
+        request_seconds=request_seconds,
+        body_seconds=body_seconds,
+        stores=stores,
+        api_keys=() if api_key_file is None else read_api_keys(api_key_file),
+        hosts=hosts,
+    )
+    check_address(host, port)
+    encoder = load_encoder(model, precision, runtime, threads)
+    name = model_name or ("labse" if model is None else model.name)
+    app = build_app(encoder, options=options, model_name=name)
+    shown = f"[{host}]" if ":" in host else host
+    if not is_loopback and api_key_file is None:
+        say("no --api-key-file: whoever reaches this machine may use the server")
+    run_server(app, host, port, on_start=lambda: say(f"{name}: listening on http://{shown}:{port}"))
