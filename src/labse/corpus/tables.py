@@ -31,9 +31,11 @@ __all__ = [
     "Row",
     "Table",
     "explain_quotes",
+    "iter_batches",
     "local_path",
     "open_numbered_tsv",
     "open_table",
+    "parse_object",
     "quote_names",
 ]
 
@@ -218,7 +220,7 @@ def _open_jsonl(path: str | Path) -> Table:
     first = next(lines, None)
     if first is None:
         return Table(path, "line", (), lambda *_: iter(()))
-    names = tuple(_parse_object(path, *first))
+    names = tuple(parse_object(path, *first))
     if not names:
         raise LabseError(f"{path}, line 1: an object without keys")
     return Table(path, "line", names, partial(_iter_jsonl, path, itertools.chain([first], lines)))
@@ -228,7 +230,7 @@ def _iter_jsonl(
     path: str | Path, lines: _NumberedLines, columns: _Columns, numbers: Collection[str]
 ) -> Iterator[Row]:
     for number, line in lines:
-        record = _parse_object(path, number, line)
+        record = parse_object(path, number, line)
         values = []
         for column in columns:
             value = record.get(column)
@@ -243,7 +245,12 @@ def _iter_jsonl(
         yield number, tuple(values)
 
 
-def _parse_object(path: str | Path, number: int, line: str) -> dict[str, object]:
+def parse_object(path: str | Path, number: int, line: str) -> dict[str, object]:
+    """Returns the object in a line of JSON.
+
+    Raises:
+        LabseError: it is none; the message names the line.
+    """
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
@@ -287,13 +294,18 @@ def _iter_parquet(
                 f"{path}: column {column!r} is {schema.field(column).type}; expected string"
             )
     number = 0
-    for batch in _iter_batches(path, columns):
+    for batch in iter_batches(path, columns):
         texts = [_list_texts(path, number, column, batch.column(column)) for column in columns]
         yield from zip(itertools.count(number + 1), zip(*texts, strict=True))
         number += batch.num_rows
 
 
-def _iter_batches(path: Path, columns: _Columns) -> Iterator["pyarrow.RecordBatch"]:
+def iter_batches(path: Path, columns: Sequence[str]) -> Iterator["pyarrow.RecordBatch"]:
+    """Yields the rows of a Parquet file in batches.
+
+    Raises:
+        LabseError: the file is damaged.
+    """
     parquet = require("pyarrow.parquet", "parquet")
     errors = (require("pyarrow", "parquet").ArrowException, OSError)
     number = 0

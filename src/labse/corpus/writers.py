@@ -29,6 +29,7 @@ __all__ = [
     "check_outputs",
     "check_picture",
     "open_output",
+    "to_cell",
     "write_moses",
     "write_pairs",
     "write_parquet_rows",
@@ -141,7 +142,7 @@ def write_rows(
         if layout == "tmx":
             return Written(*write_tmx_rows(stream, columns, checked))
         if layout == "tsv":
-            stream.write(("\t".join(_to_cell(name) for name in columns) + "\n").encode())
+            stream.write(("\t".join(to_cell(name) for name in columns) + "\n").encode())
         format_row = _FORMATS[layout]
         num_rows = num_altered = 0
         for number, row in enumerate(checked, start=1):
@@ -242,7 +243,7 @@ def _format_text(columns: Sequence[str], row: Sequence[Value]) -> tuple[str, boo
 
 def _format_tsv(columns: Sequence[str], row: Sequence[Value]) -> tuple[str, bool]:
     values = [value if isinstance(value, str) else repr(value) for value in row]
-    cells = [_to_cell(value) for value in values]
+    cells = [to_cell(value) for value in values]
     return "\t".join(cells) + "\n", cells != values
 
 
@@ -258,7 +259,8 @@ _FORMATS: dict[Layout, Callable[[Sequence[str], Sequence[Value]], tuple[str, boo
 }
 
 
-def _to_cell(text: str) -> str:
+def to_cell(text: str) -> str:
+    """Returns a text as a cell of a TSV, with a space for what would end the cell or the row."""
     return text.translate(_NOT_IN_CELL)
 
 

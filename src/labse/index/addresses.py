@@ -10,10 +10,15 @@ from labse.errors import UsageError
 from labse.index.edge_store import EdgeStore
 from labse.index.store import StoreHeader, VectorStore
 
-__all__ = ["DEFAULT_MEMORY", "create_store", "open_store"]
+__all__ = ["DEFAULT_MEMORY", "create_store", "is_server", "open_store"]
 
 DEFAULT_MEMORY = 1 << 30
 _POLL_SECONDS = 0.05
+
+
+def is_server(address: str | Path) -> bool:
+    """Tells whether an address is that of a server, not a folder."""
+    return "://" in str(address)
 
 
 def create_store(

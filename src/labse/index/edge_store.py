@@ -8,7 +8,10 @@ as fast and rescored in float32; or a graph (HNSW) over them.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import shutil
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -43,8 +46,10 @@ _SHARD = "shard"
 _BATCH_ROWS = 1000
 _OVERSAMPLING = 4.0  # Recall@10 of 8-bit vectors: .977 with 1, .998 with 2, 1.0000 with 4.
 _GRAPH_EDGES = 16
-_GRAPH_EF = 128
+_GRAPH_EF = 512  # Recall@10 of 200,000 rows: .958 with 128, .982 with 256.
 _MIN_COMPACTED = 10_000  # Below, a scan in float32 takes under 5 ms.
+_BEGUN = "being made"
+_FLUSH_SECONDS = 10.0
 _MAX_INDEXED = 32  # Columns with an index of their own.
 
 
@@ -54,6 +59,7 @@ class EdgeStore:
     def __init__(self, folder: Path, header: StoreHeader, memory_bytes: int) -> None:
         """Is called by `create` and `open`, which hold the folder."""
         self.header = header
+        self.folder: Path | None = folder
         self._folder = folder
         self._memory_bytes = memory_bytes
         self._edge = _require_edge()
@@ -61,6 +67,7 @@ class EdgeStore:
         self._shard: Any = None
         self._num_edges = 0
         self._num_rows = 0  # When it was compacted.
+        self._flushed = time.monotonic()
 
     @classmethod
     def create(cls, folder: Path, header: StoreHeader, *, memory_bytes: int) -> Self:
@@ -71,17 +78,23 @@ class EdgeStore:
             ResourceError: it cannot be written, or the engine is not installed.
         """
         _require_edge()
-        if folder.is_dir() and any(file.name != ".lock" for file in files_in(folder)):
+        is_begun = (folder / MANIFEST_NAME).is_file() and _is_begun(
+            read_json(folder / MANIFEST_NAME)
+        )
+        if not is_begun and any(file.name != ".lock" for file in files_in(folder)):
             raise UsageError(f"{folder}: is not empty; labse index add adds to an index")
         make_folder(folder)
         store = cls(folder, header, memory_bytes)
         with store._stack as stack:
             stack.enter_context(claim_folder(folder))
+            # A folder with this note is ours to begin anew.
+            write_json(folder / MANIFEST_NAME, {**header.to_json(), "state": _BEGUN})
+            shutil.rmtree(folder / _SHARD, ignore_errors=True)
             store._shard = store._call(
                 store._edge.EdgeShard.create, str(folder / _SHARD), store._config()
             )
             store._add_index("lang", is_text=True)
-            store._write_header()  # Last: a folder without it is no store.
+            store._write_header()
             store._stack = stack.pop_all()
         return store
 
@@ -106,6 +119,10 @@ class EdgeStore:
             # Read again: another process may have changed it before it let go.
             manifest = read_json(folder / MANIFEST_NAME)
             store.header = StoreHeader.from_json(manifest, str(folder))
+            if _is_begun(manifest):
+                raise LabseError(
+                    f"{folder}: its making was stopped before it held a row; make it again"
+                )
             store._num_edges = _GRAPH_EDGES if manifest.get("is_graph") is True else 0
             num_rows = manifest.get("num_compacted")
             store._num_rows = num_rows if isinstance(num_rows, int) else 0
@@ -123,13 +140,14 @@ class EdgeStore:
             part = rows[start : start + _BATCH_ROWS]
             ids = [str(point_id(row.id)) for row in part]
             num_replaced += len(self._call(self._shard.retrieve, ids, False, False))
-            vectors = embeddings[start : start + _BATCH_ROWS].tolist()
+            vectors = np.ascontiguousarray(embeddings[start : start + _BATCH_ROWS], np.float32)
+            # An array is read three times as fast as a list.
             points = [
-                self._edge.Point(number, vector, _to_payload(row))
+                self._edge.Point(number, array("f", vector.tobytes()), _to_payload(row))
                 for number, vector, row in zip(ids, vectors, part, strict=True)
             ]
             self._update("upsert_points", points)
-        self._call(self._shard.flush)
+        self._flush_at_times()
         return num_replaced
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -140,7 +158,7 @@ class EdgeStore:
             part = numbers[start : start + _BATCH_ROWS]
             num_found += len(self._call(self._shard.retrieve, part, False, False))
             self._update("delete_points", part)
-        self._call(self._shard.flush)
+        self._flush_at_times()
         return num_found
 
     def search(
@@ -172,12 +190,28 @@ class EdgeStore:
         request = self._edge.CountRequest(exact=True, filter=condition)
         return int(self._call(self._shard.count, request))
 
-    def scan(self, batch_rows: int) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
+    def read(self, ids: Sequence[str]) -> list[IndexRow]:
         """See `VectorStore`."""
-        offset = None
+        numbers = [str(point_id(row_id)) for row_id in ids]
+        found = {}
+        for start in range(0, len(numbers), _BATCH_ROWS):
+            part = numbers[start : start + _BATCH_ROWS]
+            for record in self._call(self._shard.retrieve, part, True, False):
+                found[str(record.id)] = _to_row(record.payload)
+        return [found[number] for number in numbers if number in found]
+
+    def scan(
+        self, batch_rows: int, where: Where | None = None
+    ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
+        """See `VectorStore`."""
+        offset, condition = None, None if where is None else self._to_filter(where)
         while True:
             request = self._edge.ScrollRequest(
-                offset=offset, limit=batch_rows, with_payload=True, with_vector=True
+                offset=offset,
+                limit=batch_rows,
+                filter=condition,
+                with_payload=True,
+                with_vector=True,
             )
             records, offset = self._call(self._shard.scroll, request)
             if records:
@@ -251,6 +285,12 @@ class EdgeStore:
                 default_segment_number=2,
             ),
         )
+
+    def _flush_at_times(self) -> None:
+        """The engine's log outlives the process; now and then all goes to the disk itself."""
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._call(self._shard.flush)
+            self._flushed = time.monotonic()
 
     def _update(self, name: str, *arguments: object) -> None:
         operation = getattr(self._edge.UpdateOperation, name)(*arguments)
@@ -335,6 +375,10 @@ class EdgeStore:
 
 def _require_edge() -> ModuleType:
     return require("qdrant_edge", "index")
+
+
+def _is_begun(manifest: Mapping[str, object]) -> bool:
+    return manifest.get("kind") == "index" and manifest.get("state") == _BEGUN
 
 
 def _field(name: str) -> str:

@@ -78,14 +78,16 @@ class EmbeddingIndex:
         path: str | Path,
         *,
         encoder: AnyEncoderSource = None,
+        model: str | None = None,
         memory_bytes: int = DEFAULT_MEMORY,
     ) -> Self:
         """Makes an empty index.
 
         Args:
             path: a folder that is empty or not there.
-            encoder: gives the vectors; one of another class needs a method `hash_model`. Later
-                calls load a model again that was given by its name or folder.
+            encoder: gives the vectors; one of another class needs a method `hash_model`.
+            model: name or folder by which a later `open` loads the encoder; None: that of `encoder`
+                if it is a name or folder, else the one that comes with labse.
             memory_bytes: for vectors that are held; others are read from the disk.
 
         Raises:
@@ -93,9 +95,10 @@ class EmbeddingIndex:
             ResourceError: the store cannot be written, or its engine is not installed.
             TypeError: the encoder does not know its model.
         """
+        if model is None and isinstance(encoder, str | Path):
+            model = str(encoder)
         loaded = load_any_encoder(encoder)
         size = encode_sentences(loaded, ["Where is the station?"]).shape[1]
-        model = str(encoder) if isinstance(encoder, str | Path) else None
         header = StoreHeader(_hash_model(loaded), size, model)
         return cls(create_store(path, header, memory_bytes=memory_bytes), loaded)
 
@@ -141,6 +144,11 @@ class EmbeddingIndex:
         return self._store.count()
 
     @property
+    def folder(self) -> Path | None:
+        """Where it lies; None: on a server."""
+        return self._store.folder
+
+    @property
     def header(self) -> StoreHeader:
         """The model of the vectors, and the columns."""
         return self._store.header
@@ -169,7 +177,9 @@ class EmbeddingIndex:
     ) -> Added:
         """Stores sentences; a row whose id is there already is replaced.
 
-        When it returns, the rows are on the disk. Of equal ids in one call the last one stays.
+        When it returns, the rows outlive the process, also kill -9. Against a power cut a folder is
+        written to the disk every ten seconds and by `close`. Of equal ids in one call the last one
+        stays.
 
         Args:
             sentences: N texts.
@@ -243,6 +253,8 @@ class EmbeddingIndex:
     ) -> list[Hit] | list[list[Hit]]:
         """Returns the k nearest rows of one sentence, or a list of them for each of several.
 
+        A sentence of white space alone finds nothing.
+
         Args:
             sentences: the questions, in any language.
             k: rows for each, at most.
@@ -268,20 +280,37 @@ class EmbeddingIndex:
         lang: str | None = None,
     ) -> list[list[Hit]]:
         """Returns the nearest rows of (M, D) vectors of the model; see `search`."""
-        condition = self._read_condition(where, lang)
-        return self._search_vectors(self._check_embeddings(queries, None), k, condition)
+        if k < 1:
+            raise ValueError(f"k is {k}; it must be at least 1")
+        units = self._check_embeddings(queries, None)
+        return self._store.search(units, k, self._read_condition(where, lang))
 
-    def delete(self, ids: str | Iterable[str]) -> int:
-        """Deletes the rows of these ids; returns how many there were."""
-        return self._store.delete([ids] if isinstance(ids, str) else list(ids))
+    def delete(
+        self, ids: str | Iterable[str] = (), *, where: str | None = None, lang: str | None = None
+    ) -> int:
+        """Deletes the rows of these ids, and those for which a condition is true.
+
+        Returns:
+            How many there were.
+        """
+        named = [ids] if isinstance(ids, str) else list(ids)
+        if where is not None or lang is not None:
+            named += [row.id for rows, _ in self.scan(where=where, lang=lang) for row in rows]
+        return self._store.delete(named)
 
     def count(self, *, where: str | None = None, lang: str | None = None) -> int:
         """Returns for how many rows a condition is true."""
         return self._store.count(self._read_condition(where, lang))
 
-    def scan(self, batch_rows: int = 1000) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
-        """Yields all rows with their (N, D) vectors, in an order of its own."""
-        return self._store.scan(batch_rows)
+    def read(self, ids: Iterable[str]) -> list[IndexRow]:
+        """Returns the rows of these ids that are there, in their order."""
+        return self._store.read(list(ids))
+
+    def scan(
+        self, batch_rows: int = 1000, *, where: str | None = None, lang: str | None = None
+    ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
+        """Yields rows with their (N, D) vectors, in an order of its own."""
+        return self._store.scan(batch_rows, self._read_condition(where, lang))
 
     def compact(self, *, graph: bool | None = None) -> None:
         """Frees what was deleted and makes searches fast.
@@ -302,16 +331,15 @@ class EmbeddingIndex:
         self._store.close()
 
     def _search(self, sentences: list[str], k: int, where: Where | None) -> list[list[Hit]]:
-        if not sentences:
-            return []
-        return self._search_vectors(_unit_rows(encode_sentences(self.encoder, sentences)), k, where)
-
-    def _search_vectors(
-        self, queries: NDArray[np.float32], k: int, where: Where | None
-    ) -> list[list[Hit]]:
         if k < 1:
             raise ValueError(f"k is {k}; it must be at least 1")
-        return self._store.search(queries, k, where)
+        asked = [number for number, sentence in enumerate(sentences) if sentence.strip()]
+        found: list[list[Hit]] = [[] for _ in sentences]
+        if asked:
+            units = _unit_rows(encode_sentences(self.encoder, [sentences[n] for n in asked]))
+            for number, hits in zip(asked, self._store.search(units, k, where), strict=True):
+                found[number] = hits
+        return found
 
     def _read_condition(self, where: str | None, lang: str | None) -> Where | None:
         parts: list[Where] = []

@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -99,11 +100,13 @@ class VectorStore(Protocol):
     """Rows, kept and searched by an engine; may be called from several threads."""
 
     header: StoreHeader
+    folder: Path | None
+    """Where it lies; None: on a server."""
 
     def add(self, rows: Sequence[IndexRow], embeddings: NDArray[np.float32]) -> int:
         """Stores rows, ids distinct, and returns how many replaced one.
 
-        When it returns, the rows are on the disk.
+        When it returns, the rows outlive the process, however that ends.
 
         Args:
             rows: N of them.
@@ -125,8 +128,14 @@ class VectorStore(Protocol):
         """Returns how many rows there are, or for how many a condition is true."""
         ...
 
-    def scan(self, batch_rows: int) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
-        """Yields all rows with their vectors, in an order of its own."""
+    def read(self, ids: Sequence[str]) -> list[IndexRow]:
+        """Returns the rows of these ids that are there, in their order."""
+        ...
+
+    def scan(
+        self, batch_rows: int, where: Where | None = None
+    ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
+        """Yields rows with their vectors, in an order of its own."""
         ...
 
     def compact(self, *, graph: bool | None = None) -> None:

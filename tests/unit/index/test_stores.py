@@ -66,6 +66,9 @@ def test_a_scan_gives_each_row_once_with_its_vector(store: VectorStore) -> None:
     for part, vectors in store.scan(10):
         assert len(part) == len(vectors) <= 10
         found |= {row.id: (row, vector) for row, vector in zip(part, vectors, strict=True)}
+    assert store.read(["id 7", "no such row", "id 2"]) == [rows[7], rows[2]]
+    german = [row.id for part, _ in store.scan(10, Equals("lang", ("deu",))) for row in part]
+    assert sorted(german) == sorted(row.id for row in rows if row.lang == "deu")
     assert {row.id: row for row, _ in found.values()} == {row.id: row for row in rows}
     for row, vector in zip(rows, embeddings, strict=True):
         np.testing.assert_allclose(found[row.id][1], vector, atol=1e-6)

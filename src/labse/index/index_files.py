@@ -1,0 +1,178 @@
+"""Files into an index: one call that goes on where it was stopped.
+
+Takes: files and an index, there or to be made. Gives: the index with their rows, and counts.
+Source: docs/design.md, promises; `labse.files.stage` keeps what is done.
+"""
+
+import itertools
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labse.corpus.inputs import hash_files
+from labse.encoder.source import AnyEncoderSource, load_any_encoder
+from labse.files.stage import JOURNAL_NAME, Stage, open_stage
+from labse.index.addresses import DEFAULT_MEMORY, is_server
+from labse.index.embedding_index import Added, EmbeddingIndex
+from labse.index.read_files import RowOptions, check_files, read_rows
+from labse.index.rows import IndexRow
+from labse.runtime import OnProgress, resumable
+
+__all__ = ["IndexedFiles", "add_files", "index_files"]
+
+_STAGE = ".adding"
+_MAX_BATCH_ROWS = 4096
+_ROW_BYTES = 16_384  # Of text and metadata, at a guess, beside the vector as Python's numbers.
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFiles:
+    """What was done with the files.
+
+    Attributes:
+        path: of the index.
+        num_rows: that are in the index now.
+        num_read: rows of the files.
+        num_added: see `Added`, as are the next two.
+        num_replaced: rows whose id was there.
+        num_empty: rows without text, which are left out.
+        num_truncated: texts that were cut to what the model takes.
+        num_resumed: rows of the files that an earlier call had stored.
+    """
+
+    path: str
+    num_rows: int
+    num_read: int
+    num_added: int
+    num_replaced: int
+    num_empty: int
+    num_truncated: int
+    num_resumed: int
+
+
+def index_files(
+    files: Sequence[str | Path],
+    out: str | Path,
+    *,
+    encoder: AnyEncoderSource = None,
+    model: str | None = None,
+    options: RowOptions | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
+    compact: bool = True,
+    on_progress: OnProgress | None = None,
+) -> IndexedFiles:
+    """Makes an index of files. Stopped or killed, the same call goes on.
+
+    Args:
+        files: text, or tables; `-` is standard input, of which nothing can go on.
+        out: a folder that is empty or not there, or the address of a server.
+        encoder: see `EmbeddingIndex.create`.
+        model: its name, likewise.
+        options: which columns are what.
+        memory_bytes: for rows and vectors that are held; the model comes on top.
+        compact: whether the index is compacted at the end, so that searches are fast.
+        on_progress: called with the rows read.
+
+    Raises:
+        LabseError: broken data, with file and line; what stands before it is stored.
+        UsageError: something else is in `out`, or an option cannot apply.
+        ResourceError: it cannot be written, or a package is missing.
+        InterruptedRunError: the call was stopped.
+    """
+    names, options = [str(file) for file in files], options or RowOptions()
+    check_files(names, options)
+    with _open_or_create(out, encoder, model, memory_bytes) as index:
+        job = _Job(names, options, index, str(out), "made", memory_bytes, on_progress)
+        return job.run(index.folder and index.folder / _STAGE, compact=compact)
+
+
+def _open_or_create(
+    out: str | Path, encoder: AnyEncoderSource, model: str | None, memory_bytes: int
+) -> EmbeddingIndex:
+    """Opens the index that a stopped call has left, or makes an empty one."""
+    if not is_server(out) and (Path(out) / _STAGE / JOURNAL_NAME).is_file():
+        loaded = load_any_encoder(encoder)  # None means the one that comes with labse here too.
+        return EmbeddingIndex.open(out, encoder=loaded, memory_bytes=memory_bytes)
+    return EmbeddingIndex.create(out, encoder=encoder, model=model, memory_bytes=memory_bytes)
+
+
+def add_files(
+    index: EmbeddingIndex,
+    files: Sequence[str | Path],
+    *,
+    options: RowOptions | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
+    compact: bool = True,
+    on_progress: OnProgress | None = None,
+) -> IndexedFiles:
+    """Adds the rows of files to an index; rows whose id is there are replaced.
+
+    Stopped or killed, the same call goes on. See `index_files`.
+    """
+    names, options = [str(file) for file in files], options or RowOptions()
+    check_files(names, options)
+    folder = index.folder
+    job = _Job(names, options, index, str(folder or ""), "added", memory_bytes, on_progress)
+    return job.run(folder and folder / _STAGE, compact=compact)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    files: Sequence[str]
+    options: RowOptions
+    index: EmbeddingIndex
+    path: str
+    kind: str
+    memory_bytes: int
+    on_progress: OnProgress | None
+
+    def run(self, folder: Path | None, *, compact: bool) -> IndexedFiles:
+        if folder is None or "-" in self.files:
+            with open_stage(None, {"kind": self.kind}) as stage:
+                return self._run(stage, compact)
+        key = {
+            "kind": self.kind,
+            "inputs": hash_files(self.files),
+            "model": self.index.header.model_sha256,
+            "options": asdict(self.options),
+        }
+        # A call that adds other files leaves what an earlier one has stored: it can begin anew.
+        with (
+            resumable(folder.parent),
+            open_stage(folder, key, restart=self.kind == "added") as stage,
+        ):
+            result = self._run(stage, compact)
+        shutil.rmtree(folder, ignore_errors=True)
+        return result
+
+    def _run(self, stage: Stage, compact: bool) -> IndexedFiles:
+        done = stage.result("rows") or {"num_read": 0, "num_truncated": 0, **asdict(Added())}
+        counts = {name: int(str(value)) for name, value in done.items()}
+        num_resumed = counts["num_read"]
+        num_cut_before = self._num_truncated() - counts["num_truncated"]
+        for batch in self._batches(num_resumed):
+            added = self.index.add_rows(batch)
+            counts = {
+                "num_read": counts["num_read"] + len(batch),
+                "num_truncated": self._num_truncated() - num_cut_before,
+                **{name: counts[name] + value for name, value in asdict(added).items()},
+            }
+            stage.add("rows", counts)
+            if self.on_progress:
+                self.on_progress(counts["num_read"], None)
+        if compact:
+            self.index.compact()
+        return IndexedFiles(self.path, len(self.index), num_resumed=num_resumed, **counts)
+
+    def _batches(self, num_done: int) -> Iterator[list[IndexRow]]:
+        rows = (row for file in self.files for row in read_rows(file, self.options))
+        for _ in itertools.islice(rows, num_done):
+            pass
+        row_bytes = _ROW_BYTES + 40 * self.index.header.embedding_size
+        size = min(max(self.memory_bytes // 4 // row_bytes, 64), _MAX_BATCH_ROWS)
+        while batch := list(itertools.islice(rows, size)):
+            yield batch
+
+    def _num_truncated(self) -> int:
+        return int(getattr(self.index.encoder, "num_truncated", 0))
