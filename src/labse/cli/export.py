@@ -29,9 +29,10 @@ def export(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, or file.onnx.")],
     storage: Annotated[
-        Literal["float32", "float16", "int8"],
+        Literal["float32", "float16", "int8", "int4"],
         typer.Option(
-            help="How the matrices are stored. sentence-transformers reads all but int8 rows."
+            help="How the matrices are stored; int4 has 4 bits a value of word rows, 8 of layers. "
+            "sentence-transformers reads float32 and float16."
         ),
     ] = "float32",
     sample: Annotated[

@@ -64,8 +64,8 @@ __all__ = [
 ]
 
 _WEIGHTS_NAME = "model.safetensors"
-# Another name: transformers would read int8 rows as they stand, without their scales.
-_INT8_NAME = "model.int8.safetensors"
+# Other names: transformers would read narrow rows as they stand, without their scales.
+_NARROW_NAMES = {"int8": "model.int8.safetensors", "int4": "model.int4.safetensors"}
 _TOKENIZER_NAME = "tokenizer.json"
 _VOCAB_NAME = "vocab.txt"
 _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
@@ -84,7 +84,7 @@ class ModelFolder:
         config: sizes, pooling and projection.
         weights: float32; the names of `BertModel`, and `dense.weight` (D, H) and `dense.bias` (D,)
             where there is a projection. Those of a folder are `StoredWeights`, and views of its
-            files where these hold float32 or int8; copy what is kept for long.
+            files where these hold float32 or narrow rows; copy what is kept for long.
         tokenizer: neither truncates nor pads; may have fewer entries than the table has rows.
         prompts: what stands before a text.
         wait_for_checks: raises what is wrong with the weights; see `open_model_folder`.
@@ -147,7 +147,7 @@ def write_model_folder(
     storage: Storage = "float32",
     extra_files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Writes the folder whole or not at all; `SentenceTransformer(path)` loads it too, unless int8.
+    """Writes the folder whole or not at all; `SentenceTransformer` loads it too, unless narrow.
 
     A model folder that stands there is replaced once the new one is on the disk.
 
@@ -238,9 +238,9 @@ def _write_payload(folder: Path, model: ModelFolder, vocab_folder: Path, storage
 
     dense = {name: array for name, array in model.weights.items() if name.startswith("dense.")}
     bert = {name: array for name, array in model.weights.items() if name not in dense}
-    if _is_bert_pooler(model.config) and storage != "int8":
+    if _is_bert_pooler(model.config) and storage not in _NARROW_NAMES:
         bert |= {f"pooler.{name}": array for name, array in dense.items()}
-    weights_name = _INT8_NAME if storage == "int8" else _WEIGHTS_NAME
+    weights_name = _NARROW_NAMES.get(storage, _WEIGHTS_NAME)
     _save_weights(folder / weights_name, to_tensors(bert, storage))
     if dense:
         linear = {name.replace("dense.", "linear.", 1): dense[name] for name in dense}

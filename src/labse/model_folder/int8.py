@@ -1,4 +1,4 @@
-"""How weights lie in a file: float32, float16, or int8 rows with one scale each.
+"""How weights lie in a file: float32, float16, or rows of int8 or 4 bits with one scale each.
 
 Takes: float32 matrices. Gives: the tensors of a safetensors file, and back.
 Source: symmetric quantisation of rows, as in OpenNMT/CTranslate2, docs/quantization.md.
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.model_folder.int4 import PackedRows, pack_rows
 
 __all__ = [
+    "LEVELS_SUFFIX",
     "SCALE_SUFFIX",
     "STORAGES",
+    "NarrowRows",
     "QuantizedRows",
     "Storage",
     "StoredWeights",
@@ -25,10 +28,14 @@ __all__ = [
     "to_tensors",
 ]
 
-Storage = Literal["float32", "float16", "int8"]
+Storage = Literal["float32", "float16", "int8", "int4"]
 
 STORAGES: tuple[Storage, ...] = get_args(Storage)
-SCALE_SUFFIX = ".scale"  # `x.weight.scale` (R,) float32 beside `x.weight` (R, C) int8.
+# `x.weight.scale` (R,) float32 beside `x.weight` (R, C) int8 or (R, C / 2) uint8; the latter has
+# `x.weight.levels` (16,) float32 too.
+SCALE_SUFFIX = ".scale"
+LEVELS_SUFFIX = ".levels"
+_WORD_TABLE = "embeddings.word_embeddings.weight"
 _MAX_INT8 = 127  # Not -128: then a row and its negative are stored alike.
 
 
@@ -60,20 +67,27 @@ class QuantizedRows:
         taken *= self.scales[numbers][..., None]
         return taken
 
+    def select(self, numbers: NDArray[np.integer]) -> "QuantizedRows":
+        """Returns the rows of these numbers (R'), as int8."""
+        return QuantizedRows(self.rows[numbers], self.scales[numbers])
+
+
+NarrowRows = QuantizedRows | PackedRows
+
 
 class StoredWeights(Mapping[str, NDArray[np.float32]]):
-    """Weights by name; those kept as int8 become float32 each time they are asked for.
+    """Weights by name; those kept as int8 or 4 bits become float32 each time they are asked for.
 
     So a caller that needs a few rows of a large table may take them from `rows_of`, and every
     other caller sees float32.
     """
 
-    def __init__(self, stored: Mapping[str, NDArray[np.float32] | QuantizedRows]) -> None:
+    def __init__(self, stored: Mapping[str, NDArray[np.float32] | NarrowRows]) -> None:
         self._stored = dict(stored)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         value = self._stored[name]
-        return value.dequantize() if isinstance(value, QuantizedRows) else value
+        return value.dequantize() if isinstance(value, NarrowRows) else value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
@@ -81,15 +95,15 @@ class StoredWeights(Mapping[str, NDArray[np.float32]]):
     def __len__(self) -> int:
         return len(self._stored)
 
-    def stored(self, name: str) -> NDArray[np.float32] | QuantizedRows:
+    def stored(self, name: str) -> NDArray[np.float32] | NarrowRows:
         """Returns the weight as it is kept."""
         return self._stored[name]
 
 
 def stored_weight(
     weights: Mapping[str, NDArray[np.float32]], name: str
-) -> NDArray[np.float32] | QuantizedRows:
-    """Returns a weight as it is kept, int8 rows too."""
+) -> NDArray[np.float32] | NarrowRows:
+    """Returns a weight as it is kept, rows of int8 or 4 bits too."""
     return weights.stored(name) if isinstance(weights, StoredWeights) else weights[name]
 
 
@@ -110,7 +124,8 @@ def to_tensors(
     """Returns the tensors of a file.
 
     Word rows and the matrices of layers change their type; biases, norms, positions, token types
-    and the last dense layer, 1 % of the bytes together, stay float32.
+    and the last dense layer, 1 % of the bytes together, stay float32. In "int4" word rows have 4
+    bits and the matrices of layers 8.
 
     Raises:
         LabseError: a value is too large for float16.
@@ -125,6 +140,11 @@ def to_tensors(
                     f"the weight {name!r} holds values beyond float16; store it as float32 or int8"
                 )
             tensors[name] = array.astype(np.float16)
+        elif storage == "int4" and name == _WORD_TABLE:
+            packed = _pack(weights, name)
+            tensors[name] = packed.packed
+            tensors[name + SCALE_SUFFIX] = packed.scales
+            tensors[name + LEVELS_SUFFIX] = packed.levels
         else:
             quantized = quantize_rows(array)
             tensors[name] = quantized.rows
@@ -135,9 +155,11 @@ def to_tensors(
 def narrow_weights(weights: Mapping[str, NDArray[np.float32]], storage: Storage) -> StoredWeights:
     """Returns the weights as they come back from a file of this storage."""
     tensors = to_tensors(weights, storage)
-    narrowed: dict[str, NDArray[np.float32] | QuantizedRows] = {}
+    narrowed: dict[str, NDArray[np.float32] | NarrowRows] = {}
     for name in weights:
-        if name + SCALE_SUFFIX in tensors:
+        if name + LEVELS_SUFFIX in tensors:
+            narrowed[name] = _pack(weights, name)
+        elif name + SCALE_SUFFIX in tensors:
             scales = tensors[name + SCALE_SUFFIX].astype(np.float32)
             narrowed[name] = QuantizedRows(tensors[name].astype(np.int8, copy=False), scales)
         else:
@@ -145,6 +167,13 @@ def narrow_weights(weights: Mapping[str, NDArray[np.float32]], storage: Storage)
     return StoredWeights(narrowed)
 
 
+def _pack(weights: Mapping[str, NDArray[np.float32]], name: str) -> PackedRows:
+    """Packs a table, unless it is: what was rounded once is not rounded again."""
+    stored = stored_weight(weights, name)
+    if isinstance(stored, PackedRows):
+        return stored
+    return pack_rows(stored.dequantize() if isinstance(stored, QuantizedRows) else stored)
+
+
 def _is_narrowed(name: str, array: NDArray[np.float32]) -> bool:
-    is_word_table = name == "embeddings.word_embeddings.weight"
-    return is_word_table or (name.startswith("encoder.layer.") and array.ndim == 2)
+    return name == _WORD_TABLE or (name.startswith("encoder.layer.") and array.ndim == 2)

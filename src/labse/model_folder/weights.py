@@ -1,8 +1,9 @@
 """Weights as NumPy arrays: read, named as `BertModel` names them, and checked.
 
-Takes: safetensors (float32, float16, bfloat16, int8 rows with scales), or a pickle of tensors.
-Gives: float32 arrays of the right shape, views of the file where that holds float32 or int8 rows;
-    these become float32 where they are asked for.
+Takes: safetensors (float32, float16, bfloat16, rows of int8 or 4 bits with scales), or a pickle of
+    tensors.
+Gives: float32 arrays of the right shape, views of the file where that holds float32 or narrower
+    rows; these become float32 where they are asked for.
 Source: transformers `BertModel.state_dict()`; https://github.com/huggingface/safetensors, format.
 """
 
@@ -18,7 +19,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from labse.errors import LabseError
-from labse.model_folder.int8 import SCALE_SUFFIX, QuantizedRows, StoredWeights, stored_weight
+from labse.model_folder.int4 import PackedRows
+from labse.model_folder.int8 import (
+    LEVELS_SUFFIX,
+    SCALE_SUFFIX,
+    NarrowRows,
+    QuantizedRows,
+    StoredWeights,
+    stored_weight,
+)
 from labse.network.config import DualEncoderConfig
 from labse.network.names import modern_name
 from labse.runtime import require
@@ -35,18 +44,24 @@ __all__ = [
 _PREFIXES = ("bert.", "roberta.")
 _POSITIONS = "embeddings.position_embeddings.weight"
 # NumPy has no bfloat16.
-_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
+_DTYPES = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": np.uint16,
+    "I8": np.int8,
+    "U8": np.uint8,
+}
 
 
 def read_tensors(path: Path) -> StoredWeights:
-    """Reads every tensor of a file; floats are cast to float32, int8 rows are kept.
+    """Reads every tensor of a file; floats are cast to float32, rows of int8 or 4 bits are kept.
 
     What needs no cast is a view of the file, read when it is used; a change of it changes no file.
     A `.bin` file is a pickle; torch reads it with `weights_only`, which runs no code of the file.
 
     Raises:
         LabseError: no such file, a damaged one, a type other than float32, float16, bfloat16, or
-            int8 without its scales, or a pickle of anything but tensors.
+            narrow rows without their scales and levels, or a pickle of anything but tensors.
         ResourceError: a `.bin` file, and torch is not installed.
     """
     try:
@@ -167,7 +182,7 @@ def check_finite(weights: Mapping[str, NDArray[np.float32]], *, where: str) -> N
     """
     for name in weights:
         weight = stored_weight(weights, name)
-        if not _is_finite(weight.scales if isinstance(weight, QuantizedRows) else weight):
+        if not _is_finite(weight.scales if isinstance(weight, NarrowRows) else weight):
             raise LabseError(
                 f"{where}: the weight {name!r} holds NaN or infinite values; "
                 "its training diverged, take an earlier checkpoint"
@@ -180,7 +195,7 @@ def _is_finite(array: NDArray[np.float32]) -> bool:
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
-def _map_tensors(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
+def _map_tensors(path: Path) -> dict[str, NDArray[np.float32] | NarrowRows]:
     """Returns the tensors of a whole file of safetensors; the pages stay as long as a view does."""
     with path.open("rb") as stream:
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -199,8 +214,8 @@ def _map_tensors(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
 
 def _cast_tensors(
     path: Path, arrays: Mapping[str, NDArray[np.generic]], dtypes: Mapping[str, str]
-) -> dict[str, NDArray[np.float32] | QuantizedRows]:
-    tensors: dict[str, NDArray[np.float32] | QuantizedRows] = {}
+) -> dict[str, NDArray[np.float32] | NarrowRows]:
+    tensors: dict[str, NDArray[np.float32] | NarrowRows] = {}
     for name, array in arrays.items():
         if name.endswith("position_ids"):
             continue  # An int64 buffer of older files: 0, 1, 2, ...
@@ -214,7 +229,12 @@ def _cast_tensors(
                 np.asarray(array, np.int8), _scales_of(path, name, arrays)
             )
             continue
-        if name.endswith(SCALE_SUFFIX) and dtypes.get(name.removesuffix(SCALE_SUFFIX)) == "I8":
+        if dtypes[name] == "U8":
+            scales, levels = _scales_of(path, name, arrays), _levels_of(path, name, arrays)
+            tensors[name] = PackedRows(np.asarray(array, np.uint8), scales, levels)
+            continue
+        whole = name.removesuffix(SCALE_SUFFIX).removesuffix(LEVELS_SUFFIX)
+        if whole != name and dtypes.get(whole) in ("I8", "U8"):
             continue
         if dtypes[name] == "BF16":  # The upper half of a float32.
             array = (array.astype(np.uint32) << 16).view(np.float32)
@@ -228,13 +248,30 @@ def _scales_of(
     scales = arrays.get(name + SCALE_SUFFIX)
     if scales is None or scales.dtype != np.float32 or scales.shape != arrays[name].shape[:1]:
         raise LabseError(
-            f"{path}: the weight {name!r} is of type I8 and has no float32 scale for each row; "
-            "`labse export --storage int8` writes them"
+            f"{path}: the weight {name!r} is of type {_narrow_type(arrays[name])} and has no "
+            "float32 scale for each row; `labse export --storage int8` or int4 writes them"
         )
     return np.asarray(scales, np.float32)
 
 
-def _read_pickle(path: Path) -> dict[str, NDArray[np.float32] | QuantizedRows]:
+def _levels_of(
+    path: Path, name: str, arrays: Mapping[str, NDArray[np.generic]]
+) -> NDArray[np.float32]:
+    levels = arrays.get(name + LEVELS_SUFFIX)
+    is_whole = levels is not None and levels.dtype == np.float32 and levels.shape == (16,)
+    if levels is None or not is_whole or not np.isfinite(levels).all():
+        raise LabseError(
+            f"{path}: the weight {name!r} is of type U8 and has no 16 finite levels; "
+            "`labse export --storage int4` writes them"
+        )
+    return np.asarray(levels, np.float32)
+
+
+def _narrow_type(array: NDArray[np.generic]) -> str:
+    return "I8" if array.dtype == np.int8 else "U8"
+
+
+def _read_pickle(path: Path) -> dict[str, NDArray[np.float32] | NarrowRows]:
     torch = require("torch", "train")
     try:
         with warnings.catch_warnings():

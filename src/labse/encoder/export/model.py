@@ -66,7 +66,7 @@ def export_model(
     Args:
         source: any model that `read_model_folder` reads.
         out: a folder to make, or a file that ends in .onnx.
-        storage: sentence-transformers reads "float32" and "float16", int8 rows only labse does;
+        storage: sentence-transformers reads "float32" and "float16", narrower rows only labse does;
             ONNX has "float32" and "int8".
         sample: sentences to compare by cosine; None takes those that come with labse.
         measure: gives a retrieval score, 0 to 1; None takes P@1 on the sentences that come with
@@ -77,13 +77,13 @@ def export_model(
     Raises:
         LabseError: the model cannot be read, more is lost than `bounds` allow, or onnxruntime gives
             other vectors, or the graph is over 2 GiB.
-        UsageError: `storage` is float16 for ONNX.
+        UsageError: `storage` is one that ONNX does not have.
         ResourceError: onnx or onnxruntime is not installed, or `out` cannot be written.
     """
     source, out = locate_model(source), Path(out)
     is_onnx = out.suffix == ".onnx"
-    if is_onnx and storage == "float16":
-        raise UsageError("--storage float16: ONNX is written in float32 or int8")
+    if is_onnx and storage not in ("float32", "int8"):
+        raise UsageError(f"--storage {storage}: ONNX is written in float32 or int8")
     if is_onnx:
         check_writable(out)
     on_progress(0, _NUM_STEPS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labse.model_folder.folder import ModelFolder
+from labse.model_folder.int4 import PackedRows
 from labse.model_folder.int8 import QuantizedRows, stored_weight
 from labse.runtime import require
 
@@ -86,6 +87,7 @@ class _Graph:
     def linear(self, x: str, name: str) -> str:
         """Adds x W^T + b; the matrix is stored transposed, as MatMul takes it."""
         matrix = stored_weight(self.weights, f"{name}.weight")
+        assert not isinstance(matrix, PackedRows)  # Of word rows alone.
         if isinstance(matrix, QuantizedRows):
             rows = self.constant(np.ascontiguousarray(matrix.rows.T), f"{name}.weight")
             scales = self.constant(matrix.scales, f"{name}.weight.scale")
@@ -105,6 +107,8 @@ class _Graph:
 def _add_embeddings(graph: _Graph) -> str:
     name = "embeddings.word_embeddings.weight"
     words = stored_weight(graph.weights, name)
+    if isinstance(words, PackedRows):
+        words = words.dequantize()  # ONNX has no levels of its own.
     if isinstance(words, QuantizedRows):
         rows = graph.add("Gather", graph.constant(words.rows, name), "input_ids")
         scales = graph.constant(words.scales[:, None], f"{name}.scale")

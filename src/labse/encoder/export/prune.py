@@ -30,7 +30,7 @@ from labse.errors import LabseError, UsageError
 from labse.files.text import read_lines
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.hub import locate_model
-from labse.model_folder.int8 import QuantizedRows, StoredWeights, stored_weight
+from labse.model_folder.int8 import NarrowRows, StoredWeights, stored_weight
 
 __all__ = ["PruneReport", "prune_folder", "prune_model"]
 
@@ -131,10 +131,7 @@ def prune_model(model: ModelFolder, kept: NDArray[np.bool_]) -> ModelFolder:
     """Returns the model with the kept pieces (V,) and its special tokens, in their old order."""
     tokenizer, old_numbers = shrink_tokenizer(model.tokenizer, kept)
     rows = stored_weight(model.weights, _WORD_TABLE)
-    if isinstance(rows, QuantizedRows):
-        rows = QuantizedRows(rows.rows[old_numbers], rows.scales[old_numbers])
-    else:
-        rows = rows[old_numbers]
+    rows = rows.select(old_numbers) if isinstance(rows, NarrowRows) else rows[old_numbers]
     pad = int(np.searchsorted(old_numbers, model.config.bert.pad_token_id))
     bert = model.config.bert.model_copy(
         update={"vocab_size": len(old_numbers), "pad_token_id": pad}

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import copy_dense, project_and_normalize
 from labse.errors import UsageError
 from labse.model_folder.folder import ModelFolder
-from labse.model_folder.int8 import QuantizedRows, quantize_rows, stored_weight
+from labse.model_folder.int4 import PackedRows
+from labse.model_folder.int8 import NarrowRows, QuantizedRows, quantize_rows, stored_weight
 
 __all__ = ["NumpyRuntime"]
 
-_NumberT = TypeVar("_NumberT", np.float32, np.int8)
+_NumberT = TypeVar("_NumberT", np.float32, np.int8, np.uint8)
 
 _BATCH_TOKENS = 16_384  # Fewer and larger dense products than at 4096: 1.3 to 2 times as fast.
 _CHUNK_TOKENS = 2048  # 2048 x 384 float32 is 3 MiB: what a step touches stays in the cache.
@@ -31,7 +32,7 @@ class NumpyRuntime:
     squares for each token and one weighted sum:  mean_s(centered_s / sigma_s) * gamma + beta.
 
     Nothing but a copy is made of the word table as a whole, so that a model starts as fast as it is
-    read; int8 rows become float32 when a sentence needs them.
+    read; rows of int8 or 4 bits become float32 when a sentence needs them.
 
     One thread: on a 2-core machine this takes a third of the time that the tokenizer takes.
     """
@@ -46,8 +47,8 @@ class NumpyRuntime:
 
         Args:
             model: a model whose `num_hidden_layers` is 0.
-            precision: "int8" keeps the word table as int8 with one scale a row, a quarter of the
-                memory; the arithmetic is float32 in both.
+            precision: "int8" keeps a float32 word table as int8 with one scale a row, a quarter of
+                the memory; the arithmetic is float32 in both.
 
         Raises:
             UsageError: the model has layers.
@@ -68,7 +69,7 @@ class NumpyRuntime:
         hidden_size = position.shape[1]
         self._ones_H = np.full(hidden_size, 1 / hidden_size, np.float32)
         self._word = _word_table(model)  # (V, H)
-        if precision == "int8" and not isinstance(self._word, QuantizedRows):
+        if precision == "int8" and not isinstance(self._word, NarrowRows):
             self._word = quantize_rows(self._word)
 
     @property
@@ -94,7 +95,7 @@ class NumpyRuntime:
         if self._config.pooling == "cls":
             ids_BS = ids_BS[:, :1]
 
-        if isinstance(self._word, QuantizedRows):
+        if isinstance(self._word, NarrowRows):
             states_BSH = self._word.take(ids_BS)
         else:
             states_BSH = self._word[ids_BS]
@@ -109,10 +110,12 @@ class NumpyRuntime:
         return result
 
 
-def _word_table(model: ModelFolder) -> NDArray[np.float32] | QuantizedRows:
+def _word_table(model: ModelFolder) -> NDArray[np.float32] | NarrowRows:
     table = stored_weight(model.weights, "embeddings.word_embeddings.weight")
     if isinstance(table, QuantizedRows):
         return QuantizedRows(_own(table.rows), _own(table.scales))
+    if isinstance(table, PackedRows):
+        return PackedRows(_own(table.packed), _own(table.scales), _own(table.levels))
     return _own(table)
 
 

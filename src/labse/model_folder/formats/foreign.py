@@ -37,7 +37,12 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
-_WEIGHTS_NAMES = ("model.safetensors", "model.int8.safetensors", "pytorch_model.bin")
+_WEIGHTS_NAMES = (
+    "model.safetensors",
+    "model.int8.safetensors",
+    "model.int4.safetensors",
+    "pytorch_model.bin",
+)
 _TOKENIZER_NAME = "tokenizer.json"
 _TF_CONFIG_NAME = "bert_config.json"
 _LAYER = re.compile(r"encoder\.layer\.(\d+)")

@@ -1,0 +1,76 @@
+"""Rows of 4 bits: what is lost, how they lie in a file, and that they are never rounded twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from labse.errors import LabseError
+from labse.model_folder.int4 import LEVELS, PackedRows, pack_rows
+from labse.model_folder.int8 import narrow_weights, stored_weight, to_tensors
+from labse.model_folder.weights import read_tensors
+
+TABLE = "embeddings.word_embeddings.weight"
+
+
+def normal_rows(num_rows: int = 300, size: int = 64) -> np.ndarray:
+    scales = np.random.default_rng(1).uniform(0.01, 9, (num_rows, 1))
+    return np.random.default_rng(2).normal(size=(num_rows, size)).astype(np.float32) * scales
+
+
+def test_values_become_the_nearest_level_times_the_size_of_their_row() -> None:
+    rows = np.array([[3.0, -4, 0, 0], [0, 0, 0, 0]], np.float32)
+    packed = pack_rows(rows)
+    # The root mean square is 2.5: 1.2 is nearest to 1.2562, -1.6 to -1.6181, 0 to -0.1284.
+    assert packed.scales.tolist() == [2.5, 0]
+    expected = [[1.2562 * 2.5, -1.6181 * 2.5, -0.1284 * 2.5, -0.1284 * 2.5], [0, 0, 0, 0]]
+    np.testing.assert_allclose(packed.dequantize(), expected, rtol=1e-6)
+    # The numbers of these levels are 12, 2, 7 and 7, the first of each two in the low bits.
+    assert packed.packed[0].tolist() == [12 + (2 << 4), 7 + (7 << 4)]
+
+
+def test_normal_values_lose_what_the_table_of_max_says() -> None:
+    rows = normal_rows(100, 4096)
+    lost = np.square(pack_rows(rows).dequantize() - rows).sum() / np.square(rows).sum()
+    assert lost == pytest.approx(0.00950, rel=0.05)  # Max 1960: a distortion of 0.009497.
+
+
+def test_some_rows_are_those_of_the_whole_matrix() -> None:
+    packed = pack_rows(normal_rows())
+    whole = packed.dequantize()
+    numbers = np.array([[7, 0], [299, 7]])
+    np.testing.assert_array_equal(packed.take(numbers), whole[numbers])
+    np.testing.assert_array_equal(packed.select(numbers[0]).dequantize(), whole[numbers[0]])
+
+
+def test_a_file_gives_the_rows_that_were_written_and_rounds_nothing_twice(tmp_path: Path) -> None:
+    rows = normal_rows().astype(np.float32)
+    save_file(to_tensors({TABLE: rows}, "int4"), tmp_path / "model.int4.safetensors")
+    read = read_tensors(tmp_path / "model.int4.safetensors")
+    stored = stored_weight(read, TABLE)
+    assert isinstance(stored, PackedRows)
+    np.testing.assert_array_equal(read[TABLE], pack_rows(rows).dequantize())
+    again = narrow_weights(read, "int4")
+    np.testing.assert_array_equal(again[TABLE], read[TABLE])
+
+
+@pytest.mark.parametrize("left_out", [".scale", ".levels"])
+def test_a_file_without_scales_or_levels_is_refused(tmp_path: Path, left_out: str) -> None:
+    path = tmp_path / "model.int4.safetensors"
+    save_file(to_tensors({TABLE: normal_rows()}, "int4"), path)
+    tensors = load_file(path)
+    del tensors[TABLE + left_out]
+    save_file(tensors, path)
+    with pytest.raises(LabseError, match=f"{TABLE}.*of type U8"):
+        read_tensors(path)
+
+
+def test_rows_of_an_odd_width_are_refused() -> None:
+    with pytest.raises(LabseError, match="rows of 3 values: int4 needs an even number"):
+        pack_rows(np.ones((2, 3), np.float32))
+
+
+def test_levels_rise_and_are_those_of_their_negatives() -> None:
+    assert (np.diff(LEVELS) > 0).all()
+    np.testing.assert_array_equal(LEVELS, -LEVELS[::-1])
