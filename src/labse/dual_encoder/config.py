@@ -82,6 +82,8 @@ class TrainConfig(Config):
             AdamW, as in the paper.
         char_ngrams: lengths of character n-grams whose rows pieces share while the table is learnt;
             they are part of it at the end. Empty: each piece learns by itself.
+        round_rows_after: steps after which sentences see word rows as `labse export --storage int4`
+            will store them, while the rows themselves learn as before; None never rounds.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         max_grad_norm: the gradient is scaled down to this global norm.
         precision: type of the products in layers, and of those of the loss's backward pass where it
@@ -108,6 +110,7 @@ class TrainConfig(Config):
     lr: float = Field(1e-4, gt=0)
     sparse_embeddings: bool = False
     char_ngrams: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    round_rows_after: int | None = Field(None, ge=0)
     embedding_optimizer: Literal["adagrad", "adamw"] = "adagrad"
     embedding_lr: float = Field(0.03, gt=0)
     warmup_steps: int = Field(5000, ge=0)

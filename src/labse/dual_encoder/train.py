@@ -14,6 +14,7 @@ from labse.dual_encoder.config import RunConfig, TrainConfig
 from labse.dual_encoder.data.batch import Batches
 from labse.dual_encoder.divergence import check_finite, warn_of_collapse
 from labse.dual_encoder.gradients import add_gradients
+from labse.dual_encoder.rounded_rows import set_rounding
 from labse.dual_encoder.run_state import RunState, load_run_state, load_weights, save_run_state
 from labse.errors import InterruptedRunError, UsageError
 from labse.files.atomic import write_json
@@ -137,6 +138,7 @@ def train(
                 step, warmup_steps=options.warmup_steps, train_steps=options.train_steps
             )
             set_lr_share(optimizers, lr_share)
+            set_rounding(model, is_on=_is_rounded(step, options))
 
             # Its batch: ids, hard negatives and teacher vectors.
             batch = batches.load(step)
@@ -207,8 +209,13 @@ def train(
     model = whole_copy(model, partial(DualEncoder, model.config), processes)
     if averaged:
         model.load_state_dict(weight_sum.mean(len(averaged)))
+    set_rounding(model, is_on=False)
     fold_char_ngrams(model)
     return model.eval()
+
+
+def _is_rounded(step: int, options: TrainConfig) -> bool:
+    return options.round_rows_after is not None and step >= options.round_rows_after
 
 
 def _shard(config: RunConfig, model: DualEncoder, processes: Processes) -> None:

@@ -6,6 +6,7 @@ of all sentences and P of them stand for B, S where nothing is padded.
 Source: Devlin et al., arXiv 1810.04805; names of the sizes as published.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -161,6 +162,8 @@ class Embeddings(nn.Module):
             RowMerger().watch(self.word.weight)
         # Maps ids (...) to rows (..., H) that are added to those of the word table; None adds none.
         self.added_rows: nn.Module | None = None
+        # Maps word rows, those added included, to what is seen of them; None: as they are.
+        self.round_rows: Callable[[Tensor], Tensor] | None = None
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -189,7 +192,9 @@ class Embeddings(nn.Module):
     def word_rows(self, input_ids: Tensor) -> Tensor:
         """Returns the word embeddings of ids of any shape, (..., H)."""
         rows_BSH: Tensor = self.word(input_ids)
-        return rows_BSH if self.added_rows is None else rows_BSH + self.added_rows(input_ids)
+        if self.added_rows is not None:
+            rows_BSH = rows_BSH + self.added_rows(input_ids)
+        return rows_BSH if self.round_rows is None else self.round_rows(rows_BSH)
 
     def check_length(self, length: int) -> None:
         """Raises ValueError if there are fewer positions than `length`."""
