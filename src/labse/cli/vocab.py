@@ -21,7 +21,7 @@ from labse.vocab.report import REPORT_NAME, load_report, render_report
 __all__ = ["vocab"]
 
 
-_LEARNING = ("vocab_size", "smoothing_exponent", "min_count", "algorithm", "report")
+_LEARNING = ("vocab_size", "smoothing_exponent", "min_count", "algorithm", "uncased", "report")
 
 
 def vocab(
@@ -58,6 +58,14 @@ def vocab(
         Literal["wordpiece", "bpe"],
         typer.Option(help="wordpiece: Google's, top down; bpe: that of tokenizers, bottom up."),
     ] = "wordpiece",
+    uncased: Annotated[
+        bool,
+        typer.Option(
+            "--uncased",
+            help="Text is folded before it is cut: CAPITALS, Title Case, full-width letters and "
+            "the like become plain small letters. The paper's vocabulary is cased.",
+        ),
+    ] = False,
     counts: Annotated[
         Path | None,
         typer.Option(
@@ -124,6 +132,7 @@ def vocab(
             lang=lang,
             langs=(source_lang, target_lang),
             algorithm=algorithm,
+            uncased=uncased,
             counts=counts,
             report=report,
             memory_bytes=memory_bytes,

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
-from tokenizers.normalizers import BertNormalizer
+from tokenizers import Regex
+from tokenizers.normalizers import NFC, NFKD, BertNormalizer, Normalizer, Replace
+from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from labse.corpus.records import Sentence
@@ -20,6 +22,7 @@ __all__ = [
     "build_normalizer",
     "build_splitter",
     "count_words",
+    "fold_words",
     "language_coefficients",
     "smooth_counts",
 ]
@@ -29,12 +32,38 @@ _MAX_BUFFERED_CHARS = 1 << 24  # Over all languages.
 _SPLIT_CHARS = 1 << 20  # Chunks that are cut into words at once.
 # A slot and a third of a Counter with its integer; CPython 3.11, 64 bits.
 _ENTRY_BYTES = 160
+# Accents and breathings of Greek; the dot that a small i has by itself.
+_LOST_MARKS = "(?<=[\u03b1-\u03c9])[\u0300-\u0344]+|(?<=i)\u0307"
+# Right and left quotation marks, the letters that stand for them, the prime.
+_APOSTROPHES = "[\u2019\u2018\u02bc\u02bb\u02b9\u2032\u201b]"
 
 
-def build_normalizer() -> BertNormalizer:
-    """Builds BERT's cased cleaning: control characters dropped, CJK characters set apart."""
-    return BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=False
+def build_normalizer(*, uncased: bool = False) -> Normalizer:
+    """Builds BERT's cleaning: control characters dropped, CJK characters set apart.
+
+    Args:
+        uncased: text in CAPITALS, Title Case, full-width letters and the like becomes what it is in
+            plain small letters. So does what capitals do not show: the accents and the final sigma
+            of Greek, the German ß (ss), the dot of the Turkish i; and the forms of an apostrophe
+            are one. LaBSE's vocabulary is cased.
+    """
+    cleaning = BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=uncased
+    )
+    if not uncased:
+        return cleaning
+    return NormalizerSequence(
+        [
+            NFKD(),  # Compatibility forms may be capitals, and all accents are marks now.
+            cleaning,
+            Replace("\u0345", "\u03b9"),  # A iota below a Greek vowel, a letter in capitals.
+            Replace(Regex(_LOST_MARKS), ""),
+            NFC(),
+            Replace("\u03c2", "\u03c3"),  # Final sigma.
+            Replace("\u0131", "i"),
+            Replace("\u00df", "ss"),
+            Replace(Regex(_APOSTROPHES), "'"),
+        ]
     )
 
 
@@ -91,6 +120,24 @@ def smooth_counts(counts: Mapping[str, Counter[str]], exponent: float) -> dict[s
         for word, count in counts[lang].items():
             merged[word] = merged.get(word, 0.0) + coefficient * count
     return merged
+
+
+def fold_words(words: Mapping[str, float]) -> dict[str, float]:
+    """Returns words as the uncased tokenizer sees them; those that become equal are added up.
+
+    A word that falls into several, as one with an apostrophe that was a letter, gives each of them.
+    """
+    normalizer, splitter = build_normalizer(uncased=True), build_splitter()
+    folded: dict[str, float] = {}
+    for word, weight in words.items():
+        if word.isascii():
+            parts = [word.lower()]
+        else:
+            text = normalizer.normalize_str(word)
+            parts = [text] if text.isalpha() else [w for w, _ in splitter.pre_tokenize_str(text)]
+        for part in parts:
+            folded[part] = folded.get(part, 0.0) + weight
+    return folded
 
 
 class WordCounter:

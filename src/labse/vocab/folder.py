@@ -41,6 +41,7 @@ from labse.vocab.count_tables import (
     open_tables,
     smooth_tables,
 )
+from labse.vocab.counts import fold_words
 from labse.vocab.report import (
     PLOT_NAME,
     REPORT_NAME,
@@ -138,6 +139,7 @@ def learn_vocabulary(
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
     algorithm: Algorithm = "wordpiece",
+    uncased: bool = False,
     counts: str | Path | None = None,
     report: str | Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
@@ -154,6 +156,8 @@ def learn_vocabulary(
         lang: the language of the text files.
         langs: of source and target of pairs, where no column tells.
         algorithm: `wordpiece`, top down, or `bpe`, bottom up.
+        uncased: text is folded before it is cut, so that capitals and plain text are the same; see
+            `labse.vocab.counts.build_normalizer`. Counts serve both.
         counts: keeps the counts of the files in this folder, so that a killed run goes on and the
             next vocabulary needs no counting; None counts anew and keeps nothing.
         report: makes this folder with report.json and, with matplotlib, report.png, which tell
@@ -193,10 +197,11 @@ def learn_vocabulary(
         _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(known))
 
         # Pieces are learnt from the words and their weights alone.
+        weights = fold_words(words.weights) if uncased else words.weights
         learn = learn_bpe
         if algorithm == "wordpiece":
             learn = partial(learn_wordpiece, on_progress=on_progress)
-        vocab = learn(words.weights, vocab_size=vocab_size, min_count=min_count)
+        vocab = learn(weights, vocab_size=vocab_size, min_count=min_count)
 
         # The folder takes its place whole.
         inputs = tuple(file for table in tables for file in table.inputs)
@@ -207,10 +212,11 @@ def learn_vocabulary(
             "vocab_size": vocab_size,
             "smoothing_exponent": smoothing_exponent,
             "min_count": min_count,
+            **({"uncased": True} if uncased else {}),
             "lang": canonical_tag(lang) if lang else None,
             **({} if langs == (None, None) else {"langs": canonical_tags(langs)}),
         }
-        _write(folder, vocab, {"config": config, **asdict(summary)})
+        _write(folder, vocab, uncased, {"config": config, **asdict(summary)})
         if report_folder:
             measured = measure_vocabulary(folder, iter_merged(tables))
             save_report(report_folder / REPORT_NAME, measured)
@@ -335,9 +341,9 @@ def _is_inside(folder: Path, other: Path) -> bool:
     return folder == other or other in folder.parents
 
 
-def _write(folder: Path, vocab: Sequence[str], manifest: dict[str, object]) -> None:
+def _write(folder: Path, vocab: Sequence[str], uncased: bool, manifest: dict[str, object]) -> None:
     with replace_folder(folder) as temporary:
-        save_vocabulary(temporary, vocab)
+        save_vocabulary(temporary, vocab, uncased=uncased)
         files = {path.name: sha256_file(path) for path in sorted(temporary.iterdir())}
         head = {"kind": _KIND, "labse_version": labse.__version__}
         write_json(temporary / MANIFEST_NAME, {**head, **manifest, "files": files})

@@ -1,4 +1,4 @@
-"""The tokenizer: BERT's, cased, on our vocabulary.
+"""The tokenizer: BERT's, cased or not, on our vocabulary.
 
 Takes: a vocabulary. Gives: a `tokenizers.Tokenizer` and the files that Hugging Face loads.
 Source: BERT's FullTokenizer; transformers `BertTokenizerFast`, whose ids ours equal.
@@ -35,13 +35,16 @@ _TOKENIZER_NAME = "tokenizer.json"
 _ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
-def build_tokenizer(vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHARS) -> Tokenizer:
+def build_tokenizer(
+    vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHARS, uncased: bool = False
+) -> Tokenizer:
     """Builds the tokenizer whose ids are the places in `vocab`.
 
     Args:
         vocab: the pieces; the five special tokens stand anywhere among them.
         max_word_chars: a longer word becomes [UNK]. BERT's limit of 100 loses most of Thai, Lao,
             Khmer and Burmese, whose phrases have no spaces. Google's LaBSE weights need 100.
+        uncased: text is folded first, see `labse.vocab.counts.build_normalizer`.
 
     Raises:
         LabseError: a special token is missing, or a piece is empty, doubled or holds a line end.
@@ -56,7 +59,7 @@ def build_tokenizer(vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHAR
             continuing_subword_prefix=CONTINUATION,
         )
     )
-    tokenizer.normalizer = build_normalizer()
+    tokenizer.normalizer = build_normalizer(uncased=uncased)
     tokenizer.pre_tokenizer = build_splitter()
     # Cleaning up turns "do not" into "don't"; without it, decoded text has the same ids again.
     tokenizer.decoder = WordPieceDecoder(prefix=CONTINUATION, cleanup=False)
@@ -70,7 +73,11 @@ def build_tokenizer(vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHAR
 
 
 def save_vocabulary(
-    folder: str | Path, vocab: Sequence[str], *, max_word_chars: int = MAX_WORD_CHARS
+    folder: str | Path,
+    vocab: Sequence[str],
+    *,
+    max_word_chars: int = MAX_WORD_CHARS,
+    uncased: bool = False,
 ) -> None:
     """Writes `vocab.txt`, `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`.
 
@@ -83,7 +90,7 @@ def save_vocabulary(
         ResourceError: the folder cannot be written.
     """
     folder = Path(folder)
-    tokenizer = build_tokenizer(vocab, max_word_chars=max_word_chars)
+    tokenizer = build_tokenizer(vocab, max_word_chars=max_word_chars, uncased=uncased)
     folder.mkdir(parents=True, exist_ok=True)
     with write_atomic(folder / _VOCAB_NAME) as stream:
         stream.write("".join(f"{piece}\n" for piece in vocab).encode())
@@ -96,7 +103,7 @@ def save_vocabulary(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "do_lower_case": False,
+            "do_lower_case": uncased,
             "strip_accents": False,
             "tokenize_chinese_chars": True,
             "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
