@@ -10,15 +10,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from labse.corpus.file_formats import RowKind, choose_layout
 from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_rows
+from labse.corpus.tables import open_table
 from labse.corpus.writers import check_outputs, write_rows
 from labse.errors import LabseError
 from labse.files.text import read_lines
@@ -145,7 +142,8 @@ def read_held_out_sentences(folder: str | Path) -> HeldOutSentences:
     """Reads every line of every file below a folder of test sets, and the fields of each line.
 
     Fields are what tabs part: BUCC has an identifier before the sentence, STS scores and two
-    sentences. Of Parquet files every column of text is read. Files named README are not.
+    sentences. Of Parquet files all columns are read but those of languages. Files named README are
+    not.
 
     Raises:
         LabseError: no file there, or one that is no UTF-8 text.
@@ -158,9 +156,10 @@ def read_held_out_sentences(folder: str | Path) -> HeldOutSentences:
 
 def _read_texts(file: Path) -> Iterator[str]:
     if file.suffix == ".parquet":
-        for batch in pq.ParquetFile(file).iter_batches():
-            texts = (column for column in batch.columns if pa.types.is_string(column.type))
-            yield from chain.from_iterable(column.drop_null().to_pylist() for column in texts)
+        table = open_table(file)
+        columns = tuple(name for name in table.names if not name.endswith("lang"))
+        for _, texts in table.read_rows(columns):
+            yield from texts
         return
     for line in read_lines(file):
         yield line

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,3 +78,12 @@ def test_text_stays_text(tmp_path: Path, tests: Path) -> None:
     assert (tmp_path / "kept.txt").read_text("utf-8") == "Only here.\n"
     with pytest.raises(UsageError, match="would replace"):
         drop_test_sentences([tmp_path / "a.txt"], tests, tmp_path / "a.txt", lang="eng")
+
+
+def test_test_sentences_are_read_from_parquet_too(tmp_path: Path) -> None:
+    rows = {"lang": ["deu"], "english": ["Good morning."], "text": ["Guten Morgen."]}
+    pq.write_table(pa.table(rows), tmp_path / "dev.parquet")
+    held_out = read_held_out_sentences(tmp_path)
+    assert "good morning" in held_out
+    assert "Guten Morgen!" in held_out
+    assert "deu" not in held_out
