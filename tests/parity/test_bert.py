@@ -18,7 +18,7 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
 def build_both(
-    sizes: tuple[int, int, int, int], dtype: torch.dtype
+    sizes: tuple[int, int, int, int], dtype: torch.dtype, hidden_act: str = "gelu"
 ) -> tuple[Bert, transformers.BertModel]:
     layers, heads, hidden, intermediate = sizes
     config = BertConfig(
@@ -29,9 +29,13 @@ def build_both(
         intermediate_size=intermediate,
         max_position_embeddings=20,
         initializer_range=0.2,
+        hidden_act=hidden_act,
     )
     torch.manual_seed(sum(sizes))
-    oracle = transformers.BertModel(transformers.BertConfig(**config.model_dump())).to(dtype).eval()
+    theirs = config.model_dump()
+    if hidden_act == "gelu_tanh":
+        theirs["hidden_act"] = "gelu_new"
+    oracle = transformers.BertModel(transformers.BertConfig(**theirs)).to(dtype).eval()
     for parameter in oracle.parameters():  # Biases and layer norms too, which start at 0 and 1.
         parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
     model = Bert(config, add_pooler=True).to(dtype).eval()
@@ -63,11 +67,18 @@ def state_gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize(("padded", "typed"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("padded", "typed", "hidden_act"),
+    [(False, False, "gelu"), (True, False, "gelu_tanh"), (True, True, "gelu")],
+)
 def test_states_vectors_and_all_gradients_equal_those_of_bert_model(
-    sizes: tuple[int, int, int, int], dtype: torch.dtype, padded: bool, typed: bool
+    sizes: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    padded: bool,
+    typed: bool,
+    hidden_act: str,
 ) -> None:
-    model, oracle = build_both(sizes, dtype)
+    model, oracle = build_both(sizes, dtype, hidden_act)
     inputs = batch(padded=padded, typed=typed)
     ours, theirs = model(**inputs), oracle(**inputs)
     tolerance = {"atol": TOLERANCES[dtype], "rtol": TOLERANCES[dtype]}

@@ -43,6 +43,14 @@ _REQUIRED_SIZES = (
     "intermediate_size",
     "max_position_embeddings",
 )
+# Ours, and what transformers calls the same; it has several names for each.
+_HIDDEN_ACTS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
+_GELUS = {
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+}
 _ACTIVATIONS = {
     "tanh": "torch.nn.modules.activation.Tanh",
     "linear": "torch.nn.modules.linear.Identity",
@@ -144,6 +152,7 @@ def build_layout_files(config: DualEncoderConfig) -> dict[str, str]:
             "model_type": "bert",
             "position_embedding_type": "absolute",
             **config.bert.model_dump(),
+            "hidden_act": _HIDDEN_ACTS[config.bert.hidden_act],
         },
         _TRANSFORMER_CONFIG: {"max_seq_length": config.max_seq_length, "do_lower_case": False},
         "1_Pooling/config.json": {
@@ -248,6 +257,8 @@ def read_bert_config(path: Path) -> tuple[BertConfig, int]:
     if missing := [key for key in _REQUIRED_SIZES if values.get(key) is None]:
         raise LabseError(f"{path}: {missing[0]} is missing")
     known = {key: values[key] for key in BertConfig.model_fields if values.get(key) is not None}
+    if isinstance(act := known.get("hidden_act"), str):
+        known["hidden_act"] = _GELUS.get(act, act)
     if model_type not in _ROBERTAS:
         return parse_model_config(BertConfig, known, where=str(path)), 0
     stated = parse_model_config(BertConfig, {"pad_token_id": 1, **known}, where=str(path))

@@ -1,4 +1,4 @@
-"""BERT in plain PyTorch: post-layer-norm Transformer encoder, exact gelu.
+"""BERT in plain PyTorch: post-layer-norm Transformer encoder with gelu.
 
 Dimensions: B sentences, S tokens, H hidden, A heads, L layers, V vocabulary. Suffixes name the
 dimensions of a tensor in their order (`hidden_BSH`); E is the width of one head, H / A. T tokens
@@ -276,13 +276,15 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with the exact (erf) gelu between them."""
+    """Two linear maps with gelu between them: the exact one (erf), or its form by tanh."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.approximate = config.gelu_form
         self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
         self.output = nn.Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_BSH: Tensor) -> Tensor:
-        output_BSH: Tensor = self.output(F.gelu(self.intermediate(hidden_BSH)))
+        inner_BSI = F.gelu(self.intermediate(hidden_BSH), approximate=self.approximate)
+        output_BSH: Tensor = self.output(inner_BSI)
         return output_BSH

@@ -23,7 +23,7 @@ class BertConfig(Config):
     num_hidden_layers: int = Field(12, ge=0, le=1000)
     num_attention_heads: int = Field(12, gt=0)
     intermediate_size: int = Field(3072, gt=0)
-    hidden_act: Literal["gelu"] = "gelu"
+    hidden_act: Literal["gelu", "gelu_tanh"] = "gelu"  # Exact, or Google's form by tanh.
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
     max_position_embeddings: int = Field(512, gt=0)
@@ -40,6 +40,11 @@ class BertConfig(Config):
                 f"num_attention_heads {self.num_attention_heads}"
             )
         return self
+
+    @property
+    def gelu_form(self) -> Literal["none", "tanh"]:
+        """How gelu is approximated, as torch and ONNX call it."""
+        return "tanh" if self.hidden_act == "gelu_tanh" else "none"
 
 
 class DualEncoderConfig(Config):

@@ -42,6 +42,7 @@ class MlmHead(nn.Module):
     def __init__(self, config: BertConfig, *, max_logits_bytes: int = 256 << 20) -> None:
         super().__init__()
         self.max_logits_bytes = max_logits_bytes
+        self.approximate = config.gelu_form
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -66,7 +67,8 @@ class MlmHead(nn.Module):
 
     def transform(self, hidden_MH: Tensor) -> Tensor:
         """Returns what the decoder multiplies with the table, (M, H)."""
-        normed_MH: Tensor = self.norm(F.gelu(self.dense(hidden_MH)))
+        dense_MH = F.gelu(self.dense(hidden_MH), approximate=self.approximate)
+        normed_MH: Tensor = self.norm(dense_MH)
         return normed_MH
 
 

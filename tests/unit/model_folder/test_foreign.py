@@ -88,6 +88,7 @@ def test_a_checkpoint_of_google_is_read_whole(tmp_path: Path, layout: str) -> No
     assert (model.config.pooling, model.config.projection) == ("cls", "tanh")
     assert model.config.bert.num_hidden_layers == 2
     assert model.config.bert.num_attention_heads == 2
+    assert model.config.bert.hidden_act == "gelu_tanh"
     np.testing.assert_array_equal(model.weights["dense.weight"], expected["pooler.dense.weight"])
     assert model.tokenizer.encode("ab A").tokens == ["[CLS]", "[UNK]", "A", "[SEP]"]
     assert model.tokenizer.encode("a" * 101).tokens == ["[CLS]", "[UNK]", "[SEP]"]

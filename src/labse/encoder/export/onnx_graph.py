@@ -150,7 +150,8 @@ def _add_layer(graph: _Graph, hidden_BSH: str, name: str) -> str:
     hidden_BSH = graph.norm(
         graph.add("Add", hidden_BSH, attended), f"{name}.attention.output.LayerNorm"
     )
-    inner = graph.add("Gelu", graph.linear(hidden_BSH, f"{name}.intermediate.dense"))
+    dense = graph.linear(hidden_BSH, f"{name}.intermediate.dense")
+    inner = graph.add("Gelu", dense, approximate=bert.gelu_form)
     transformed = graph.linear(inner, f"{name}.output.dense")
     return graph.norm(graph.add("Add", hidden_BSH, transformed), f"{name}.output.LayerNorm")
 

@@ -38,7 +38,7 @@ _PART_VALUES = 3 << 19
 _PARTS_OF_BATCH = 16
 _MIN_PARTS = 4  # Of a small batch, for the processors of a small machine ...
 _MIN_PART_TOKENS = 128  # ... unless the parts would cost more than they save.
-_CACHE_FORMAT = "3"  # Part of the key: a change of the mapping below must not meet old files.
+_CACHE_FORMAT = "4"  # Part of the key: a change of the mapping below must not meet old files.
 _SCRATCH_PREFIX = ".converting-"
 _SCRATCH_SECONDS = 3600
 # CTranslate2 names the type of the weights and, after the underscore, that of the rest.
@@ -275,11 +275,12 @@ def _convert(model: ModelFolder, compute_type: str, folder: Path) -> None:
     from ctranslate2.specs import common_spec, model_spec, transformer_spec
 
     bert = model.config.bert
+    gelu = common_spec.Activation
     encoder = transformer_spec.TransformerEncoderSpec(
         bert.num_hidden_layers,
         bert.num_attention_heads,
         pre_norm=False,
-        activation=common_spec.Activation.GELU,
+        activation=gelu.GELUTanh if bert.hidden_act == "gelu_tanh" else gelu.GELU,
         layernorm_embedding=True,
         num_source_embeddings=2,
         embeddings_merge=common_spec.EmbeddingsMerge.ADD,

@@ -185,10 +185,15 @@ def _read_tf_config(
     variables: Mapping[str, NDArray[np.float32]],
     weights: StoredWeights,
 ) -> BertConfig:
-    """Reads bert_config.json; without it the sizes are those of the arrays."""
+    """Reads bert_config.json; without it the sizes are those of the arrays.
+
+    What Google's files call "gelu" is its form by tanh, with which all of them were trained
+    (google-research/bert, modeling.py, `gelu`; tensorflow/models, official/modeling/activations).
+    """
     for name in (_TF_CONFIG_NAME, "config.json"):
         if (folder / name).is_file():
-            return read_bert_config(folder / name)[0]
+            bert = read_bert_config(folder / name)[0]
+            return bert.model_copy(update={"hidden_act": "gelu_tanh"})
     # Kernels of tensorflow/models are (hidden, heads, width); those of google-research/bert have
     # two dimensions and come with bert_config.json. 64 is the width of a head in every BERT.
     heads = {
@@ -205,6 +210,7 @@ def _read_tf_config(
             "intermediate_size": len(weights["encoder.layer.0.intermediate.dense.bias"]),
             "max_position_embeddings": len(weights["embeddings.position_embeddings.weight"]),
             "type_vocab_size": len(weights["embeddings.token_type_embeddings.weight"]),
+            "hidden_act": "gelu_tanh",
         }
         return parse_model_config(BertConfig, sizes, where=f"{checkpoint}.index")
     except KeyError as error:
