@@ -1,11 +1,13 @@
 """The command `labse train`."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from labse.cli.console import say
 from labse.cli.options import JsonOption, MemoryOption, parse_size
 from labse.cli.train_estimate import (
     DevicesOption,
@@ -23,6 +25,7 @@ from labse.cli.training_runs import (
     run_output,
 )
 from labse.dual_encoder.data.arrays import Resources
+from labse.dual_encoder.data.held_out import describe_quality
 from labse.dual_encoder.estimate import estimate_training
 from labse.dual_encoder.start import load_run_config
 from labse.errors import UsageError
@@ -84,6 +87,15 @@ def train(
         str | None,
         typer.Option(help="Language of the targets, where no column tells."),
     ] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|N",
+            help="Hold pairs out of training, and tell at the end whether the model is better at "
+            "them: a share (0.05, 5%) or their number; 0 holds none out. With --pairs 5 %, 20 to "
+            "1,000 pairs.",
+        ),
+    ] = None,
     set_: SetOption = None,
     evaluate: Annotated[
         Path | None,
@@ -126,6 +138,7 @@ def train(
         start=start,
         source_lang=source_lang,
         target_lang=target_lang,
+        held_out=None if held_out is None else _parse_held_out(held_out),
     )
     options = run_config.train
     if dry_run:
@@ -162,3 +175,17 @@ def train(
             on_metrics=on_metrics,
         )
         print_summary(summary, f"{summary.num_parameters:,} parameters", json=json)
+        for line in () if summary.quality is None else describe_quality(summary.quality):
+            say(line)
+
+
+def _parse_held_out(text: str) -> float:
+    number, is_percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        amount = float(number) / 100 if is_percent else float(number)
+    except ValueError:
+        amount = -1
+    is_whole = amount == round(amount) if math.isfinite(amount) else False
+    if amount < 0 or (amount >= 1 and not is_whole):
+        raise UsageError(f"--held-out {text}: give a share such as 0.05 or 5%, or a whole number")
+    return amount

@@ -8,7 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from labse.config import Config
 from labse.network.config import DualEncoderConfig
 
-__all__ = ["DataConfig", "DistillConfig", "RunConfig", "TrainConfig"]
+__all__ = ["DataConfig", "DistillConfig", "RunConfig", "TeacherSide", "TrainConfig"]
+
+TeacherSide = Literal["own", "source", "target"]
 
 
 class DataConfig(Config):
@@ -31,6 +33,8 @@ class DataConfig(Config):
             of one sentence in `pivot_lang`. A pair without such a partner stays.
         max_pairs_per_corpus: a larger file counts and is drawn as a random part of this size.
         max_pairs_per_lang_pair: the same for a language pair, of what is left of its files.
+        held_out: pairs that are not trained on, and say at the end whether the model is better:
+            below 1 a share of all, else their number. None and 0: none.
         hard_negatives: how many of its hard negatives a side each pair of a batch brings, at most;
             they are read from the columns that `labse hard-negatives` adds.
     """
@@ -48,7 +52,15 @@ class DataConfig(Config):
     pivot_lang: str = "eng"
     max_pairs_per_corpus: int | None = Field(None, gt=0)
     max_pairs_per_lang_pair: int | None = Field(None, gt=0)
+    held_out: float | None = Field(None, ge=0)
     hard_negatives: int = Field(0, ge=0)
+
+    @field_validator("held_out")
+    @classmethod
+    def _check_held_out(cls, amount: float | None) -> float | None:
+        if amount is not None and amount >= 1 and amount != round(amount):
+            raise ValueError(f"held_out is {amount}; give a share below 1 or a whole number")
+        return amount
 
     @model_validator(mode="after")
     def _check_pivot(self) -> Self:
@@ -194,7 +206,7 @@ class DistillConfig(Config):
 
     teacher: str = Field(min_length=1)
     loss: Literal["mse", "cosine"] = "cosine"
-    teacher_side: Literal["own", "source", "target"] = "own"
+    teacher_side: TeacherSide = "own"
     weight: float = Field(10.0, gt=0)
     ranking_weight: float = Field(1.0, ge=0)
 

@@ -7,11 +7,13 @@ Source: docs/design.md, promises: the same command goes on where it was.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from labse.dual_encoder.char_ngrams import (
@@ -22,6 +24,8 @@ from labse.dual_encoder.char_ngrams import (
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.arrays import Resources
 from labse.dual_encoder.data.batch import Batches, open_batches
+from labse.dual_encoder.data.held_out import RunQuality, choose_held_out
+from labse.dual_encoder.data.pairs import TokenizedPairs
 from labse.dual_encoder.data.prepare import (
     PairCounts,
     PreparedPairs,
@@ -45,11 +49,11 @@ from labse.model_folder.torch_model import to_model_folder
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 from labse.training.distributed import Processes
-from labse.training.metrics import OnMetrics
+from labse.training.metrics import OnMetrics, append_metrics, read_metrics
 from labse.training.run import build_lineage, run_stage
 from labse.training.run_folder import hashes_of, open_run
 
-__all__ = ["ExtraFiles", "RunSummary", "run_training"]
+__all__ = ["ExtraFiles", "Judge", "RunSummary", "run_training"]
 
 _LOGGER = logging.getLogger(__name__)
 _MEMORY_ADVICE = (
@@ -58,16 +62,22 @@ _MEMORY_ADVICE = (
 )
 
 ExtraFiles = Callable[[DualEncoder, Tokenizer], Mapping[str, bytes]]
+Judge = Callable[[DualEncoder, Tokenizer, TokenizedPairs, NDArray[np.int64]], RunQuality | None]
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """The model that a finished run has made."""
+    """The model that a finished run has made.
+
+    Attributes:
+        quality: whether it is better than the model at the start; None where nothing tells.
+    """
 
     model_folder: Path
     step: int
     num_parameters: int
     counts: PairCounts
+    quality: RunQuality | None = None
 
 
 def run_training(
@@ -81,6 +91,7 @@ def run_training(
     teacher: Teacher | None = None,
     evaluate: Evaluate | None = None,
     on_metrics: OnMetrics | None = None,
+    judge: Judge | None = None,
     extra_files: ExtraFiles | None = None,
 ) -> RunSummary:
     """Trains from files to a model folder; called again after a stop, it goes on.
@@ -99,6 +110,8 @@ def run_training(
         teacher: the model of `distill.teacher`; None without that section.
         evaluate: see `train`.
         on_metrics: called with each row of metrics.
+        judge: says of the trained model, all pairs and those held out whether it is better; that
+            goes into the manifest of `model/` and, once, into `metrics.jsonl`.
         extra_files: makes what else lies in `model/`, by name, from the trained model.
 
     Raises:
@@ -131,11 +144,18 @@ def run_training(
             processes=processes,
         )
         step = _step_of_weights(job.config, out)
+        quality: RunQuality | None = None
         if processes.is_main:
+            if judge is not None:
+                held_out = choose_held_out(job.prepared.pairs, job.config.data.held_out)
+                quality = judge(model, job.tokenizer, job.prepared.pairs, held_out)
+            _record_quality(out / "metrics.jsonl", job.config.train.train_steps, quality)
             files = extra_files(model, job.tokenizer) if extra_files else {}
-            _write_model(job, model, out, vocab_folder=vocab_folder, step=step, extra_files=files)
+            more = {} if quality is None else {"quality": asdict(quality)}
+            made_by = {"step": step, **job.lineage, **more}
+            _write_model(job, model, out, vocab_folder, made_by, files)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
-        return RunSummary(out / "model", step, num_parameters, job.prepared.counts)
+        return RunSummary(out / "model", step, num_parameters, job.prepared.counts, quality)
 
     return run_stage(
         out,
@@ -229,22 +249,31 @@ def _build_with_ngrams(
     return model
 
 
+def _record_quality(path: Path, step: int, quality: RunQuality | None) -> None:
+    """Adds the row of P@1 among the pairs held out; a finished run that is called again has it."""
+    if quality is None or quality.p_at_1 is None:
+        return
+    row = {"step": step, "held_out_p_at_1": quality.p_at_1}
+    if quality.p_at_1_before is not None:
+        row["held_out_p_at_1_before"] = quality.p_at_1_before
+    if row not in read_metrics(path):
+        append_metrics(path, row)
+
+
 def _write_model(
     job: _Job,
     model: DualEncoder,
     out: Path,
-    *,
     vocab_folder: Path,
-    step: int,
+    made_by: Mapping[str, object],
     extra_files: Mapping[str, bytes],
 ) -> None:
     where = {"device": _device_name(model), "torch_version": torch.__version__}
-    made_by = {"kind": "model", "step": step, "seed": job.config.train.seed}
     write_model_folder(
         out / "model",
         to_model_folder(model, job.tokenizer),
         vocab_folder=vocab_folder,
-        manifest=made_by | where | dict(job.lineage),
+        manifest={"kind": "model", "seed": job.config.train.seed, **where, **made_by},
         extra_files=extra_files,
     )
 

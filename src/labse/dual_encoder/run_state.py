@@ -39,6 +39,7 @@ _MAY_CHANGE = (
     "train.shard",
     "train.micro_batch_size",
     "train.logit_block_bytes",
+    "distill.teacher",  # Its hash is in the manifest, whatever its folder is called.
 )
 
 

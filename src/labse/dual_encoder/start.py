@@ -1,8 +1,7 @@
 """What a run takes from the model that it starts from: sizes, vocabulary and, to tune it, settings.
 
 Takes: a model folder, a configuration or files of pairs. Gives: the configuration of the run.
-Source of the settings: docs/experiments.md, 2026-11-22, for a model without layers; Devlin et al.,
-arXiv 1810.04805, appendix A.3, for the learning rate of one with layers.
+Source: docs/training.md.
 """
 
 import logging
@@ -14,11 +13,13 @@ from tokenizers import Tokenizer
 from labse.config import load_config, override_config
 from labse.corpus.readers import read_pairs
 from labse.corpus.shards import expand_folders, list_shards
-from labse.dual_encoder.config import DataConfig, RunConfig, TrainConfig
+from labse.dual_encoder.config import RunConfig, TeacherSide
+from labse.dual_encoder.tuning import tuning_config
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
+from labse.model_folder.hub import DEFAULT_FOLDER, DEFAULT_NAME
 from labse.model_folder.layout import MODULES_NAME, read_layout
 from labse.network.config import DualEncoderConfig
 from labse.training.sizes import fit_bert, keep_stated
@@ -33,13 +34,10 @@ __all__ = [
     "read_start_config",
     "read_tokenizer",
     "start_lineage",
-    "tuning_config",
 ]
 
+_BEST_KNOWN = {"eng"}  # All multilingual models are trained on more English than else.
 _LOGGER = logging.getLogger(__name__)
-_MAX_BATCH_SIZE = 512
-_EPOCHS = 3
-_LAYERS_MICRO_BATCH_SIZE = 64  # BERT-Base at 64 tokens keeps about 7 GiB of it.
 
 # No shape of a weight depends on these, so a run may state others than the folder's.
 _MAY_DIFFER = (
@@ -59,10 +57,11 @@ def load_run_config(
     path: Path | None,
     overrides: Sequence[str] = (),
     *,
-    pairs: Sequence[str] = (),
+    pairs: str | Sequence[str] = (),
     start: Path | None = None,
     source_lang: str | None = None,
     target_lang: str | None = None,
+    held_out: float | None = None,
 ) -> RunConfig:
     """Reads the configuration of a run, or makes one to tune a model on some pairs.
 
@@ -73,6 +72,7 @@ def load_run_config(
         start: folder of the model to tune.
         source_lang: language of the sources, where no column tells.
         target_lang: language of the targets, where no column tells.
+        held_out: see `data.held_out`; None: as the file says, or 5 % of the pairs to tune on.
 
     Raises:
         UsageError: neither or both of a file and pairs, pairs without a model, or a broken file.
@@ -83,17 +83,28 @@ def load_run_config(
     # A file says all of it.
     if path is not None:
         config = load_config(RunConfig, path, overrides)
-        return _with_langs(config, source_lang, target_lang)
+        return _with_data(config, source_lang, target_lang, held_out)
     if start is None:
         raise UsageError("--pairs needs --init, the model to tune, such as --init default")
     # Without one, the settings follow from the number of pairs and the model to tune.
     pairs = expand_folders(pairs)
-    num_pairs = _count_pairs(pairs, source_lang, target_lang)
-    config = tuning_config(pairs, num_pairs, read_start_config(start))
-    config = override_config(_with_langs(config, source_lang, target_lang), overrides)
+    num_pairs, teacher_side = _survey_pairs(pairs, source_lang, target_lang)
+    name = DEFAULT_NAME if start == DEFAULT_FOLDER else str(start)
+    config = tuning_config(
+        pairs,
+        num_pairs,
+        read_start_config(start),
+        start=name,
+        teacher_side=teacher_side,
+        held_out=held_out,
+    )
+    config = override_config(_with_data(config, source_lang, target_lang, None), overrides)
+    amount = config.data.held_out or 0
+    num_held_out = round(amount * num_pairs if amount < 1 else amount)
     _LOGGER.info(
-        "tuning on %s pairs: %s steps of %d; --set train.train_steps=N changes that",
-        f"{num_pairs:,}",
+        "tuning on %s pairs%s: %s steps of %d; --set train.train_steps=N changes that",
+        f"{num_pairs - num_held_out:,}",
+        f", {num_held_out:,} held out" if num_held_out else "",
         f"{config.train.train_steps:,}",
         config.train.global_batch_size,
     )
@@ -113,48 +124,6 @@ def expand_pair_folders(config: RunConfig, data_folder: Path) -> RunConfig:
         files += [str(Path(name) / shard.relative_to(folder)) for shard in shards] or [name]
     data = config.data.model_copy(update={"pairs": tuple(files)})
     return config.model_copy(update={"data": data})
-
-
-def tuning_config(files: Sequence[str], num_pairs: int, model: DualEncoderConfig) -> RunConfig:
-    """Returns settings to train a model further on somebody's own pairs.
-
-    Three passes over the pairs in batches of 512, or half of the pairs if there are fewer than
-    1,024; equal sentences are masked, so that any pairs will do. A model without layers moves its
-    rows by AdaGrad, one with layers by AdamW at BERT's rate for fine-tuning.
-
-    Args:
-        files: of pairs.
-        num_pairs: in them.
-        model: the sizes of the model to start from.
-    """
-    # What every model is tuned with.
-    batch_size = min(_MAX_BATCH_SIZE, max(2, num_pairs // 2))
-    steps = max(1, -(-_EPOCHS * num_pairs // batch_size))
-    train = TrainConfig(
-        train_steps=steps,
-        global_batch_size=batch_size,
-        logit_scale=20.0,
-        logit_margin=0.1,
-        sparse_embeddings=True,
-        adam_eps=1e-8,
-        # 9 steps on 1,500 Swahili pairs, P@1 of others: 82.2 without a warm-up, 81.7 with 2 steps
-        # of one, 81.1 with 3 (2026-11-29).
-        warmup_steps=steps // 10,
-        log_every=max(1, steps // 10),
-        eval_every=max(1, steps // 4),
-        checkpoint_every=max(1, min(500, steps)),
-    )
-
-    # The optimizer that fits a bag, or layers.
-    of_kind: dict[str, object] = {"lr": 2e-4, "embedding_lr": 0.01}
-    if model.bert.num_hidden_layers:
-        of_kind = {"lr": 2e-5, "embedding_lr": 2e-5, "embedding_optimizer": "adamw"}
-        of_kind["weight_decay"] = 0.01
-        if batch_size > _LAYERS_MICRO_BATCH_SIZE:
-            of_kind["micro_batch_size"] = _LAYERS_MICRO_BATCH_SIZE
-    return RunConfig(
-        data=DataConfig(pairs=tuple(files), repeats="mask"), train=train.model_copy(update=of_kind)
-    )
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -234,18 +203,27 @@ def start_lineage(path: Path) -> dict[str, object]:
     return {"sha256": [sha256_file(file) for file in weights], **lineage}
 
 
-def _count_pairs(files: Sequence[str], source_lang: str | None, target_lang: str | None) -> int:
-    num_pairs = sum(
-        1
-        for file in files
-        for _ in read_pairs(Path(file), source_lang=source_lang, target_lang=target_lang)
-    )
+def _survey_pairs(
+    files: Sequence[str], source_lang: str | None, target_lang: str | None
+) -> tuple[int, TeacherSide]:
+    """Returns the number of pairs, and the side that is English in all of them, else `own`."""
+    num_pairs = 0
+    langs: tuple[set[str], set[str]] = (set(), set())
+    for file in files:
+        for pair in read_pairs(Path(file), source_lang=source_lang, target_lang=target_lang):
+            num_pairs += 1
+            langs[0].add(pair.source_lang)
+            langs[1].add(pair.target_lang)
     if not num_pairs:
         raise LabseError(f"{', '.join(files)}: empty, there are no rows")
-    return num_pairs
+    if langs[0] == _BEST_KNOWN:
+        return num_pairs, "source"
+    return num_pairs, "target" if langs[1] == _BEST_KNOWN else "own"
 
 
-def _with_langs(config: RunConfig, source_lang: str | None, target_lang: str | None) -> RunConfig:
-    langs = {"source_lang": source_lang, "target_lang": target_lang}
-    stated = {key: lang for key, lang in langs.items() if lang is not None}
+def _with_data(
+    config: RunConfig, source_lang: str | None, target_lang: str | None, held_out: float | None
+) -> RunConfig:
+    values = {"source_lang": source_lang, "target_lang": target_lang, "held_out": held_out}
+    stated = {key: value for key, value in values.items() if value is not None}
     return config.model_copy(update={"data": config.data.model_copy(update=stated)})

@@ -133,10 +133,28 @@ def test_one_command_tunes_a_model_on_a_file_of_pairs(run: Run, folder: Path) ->
     done = run(*command, *langs, "--out", folder / "tuned")
     assert done.code == 0, done.err
     assert "tuning on 50 pairs: 6 steps of 25;" in done.err
+    assert "no pairs were held out, so nothing says whether the model is better" in done.err
     manifest = json.loads((folder / "tuned" / "model" / "manifest.json").read_text())
     assert manifest["run_config"]["data"]["repeats"] == "mask"
     again = run(*command, *langs, "--out", folder / "tuned")
     assert again.code == 0, again.err
+
+
+def test_pairs_held_out_tell_whether_the_tuned_model_is_better(run: Run, folder: Path) -> None:
+    train(run, folder)
+    write_pairs(folder / "my.tsv", 50)
+    command = ("train", "--init", folder / "run" / "model", "--pairs", folder / "my.tsv",
+               "--source-lang", "en", "--target-lang", "de", "--out", folder / "tuned")  # fmt: skip
+    done = run(*command, "--held-out", "20%", "--json")
+    assert done.code == 0, done.err
+    assert "tuning on 40 pairs, 10 held out: 6 steps of 20;" in done.err
+    quality = json.loads(done.out)["quality"]
+    assert quality["num_held_out"] == 10
+    assert f"now: {quality['verdict']}" in done.err.replace("the same", "same")
+    for wrong in ("1.5", "many", "-1"):
+        assert "--held-out" in run(*command, "--held-out", wrong).err
+    other = run(*command, "--held-out", "7")
+    assert (other.code, "data.held_out" in other.err) == (2, True)
 
 
 @pytest.mark.parametrize("num_pairs", [1, 2])

@@ -13,8 +13,8 @@ from labse.dual_encoder.start import (
     load_run_config,
     read_start,
     start_lineage,
-    tuning_config,
 )
+from labse.dual_encoder.tuning import tuning_config
 from labse.errors import LabseError, UsageError
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.torch_model import to_dual_encoder
@@ -140,14 +140,23 @@ FLAT = DualEncoderConfig(bert=BertConfig(num_hidden_layers=0), pooling="mean")
 
 
 @pytest.mark.parametrize(
-    ("num_pairs", "batch_size", "steps"),
-    # Three passes: 3 * 2 / 2, 3 * 40 / 20, 3 * 10,000 / 512 = 58.6.
-    [(1, 2, 2), (2, 2, 3), (40, 20, 6), (10_000, 512, 59)],
+    ("num_pairs", "batch_size", "steps", "held_out"),
+    # Three passes: 3 * 2 / 2, 3 * 40 / 20, of 100 less 20 held out 3 * 80 / 40, of 10,000 less 500
+    # 3 * 9,500 / 512 = 55.7, of 100,000 less 1,000 3 * 99,000 / 512 = 580.1.
+    [
+        (1, 2, 2, 0),
+        (2, 2, 3, 0),
+        (40, 20, 6, 0),
+        (100, 40, 6, 20),
+        (10_000, 512, 56, 500),
+        (100_000, 512, 581, 1000),
+    ],
 )
 def test_batches_and_steps_follow_the_number_of_pairs(
-    num_pairs: int, batch_size: int, steps: int
+    num_pairs: int, batch_size: int, steps: int, held_out: int
 ) -> None:
-    tuning = tuning_config(["a b.tsv"], num_pairs, FLAT)
+    tuning = tuning_config(["a b.tsv"], num_pairs, FLAT, start="default")
+    assert tuning.data.held_out == held_out
     assert tuning.data.pairs == ("a b.tsv",)
     assert (tuning.train.global_batch_size, tuning.train.train_steps) == (batch_size, steps)
     assert tuning.train.warmup_steps < steps
@@ -155,11 +164,14 @@ def test_batches_and_steps_follow_the_number_of_pairs(
 
 def test_a_model_with_layers_is_tuned_by_adamw_a_few_pairs_at_a_time() -> None:
     layered = DualEncoderConfig()
-    tuning = tuning_config(["a.tsv"], 10_000, layered).train
+    tuning = tuning_config(["a.tsv"], 10_000, layered, start="x").train
     assert (tuning.embedding_optimizer, tuning.lr, tuning.embedding_lr) == ("adamw", 2e-5, 2e-5)
     assert tuning.micro_batch_size == 64
-    assert tuning_config(["a.tsv"], 100, layered).train.micro_batch_size is None
-    assert tuning_config(["a.tsv"], 10_000, FLAT).train.embedding_optimizer == "adagrad"
+    assert (
+        tuning_config(["a.tsv"], 100, layered, start="x", held_out=0).train.micro_batch_size is None
+    )
+    flat = tuning_config(["a.tsv"], 10_000, FLAT, start="x", held_out=0.5)
+    assert (flat.train.embedding_optimizer, flat.train.train_steps) == ("adagrad", 30)
 
 
 def test_pairs_of_all_files_are_counted_and_what_is_stated_overrules(
@@ -173,5 +185,10 @@ def test_pairs_of_all_files_are_counted_and_what_is_stated_overrules(
     tuning = load_run_config(None, ["train.lr=0.5"], pairs=files, start=bag_folder, **langs)
     assert (tuning.train.global_batch_size, tuning.train.lr) == (20, 0.5)
     assert (tuning.data.source_lang, tuning.data.target_lang) == ("eng", "deu")
+    assert tuning.distill is not None
+    assert (tuning.distill.teacher, tuning.distill.teacher_side) == (str(bag_folder), "source")
+    turned = {"source_lang": "deu", "target_lang": "eng", "held_out": 0.2}
+    other = load_run_config(None, pairs=files, start=bag_folder, **turned)  # type: ignore[arg-type]
+    assert (other.distill and other.distill.teacher_side, other.data.held_out) == ("target", 0.2)
     with pytest.raises(LabseError, match=r"none\.tsv: empty"):
         load_run_config(None, pairs=[str(tmp_path / "none.tsv")], start=bag_folder, **langs)

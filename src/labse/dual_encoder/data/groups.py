@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from labse.corpus.sampling import smoothed_shares
 from labse.dual_encoder.config import DataConfig
+from labse.dual_encoder.data.held_out import choose_held_out
 from labse.dual_encoder.data.pairs import TokenizedPairs
 
 __all__ = ["PairGroups", "group_pairs"]
@@ -55,12 +56,15 @@ class PairGroups:
 
 
 def group_pairs(pairs: TokenizedPairs, config: DataConfig, *, seed: int) -> PairGroups:
-    """Applies the caps, sorts by group and smooths; memory is about 5 bytes a pair.
+    """Leaves out what is held out, applies the caps, sorts by group and smooths.
+
+    Memory is about 5 bytes a pair.
 
     What a cap leaves of a corpus or language pair is a random part, a function of the seed.
     """
     num_langs, num_corpora = len(pairs.lang_pairs), len(pairs.corpora)
     kept = np.ones(len(pairs.pairs), dtype=bool)
+    kept[choose_held_out(pairs, config.held_out)] = False
     generator = np.random.default_rng([seed, _CAP_STREAM])
     if config.max_pairs_per_corpus is not None:
         _cap(kept, pairs.pair_corpora, num_corpora, config.max_pairs_per_corpus, generator)

@@ -7,7 +7,11 @@ Source: Universal Declaration of Human Rights, UN, free use; plain text of unico
 from functools import cache
 from pathlib import Path
 
-__all__ = ["sample_languages", "sample_sentences"]
+import numpy as np
+
+from labse.encoder.protocol import Encoder
+
+__all__ = ["sample_languages", "sample_sentences", "score_sample_languages"]
 
 _PATH = Path(__file__).with_name("udhr_sample.tsv")
 
@@ -26,6 +30,18 @@ def sample_sentences(num_sentences: int) -> list[str]:
         column = columns[place]
         sentences.append(column[(place + 16 * turn) % len(column)])
     return sentences
+
+
+def score_sample_languages(encoder: Encoder) -> dict[str, float]:
+    """Returns P@1 of each language against English, mean of both directions."""
+    languages = sample_languages()
+    english = encoder.encode(languages.pop("eng"))
+    gold = np.arange(len(english))
+    scores = {}
+    for lang, sentences in languages.items():
+        cosines = encoder.encode(sentences) @ english.T
+        scores[lang] = float(np.mean([cosines.argmax(axis) == gold for axis in (0, 1)]))
+    return scores
 
 
 @cache

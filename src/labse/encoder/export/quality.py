@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labse.encoder.check.sample import sample_languages
+from labse.encoder.check.sample import sample_languages, score_sample_languages
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
 
@@ -106,11 +106,4 @@ def check_loss(loss: QualityLoss, bounds: QualityBounds, *, what: str) -> None:
 
 
 def _sample_p_at_1(encoder: SentenceEncoder) -> float:
-    languages = sample_languages()
-    english = encoder.encode(languages.pop("eng"))
-    gold = np.arange(len(english))
-    hits = []
-    for sentences in languages.values():
-        cosines = encoder.encode(sentences) @ english.T
-        hits += [cosines.argmax(axis) == gold for axis in (0, 1)]
-    return float(np.mean(hits))
+    return float(np.mean(list(score_sample_languages(encoder).values())))
