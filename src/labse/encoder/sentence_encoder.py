@@ -264,6 +264,11 @@ class SentenceEncoder:
         return None if self._load is None else str(self._load.keywords["precision"])
 
     @property
+    def folder(self) -> Path | None:
+        """The folder that it was loaded from; None for an encoder that was built otherwise."""
+        return None if self._load is None else Path(self._load.args[0])
+
+    @property
     def num_long(self) -> int:
         """Sentences over `max_seq_length` in all calls of `encode` so far."""
         return self._num_long

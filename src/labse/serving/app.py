@@ -14,17 +14,34 @@ from labse import __version__
 from labse.encoder.check.sample import sample_sentences
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import LabseError
-from labse.serving import openai_routes, pair_routes, review_routes, state_routes, tei_routes
+from labse.serving import (
+    openai_routes,
+    page_routes,
+    pair_routes,
+    review_routes,
+    search_routes,
+    state_routes,
+    tei_routes,
+)
 from labse.serving.answers import ApiError, error_response
 from labse.serving.entrance import Entrance
 from labse.serving.metrics import Metrics
 from labse.serving.options import ServingOptions
 from labse.serving.service import EmbeddingService
 from labse.serving.state import ServerState
+from labse.serving.stores import Stores
 
 __all__ = ["build_app"]
 
-_ROUTERS = (openai_routes, tei_routes, pair_routes, review_routes, state_routes)
+_ROUTERS = (
+    openai_routes,
+    tei_routes,
+    search_routes,
+    pair_routes,
+    review_routes,
+    state_routes,
+    page_routes,
+)
 _SENTENCES = {
     404: "there is nothing at this address; /openapi.json lists what there is",
     405: "this address takes another method; /openapi.json lists them",
@@ -50,18 +67,20 @@ def build_app(
     options, metrics = options or ServingOptions(), Metrics()
     loaded = load_encoder(encoder)
     service = EmbeddingService(loaded, options, metrics)
+    stores = Stores(options.stores, loaded)
     golden = loaded.encode(sample_sentences(1))[0]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.close()
+        stores.close()
 
     # The pages of FastAPI load their scripts from elsewhere.
     app = FastAPI(
         title="labse", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
     )
-    app.state.server = ServerState(service, options, metrics, model_name, golden)
+    app.state.server = ServerState(service, stores, options, metrics, model_name, golden)
     for module in _ROUTERS:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, _answer_refusal)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from labse.serving.metrics import Metrics
 from labse.serving.options import ServingOptions
 from labse.serving.service import EmbeddingService
+from labse.serving.stores import Stores
 
 __all__ = ["ServerState", "state_of"]
 
@@ -29,6 +30,7 @@ class ServerState:
     """
 
     service: EmbeddingService
+    stores: Stores
     options: ServingOptions
     metrics: Metrics
     model_name: str
