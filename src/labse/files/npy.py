@@ -29,6 +29,7 @@ __all__ = [
     "as_float32",
     "find_bad_row",
     "gather_ragged",
+    "hash_rows",
     "load_array",
     "map_new_array",
     "ragged_positions",
@@ -175,6 +176,34 @@ def load_array(path: str | Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise LabseError(f"{path}: an .npz archive; give a .npy file or a folder of labse encode")
     return array
+
+
+def hash_rows(path: str | Path, num_rows: int) -> "hashlib._Hash":
+    """Returns the running SHA-256 of the first rows of a `.npy` file, to be gone on with.
+
+    The header may tell fewer: that of a file which was not finished does.
+
+    Raises:
+        LabseError: it is missing, damaged or cut short.
+    """
+    digest = hashlib.sha256()
+    if not num_rows:
+        return digest
+    try:
+        with Path(path).open("rb") as stream:
+            npy_format.read_magic(stream)
+            shape, _, dtype = npy_format.read_array_header_1_0(stream)
+            left = num_rows * dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+            while left:
+                content = stream.read(min(left, 1 << 20))
+                if not content:
+                    raise EOFError("cut short")
+                digest.update(content)
+                left -= len(content)
+    except (OSError, EOFError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabseError(f"{path}: not a whole .npy file ({reason}); write it again") from None
+    return digest
 
 
 def map_new_array(path: str | Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:

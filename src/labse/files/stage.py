@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from labse.files.atomic import (
     claim_folder,
     files_in,
     find_final_name,
+    listed_file,
     make_folder,
     read_json,
     sha256_file,
@@ -58,6 +59,7 @@ Result = Mapping[str, object]
 LoadedT = TypeVar("LoadedT")
 
 _MAX_SHOWN = 40
+_HASHES = "files_sha256"
 
 
 class Stage:
@@ -73,6 +75,7 @@ class Stage:
         self.manifest = found.manifest
         self._key = found.key or {}
         self._results = dict(found.results)
+        self._unchecked = set(self._results)
         self._section = section
         self._stream: IO[bytes] | None = None
 
@@ -98,22 +101,52 @@ class Stage:
         return {name: result for name, (_, result) in self._results.items()}
 
     def result(self, name: str, inputs: str = "") -> Result | None:
-        """Returns what a part told that was done with the same inputs; None if there is none."""
-        of, result = self._results.get(name, ("", None))
-        return result if of == inputs else None
+        """Returns what a part told that was done with the same inputs; None if there is none.
 
-    def add(self, name: str, result: Result, inputs: str = "") -> None:
+        Raises:
+            LabseError: a file of the part was changed or damaged since it was written.
+        """
+        of, result = self._results.get(name, ("", None))
+        if result is None or of != inputs:
+            return None
+        if name in self._unchecked:
+            self._unchecked.remove(name)
+            hashes = result.get(_HASHES)
+            for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
+                content = sha256_file(listed_file(self.folder, path))
+                self.check(path, content == sha256)
+        return result
+
+    def check(self, path: str, is_whole: bool) -> None:
+        """Refuses a file of an earlier call that is not what that call wrote.
+
+        Raises:
+            LabseError: it is not whole.
+        """
+        if not is_whole:
+            raise LabseError(
+                f"{self.folder / path}: was changed or damaged since it was written; delete "
+                f"{self.folder} and start again"
+            )
+
+    def add(
+        self, name: str, result: Result, inputs: str = "", *, files: Iterable[Path] = ()
+    ) -> None:
         """Writes down that a part is done, whose files are on the disk.
 
         Args:
             name: of the part; what is there of this name is replaced.
             result: to be returned by `result`.
             inputs: what the part depends on beside the key, such as a hash.
+            files: in the folder, whose content a later call compares with that of now.
 
         Raises:
             ResourceError: it cannot be written.
         """
+        hashes = {path.relative_to(self.folder).as_posix(): sha256_file(path) for path in files}
+        result = {**result, _HASHES: hashes} if hashes else result
         self._results[name] = (inputs, result)
+        self._unchecked.discard(name)
         stream = self._stream or self.begin()
         try:
             stream.write(_line({"done": name, "inputs": inputs, "result": result}))

@@ -204,7 +204,9 @@ def group_pairs(
     folder = stage.folder / "pairs"
     if stage.result("groups") is None:
         num_pairs = _write_groups(pairs, folder, buffered_chars)
-        stage.add("groups", {"groups": [[*langs, num] for langs, num in num_pairs.items()]})
+        found = [[*langs, num] for langs, num in num_pairs.items()]
+        files = [folder / f"{n:05d}.{s}" for n in range(len(found)) for s in ("source", "target")]
+        stage.add("groups", {"groups": found}, files=files)
     groups = (stage.result("groups") or {})["groups"]
     assert isinstance(groups, list)
     return [

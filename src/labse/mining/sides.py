@@ -9,6 +9,7 @@ Dimensions: N lines of a side, U distinct ones that are not blank, D embedding.
 """
 
 import contextlib
+import hashlib
 import itertools
 import logging
 import mmap
@@ -33,8 +34,8 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import make_folder, write_atomic
-from labse.files.npy import find_bad_row, load_array, write_array
-from labse.files.stage import Stage, hash_content, open_stage
+from labse.files.npy import find_bad_row, hash_rows, load_array, write_array
+from labse.files.stage import Result, Stage, hash_content, open_stage
 from labse.files.text import open_binary
 from labse.runtime import OnProgress, resumable
 
@@ -321,7 +322,7 @@ def _store_lines(
     make_folder(folder)
     if stage.result(f"{name}/lines") is None:
         _write_lines(lines, folder, find_unknown)
-        stage.add(f"{name}/lines", {})
+        stage.add(f"{name}/lines", {}, files=[folder / _TEXT, folder / _INDEX])
     with np.load(folder / _INDEX, allow_pickle=False) as index:
         return LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
 
@@ -403,6 +404,8 @@ def _write_vectors(
     part, path = f"{name}/vectors", stage.folder / name / _VECTORS
     marked = stage.result(part) or {"rows": 0, "width": None}
     done, width = int(str(marked["rows"])), marked["width"]
+    digest = hash_rows(path, done)
+    stage.check(part, digest.hexdigest() == marked.get("rows_sha256", digest.hexdigest()))
     with contextlib.ExitStack() as stack:
         append = None
         for chunk in chunks(done):
@@ -416,14 +419,19 @@ def _write_vectors(
             )
             append(chunk)
             done += len(chunk)
+            digest.update(np.ascontiguousarray(chunk, "<f4").data)
             if done < num_rows:  # The last one counts when the file is closed, its length inside.
-                stage.add(part, {"rows": done, "width": width})
+                stage.add(part, _vectors_result(done, width, digest))
             if on_progress:
                 on_progress(done, num_rows)
     if marked["rows"] != num_rows:
-        stage.add(part, {"rows": num_rows, "width": width})
+        stage.add(part, _vectors_result(num_rows, width, digest))
     elif on_progress:
         on_progress(num_rows, num_rows)
+
+
+def _vectors_result(num_rows: int, width: object, digest: "hashlib._Hash") -> Result:
+    return {"rows": num_rows, "width": width, "rows_sha256": digest.hexdigest()}
 
 
 def _unknown_by_row(vectors: Embeddings) -> FindUnknown:

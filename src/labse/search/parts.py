@@ -64,7 +64,7 @@ def search_in_parts(
                 on_progress=count_rows,
             )
             _save(path, found)
-            stage.add(path.name, {})
+            stage.add(path.name, {}, files=[path])
         found = _load(path)
         forward.append(found.forward)
         backward = _merge(backward, found.backward, start, min(k, len(source)))
