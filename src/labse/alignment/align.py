@@ -23,6 +23,7 @@ from labse.alignment.search import (
     unit_spans,
 )
 from labse.encoder.protocol import Encoder
+from labse.files.text import refuse_one_text
 
 __all__ = ["SKIP_PERCENTILE", "Bead", "align_documents", "align_embeddings", "bead_sizes"]
 
@@ -87,6 +88,8 @@ def align_documents(
     Raises:
         ValueError: a wrong option. LabseError: the encoder returned what is not one vector a span.
     """
+    refuse_one_text(source_lines, "source_lines")
+    refuse_one_text(target_lines, "target_lines")
     num_spans = bead_sizes(max_size)[-1].num_source
     source_kept = [i for i, line in enumerate(source_lines) if line.strip()]
     target_kept = [i for i, line in enumerate(target_lines) if line.strip()]

@@ -118,6 +118,7 @@ def align_files(
         target: the same in the other language.
         out: file to write (`-` is standard output), for many documents a folder; None writes none.
         lists: whether `source`, `target` and `gold` are files that name a document a line.
+        options: what the alignment depends on beside, `labse.AlignOptions`.
         gold: alignment to judge by, for many documents a folder or list of them.
         encoder: an encoder, its name or folder, or what loads one; None is the model that comes
             with labse.

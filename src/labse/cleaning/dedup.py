@@ -64,7 +64,7 @@ class DedupReport:
 
 
 def dedup_files(
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     kind: CorpusKind = "mono",

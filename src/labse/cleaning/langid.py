@@ -17,6 +17,7 @@ from labse.cleaning.naive_bayes import load_naive_bayes
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import UNKNOWN_LANG
 from labse.errors import UsageError
+from labse.files.text import refuse_one_text
 from labse.runtime import require
 
 __all__ = [
@@ -87,6 +88,7 @@ def identify_languages(sentences: Sequence[str]) -> list[LanguageGuess]:
     Raises:
         ResourceError: pycld2 or py3langid is not installed.
     """
+    refuse_one_text(sentences, "sentences")
     guesses = load_naive_bayes().classify(sentences)
     merged = []
     rows = zip(sentences, guesses.labels, guesses.probs.tolist(), strict=True)

@@ -64,7 +64,7 @@ class HeldOutSentences:
 
 
 def drop_test_sentences(
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     tests: str | Path,
     out: str | Path | None = None,
     *,

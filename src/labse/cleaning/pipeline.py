@@ -24,6 +24,7 @@ from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
 from labse.corpus.inputs import hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
+from labse.corpus.pair_files import holds_pairs
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders, pair_files
 from labse.errors import LabseError, UsageError
@@ -66,10 +67,10 @@ class CleaningReport:
 
 
 def clean(
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    bounds: TextBounds,
+    bounds: TextBounds | None = None,
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
     identify: bool = True,
@@ -84,7 +85,8 @@ def clean(
     Args:
         files: text, tables, or folders of shards; of pairs also TMX, or two aligned text files.
         out: the folder to make, or to go on in.
-        bounds: `PairBounds` if the files hold pairs.
+        bounds: `labse.PairBounds` if the files hold pairs, else `labse.TextBounds`; None takes
+            their defaults.
         lang: the language of text files and of tables without the column `lang`.
         langs: of source and target of pairs, where no column tells.
         identify: whether to identify languages.
@@ -104,6 +106,9 @@ def clean(
     packages = ["pyarrow.parquet", *(["pycld2"] if identify else [])]
     for package in [*packages, *([] if quality is None else ["scipy.sparse"])]:
         require(package, "corpus")
+    if bounds is None:
+        hold_pairs = langs != (None, None) or holds_pairs(expand_folders(files)[0])
+        bounds = PairBounds() if hold_pairs else TextBounds()
     # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
     langs = canonical_tags(langs)

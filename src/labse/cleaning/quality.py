@@ -133,7 +133,9 @@ def load_quality_model(folder: str | Path) -> QualityModel:
     return QualityModel(weights, calibration)
 
 
-def iter_quality(folder: str | Path, files: Sequence[str | Path]) -> Iterator[tuple[float, str]]:
+def iter_quality(
+    folder: str | Path, files: str | Path | Sequence[str | Path]
+) -> Iterator[tuple[float, str]]:
     """Yields the probability and the text of each row of text, tables or folders of shards.
 
     Raises:

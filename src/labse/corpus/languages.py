@@ -118,6 +118,8 @@ def canonical_tags(codes: tuple[str | None, str | None]) -> tuple[str | None, st
     Raises:
         UsageError: see `canonical_tag`.
     """
+    if isinstance(codes, str):
+        raise TypeError(f"langs: give source and target, such as ('de', 'en'), not {codes!r}")
     source, target = (None if code is None else canonical_tag(code) for code in codes)
     return source, target
 

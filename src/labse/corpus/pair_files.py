@@ -17,7 +17,7 @@ from labse.corpus.tmx import read_tmx
 from labse.errors import UsageError
 from labse.files.text import format_suffix
 
-__all__ = ["iter_pairs", "iter_rows", "orient_pairs"]
+__all__ = ["holds_pairs", "iter_pairs", "iter_rows", "orient_pairs"]
 
 _KNOWN_COLUMNS = frozenset({"source", "target", "source_lang", "target_lang"})
 _ENGLISH_COLUMNS = frozenset({"english", "text", "lang"})
@@ -70,6 +70,14 @@ def iter_pairs(
                 yield pair
             else:
                 drops["not translated"] += 1
+
+
+def holds_pairs(file: str | Path) -> bool:
+    """Says whether a file holds pairs: TMX, or a table with the columns of both sides."""
+    if format_suffix(file) == ".tmx":
+        return True
+    names = () if is_text(file) else open_table(file).names
+    return {"source", "target"} <= {*names} or {"english", "text"} <= {*names}
 
 
 def orient_pairs(
@@ -135,7 +143,7 @@ def iter_rows(
         if is_units(file) and not {"source_lang", "target_lang"} <= {*names}:
             yield from ((record.origin, record) for record in read_records(file, lang=lang))
             continue
-        if {"source", "target"} <= {*names} or {"english", "text"} <= {*names}:
+        if holds_pairs(file):
             given = drops if skip_unknown else None
             yield from ((name, pair) for pair in read_pairs(file, drops=given))
             continue

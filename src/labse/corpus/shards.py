@@ -24,6 +24,7 @@ from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import local_path, open_table
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
+from labse.files.text import as_list
 from labse.runtime import require
 
 if TYPE_CHECKING:
@@ -156,14 +157,14 @@ def iter_sentences(
             raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
 
 
-def expand_folders(paths: Sequence[str | Path]) -> list[str]:
-    """Returns the paths with the shards of each folder in its place.
+def expand_folders(paths: str | Path | Sequence[str | Path]) -> list[str]:
+    """Returns the paths, or the one path, with the shards of each folder in its place.
 
     Raises:
         LabseError: no such file, or a folder without shards.
     """
     expanded: list[str] = []
-    for path in paths:
+    for path in as_list(paths):
         if str(path) != "-" and not os.path.exists(path):
             raise LabseError(f"{path}: no such file")
         shards = list_shards(Path(path)) if Path(path).is_dir() else [path]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labse.encoder.runtimes.choice import Precision
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.files.text import refuse_one_text
 
 __all__ = ["SentenceTransformerStep", "TextEmbeddings"]
 
@@ -45,6 +46,7 @@ class SentenceTransformerStep:
         """Returns (N, D) float32 unit rows."""
         if not hasattr(self, "encoder_"):
             self.fit(sentences)
+        refuse_one_text(sentences, "sentences")
         return self.encoder_.encode(list(sentences))
 
     def fit_transform(self, sentences: Sequence[str], target: object = None) -> NDArray[np.float32]:
@@ -95,6 +97,7 @@ class TextEmbeddings:
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Returns a vector for each text."""
+        refuse_one_text(texts, "texts")
         return [[float(value) for value in row] for row in self.encoder.encode(texts)]
 
     def embed_query(self, text: str) -> list[float]:

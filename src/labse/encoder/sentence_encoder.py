@@ -40,6 +40,7 @@ from labse.encoder.streaming import (
     encode_stream,
 )
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions, TokenizedSentences
+from labse.files.text import refuse_one_text
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import DEFAULT_NAME, locate_model
@@ -288,6 +289,7 @@ class SentenceEncoder:
 
         Such lines, of emoji or a script that the vocabulary does not have, all have one vector.
         """
+        refuse_one_text(sentences, "sentences")
         return self._tokenizer.find_unknown(sentences)
 
     @property
@@ -408,6 +410,7 @@ class SentenceEncoder:
         The default prompt of the model, if it has one, is put before each. See
         `labse.encoder.streaming.encode_stream`; nothing is checked or counted here.
         """
+        refuse_one_text(sentences, "sentences")
         limits = limits or BatchLimits(self._runtime.batch_tokens)
         texts = self._prompts.put_before(sentences)
         return encode_stream(self._tokenizer, self._runtime, texts, limits, on_batch=on_batch)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from labse.corpus.languages import canonical_tag
 from labse.errors import LabseError, UsageError
-from labse.files.text import read_lines
+from labse.files.text import as_list, read_lines
 
 __all__ = [
     "TATOEBA_GROUPS",
@@ -86,7 +86,7 @@ class TatoebaSet:
             raise ValueError(f"{self.lang}: no sentences")
 
 
-def read_tatoeba(folder: str | Path, langs: Sequence[str] | None = None) -> list[TatoebaSet]:
+def read_tatoeba(folder: str | Path, langs: str | Sequence[str] | None = None) -> list[TatoebaSet]:
     """Reads the test sets in `folder`, sorted by code.
 
     Args:
@@ -100,7 +100,11 @@ def read_tatoeba(folder: str | Path, langs: Sequence[str] | None = None) -> list
     """
     folder = Path(folder)
     available = _find_sets(folder)
-    codes = sorted(available) if langs is None else _select_sets(langs, sorted(available), folder)
+    codes = (
+        sorted(available)
+        if langs is None
+        else _select_sets(as_list(langs), sorted(available), folder)
+    )
     return [_read_set(folder, code) for code in codes]
 
 
@@ -160,7 +164,7 @@ class AlignedLines:
 
 
 def read_aligned(
-    folder: str | Path, langs: Sequence[str] | None = None, *, pattern: str = "*.txt"
+    folder: str | Path, langs: str | Sequence[str] | None = None, *, pattern: str = "*.txt"
 ) -> list[AlignedLines]:
     """Reads the files of a folder that match `pattern`, in the order of their names.
 
@@ -182,7 +186,9 @@ def read_aligned(
     if not paths:
         raise LabseError(f"{folder}: holds no files {pattern}; choose others with --files")
     by_tag = {_tag(code, path): code for code, path in reversed(paths.items())}
-    codes = list(paths) if langs is None else [_select(lang, by_tag, paths) for lang in langs]
+    codes = (
+        list(paths) if langs is None else [_select(lang, by_tag, paths) for lang in as_list(langs)]
+    )
     if len(set(codes)) < 2 or len(set(codes)) < len(codes):
         raise UsageError(f"{folder}: give two or more different languages, not {' '.join(codes)}")
     sentences = _read_equal_lines([paths[code] for code in codes])

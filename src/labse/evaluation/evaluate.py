@@ -31,6 +31,7 @@ from labse.evaluation.tatoeba import build_tatoeba_report, evaluate_tatoeba
 from labse.evaluation.un import SHARD_ROWS, build_un_report, check_un, evaluate_un
 from labse.evaluation.xsim import build_xsim_report, evaluate_xsim_files
 from labse.files.atomic import make_folder
+from labse.files.text import as_list
 from labse.mining.margin import Margin
 
 __all__ = [
@@ -70,9 +71,9 @@ class EvaluationOptions:
         memory_bytes: bytes of vectors held at a time, see `embed_distinct`: all but un.
     """
 
-    langs: Sequence[str] | None = None
+    langs: str | Sequence[str] | None = None
     pattern: str = "*.txt"
-    lang_pairs: Sequence[str] | None = None
+    lang_pairs: str | Sequence[str] | None = None
     target_lang: str = "eng"
     near_misses: int = 3
     margin: Margin = "ratio"
@@ -101,6 +102,7 @@ def evaluate(
             tables.
         encoder: an encoder, or the name of one as `open_encoder` takes it; None is the model that
             comes with labse.
+        options: what else a protocol can be told, `labse.EvaluationOptions`.
         on_progress: called with the sentences encoded and their number, from 0 at each call of the
             encoder.
 
@@ -143,7 +145,7 @@ def _tatoeba(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
 
 def _bucc(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     folder = paths[0]
-    lang_pairs = options.lang_pairs or find_bucc_pairs(folder)
+    lang_pairs = as_list(options.lang_pairs or find_bucc_pairs(folder))
     for lang_pair in lang_pairs:
         _read_bucc(folder, lang_pair)  # Checked now and read again later: one pair in memory.
 
@@ -185,9 +187,10 @@ def _describe(split: BuccSplit) -> str:
 
 def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     source, target = paths
-    if options.lang_pairs is not None and len(options.lang_pairs) != 1:
+    lang_pairs = as_list(options.lang_pairs or ())
+    if options.lang_pairs is not None and len(lang_pairs) != 1:
         raise ValueError(f"un takes one pair of languages, not {options.lang_pairs}")
-    lang_pair = options.lang_pairs[0] if options.lang_pairs else None
+    lang_pair = lang_pairs[0] if lang_pairs else None
     check_un(source, target, options.shards, lang_pair, options.num_queries)
     return lambda encoder: build_un_report(
         evaluate_un(
@@ -205,7 +208,7 @@ def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
 
 
 def _xsim(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
-    langs = options.langs and [*options.langs, options.target_lang]
+    langs = options.langs and [*as_list(options.langs), options.target_lang]
     files = read_aligned(paths[0], langs, pattern=options.pattern)
     name = paths[0].resolve().name
     return lambda encoder: build_xsim_report(

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import zstandard
 
@@ -21,12 +21,16 @@ from labse.errors import LabseError, UsageError
 
 __all__ = [
     "MAX_LINE_VARIABLE",
+    "as_list",
     "format_suffix",
     "max_line_bytes",
     "open_binary",
     "read_chunks",
     "read_lines",
+    "refuse_one_text",
 ]
+
+ItemT = TypeVar("ItemT", bound=str | Path)
 
 # In the environment, so that worker processes have it too; `labse --max-line` sets it.
 MAX_LINE_VARIABLE = "LABSE_MAX_LINE_BYTES"
@@ -39,6 +43,23 @@ _CHUNK_BYTES = 1 << 20
 # A zstd block of 4 bytes may stand for 128 KiB, so compressed bytes go in small steps: 1 KiB reads
 # text as fast as 1 MiB does (python-zstandard 0.25, measured), and memory stays bounded.
 _ZSTD_STEP_BYTES = 1 << 10
+
+
+def as_list(items: ItemT | Iterable[ItemT]) -> list[ItemT]:
+    """Returns paths or names as a list; one of them is a list of one, and not of its letters."""
+    if isinstance(items, str | Path):
+        return [items]
+    return list(items)
+
+
+def refuse_one_text(texts: object, name: str) -> None:
+    """Refuses one text where many are meant, which would be taken letter by letter.
+
+    Raises:
+        TypeError: it is one text.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"{name}: expected a list of texts, found one text; put it into a list")
 
 
 def format_suffix(path: str | Path) -> str:

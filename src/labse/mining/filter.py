@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
+from labse.cleaning.bounds import FilterBounds, Scores, iter_broken, recommend_bounds
 from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
@@ -99,7 +99,7 @@ def filter_pairs(
     target: str | Path | None = None,
     out: str | Path | None = None,
     *,
-    bounds: FilterBounds,
+    bounds: FilterBounds | None = None,
     langs: tuple[str | None, str | None] = (None, None),
     rejects: str | Path | None = None,
     scores: str | Path | None = None,
@@ -122,8 +122,9 @@ def filter_pairs(
         source: lines of text; without `target` a table with the columns `source` and `target`.
         target: the translations, line by line.
         out: a file for the kept pairs, in the format of its suffix; None needs `scores`.
-        bounds: what a pair must keep; without `min_margin` no neighbours are searched, and
-            `min_score` is for tables with the column `margin_score`.
+        bounds: what a pair must keep, `labse.FilterBounds`; None takes `recommend_bounds`, or none
+            without `out`. Without `min_margin` no neighbours are searched, and `min_score` is for
+            tables with the column `margin_score`.
         langs: of both sides, where no column tells, for `min_language_match` and TMX.
         rejects: a file for the other pairs: JSON lines with line number and reasons.
         scores: a file for all scores: a JSON line for each pair.
@@ -132,7 +133,7 @@ def filter_pairs(
         encoder: embeds a side without vectors; None loads the model that comes with labse.
         margin: formula of the margin score.
         k: neighbours that make the margin score.
-        search: how neighbours are searched.
+        search: how neighbours are searched, `labse.SearchOptions`.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number, of each step anew.
 
@@ -152,6 +153,9 @@ def filter_pairs(
     search = search or SearchOptions()
     search.check_device()
     corpus = _open_corpus(source, target, vectors, langs)
+    if bounds is None:
+        has_langs = corpus.has_langs and from_scores is None
+        bounds = FilterBounds() if out is None else recommend_bounds(has_langs=has_langs)
     if not corpus.has_langs:
         if bounds.min_language_match is not None and from_scores is None:
             raise UsageError("--min-language-match needs --source-lang and --target-lang")

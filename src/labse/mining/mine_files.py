@@ -5,7 +5,7 @@ Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 3.2.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from labse.mining.bitext import (
     select_pairs,
     warn_of_small_corpora,
 )
-from labse.mining.mined_output import MinedOutput, write_mined
+from labse.mining.mined_output import MinedOutput, MinedTexts, read_mined, write_mined
 from labse.mining.quality import warn_of_other_vectors
 from labse.mining.sides import LineStore, Side, embed_sides, open_sides
 from labse.mining.start_score import start_score, warn_of_strange_scores
@@ -44,6 +44,7 @@ class MinedFiles:
         start_score: a `min_score` to start from, for the shipped model; None where one was given,
             or the margin is no ratio.
         num_below: pairs below it.
+        pairs: the pairs, best first; None where they were written.
     """
 
     num_written: int
@@ -54,12 +55,13 @@ class MinedFiles:
     max_seq_length: int | None
     start_score: float | None = None
     num_below: int = 0
+    pairs: Sequence[MinedTexts] | None = None
 
 
 def mine_files(
     source: str | Path,
     target: str | Path,
-    output: MinedOutput | str | Path = "-",
+    output: MinedOutput | str | Path | None = None,
     *,
     vectors: tuple[str | Path | None, str | Path | None] = (None, None),
     column: str | None = None,
@@ -77,12 +79,13 @@ def mine_files(
         source: lines of text, a .tsv, .jsonl or .parquet file, or vectors of `labse encode`; `-` is
             standard input.
         target: the same in the other language.
-        output: a file, or all that is to be said of it; `-` is standard output.
+        output: a file, or all that is to be said of it, `labse.MinedOutput`; `-` is standard
+            output. None writes nothing: the pairs are in the result.
         vectors: of the lines of each side, where they are there already.
         column: of tables; None takes `text`.
         encoder: embeds a side without vectors; None loads the model that comes with labse.
-        options: how pairs are scored and chosen.
-        search: how neighbours are searched.
+        options: how pairs are scored and chosen, `labse.MiningOptions`.
+        search: how neighbours are searched, `labse.SearchOptions`.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number: those of the source embedded,
             those of the target, then those of the source searched.
@@ -92,11 +95,16 @@ def mine_files(
             `embed_sides`.
         ResourceError: the output cannot be written, or a package or device is missing.
     """
-    output = output if isinstance(output, MinedOutput) else MinedOutput(output)
+    pairs: list[MinedTexts] | None = None
+    if output is None:
+        pairs, output = [], MinedOutput()
+    elif not isinstance(output, MinedOutput):
+        output = MinedOutput(output)
     options, search = options or MiningOptions(), search or SearchOptions()
 
     # What can go wrong is told before hours of work.
-    output.check_writable((source, target))
+    if pairs is None:
+        output.check_writable((source, target))
     sides = open_two_files(source, target, vectors=vectors, column=column)
     if output.with_quality and not sides[0].has_text:
         raise UsageError("--quality needs the text; vectors go with --source-vectors")
@@ -119,7 +127,10 @@ def mine_files(
                 start = start_score(*sizes, options.k)
         if output.with_quality:
             warn_of_other_vectors(sides, embedded.encoder)
-        counts = write_mined(mined, embedded, output)
+        if pairs is None:
+            counts = write_mined(mined, embedded, output)
+        else:
+            counts = read_mined(mined, embedded, pairs)
 
     used = embedded.encoder
     return MinedFiles(
@@ -131,6 +142,7 @@ def mine_files(
         max_seq_length=None if used is None else used.max_seq_length,
         start_score=start,
         num_below=0 if start is None else int(np.count_nonzero(mined.scores < start)),
+        pairs=pairs,
     )
 
 

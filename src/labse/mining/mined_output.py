@@ -25,7 +25,7 @@ from labse.mining.pair_scores import pair_cosines
 from labse.mining.quality import measure_quality, nearby_cosines
 from labse.mining.sides import EmbeddedSides
 
-__all__ = ["MinedOutput", "OutputFormat", "write_mined"]
+__all__ = ["MinedOutput", "MinedTexts", "OutputFormat", "read_mined", "write_mined"]
 
 OutputFormat = Literal["tsv", "jsonl", "parquet", "tmx", "moses"]
 _CHUNK_ROWS = 4096
@@ -117,6 +117,32 @@ class MinedOutput:
                 check_writable(file, inputs=inputs)
         else:
             check_outputs(self.path, inputs=inputs, kind="found", layout=self.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class MinedTexts:
+    """A mined pair; of vectors without text, what stands for a text is the number of its row.
+
+    Attributes:
+        source_line, target_line: from 1.
+    """
+
+    margin_score: float
+    source: str
+    target: str
+    source_line: int
+    target_line: int
+
+
+def read_mined(mined: MinedIndices, sides: EmbeddedSides, pairs: list[MinedTexts]) -> Counter[str]:
+    """Adds the mined pairs to a list and counts them, and each flag."""
+    counts: Counter[str] = Counter()
+    for score, source, target, *lines in _iter_rows(
+        mined, sides, MinedOutput(with_ids=True), counts
+    ):
+        numbers = (int(line) for line in lines)
+        pairs.append(MinedTexts(float(score), str(source), str(target), *numbers))
+    return counts
 
 
 def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) -> Counter[str]:

@@ -88,7 +88,7 @@ def score_pairs(
         encoder: embeds a side without vectors; None loads the model that comes with labse.
         margin: formula of the margin score; None skips the search that it needs.
         k: neighbours among all distinct lines of the other file.
-        search: how neighbours are searched.
+        search: how neighbours are searched, `labse.SearchOptions`.
         quality: whether to measure the quality score too, see docs/quality.md; it needs text.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number, of each step anew.

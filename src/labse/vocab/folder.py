@@ -30,7 +30,7 @@ from labse.files.atomic import (
     write_json,
 )
 from labse.files.stage import open_stage
-from labse.files.text import format_suffix
+from labse.files.text import as_list, format_suffix
 from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
@@ -87,7 +87,7 @@ class VocabularySummary:
 
 
 def count_files(
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     folder: str | Path,
     *,
     lang: str | None = None,
@@ -130,7 +130,7 @@ def count_files(
 
 
 def learn_vocabulary(
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     vocab_size: int = 120_000,
@@ -173,7 +173,7 @@ def learn_vocabulary(
             something else than a vocabulary, or `report` is inside it.
         ResourceError: a folder cannot be written.
     """
-    folder = Path(out).resolve()
+    files, folder = as_list(files), Path(out).resolve()
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
     if counts is not None and _is_inside(Path(counts).resolve(), folder):

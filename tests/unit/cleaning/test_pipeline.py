@@ -223,3 +223,14 @@ def test_a_folder_with_other_files_is_refused_and_they_stay(tmp_path: Path) -> N
         pipeline.clean([texts], out, bounds=TextBounds(), lang="en", identify=False)
     assert (out / "rejects" / "thesis.txt").exists()
     assert (out / ".draft.1.tmp").exists()
+
+
+def test_without_bounds_they_are_those_of_what_the_file_holds(
+    pairs_file: Path, tmp_path: Path
+) -> None:
+    plain = pipeline.clean(pairs_file, tmp_path / "plain", identify=False)
+    told = pipeline.clean([pairs_file], tmp_path / "told", bounds=PairBounds(), identify=False)
+    assert (plain.kind, plain.counts) == ("pairs", told.counts)
+    (tmp_path / "a.txt").write_text("Die Kinder spielten im Garten.\n", "utf-8")
+    text = pipeline.clean(tmp_path / "a.txt", tmp_path / "text", lang="de", identify=False)
+    assert (text.kind, text.bounds) == ("mono", TextBounds().model_dump())

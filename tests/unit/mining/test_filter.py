@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labse.cleaning.bounds import FilterBounds, PairBounds
+from labse.cleaning.bounds import FilterBounds, PairBounds, recommend_bounds
 from labse.cleaning.pipeline import clean
 from labse.config import parse_config
 from labse.corpus.readers import read_pairs
@@ -287,3 +287,14 @@ def test_corpus_clean_and_filter_decide_alike_with_the_same_bounds(
     (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in to_json(scores)))
     filtered = decide(pairs, folder / "scores.jsonl", FilterBounds(**shared), FilterReport())
     assert [tuple(row.values()) for row in kept] == list(filtered)
+
+
+def test_without_bounds_they_are_the_recommended_ones(tmp_path: Path) -> None:
+    rows = ["source\ttarget", "All human beings are born free.\tAlle Menschen sind frei."]
+    rows.append("Save the selected file\tSave the selected file")
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows) + "\n")
+    plain = filter_pairs(tmp_path / "pairs.tsv", out=tmp_path / "a.tsv")
+    told = filter_pairs(
+        tmp_path / "pairs.tsv", out=tmp_path / "b.tsv", bounds=recommend_bounds(has_langs=False)
+    )
+    assert (plain.num_kept, plain.broken) == (1, told.broken)

@@ -32,6 +32,25 @@ def test_two_files_of_vectors_become_pairs_of_row_numbers(
     assert (mined.num_written, mined.num_truncated) == (3, None)
 
 
+def test_without_an_output_the_pairs_are_in_the_result(
+    files: tuple[Path, Path], tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mined = mine_files(*files, options=MiningOptions(k=1))
+    assert mined.pairs is not None
+    assert [(pair.source, pair.target) for pair in mined.pairs] == [
+        ("0", "1"),
+        ("1", "2"),
+        ("2", "0"),
+    ]
+    (tmp_path / "a.txt").write_text("\nfree\n")
+    (tmp_path / "b.txt").write_text("equal\n\nfree\n")
+    texts = mine_files(tmp_path / "a.txt", tmp_path / "b.txt", encoder=model)
+    assert texts.pairs is not None
+    (pair,) = texts.pairs
+    assert (pair.source, pair.target, pair.source_line, pair.target_line) == ("free", "free", 2, 3)
+    assert (texts.num_written, capsys.readouterr().out) == (1, "")
+
+
 def test_progress_counts_the_lines_of_each_stage(files: tuple[Path, Path], tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     mine_files(*files, tmp_path / "o", on_progress=lambda done, total: seen.append((done, total)))

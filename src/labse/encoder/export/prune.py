@@ -27,7 +27,7 @@ from labse.encoder.export.pieces import (
 from labse.encoder.save import storage_of, write_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
-from labse.files.text import read_lines
+from labse.files.text import as_list, read_lines
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.int8 import NarrowRows, StoredWeights, stored_weight
@@ -68,8 +68,8 @@ def prune_folder(
     source: str | Path,
     out: str | Path,
     *,
-    langs: Sequence[str] = (),
-    text: Sequence[str | Path] = (),
+    langs: str | Sequence[str] = (),
+    text: str | Path | Sequence[str | Path] = (),
     min_count: int = 1,
     held_out: str | Path | None = None,
 ) -> PruneReport:
@@ -90,6 +90,7 @@ def prune_folder(
         UsageError: neither `langs` nor `text`, or `min_count` without text.
         ResourceError: `out` cannot be written.
     """
+    langs, text = as_list(langs), as_list(text)
     if not langs and not text:
         raise UsageError("give --langs, --text or both: which text must keep its vectors?")
     if min_count > 1 and not text:

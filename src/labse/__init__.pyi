@@ -1,0 +1,36 @@
+"""The public names with their types; `__init__.py` imports each at its first use."""
+
+from labse.alignment.align_files import AlignOptions as AlignOptions
+from labse.alignment.align_files import align_files as align_files
+from labse.cleaning.bounds import FilterBounds as FilterBounds
+from labse.cleaning.bounds import PairBounds as PairBounds
+from labse.cleaning.bounds import TextBounds as TextBounds
+from labse.cleaning.pipeline import clean as clean
+from labse.dual_encoder.config import RunConfig as RunConfig
+from labse.dual_encoder.start import load_run_config as load_run_config
+from labse.encoder.job.encode_files import encode_files as encode_files
+from labse.encoder.sentence_encoder import SentenceEncoder as SentenceEncoder
+from labse.encoder.tokenization import TextOptions as TextOptions
+from labse.encoder.trained import train_dual_encoder as train_dual_encoder
+from labse.errors import LabseError as LabseError
+from labse.evaluation.evaluate import EvaluationOptions as EvaluationOptions
+from labse.evaluation.evaluate import evaluate as evaluate
+from labse.index.embedding_index import EmbeddingIndex as EmbeddingIndex
+from labse.mining.bitext import MiningOptions as MiningOptions
+from labse.mining.bitext import SearchOptions as SearchOptions
+from labse.mining.bitext import mine_bitext as mine_bitext
+from labse.mining.filter import filter_pairs as filter_pairs
+from labse.mining.mine_files import mine_files as mine_files
+from labse.mining.mined_output import MinedOutput as MinedOutput
+from labse.mining.pair_scores import score_pairs as score_pairs
+from labse.mining.quality import score_quality as score_quality
+from labse.pretraining.config import PretrainConfig as PretrainConfig
+from labse.pretraining.run import pretrain as pretrain
+from labse.search.corpus import PreparedCorpus as PreparedCorpus
+from labse.search.corpus import community_detection as community_detection
+from labse.search.corpus import paraphrase_mining as paraphrase_mining
+from labse.search.corpus import paraphrase_mining_embeddings as paraphrase_mining_embeddings
+from labse.search.corpus import semantic_search as semantic_search
+from labse.vocab.folder import learn_vocabulary as learn_vocabulary
+
+__version__: str
