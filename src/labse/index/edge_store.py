@@ -29,7 +29,15 @@ from labse.files.atomic import (
     read_json,
     write_json,
 )
-from labse.index.rows import OWN_COLUMNS, Hit, IndexRow, columns_of
+from labse.index.qdrant_payload import (
+    field_path,
+    to_filter,
+    to_hit,
+    to_payload,
+    to_row,
+    truth_path,
+)
+from labse.index.rows import Hit, IndexRow, columns_of
 from labse.index.store import (
     StoreHeader,
     StoreInfo,
@@ -37,7 +45,7 @@ from labse.index.store import (
     point_id,
     sort_hits,
 )
-from labse.index.where import And, Compare, Equals, IsMissing, Not, Or, Where
+from labse.index.where import Where
 from labse.runtime import require
 
 __all__ = ["EdgeStore"]
@@ -143,7 +151,7 @@ class EdgeStore:
             vectors = np.ascontiguousarray(embeddings[start : start + _BATCH_ROWS], np.float32)
             # An array is read three times as fast as a list.
             points = [
-                self._edge.Point(number, array("f", vector.tobytes()), _to_payload(row))
+                self._edge.Point(number, array("f", vector.tobytes()), to_payload(row))
                 for number, vector, row in zip(ids, vectors, part, strict=True)
             ]
             self._update("upsert_points", points)
@@ -166,7 +174,7 @@ class EdgeStore:
     ) -> list[list[Hit]]:
         """See `VectorStore`."""
         edge = self._edge
-        condition = None if where is None else self._to_filter(where)
+        condition = None if where is None else to_filter(where, _EdgeParts())
         params = edge.SearchParams(
             hnsw_ef=max(_GRAPH_EF, 2 * k),
             quantization=edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING),
@@ -181,12 +189,12 @@ class EdgeStore:
                 with_payload=True,
             )
             points = self._call(self._shard.query, request)
-            found.append(sort_hits([_to_hit(point.score, point.payload) for point in points]))
+            found.append(sort_hits([to_hit(point.score, point.payload) for point in points]))
         return found
 
     def count(self, where: Where | None = None) -> int:
         """See `VectorStore`."""
-        condition = None if where is None else self._to_filter(where)
+        condition = None if where is None else to_filter(where, _EdgeParts())
         request = self._edge.CountRequest(exact=True, filter=condition)
         return int(self._call(self._shard.count, request))
 
@@ -197,14 +205,14 @@ class EdgeStore:
         for start in range(0, len(numbers), _BATCH_ROWS):
             part = numbers[start : start + _BATCH_ROWS]
             for record in self._call(self._shard.retrieve, part, True, False):
-                found[str(record.id)] = _to_row(record.payload)
+                found[str(record.id)] = to_row(record.payload)
         return [found[number] for number in numbers if number in found]
 
     def scan(
         self, batch_rows: int, where: Where | None = None
     ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
         """See `VectorStore`."""
-        offset, condition = None, None if where is None else self._to_filter(where)
+        offset, condition = None, None if where is None else to_filter(where, _EdgeParts())
         while True:
             request = self._edge.ScrollRequest(
                 offset=offset,
@@ -216,7 +224,7 @@ class EdgeStore:
             records, offset = self._call(self._shard.scroll, request)
             if records:
                 vectors = np.array([record.vector for record in records], np.float32)
-                yield [_to_row(record.payload) for record in records], vectors
+                yield [to_row(record.payload) for record in records], vectors
             if offset is None:
                 return
 
@@ -326,7 +334,7 @@ class EdgeStore:
         for number, name in enumerate(header.columns):
             if len(self.header.columns) <= number < _MAX_INDEXED:
                 sample = samples[name]
-                path = _truth_field(name) if isinstance(sample, bool) else _field(name)
+                path = truth_path(name) if isinstance(sample, bool) else field_path(name)
                 self._add_index(path, isinstance(sample, str | bool))
         self.header = header
         self._write_header()
@@ -341,36 +349,30 @@ class EdgeStore:
         manifest = {**self.header.to_json(), **made_by, **state}
         write_json(self._folder / MANIFEST_NAME, manifest)
 
-    # ---- conditions ----------------------------------------------------------------------------
 
-    def _to_filter(self, where: Where) -> object:
-        edge = self._edge
-        match where:
-            case And(parts):
-                return edge.Filter(must=[self._to_filter(part) for part in parts])
-            case Or(parts):
-                return edge.Filter(should=[self._to_filter(part) for part in parts])
-            case Not(part):
-                return edge.Filter(must_not=[self._to_filter(part)])
-            case IsMissing(name):
-                paths = (_field(name), _truth_field(name))
-                return edge.Filter(must=[edge.IsEmptyCondition(path) for path in paths])
-            case Compare(name, order, value):
-                bound = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}[order]
-                numbers = edge.RangeFloat(**{bound: value})
-                return edge.Filter(must=[edge.FieldCondition(_field(name), range=numbers)])
-            case Equals(name, values):
-                return edge.Filter(should=[self._to_match(name, value) for value in values])
+class _EdgeParts:
+    """See `FilterParts`."""
 
-    def _to_match(self, name: str, value: str | float | bool) -> object:
-        edge = self._edge
-        if isinstance(value, bool):
-            match = edge.MatchValue(str(value))
-            return edge.FieldCondition(_truth_field(name), match=match)
-        if isinstance(value, str):
-            return edge.FieldCondition(_field(name), match=edge.MatchValue(value))
-        numbers = edge.RangeFloat(gte=float(value), lte=float(value))
-        return edge.FieldCondition(_field(name), range=numbers)
+    def __init__(self) -> None:
+        self._edge = _require_edge()
+
+    def all_of(self, parts: list[object]) -> object:
+        return self._edge.Filter(must=parts)
+
+    def any_of(self, parts: list[object]) -> object:
+        return self._edge.Filter(should=parts)
+
+    def none_of(self, parts: list[object]) -> object:
+        return self._edge.Filter(must_not=parts)
+
+    def text(self, path: str, value: str) -> object:
+        return self._edge.FieldCondition(path, match=self._edge.MatchValue(value))
+
+    def numbers(self, path: str, bounds: Mapping[str, float]) -> object:
+        return self._edge.FieldCondition(path, range=self._edge.RangeFloat(**bounds))
+
+    def is_empty(self, path: str) -> object:
+        return self._edge.IsEmptyCondition(path)
 
 
 def _require_edge() -> ModuleType:
@@ -379,37 +381,3 @@ def _require_edge() -> ModuleType:
 
 def _is_begun(manifest: Mapping[str, object]) -> bool:
     return manifest.get("kind") == "index" and manifest.get("state") == _BEGUN
-
-
-def _field(name: str) -> str:
-    return name if name in OWN_COLUMNS else f'metadata."{name}"'
-
-
-def _truth_field(name: str) -> str:
-    """Truth values stand apart, as text: a filter of Edge 0.9 takes True for the number 1."""
-    return f'truths."{name}"'
-
-
-def _to_payload(row: IndexRow) -> dict[str, object]:
-    metadata: dict[str, object] = {}
-    truths: dict[str, object] = {}
-    for name, value in row.metadata.items():
-        if isinstance(value, bool):
-            truths[name] = str(value)
-        else:
-            metadata[name] = value
-    own = {"id": row.id, "text": row.text, "lang": row.lang}
-    return {**own, "metadata": metadata, **({"truths": truths} if truths else {})}
-
-
-def _metadata_of(payload: dict[str, Any]) -> dict[str, Any]:
-    truths = payload.get("truths", {})
-    return {**payload["metadata"], **{name: value == "True" for name, value in truths.items()}}
-
-
-def _to_row(payload: dict[str, Any]) -> IndexRow:
-    return IndexRow(payload["id"], payload["text"], payload["lang"], _metadata_of(payload))
-
-
-def _to_hit(score: float, payload: dict[str, Any]) -> Hit:
-    return Hit(score, payload["id"], payload["lang"], payload["text"], _metadata_of(payload))

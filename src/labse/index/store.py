@@ -9,6 +9,7 @@ Dimensions: N rows, M questions, D embedding.
 import hashlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -21,10 +22,12 @@ from labse.index.rows import MAX_COLUMNS, OWN_COLUMNS, Hit, IndexRow
 from labse.index.where import Where, iter_names
 
 __all__ = [
+    "Closable",
     "StoreHeader",
     "StoreInfo",
     "VectorStore",
     "check_names",
+    "close_on_error",
     "extend_columns",
     "point_id",
     "sort_hits",
@@ -155,6 +158,14 @@ class VectorStore(Protocol):
         ...
 
 
+class Closable(Protocol):
+    """What holds something."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+        ...
+
+
 def point_id(row_id: str) -> uuid.UUID:
     """Returns the number under which an engine keeps a row: 128 bits of BLAKE2b of its id."""
     return uuid.UUID(bytes=hashlib.blake2b(row_id.encode(), digest_size=16).digest())
@@ -186,6 +197,16 @@ def check_names(where: Where, header: StoreHeader) -> None:
         if name not in known:
             shown = ", ".join(known[:20]) + (" and more" if len(known) > 20 else "")
             raise UsageError(f"no column {name!r} in the index; it has {shown}")
+
+
+@contextmanager
+def close_on_error(store: Closable) -> Iterator[None]:
+    """Closes a store if the block that makes or opens it fails."""
+    try:
+        yield
+    except BaseException:
+        store.close()
+        raise
 
 
 def sort_hits(hits: Sequence[Hit]) -> list[Hit]:

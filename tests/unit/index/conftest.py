@@ -1,13 +1,18 @@
 """A store of each engine, empty, and an encoder of eight dimensions."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.unit.index.postgres import run_server
 
+from labse.index.edge_store import EdgeStore
+from labse.index.postgres_store import PostgresStore
+from labse.index.qdrant_store import QdrantStore
 from labse.index.store import StoreHeader, VectorStore
 
 HEADER = StoreHeader(model_sha256="a" * 64, embedding_size=8)
@@ -35,19 +40,25 @@ def toy_encoder() -> ToyEncoder:
     return ToyEncoder()
 
 
-def _edge(folder: Path) -> VectorStore:
-    pytest.importorskip("qdrant_edge")
-    from labse.index.edge_store import EdgeStore
-
-    return EdgeStore.create(folder / "store", HEADER, memory_bytes=1 << 20)
-
-
-ENGINES: dict[str, Callable[[Path], VectorStore]] = {"edge": _edge}
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """A running server of PostgreSQL with pgvector."""
+    with run_server() as address:
+        yield address
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=["edge", "postgres", "qdrant"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
     """An empty store of 8 dimensions, of each engine in turn."""
-    made = ENGINES[request.param](tmp_path)
+    made: VectorStore
+    if request.param == "edge":
+        pytest.importorskip("qdrant_edge")
+        made = EdgeStore.create(tmp_path / "store", HEADER, memory_bytes=1 << 20)
+    elif request.param == "qdrant":
+        pytest.importorskip("qdrant_client")
+        made = QdrantStore.create("qdrant://:memory:/rows", HEADER)
+    else:
+        address = request.getfixturevalue("postgres_address")
+        made = PostgresStore.create(f"{address}&table=rows_{secrets.token_hex(8)}", HEADER)
     yield made
     made.close()

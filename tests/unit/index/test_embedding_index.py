@@ -98,3 +98,43 @@ def test_a_row_that_cannot_be_stored_says_why(
     with index, pytest.raises((ValueError, LabseError), match=message):
         index.add(**{"sentences": ["text"], "ids": ["new"], **row})  # type: ignore[arg-type]
     assert not index._store.header.columns[1:]
+
+
+def test_a_server_keeps_an_index_as_a_folder_does(
+    postgres_address: str, toy_encoder: ToyEncoder
+) -> None:
+    address = f"{postgres_address}&table=sentences"
+    with pytest.raises(LabseError, match="no index in the table sentences"):
+        EmbeddingIndex.open(address, encoder=toy_encoder)
+    with EmbeddingIndex.create(address, encoder=toy_encoder) as index:
+        index.add(["a dog", "a cat"], ids=["1", "2"], metadata=[{"year": 2020}, {"city": "Rome"}])
+    with (
+        EmbeddingIndex.open(address, encoder=toy_encoder) as index,
+        EmbeddingIndex.open(address, encoder=toy_encoder) as other,
+    ):
+        other.add(["a sun"], ids=["3"], metadata=[{"ok": True}])
+        index.add(["a moon"], ids=["4"], metadata=[{"year": 1}])
+        assert [hit.id for hit in index.search("dog", where="year > 2000")] == ["1"]
+        index.compact(graph=True)
+        assert index.info().is_graph
+        assert len(index.search("dog", 3)) == 3
+    with pytest.raises(UsageError, match="is there already"):
+        EmbeddingIndex.create(address, encoder=toy_encoder)
+    with pytest.raises(UsageError, match="of another model"):
+        EmbeddingIndex.open(address, encoder=ToyEncoder("other"))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("mysql://host/db", "not the address of an index"),
+        ("qdrant://host:6333", "the name of the index"),
+        ("postgresql://host/db?table=x;drop", "table 'x;drop'"),
+        ("postgresql://me:secret@127.0.0.1:9/db", r"^postgresql://me@127.0.0.1:9/db: "),
+        ("qdrant://127.0.0.1:9/rows", "cannot be reached"),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_so(address: str, message: str) -> None:
+    with pytest.raises(LabseError, match=message) as caught:
+        EmbeddingIndex.open(address, encoder=ToyEncoder())
+    assert "secret" not in str(caught.value)
