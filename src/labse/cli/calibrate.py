@@ -11,6 +11,7 @@ from labse.cli.options import JsonOption
 from labse.corpus.writers import check_outputs, check_picture
 from labse.errors import UsageError
 from labse.files.atomic import write_json
+from labse.rating.by_lang_pair import LangPairBound, fit_by_lang_pair
 from labse.rating.calibration import (
     BestF1,
     Interval,
@@ -19,24 +20,32 @@ from labse.rating.calibration import (
     fit_precision,
     plot_precision,
 )
-from labse.rating.rating import read_gold_pairs, read_mined, read_ratings
+from labse.rating.rating import Ratings, read_gold_pairs, read_mined, read_ratings
 
 __all__ = ["calibrate"]
 
 
 def calibrate(
     rated: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="FILE",
-            help="Rated pairs: a TSV of score and GOOD or BAD, as labse rate writes it. With "
-            "--gold, the table of labse mine.",
+            metavar="FILE...",
+            help="Rated pairs: a TSV of score and label, as labse rate writes it; one for each "
+            "rater of the same pairs. With --gold, the table of labse mine.",
         ),
     ],
     precision: Annotated[
         float | None,
         typer.Option(
             help="Wanted share of GOOD pairs; without it 0.8, as in the paper.",
+        ),
+    ] = None,
+    good: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABELS",
+            help="Labels that count as GOOD, such as V,F,MT, where they are finer than good and "
+            "bad.",
         ),
     ] = None,
     gold: Annotated[
@@ -47,7 +56,6 @@ def calibrate(
         ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Level of the confidence intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap over ratings.")] = 1,
     json: JsonOption = False,
     out: Annotated[
         Path | None,
@@ -71,18 +79,22 @@ def calibrate(
 
     labse calibrate rated.tsv --precision 0.95 --out calibration.json
 
+    labse calibrate anna.tsv ben.tsv --good V,F,MT --plot precision.png
+
     labse calibrate pairs.tsv --gold gold.tsv
     """
     if not 0 < confidence < 1:
         raise UsageError(f"--confidence {confidence}: give a share between 0 and 1")
-    check_outputs(out, inputs=(rated, gold), kind=None)
+    check_outputs(out, inputs=(*rated, gold), kind=None)
     if gold is not None:
-        if precision is not None or plot is not None:
-            name = "--plot" if precision is None else "--precision"
+        given = {"--precision": precision, "--plot": plot, "--good": good}
+        for name in (name for name, value in given.items() if value is not None):
             raise UsageError(f"{name} is for rated pairs; with --gold the best F1 is found")
-        if rated == gold == "-":
+        if len(rated) > 1:
+            raise UsageError(f"{rated[1]}: with --gold give one table of mined pairs")
+        if rated[0] == gold == "-":
             raise UsageError("only one of both can be standard input (-)")
-        best = fit_best_f1(read_mined(rated), read_gold_pairs(gold), confidence=confidence)
+        best = fit_best_f1(read_mined(rated[0]), read_gold_pairs(gold), confidence=confidence)
         _print(best.to_dict(), out, as_json=json)
         if not json:
             _print_best_f1(best)
@@ -91,11 +103,16 @@ def calibrate(
     precision = 0.8 if precision is None else precision
     if not 0 < precision < 1:
         raise UsageError(f"--precision {precision}: give a share between 0 and 1")
-    check_picture(plot, inputs=(rated, out))
-    fit = fit_precision(read_ratings(rated), precision, confidence=confidence, seed=seed)
-    _print({**fit.to_dict(), "seed": seed}, out, as_json=json)
+    check_picture(plot, inputs=(*rated, out))
+    ratings = read_ratings(rated, None if good is None else good.split(","))
+    fit = fit_precision(ratings, precision, confidence=confidence)
+    lang_pairs = fit_by_lang_pair(ratings, fit) if len({*ratings.lang_pairs}) > 1 else []
+    described = fit.to_dict() | ratings.describe_raters()
+    described["lang_pairs"] = {bound.lang_pair: bound.to_dict() for bound in lang_pairs}
+    _print(described, out, as_json=json)
     if not json:
-        _print_fit(fit)
+        _print_fit(fit, lang_pairs)
+        _tell_raters(ratings)
     if plot:
         plot_precision(fit, plot)
         say(f"{plot}")
@@ -122,17 +139,16 @@ def _print_best_f1(best: BestF1) -> None:
     )
 
 
-def _print_fit(fit: PrecisionFit) -> None:
-    interval = fit.min_score_interval
-    high = "not reached" if math.isinf(interval.high) else f"{interval.high:.4f}"
+def _print_fit(fit: PrecisionFit, lang_pairs: list[LangPairBound]) -> None:
     safe = "too few ratings" if fit.safe_min_score is None else f"{fit.safe_min_score:.4f}"
     rows = [
         (
             f"min_score for {fit.wanted_precision:.0%} GOOD",
             f"{fit.min_score:.4f}",
-            f"{interval.low:.4f} to {high}",
+            _show_bounds(fit.min_score_interval),
         ),
         ("precision there", f"{fit.precision:.3f}", _show_shares(fit.precision_interval)),
+        ("share of the file kept", f"{fit.kept_share:.3f}", _show_shares(fit.kept_share_interval)),
         (f"min_score to be {(1 + fit.confidence) / 2:.1%} sure", safe, ""),
     ]
     print_table(("", "value", f"{fit.confidence:.0%} interval"), rows)
@@ -142,6 +158,40 @@ def _print_fit(fit: PrecisionFit) -> None:
     )
     if fit.min_score == fit.thresholds[0]:
         say("all rated scores are good enough: lower ones, which were not rated, may be too")
+    if lang_pairs:
+        _print_lang_pairs(lang_pairs, fit.confidence)
+
+
+def _print_lang_pairs(lang_pairs: list[LangPairBound], confidence: float) -> None:
+    rows = [
+        (
+            bound.lang_pair or "(not told)",
+            f"{bound.num_ratings:,}",
+            f"{bound.good_share:.3f}",
+            "not reached" if bound.min_score is None else f"{bound.min_score:.4f}",
+            _show_bounds(bound.min_score_interval),
+            f"{bound.kept_share:.3f}",
+        )
+        for bound in lang_pairs
+    ]
+    head = ("lang pair", "ratings", "GOOD", "min_score", f"{confidence:.0%} interval", "kept")
+    print_table(head, rows)
+
+
+def _tell_raters(ratings: Ratings) -> None:
+    if ratings.num_raters > 1:
+        shown = "-" if ratings.alpha is None else f"{ratings.alpha:.3f}"
+        good = "-" if ratings.alpha_good is None else f"{ratings.alpha_good:.3f}"
+        say(
+            f"{ratings.num_raters} raters, Krippendorff's alpha {shown} of the labels, {good} of "
+            "good or not (1 agreement, 0 chance)"
+        )
+
+
+def _show_bounds(interval: Interval) -> str:
+    low = "any" if math.isinf(interval.low) else f"{interval.low:.4f}"
+    high = "not reached" if math.isinf(interval.high) else f"{interval.high:.4f}"
+    return f"{low} to {high}"
 
 
 def _show_shares(interval: Interval) -> str:

@@ -3,19 +3,20 @@
 import contextlib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from labse.cli.console import say
 from labse.errors import UsageError
-from labse.rating.rating import Label, MinedRow, RatingFile, draw_sample
+from labse.rating.labels import SKIP, Scheme, find_scheme
+from labse.rating.rating import MinedRow, RatingFile, draw_sample
 
 __all__ = ["rate"]
 
-_KEYS = "g good, b bad, s skip, u undo, q quit"
 _SHOWN_CHARACTERS = 2_000
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")  # They could move the cursor or worse.
 
@@ -34,48 +35,74 @@ def rate(
             help="TSV of score, label, source, target and line, to which each rating adds a row.",
         ),
     ],
-    count: Annotated[
-        int, typer.Option(min=1, help="Pairs to rate, spread evenly over the scores.")
-    ] = 100,
+    count: Annotated[int, typer.Option(min=1, help="Pairs to rate, spread over the scores.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of its order.")] = 1,
+    labels: Annotated[
+        Literal["good-bad", "paracrawl", "glance"],
+        typer.Option(
+            help="What can be said of a pair: good or bad; ParaCrawl's V F MT E T A L; or the CC "
+            "CB CS X WL NL of Quality at a Glance. calibrate --good says which count as good."
+        ),
+    ] = "good-bad",
+    stratify: Annotated[
+        Literal["even", "score"],
+        typer.Option(
+            help="even: all pairs have the same chance. score: each tenth of the range of scores "
+            "is rated as often, so that few bad and good pairs lie far from the bound; calibrate "
+            "weights them back."
+        ),
+    ] = "even",
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column by which a bound is sought, such as quality; without it margin_score or "
+            "score.",
+        ),
+    ] = None,
 ) -> None:
     """Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits).
 
     The sample is spread over all scores, so that labse calibrate can find a min_score from it.
-    Each rating is saved at once. The same command goes on where it was stopped, and a higher
-    --count adds pairs. Without a terminal, each line of standard input is one key.
+    Pairs come shuffled and without their scores. Several people rate the same pairs with the same
+    command and an --out each. Each rating is saved at once. The same command goes on where it was
+    stopped, and a higher --count adds pairs. Without a terminal, each line of standard input is
+    one key.
 
     [bold]Examples[/bold]
 
     labse rate pairs.tsv --out rated.tsv --count 200
 
-    labse calibrate rated.tsv
+    labse rate pairs.tsv --out anna.tsv --labels paracrawl --stratify score
+
+    labse calibrate anna.tsv ben.tsv --good V,F,MT
     """
     if str(mined) == "-":
         raise UsageError("the pairs cannot be standard input (-), which gives the keys")
-    sample = draw_sample(mined, count, seed=seed)
-    with RatingFile(out, sample) as ratings, _open_keys() as keys:
-        _rate_all(sample, ratings, keys)
-        labels = list(ratings.labels.values())
-    say(
-        f"{len(labels):,} of {len(sample):,} rated: {labels.count('GOOD'):,} GOOD, "
-        f"{labels.count('BAD'):,} BAD, {labels.count('SKIP'):,} skipped"
-    )
-    if len(labels) < len(sample):
+    scheme = find_scheme(labels)
+    sample = draw_sample(mined, count, seed=seed, stratify=stratify, score=score or "score")
+    with RatingFile(out, sample, scheme) as ratings, _open_keys() as keys:
+        _rate_all(sample, ratings, keys, scheme)
+        counts = Counter(ratings.labels.values())
+    told = ", ".join(f"{counts[label]:,} {label}" for label in scheme.meanings)
+    say(f"{counts.total():,} of {len(sample):,} rated: {told}, {counts[SKIP]:,} skipped")
+    if counts.total() < len(sample):
         say("the same command goes on from here")
 
 
-def _rate_all(sample: list[MinedRow], ratings: RatingFile, keys: Iterator[str]) -> None:
-    labels: dict[str, Label] = {"g": "GOOD", "b": "BAD", "s": "SKIP"}
+def _rate_all(
+    sample: list[MinedRow], ratings: RatingFile, keys: Iterator[str], scheme: Scheme
+) -> None:
+    labels = {**scheme.keys, "s": SKIP}
     while True:
         rated = ratings.labels
         row = next((row for row in sample if row.line not in rated), None)
         if row is None:
             return
-        _show(row, len(rated) + 1, len(sample))
+        _show(row, len(rated) + 1, len(sample), scheme)
         key = next(keys, "q")
-        while key not in ("g", "b", "s", "u", "q"):
-            say(f"{key[:10]!r} is no key here: {_KEYS}")
+        while key not in (*labels, "u", "q"):
+            say(f"{key[:10]!r} is no key here: {scheme.tell_keys()}")
             key = next(keys, "q")
         if key == "q":
             return
@@ -86,8 +113,8 @@ def _rate_all(sample: list[MinedRow], ratings: RatingFile, keys: Iterator[str]) 
             ratings.rate(row, labels[key])
 
 
-def _show(row: MinedRow, number: int, total: int) -> None:
-    say(f"\n{number}/{total}  score {row.score:.4f}  ({_KEYS})")
+def _show(row: MinedRow, number: int, total: int, scheme: Scheme) -> None:
+    say(f"\n{number}/{total}  ({scheme.tell_keys()})")
     for text in (row.source, row.target):
         shown = _CONTROLS.sub("\ufffd", text[:_SHOWN_CHARACTERS])
         say(f"  {shown}{' ...' if len(text) > _SHOWN_CHARACTERS else ''}")

@@ -3,7 +3,8 @@
 Takes: rated pairs (score, GOOD or BAD), or mined pairs and gold ones.
 Gives: a `min_score` with confidence intervals, or an error that says why there is none.
 Source: Feng et al., arXiv 2007.01852, section 3.1 (80 % of the kept pairs are rated GOOD);
-Wilson 1927, interval of a share; Efron 1979, bootstrap; Ayer et al. 1955, isotonic regression.
+Wilson 1927, interval of a share; Ayer et al. 1955, isotonic regression; Kish 1965, section 8.2, the
+size of a weighted sample. An interval of a bound is the bounds that a test does not refuse.
 """
 
 import math
@@ -23,28 +24,33 @@ from labse.runtime import require
 __all__ = [
     "BestF1",
     "Interval",
+    "PrecisionCurve",
     "PrecisionFit",
+    "bound_interval",
     "fit_best_f1",
     "fit_precision",
     "num_ratings_needed",
     "plot_precision",
     "read_min_score",
+    "smooth_precision",
     "wilson_interval",
 ]
-
-_NUM_RESAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval; `high` is infinite for a threshold that may not be reached at all."""
+    """A confidence interval.
+
+    For a threshold `high` is infinite where it may not be reached at all, and `low` where it may
+    lie below all scores that were rated.
+    """
 
     low: float
     high: float
 
     def to_list(self) -> list[float | None]:
         """Returns both ends; an infinite one is None."""
-        return [self.low, None if math.isinf(self.high) else self.high]
+        return [None if math.isinf(end) else end for end in (self.low, self.high)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +61,12 @@ class PrecisionFit:
         min_score: inclusive, the score of a rated pair.
         precision: precision of the rated pairs from this score up, smoothed (see `fit_precision`).
         precision_interval: Wilson's interval of the share of GOOD among them.
-        min_score_interval: interval of `min_score` by a bootstrap over the ratings.
-        safe_min_score: the smallest at which the interval's low end is as high as wanted; None if
-            there is none.
+        min_score_interval: interval of `min_score`, see `bound_interval`.
+        safe_min_score: its upper end; None if that is not reached.
         wanted_precision: what was asked for.
         num_kept: rated pairs with at least `min_score`.
+        kept_share: the share of the file that is kept.
+        kept_share_interval: Wilson's interval of it.
         num_skipped: pairs that were shown and not rated.
         thresholds: (T,) the distinct scores, ascending.
         precisions: (T,) smoothed precision from each of them up.
@@ -73,6 +80,8 @@ class PrecisionFit:
     wanted_precision: float
     confidence: float
     num_kept: int
+    kept_share: float
+    kept_share_interval: Interval
     num_ratings: int
     num_skipped: int
     thresholds: NDArray[np.float64]
@@ -89,6 +98,8 @@ class PrecisionFit:
             "precision_interval": self.precision_interval.to_list(),
             "confidence": self.confidence,
             "num_kept": self.num_kept,
+            "kept_share": self.kept_share,
+            "kept_share_interval": self.kept_share_interval.to_list(),
             "num_ratings": self.num_ratings,
             "num_skipped": self.num_skipped,
         }
@@ -139,7 +150,7 @@ def read_min_score(path: str | Path) -> float:
     return float(value)
 
 
-def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(right: float, total: float, confidence: float = 0.95) -> Interval:
     """Returns the interval of Wilson (1927) for a share; (0, 1) of nothing."""
     if not total:
         return Interval(0.0, 1.0)
@@ -167,7 +178,7 @@ def _quantile(confidence: float) -> float:
 
 
 def fit_precision(
-    ratings: Ratings, precision: float = 0.8, *, confidence: float = 0.95, seed: int = 1
+    ratings: Ratings, precision: float = 0.8, *, confidence: float = 0.95
 ) -> PrecisionFit:
     """Finds the smallest `min_score` from which up the rated pairs have the wanted precision.
 
@@ -177,7 +188,8 @@ def fit_precision(
     it equals the precision of the rated pairs.
 
     Args:
-        ratings: ratings of pairs drawn at one rate from all scores, as `labse rate` draws them.
+        ratings: ratings of pairs drawn at one rate from all scores, or with weights, as `labse
+            rate` draws them.
         precision: the wanted share of GOOD, below 1.
 
     Raises:
@@ -192,38 +204,39 @@ def fit_precision(
             f"{total} ratings are too few to tell a precision of {precision:.0%}: {needed} could "
             "show it if all were GOOD; rate more pairs"
         )
-    thresholds, precisions, kept = _smooth(ratings.scores, ratings.is_good)
+    curve = smooth_precision(ratings)
+    thresholds, precisions = curve.thresholds, curve.precisions
     place = int(np.searchsorted(precisions, precision - 1e-12))
     if place == len(thresholds):
         raise LabseError(
-            f"no min_score reaches a precision of {precision:.0%}: of the {kept[-1]} pairs rated "
-            f"with the best score, {thresholds[-1]:g}, {precisions[-1]:.0%} are GOOD"
+            f"no min_score reaches a precision of {precision:.0%}: of the {curve.num_kept[-1]} "
+            f"pairs rated with the best score, {thresholds[-1]:g}, {precisions[-1]:.0%} are GOOD"
         )
-    if kept[place] < needed:
+    if curve.num_kept[place] < needed:
         raise LabseError(
             f"a precision of {precision:.0%} is reached from {thresholds[place]:g} up, where only "
-            f"{kept[place]} pairs are rated; {needed} are needed to say so: rate more pairs there"
+            f"{curve.num_kept[place]} pairs are rated; {needed} are needed to say so: rate more "
+            "pairs there"
         )
 
     min_score = float(thresholds[place])
-    num_good = int(ratings.is_good[ratings.scores >= min_score].sum())
-    safe = next(
-        (
-            float(threshold)
-            for threshold, share, count in zip(thresholds, precisions, kept.tolist(), strict=True)
-            if wilson_interval(share * count, count, confidence).low >= precision
-        ),
-        None,
-    )
+    interval = bound_interval(curve, precision, confidence)
+    weights = np.ones(total) if ratings.weights is None else ratings.weights
+    is_kept = ratings.scores >= min_score
+    share = float((ratings.is_good[is_kept] * weights[is_kept]).sum() / weights[is_kept].sum())
+    kept_share = float(weights[is_kept].sum() / weights.sum())
+    size, whole_size = float(curve.sizes[place]), float(curve.sizes[0])
     return PrecisionFit(
         min_score=min_score,
         precision=float(precisions[place]),
-        precision_interval=wilson_interval(num_good, int(kept[place]), confidence),
-        min_score_interval=_bootstrap(ratings, precision, confidence, seed),
-        safe_min_score=safe,
+        precision_interval=wilson_interval(share * size, size, confidence),
+        min_score_interval=interval,
+        safe_min_score=None if math.isinf(interval.high) else interval.high,
         wanted_precision=precision,
         confidence=confidence,
-        num_kept=int(kept[place]),
+        num_kept=int(curve.num_kept[place]),
+        kept_share=kept_share,
+        kept_share_interval=wilson_interval(kept_share * whole_size, whole_size, confidence),
         num_ratings=total,
         num_skipped=ratings.num_skipped,
         thresholds=thresholds,
@@ -231,20 +244,71 @@ def fit_precision(
     )
 
 
-def _smooth(
-    scores: NDArray[np.float64], is_good: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Returns the distinct scores, the smoothed precision from each up, and the ratings there."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PrecisionCurve:
+    """What ratings say of all bounds.
+
+    Attributes:
+        thresholds: (T,) the distinct scores, ascending.
+        precisions: (T,) smoothed precision from each of them up.
+        num_kept: (T,) ratings there.
+        sizes: (T,) how many even ratings tell as much; fewer than `num_kept` where weights differ.
+    """
+
+    thresholds: NDArray[np.float64]
+    precisions: NDArray[np.float64]
+    num_kept: NDArray[np.int64]
+    sizes: NDArray[np.float64]
+
+
+def smooth_precision(ratings: Ratings) -> PrecisionCurve:
+    """Returns the precision from each score up, made a function that never falls."""
+    scores, is_good = ratings.scores, ratings.is_good
+    weights = np.ones(len(scores)) if ratings.weights is None else ratings.weights
     thresholds, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    good = np.bincount(places, weights=is_good, minlength=len(thresholds))
-    fitted = _isotonic(good / counts, counts)
-    kept = counts[::-1].cumsum()[::-1]
-    precisions = (fitted * counts)[::-1].cumsum()[::-1] / kept
-    # A mean of what never falls never falls; summing rounds.
-    return thresholds, np.maximum.accumulate(precisions), kept
+    totals = np.bincount(places, weights, len(thresholds)).astype(np.float64)
+    good = np.bincount(places, is_good * weights, len(thresholds)).astype(np.float64)
+    fitted = _isotonic(good / totals, totals)
+
+    kept = _from_each_up(totals)
+    precisions = _from_each_up(fitted * totals) / kept
+    sizes = kept**2 / _from_each_up(np.bincount(places, weights**2, len(thresholds)))
+    return PrecisionCurve(
+        thresholds,
+        np.maximum.accumulate(precisions),  # A mean of what never falls never falls; sums round.
+        counts[::-1].cumsum()[::-1],
+        sizes,
+    )
 
 
-def _isotonic(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def bound_interval(curve: PrecisionCurve, precision: float, confidence: float) -> Interval:
+    """Returns the bounds that are not refused by a test of their precision.
+
+    A bound is refused as too low where Wilson's interval of the smoothed precision lies below the
+    wanted one, and as too high from where it lies at or above it, since precision rises with the
+    score. Many bounds are tested, so each test may err half as often. How often
+    the true bound is inside: benchmarks/calibration.py, docs/experiments.md.
+    """
+    level = (1 + confidence) / 2
+    ends = [
+        wilson_interval(share * size, size, level)
+        for share, size in zip(curve.precisions.tolist(), curve.sizes.tolist(), strict=True)
+    ]
+    thresholds = curve.thresholds.tolist()
+    too_low = [place for place, end in enumerate(ends) if end.high < precision]
+    enough = [place for place, end in enumerate(ends) if end.low >= precision]
+    high = thresholds[enough[0]] if enough else math.inf
+    if not too_low:
+        return Interval(-math.inf, high)
+    first = too_low[-1] + 1
+    return Interval(thresholds[first] if first < len(thresholds) else thresholds[-1], high)
+
+
+def _from_each_up(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    return values[::-1].cumsum()[::-1].astype(np.float64)
+
+
+def _isotonic(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pools neighbours that fall until none does (pool adjacent violators)."""
     pools: list[list[float]] = []  # Sum, weight, number of values.
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
@@ -253,20 +317,6 @@ def _isotonic(values: NDArray[np.float64], weights: NDArray[np.int64]) -> NDArra
             last = pools.pop()
             pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
     return np.repeat([pool[0] / pool[1] for pool in pools], [int(pool[2]) for pool in pools])
-
-
-def _bootstrap(ratings: Ratings, precision: float, confidence: float, seed: int) -> Interval:
-    generator = np.random.default_rng(seed)
-    total = len(ratings.scores)
-    found = []
-    for _ in range(_NUM_RESAMPLES):
-        drawn = generator.integers(total, size=total)
-        thresholds, precisions, _ = _smooth(ratings.scores[drawn], ratings.is_good[drawn])
-        place = int(np.searchsorted(precisions, precision - 1e-12))
-        found.append(float(thresholds[place]) if place < len(thresholds) else math.inf)
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(found, [tail, 100 - tail], method="nearest").tolist()
-    return Interval(low, high)
 
 
 def plot_precision(fit: PrecisionFit, out: Path) -> None:
@@ -281,8 +331,9 @@ def plot_precision(fit: PrecisionFit, out: Path) -> None:
     axes.axhline(fit.wanted_precision, color="grey", linestyle="--", label="wanted")
     axes.axvline(fit.min_score, color="black", label=f"min_score {fit.min_score:.4f}")
     interval = fit.min_score_interval
+    low = max(interval.low, float(fit.thresholds[0]))
     high = min(interval.high, float(fit.thresholds[-1]))
-    axes.axvspan(interval.low, high, alpha=0.15, label="its interval")
+    axes.axvspan(low, high, alpha=0.15, label="its interval")
     axes.set_xlabel("min_score")
     axes.set_ylabel("share of GOOD")
     axes.grid(alpha=0.3)

@@ -1,16 +1,18 @@
 """Rating mined pairs by hand: a sample over all scores, and a file that survives a kill.
 
 Takes: what `labse mine` wrote, a seed. Gives: pairs in the order to rate; ratings, row by row.
-Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples GOOD or BAD.
+Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples. What several say of one
+pair is a share; Horvitz and Thompson 1952, weights of a sample that is not even.
 """
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeAlias
+from typing import BinaryIO, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,14 @@ from labse.corpus.tables import open_table
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.system import try_lock
 from labse.files.text import format_suffix, read_lines
+from labse.rating.agreement import krippendorff_alpha
+from labse.rating.labels import SCHEMES, SKIP, Scheme, choose_good
 
 __all__ = [
-    "Label",
     "MinedRow",
     "RatingFile",
     "Ratings",
+    "Stratify",
     "draw_sample",
     "read_gold_pairs",
     "read_mined",
@@ -32,47 +36,99 @@ __all__ = [
     "sample_order",
 ]
 
-Label: TypeAlias = Literal["GOOD", "BAD", "SKIP"]
+Stratify: TypeAlias = Literal["even", "score"]
 
-_LABELS: tuple[Label, ...] = ("GOOD", "BAD", "SKIP")
 _NUM_STRATA = 10
+_OUTLIERS = 1.0  # Percent at each end of the scores that make no stratum of their own.
 
 
 @dataclass(frozen=True, slots=True)
 class MinedRow:
-    """A pair and its score; `line` is its number in the file, from 1."""
+    """A pair and its score.
+
+    Attributes:
+        line: its number in the file, from 1.
+        score: by which a bound is sought.
+        lang_pair: such as `de-en`; empty where the file does not tell.
+        stratum: of scores that it was drawn from, where strata are drawn at several rates.
+        stratum_pairs: pairs of this stratum in the file; 0 where all pairs have the same chance.
+    """
 
     line: int
     score: float
     source: str
     target: str
+    lang_pair: str = ""
+    stratum: int = 0
+    stratum_pairs: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratings:
-    """Rated pairs: (N,) scores and whether people called them GOOD; SKIP is only counted."""
+    """Rated pairs.
+
+    Attributes:
+        scores: (N,).
+        is_good: (N,) whether a person called each GOOD; of several, the share that did.
+        num_skipped: pairs that were shown and not judged.
+        weights: (N,) how many pairs of the file each stands for; None: as many as any other.
+        lang_pairs: N of them; empty where none is told.
+        num_raters: files of ratings.
+        alpha: Krippendorff's alpha of the labels; None of one rater.
+        alpha_good: the same of good or not.
+    """
 
     scores: NDArray[np.float64]
-    is_good: NDArray[np.bool_]
+    is_good: NDArray[np.bool_] | NDArray[np.float64]
     num_skipped: int = 0
+    weights: NDArray[np.float64] | None = None
+    lang_pairs: tuple[str, ...] = ()
+    num_raters: int = 1
+    alpha: float | None = None
+    alpha_good: float | None = None
+
+    def describe_raters(self) -> dict[str, object]:
+        """Returns a JSON object of the raters and how far they agree."""
+        return {
+            "num_raters": self.num_raters,
+            "alpha": self.alpha,
+            "alpha_good": self.alpha_good,
+        }
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Ratings":
+        """Returns some of the rows."""
+        kept = np.arange(len(self.scores))[rows]
+        return replace(
+            self,
+            scores=self.scores[kept],
+            is_good=self.is_good[kept],
+            weights=None if self.weights is None else self.weights[kept],
+            lang_pairs=tuple(self.lang_pairs[row] for row in kept) if self.lang_pairs else (),
+        )
 
 
 # ---- tables, whose header may be missing -----------------------------------------------------
 
 
-def read_mined(path: str | Path) -> Iterator[MinedRow]:
+def read_mined(path: str | Path, score: str = "score") -> Iterator[MinedRow]:
     """Yields the rows of a table with the columns margin_score (or score), source and target.
 
     A TSV without these names in its first line has the three in this order, as labse wrote it until
-    0.1. Further columns are ignored.
+    0.1. Of further columns source_lang and target_lang are read where they are named.
+
+    Args:
+        path: of the table.
+        score: another column by which a bound is sought, such as `quality`.
 
     Raises:
         LabseError: a column is missing, or a score is not a finite number; with file and line.
     """
     expected = "score, source and target with tabs between, as labse mine prints them"
-    names = ("score", "source", "target")
-    for number, (score, source, target) in _read_columns(path, names, expected):
-        yield MinedRow(number, _parse_score(score, path, number), source, target)
+    names, langs = (score, "source", "target"), ("source_lang", "target_lang")
+    needs_header = score != "score"
+    for number, cells in _read_columns(path, names, expected, langs, needs_header=needs_header):
+        row = MinedRow(number, _parse_score(cells[0], path, number), cells[1], cells[2])
+        yield replace(row, lang_pair="-".join(cells[3:])) if all(cells[3:]) else row
 
 
 def read_gold_pairs(path: str | Path) -> set[tuple[str, str]]:
@@ -90,50 +146,131 @@ def read_gold_pairs(path: str | Path) -> set[tuple[str, str]]:
     return pairs
 
 
-def read_ratings(path: str | Path) -> Ratings:
-    """Reads a table of score and label: GOOD, BAD or SKIP in any case.
+def read_ratings(
+    paths: str | Path | Sequence[str | Path], good: Collection[str] | None = None
+) -> Ratings:
+    """Reads tables of score and label, one a rater; pairs that several rated are one row.
 
-    A TSV may have a header; without it these are its first columns. Further ones are ignored.
+    A TSV may have a header; without it these are its first columns, and behind them stand, where
+    they are there, source, target, line, lang_pair, stratum and stratum_pairs, as `labse rate`
+    writes them.
+
+    Args:
+        paths: a file, or those of several raters.
+        good: the labels that count as GOOD; None is GOOD itself.
 
     Raises:
-        LabseError: a column is missing, another label, or a score that is not a finite number;
-            with file and line; or there is no row.
+        LabseError: there is no row, a column is missing, an unknown label, a score that is not a
+            finite number, or files of several raters without what tells which pair is which.
+        UsageError: the labels are finer than GOOD and BAD, and `good` does not choose.
     """
-    scores: list[float] = []
-    is_good: list[bool] = []
+    files = [paths] if isinstance(paths, str | Path) else [*paths]
+    rows = [[*_read_rated(path)] for path in files]
+    for path, file in zip(files, rows, strict=True):
+        if not file:
+            raise LabseError(f"{path}: empty; labse rate makes ratings")
+    chosen = choose_good((label for file in rows for _, label in file), good)
+
+    # Bring the labels of a pair together; of one file each row is a pair.
+    labels: defaultdict[object, list[str]] = defaultdict(list)
+    pairs: dict[object, MinedRow] = {}
     num_skipped = 0
-    for number, cells in _read_columns(path, ("score", "label"), "score, a tab, and GOOD or BAD"):
+    for path, file in zip(files, rows, strict=True):
+        for number, (row, label) in enumerate(file):
+            key: object = number if len(files) == 1 else (row.line, row.source, row.target)
+            if len(files) > 1 and not row.source:
+                raise LabseError(
+                    f"{path}: no columns source, target and line, by which the pairs of several "
+                    "raters are matched; labse rate writes them"
+                )
+            if label == SKIP:
+                num_skipped += 1
+                continue
+            pairs.setdefault(key, row)
+            labels[key].append(label)
+
+    kept = [*pairs.values()]
+    is_good = np.array(
+        [sum(label in chosen for label in labels[key]) / len(labels[key]) for key in pairs]
+    )
+    lang_pairs = tuple(row.lang_pair for row in kept)
+    return Ratings(
+        scores=np.array([row.score for row in kept], np.float64),
+        is_good=is_good if len(files) > 1 else is_good.astype(np.bool_),
+        num_skipped=num_skipped,
+        weights=_weights(kept),
+        lang_pairs=lang_pairs if any(lang_pairs) else (),
+        num_raters=len(files),
+        alpha=krippendorff_alpha(labels.values()),
+        alpha_good=krippendorff_alpha(
+            [label in chosen for label in found] for found in labels.values()
+        ),
+    )
+
+
+def _read_rated(path: str | Path) -> Iterator[tuple[MinedRow, str]]:
+    known = {label for scheme in SCHEMES.values() for label in scheme.labels}
+    more = ("source", "target", "line", "lang_pair", "stratum", "stratum_pairs")
+    expected = "score, a tab, and GOOD or BAD"
+    rows = _read_columns(path, ("score", "label"), expected, more, by_position=True)
+    for number, cells in rows:
         score, label = _parse_score(cells[0], path, number), cells[1].strip().upper()
-        if label not in _LABELS:
+        if label not in known:
             raise LabseError(
-                f"{path}, line {number}: the label is {cells[1][:40]!r}; expected GOOD, BAD or SKIP"
+                f"{path}, line {number}: the label is {cells[1][:40]!r}; expected GOOD, BAD or "
+                "SKIP, or one of labse rate --labels"
             )
-        if label == "SKIP":
-            num_skipped += 1
-        else:
-            scores.append(score)
-            is_good.append(label == "GOOD")
-    if not scores and not num_skipped:
-        raise LabseError(f"{path}: empty; labse rate makes ratings")
-    return Ratings(np.array(scores, np.float64), np.array(is_good, np.bool_), num_skipped)
+        line, stratum, stratum_pairs = (
+            int(cell) if cell.isdecimal() else 0 for cell in (cells[4], cells[6], cells[7])
+        )
+        yield MinedRow(line, score, cells[2], cells[3], cells[5], stratum, stratum_pairs), label
+
+
+def _weights(rows: Sequence[MinedRow]) -> NDArray[np.float64] | None:
+    """Returns (N,) the pairs of a stratum over its rated ones; None if strata are not told."""
+    if not all(row.stratum_pairs for row in rows):
+        return None
+    num_rated = Counter(row.stratum for row in rows)
+    return np.array([row.stratum_pairs / num_rated[row.stratum] for row in rows])
 
 
 def _read_columns(
-    path: str | Path, names: tuple[str, ...], expected: str
+    path: str | Path,
+    names: tuple[str, ...],
+    expected: str,
+    more: tuple[str, ...] = (),
+    *,
+    by_position: bool = False,
+    needs_header: bool = False,
 ) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yields number and values of each row; a TSV without header has the columns in this order."""
+    """Yields number and values of each row; a TSV without header has the columns in this order.
+
+    Args:
+        path: of the table.
+        names: columns that must be there.
+        expected: what they are, for people.
+        more: columns whose values follow, empty where they are missing.
+        by_position: whether they stand behind the others in a TSV without header.
+        needs_header: whether a TSV without header is refused.
+    """
     if format_suffix(path) in (".jsonl", ".parquet"):
         table = open_table(path)
         columns = tuple(_full_name(table.names, name) or name for name in names)
-        yield from table.read_rows(columns, numbers=columns[:1])
+        found = tuple(name for name in more if name in table.names)
+        for number, values in table.read_rows((*columns, *found), numbers=columns[:1]):
+            rest = dict(zip(found, values[len(names) :], strict=True))
+            yield number, [*values[: len(names)], *(rest.get(name, "") for name in more)]
         return
-    positions = list(range(len(names)))
+    places: list[int | None] = [*range(len(names) + len(more))]
+    if not by_position:
+        places[len(names) :] = [None] * len(more)
     for number, line in enumerate(read_lines(path), start=1):
         cells = line.split("\t")
         if number == 1:
             header = [_full_name(cells, name) for name in names]
             if None not in header:
-                positions = [cells.index(name) for name in header if name is not None]
+                places = [cells.index(name) for name in header if name is not None]
+                places += [cells.index(name) if name in cells else None for name in more]
                 continue
             if header[0] is not None and "score" in names:
                 missing = names[header.index(None)]
@@ -141,10 +278,15 @@ def _read_columns(
                     f"{path}: no column {missing}; expected {expected}"
                     + ("; labse rate makes it" if missing == "label" else "")
                 )
-        if len(cells) <= max(positions):
+            if needs_header:
+                raise LabseError(f"{path}: no column {names[0]}; its first line is {line[:60]!r}")
+        if len(cells) <= max(place for place in places[: len(names)] if place is not None):
             columns_found = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
             raise LabseError(f"{path}, line {number}: {columns_found}; expected {expected}")
-        yield number, [cells[position] for position in positions]
+        yield (
+            number,
+            [cells[place] if place is not None and place < len(cells) else "" for place in places],
+        )
 
 
 def _full_name(columns: Sequence[str], name: str) -> str | None:
@@ -167,37 +309,79 @@ def _parse_score(cell: str, path: str | Path, line: int) -> float:
 # ---- the sample ------------------------------------------------------------------------------
 
 
-def draw_sample(path: str | Path, count: int, *, seed: int) -> list[MinedRow]:
+def draw_sample(
+    path: str | Path,
+    count: int,
+    *,
+    seed: int,
+    stratify: Stratify = "even",
+    score: str = "score",
+) -> list[MinedRow]:
     """Returns up to `count` pairs in the order to rate; a larger count only adds pairs at the end.
+
+    Args:
+        path: of a table, see `read_mined`.
+        count: pairs.
+        seed: of the sample and its order.
+        stratify: "even": all pairs have the same chance. "score": each tenth of the range of scores
+            is rated as often, so that the few pairs between the many bad and the many good ones,
+            where a bound lies, are rated most; the ratings are weighted back.
+        score: the column of scores.
 
     Raises:
         LabseError: the file is empty or a row of it is broken.
+        ValueError: another way to stratify.
     """
-    scores = np.array([row.score for row in read_mined(path)])
+    if stratify not in get_args(Stratify):
+        raise ValueError(f"stratify must be one of {get_args(Stratify)}, not {stratify!r}")
+    scores = np.array([row.score for row in read_mined(path, score)])
     if not len(scores):
         raise LabseError(f"{path}: empty; there is nothing to rate")
-    order = sample_order(scores, seed=seed)[:count].tolist()
+    strata = None if stratify == "even" else _strata_of_range(scores)
+    order = sample_order(scores, seed=seed, strata=strata)[:count].tolist()
     wanted = set(order)
-    rows = {number: row for number, row in enumerate(read_mined(path)) if number in wanted}
-    return [rows[number] for number in order]
+    rows = {number: row for number, row in enumerate(read_mined(path, score)) if number in wanted}
+    if strata is None:
+        return [rows[number] for number in order]
+    sizes = np.bincount(strata)
+    return [
+        replace(
+            rows[number],
+            stratum=int(strata[number]) + 1,
+            stratum_pairs=int(sizes[strata[number]]),
+        )
+        for number in order
+    ]
 
 
-def sample_order(scores: NDArray[np.float64], *, seed: int) -> NDArray[np.int64]:
+def _strata_of_range(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Returns (N,) which tenth of the range each score is in; outliers are in the outer ones."""
+    low, high = np.percentile(scores, [_OUTLIERS, 100 - _OUTLIERS])
+    bounds = np.linspace(low, high, _NUM_STRATA + 1)[1:-1]
+    places: NDArray[np.int64] = np.searchsorted(bounds, scores, side="right")
+    return places
+
+
+def sample_order(
+    scores: NDArray[np.float64], *, seed: int, strata: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Returns the numbers of all rows in an order whose every beginning is spread over the scores.
 
     The rows are cut by score into ten strata of equal size; each round takes one row of each, in a
     new order. So every pair has the same chance to be rated, and the precision of the ratings
-    estimates that of the file.
+    estimates that of the file. With `strata`, (N,) the number of each row's, these are taken
+    instead.
     """
     generator = np.random.default_rng(seed)
-    num_strata = min(_NUM_STRATA, len(scores))
-    strata = [
-        generator.permutation(stratum)
-        for stratum in np.array_split(np.argsort(scores, kind="stable"), max(num_strata, 1))
-    ]
+    if strata is None:
+        num_strata = max(min(_NUM_STRATA, len(scores)), 1)
+        parts = np.array_split(np.argsort(scores, kind="stable"), num_strata)
+    else:
+        parts = [np.flatnonzero(strata == number) for number in np.unique(strata)]
+    parts = [generator.permutation(part) for part in parts]
     rounds = []
-    for number in range(max(map(len, strata))):
-        row = [int(stratum[number]) for stratum in strata if number < len(stratum)]
+    for number in range(max(map(len, parts))):
+        row = [int(part[number]) for part in parts if number < len(part)]
         rounds.extend(generator.permutation(np.array(row, np.int64)).tolist())
     return np.array(rounds, np.int64)
 
@@ -212,8 +396,10 @@ class RatingFile:
     when the file is opened again. Only one process may hold it.
     """
 
-    def __init__(self, path: str | Path, sample: list[MinedRow]) -> None:
-        """Opens or makes the file.
+    def __init__(
+        self, path: str | Path, sample: list[MinedRow], scheme: Scheme = SCHEMES["good-bad"]
+    ) -> None:
+        """Opens or makes the file, for labels of one scheme.
 
         Raises:
             LabseError: it holds something other than ratings.
@@ -222,7 +408,8 @@ class RatingFile:
         """
         self._path = path
         self._rows = {row.line: row for row in sample}
-        self._labels: dict[int, Label] = {}
+        self._allowed = scheme.labels
+        self._labels: dict[int, str] = {}
         self._stream = self._open()
         try:
             self._ends = self._read()
@@ -244,11 +431,11 @@ class RatingFile:
         self._stream.close()
 
     @property
-    def labels(self) -> dict[int, Label]:
+    def labels(self) -> dict[int, str]:
         """The label of each line rated so far, in the order of rating."""
         return dict(self._labels)
 
-    def rate(self, row: MinedRow, label: Label) -> None:
+    def rate(self, row: MinedRow, label: str) -> None:
         """Appends a rating and waits until it is on the disk."""
         self._stream.seek(0, os.SEEK_END)
         self._stream.write(_format(row, label))
@@ -296,28 +483,33 @@ class RatingFile:
             ends.append((ends[-1] if ends else 0) + len(raw))
         return ends
 
-    def _parse(self, raw: bytes, number: int) -> tuple[MinedRow | None, Label | None]:
+    def _parse(self, raw: bytes, number: int) -> tuple[MinedRow | None, str | None]:
         where = f"{self._path}, line {number}"
         if not raw.endswith(b"\n"):
-            texts = (_format(row, label) for row in self._rows.values() for label in _LABELS)
+            texts = (_format(row, label) for row in self._rows.values() for label in self._allowed)
             if any(text.startswith(raw) for text in texts):
                 return None, None
             raise LabseError(f"{where}: not a row of labse rate; give another --out")
         cells = raw[:-1].decode(errors="replace").split("\t")
-        label = next((known for known in _LABELS if len(cells) == 5 and cells[1] == known), None)
+        label = cells[1] if len(cells) in (5, 6, 8) and cells[1] in self._allowed else None
         if label is None or not cells[4].isdecimal():
             raise LabseError(
-                f"{where}: not a row of labse rate (score, GOOD, BAD or SKIP, source, target, "
-                "line); give another --out"
+                f"{where}: not a row of labse rate (score, {', '.join(self._allowed)}, source, "
+                "target, line); give another --out"
             )
         row = self._rows.get(int(cells[4]))
         if row is None or _format(row, label) != raw:
             raise UsageError(
-                f"{where}: rates a pair that is not in this sample; give the same file, --count "
-                "and --seed as before, or another --out"
+                f"{where}: rates a pair that is not in this sample; give the same file, --count, "
+                "--seed and --stratify as before, or another --out"
             )
         return row, label
 
 
-def _format(row: MinedRow, label: Label) -> bytes:
-    return f"{row.score!r}\t{label}\t{row.source}\t{row.target}\t{row.line}\n".encode()
+def _format(row: MinedRow, label: str) -> bytes:
+    cells = [repr(row.score), label, row.source, row.target, str(row.line)]
+    if row.lang_pair or row.stratum_pairs:
+        cells.append(row.lang_pair)
+    if row.stratum_pairs:
+        cells += [str(row.stratum), str(row.stratum_pairs)]
+    return ("\t".join(cells) + "\n").encode()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from labse.corpus.writers import write_rows
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.rating.labels import SCHEMES
 from labse.rating.rating import (
     MinedRow,
     RatingFile,
@@ -193,3 +194,62 @@ def test_a_broken_row_is_told_with_its_line(
     path.write_text(text)
     with pytest.raises(LabseError, match=message):
         read(path)
+
+
+def test_finer_labels_count_as_good_by_choice(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_text("1.5\tV\n1.4\tMT\n1.3\tSKIP\n1.2\tA\n")
+    with pytest.raises(UsageError, match="--good V,F,MT"):
+        read_ratings(tmp_path / "r.tsv")
+    assert read_ratings(tmp_path / "r.tsv", ["V", "F"]).is_good.tolist() == [True, False, False]
+    assert read_ratings(tmp_path / "r.tsv", ["v", "mt"]).is_good.tolist() == [True, True, False]
+    with pytest.raises(UsageError, match="--good CC"):
+        read_ratings(tmp_path / "r.tsv", ["CC"])
+    (tmp_path / "r.tsv").write_text("1.5\tV\n1.4\tCC\n")
+    with pytest.raises(LabseError, match="not of one scheme"):
+        read_ratings(tmp_path / "r.tsv")
+
+
+def test_labels_of_several_raters_become_shares_with_their_agreement(tmp_path: Path) -> None:
+    for name, labels in (("a", "V V A"), ("b", "V E SKIP")):
+        with RatingFile(tmp_path / name, ROWS, SCHEMES["paracrawl"]) as file:
+            for row, label in zip(ROWS, labels.split(), strict=False):
+                file.rate(row, label)
+    ratings = read_ratings([tmp_path / "a", tmp_path / "b"], ["V"])
+    assert ratings.is_good.tolist() == [1.0, 0.5, 0.0]
+    assert (ratings.num_raters, ratings.num_skipped) == (2, 1)
+    # Two items with two labels, V V and V E: D_o = 1/2, D_e = 6/12; alpha = 0.
+    assert ratings.alpha == ratings.alpha_good == pytest.approx(0.0)
+    (tmp_path / "c").write_text("1.0\tV\n")
+    with pytest.raises(LabseError, match="several raters are matched"):
+        read_ratings([tmp_path / "a", tmp_path / "c"], ["V"])
+
+
+def test_strata_of_the_range_are_rated_alike_and_weighted_back(tmp_path: Path) -> None:
+    # 900 bad pairs with low scores, 90 good ones with high scores, 10 between.
+    rng = np.random.default_rng(5)
+    scores = np.concatenate([rng.uniform(0, 0.4, 900), rng.uniform(0.4, 0.6, 10),
+                             rng.uniform(0.6, 1, 90)])  # fmt: skip
+    rows = [f"{score}\ts{n}\tt{n}\tde\ten" for n, score in enumerate(scores)]
+    header = "margin_score\tsource\ttarget\tsource_lang\ttarget_lang\n"
+    (tmp_path / "m.tsv").write_text(header + "\n".join(rows) + "\n")
+    sample = draw_sample(tmp_path / "m.tsv", 60, seed=1, stratify="score")
+    between = [row for row in sample if 0.4 <= row.score < 0.6]
+    assert len(between) > 4  # Of an even sample it would be 0.6.
+    with RatingFile(tmp_path / "r.tsv", sample) as file:
+        for row in sample:
+            file.rate(row, "GOOD" if row.score >= 0.6 else "BAD")
+    ratings = read_ratings(tmp_path / "r.tsv")
+    assert ratings.lang_pairs == ("de-en",) * 60
+    assert ratings.weights is not None
+    share = ratings.weights[ratings.is_good.astype(bool)].sum() / ratings.weights.sum()
+    assert share == pytest.approx(0.09, abs=0.02)
+    with RatingFile(tmp_path / "r.tsv", sample) as file:  # It is read again.
+        assert len(file.labels) == 60
+
+
+def test_another_column_may_be_the_score(tmp_path: Path) -> None:
+    (tmp_path / "m.tsv").write_text("margin_score\tsource\ttarget\tquality\n1.5\ta\tb\t0.25\n")
+    assert [row.score for row in read_mined(tmp_path / "m.tsv", "quality")] == [0.25]
+    (tmp_path / "m.tsv").write_text("1.5\ta\tb\n")
+    with pytest.raises(LabseError, match="no column quality"):
+        draw_sample(tmp_path / "m.tsv", 5, seed=1, score="quality")
