@@ -40,6 +40,7 @@ __all__ = [
     "score_pairs",
     "score_quality",
     "semantic_search",
+    "serve",
     "train_dual_encoder",
 ]
 
@@ -77,6 +78,7 @@ _HOMES = {
     "score_pairs": "labse.mining.pair_scores",
     "score_quality": "labse.mining.quality",
     "semantic_search": "labse.search.corpus",
+    "serve": "labse.serving.server",
     "train_dual_encoder": "labse.encoder.trained",
 }
 

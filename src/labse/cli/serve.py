@@ -1,5 +1,6 @@
 """The command `labse serve`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from labse.cli.options import (
     RuntimeOption,
     ThreadsOption,
     load_encoder,
+    parse_size,
 )
-from labse.runtime import require
+from labse.serving.options import ServingOptions, read_api_keys
+from labse.serving.server import serve as run_server
 
 __all__ = ["serve"]
 
@@ -67,6 +70,13 @@ def serve(
             rich_help_panel=_LIMITS_PANEL,
         ),
     ] = None,
+    max_wait: Annotated[
+        float,
+        typer.Option(
+            help="Seconds: a request that would wait for longer is told so at once (429).",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 5.0,
     max_lines: Annotated[
         int,
         typer.Option(
@@ -112,31 +122,26 @@ def serve(
 
     labse serve --host 0.0.0.0 --api-key-file keys.txt
     """
-    for package in ("fastapi", "granian", "orjson", "prometheus_client"):
-        require(package, "serve")
-    from labse.cli.options import parse_size
-    from labse.serving.app import build_app
-    from labse.serving.options import ServingOptions, read_api_keys
-    from labse.serving.server import LOOPBACK_NAMES, check_address, run_server
-
-    is_loopback = host in LOOPBACK_NAMES
-    hosts = (*LOOPBACK_NAMES, *(allow_host or ())) if is_loopback or allow_host else ()
     options = ServingOptions(
         batch_tokens=batch_tokens,
         max_queued_tokens=max_queued_tokens,
+        max_wait_seconds=max_wait,
         max_lines=max_lines,
         max_body_bytes=parse_size(max_body),
         request_seconds=request_seconds,
         body_seconds=body_seconds,
         stores=stores,
         api_keys=() if api_key_file is None else read_api_keys(api_key_file),
-        hosts=hosts,
+        hosts=tuple(allow_host or ()),
     )
-    check_address(host, port)
-    encoder = load_encoder(model, precision, runtime, threads)
-    name = model_name or ("labse" if model is None else model.name)
-    app = build_app(encoder, options=options, model_name=name)
-    shown = f"[{host}]" if ":" in host else host
-    if not is_loopback and api_key_file is None:
+    if host not in ("localhost", "127.0.0.1", "::1") and not options.api_keys:
         say("no --api-key-file: whoever reaches this machine may use the server")
-    run_server(app, host, port, on_start=lambda: say(f"{name}: listening on http://{shown}:{port}"))
+    name = model_name or ("labse" if model is None else model.name)
+    run_server(
+        partial(load_encoder, model, precision, runtime, threads),
+        host=host,
+        port=port,
+        options=options,
+        model_name=name,
+        on_start=lambda address: say(f"{name}: listening on {address}"),
+    )

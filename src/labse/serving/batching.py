@@ -30,8 +30,7 @@ Embed: TypeAlias = Callable[[Sequence[InputIds]], NDArray[np.float32]]
 OnBatch: TypeAlias = Callable[[int, int, float], None]
 """Called after each batch with its sentences, its tokens and the seconds that it took."""
 
-_PIECES_OF_BATCH = 4  # A large request gets a quarter of a batch in each of its turns ...
-_SHARE_OF_QUEUE = 4  # ... and counts for a quarter of the queue at most.
+_PIECES_OF_BATCH = 4  # A large request gets a quarter of a batch in each of its turns.
 _FIRST_RATE = 10_000.0  # Tokens a second, until the first batch was measured.
 _OLD_SHARE = 0.8  # Of the measured speed that the next measurement leaves.
 
@@ -99,6 +98,7 @@ class Batcher:
         *,
         batch_tokens: int,
         max_queued_tokens: int,
+        max_wait_seconds: float = math.inf,
         wait_seconds: float = 0.005,
         num_workers: int = 1,
         on_batch: OnBatch | None = None,
@@ -109,15 +109,17 @@ class Batcher:
             embed: unit rows of token ids; thread-safe.
             embedding_size: D.
             batch_tokens: tokens of a batch; a longer sentence is a batch of its own.
-            max_queued_tokens: tokens that wait or are computed; one request counts for a quarter
-                of them at most, so that none is too large for ever.
+            max_queued_tokens: tokens that wait or are computed, of each request those of its next
+                turn: so none is too large for ever, and their sum tells how long a new one waits.
+            max_wait_seconds: a request that would wait for longer is refused.
             wait_seconds: see above.
             num_workers: batches computed at the same time.
             on_batch: told of each batch, in the thread that computed it.
         """
         self._embed, self._size, self._on_batch = embed, embedding_size, on_batch
         self._batch_tokens, self._max_queued = batch_tokens, max_queued_tokens
-        self._wait_seconds = wait_seconds
+        self._piece_tokens = max(batch_tokens // _PIECES_OF_BATCH, 1)
+        self._max_wait, self._wait_seconds = max_wait_seconds, wait_seconds
         # A future may be cancelled by a thread that holds the lock: its callback takes it again.
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[_Request] = deque()
@@ -170,7 +172,7 @@ class Batcher:
             input_ids,
             order,
             ends,
-            charge=min(int(ends[-1]), self._max_queued // _SHARE_OF_QUEUE),
+            charge=min(int(ends[-1]), self._piece_tokens, self._max_queued),
             arrival=now,
             deadline=now + timeout,
             embeddings=np.empty((len(input_ids), self._size), np.float32),
@@ -182,8 +184,10 @@ class Batcher:
         with self._changed:
             if self._is_closed:
                 raise BatcherClosedError("the server is stopping")
-            if self._num_tokens + request.charge > self._max_queued:
-                raise OverloadedError(max(math.ceil(self._num_tokens / self._rate), 1))
+            wait = self._num_tokens / self._rate
+            is_full = self._num_tokens + request.charge > self._max_queued
+            if is_full or wait > self._max_wait:
+                raise OverloadedError(max(math.ceil(wait), 1))
             self._num_tokens += request.charge
             self._waiting.append(request)
             self._changed.notify()
@@ -241,12 +245,11 @@ class Batcher:
         """Takes a piece of each request in turn until the batch is full."""
         room = self._batch_tokens
         batch: list[tuple[_Request, NDArray[np.int64]]] = []
-        piece_tokens = max(self._batch_tokens // _PIECES_OF_BATCH, 1)
         while self._waiting and room > 0:
             request = self._waiting.popleft()
             start = request.num_taken
-            rows = request.take(min(piece_tokens, room), at_least=0 if batch else 1)
-            if not len(rows) and room < piece_tokens:  # It is the first of the next batch.
+            rows = request.take(min(self._piece_tokens, room), at_least=0 if batch else 1)
+            if not len(rows) and room < self._piece_tokens:  # It is the first of the next batch.
                 self._waiting.appendleft(request)
                 break
             if not len(rows):  # One sentence is longer than a piece.

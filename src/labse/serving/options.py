@@ -20,7 +20,9 @@ class ServingOptions:
 
     Attributes:
         batch_tokens: tokens of a batch; None takes 2,048, or less where the runtime wants less.
-        max_queued_tokens: tokens that may wait before 429 is answered; None takes 16 batches.
+        max_queued_tokens: tokens that may wait before 429 is answered, of each request those of
+            its next turn, a quarter of a batch at most; None takes 16 batches.
+        max_wait_seconds: a request whose turn would come later is answered 429 at once.
         max_inputs: texts of a request for vectors.
         max_lines: lines of one side of a request that mines, aligns or scores.
         max_body_bytes: of a request.
@@ -34,6 +36,7 @@ class ServingOptions:
 
     batch_tokens: int | None = None
     max_queued_tokens: int | None = None
+    max_wait_seconds: float = 5.0
     max_inputs: int = 2048
     max_lines: int = 20_000
     max_body_bytes: int = 16 << 20

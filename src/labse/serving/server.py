@@ -1,6 +1,6 @@
-"""The server around the application: one process, which ends without dropping a request.
+"""The server: one process with one model, which ends without dropping a request.
 
-Takes: an application, an address. Gives: a server until SIGTERM or SIGINT.
+Takes: an encoder, an address, limits. Gives: a server until SIGTERM or SIGINT.
 Source: granian's embedded server, which leaves signals to its caller.
 """
 
@@ -9,30 +9,67 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
-
+from labse.encoder.source import EncoderSource
 from labse.errors import ResourceError
-from labse.serving.entrance import Entrance
+from labse.runtime import require
+from labse.serving.options import ServingOptions
 
-__all__ = ["LOOPBACK_NAMES", "check_address", "run_server"]
+if TYPE_CHECKING:
+    from labse.serving.entrance import Entrance
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-"""Names of this machine that no page of another one can have."""
+__all__ = ["serve"]
 
+# Names of this machine that no page of another one can have.
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_PACKAGES = ("fastapi", "granian", "orjson", "prometheus_client")
 _LOGGER = logging.getLogger(__name__)
 _HEADER_MILLISECONDS = 10_000  # Of a head; granian waits 30 s.
 _CONNECTIONS = 4096
 
 
-def check_address(host: str, port: int) -> None:
-    """Tells before a model is loaded that nobody can listen there.
+def serve(
+    encoder: EncoderSource = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    options: ServingOptions | None = None,
+    model_name: str = "labse",
+    on_start: Callable[[str], object] | None = None,
+) -> None:
+    """Serves vectors over HTTP until SIGTERM or SIGINT, then answers what is in flight and ends.
+
+    On a loopback address the names of this machine and `options.hosts` are answered alone.
+
+    Args:
+        encoder: an encoder, its name or folder, what loads one, or None for the model that comes
+            with labse.
+        host: address to listen on.
+        port: its port.
+        options: limits, keys, and the folder of stores.
+        model_name: as clients call it.
+        on_start: called with the address of the server when it listens.
 
     Raises:
-        ResourceError: the port is taken, or the address is not of this machine.
+        ResourceError: nobody can listen there, or the extra `serve` is not installed.
+        LabseError, UsageError: the model cannot be loaded or served.
     """
+    for package in _PACKAGES:
+        require(package, "serve")
+    from labse.serving.app import build_app
+
+    options = options or ServingOptions()
+    if options.hosts or host in _LOOPBACK_NAMES:
+        options = replace(options, hosts=(*_LOOPBACK_NAMES, *options.hosts))
+    _check_address(host, port)
+    app = build_app(encoder, options=options, model_name=model_name)
+    asyncio.run(_serve(app, host, port, on_start))
+
+
+def _check_address(host: str, port: int) -> None:
+    """Tells before a model is loaded that nobody can listen there."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -45,23 +82,13 @@ def check_address(host: str, port: int) -> None:
         ) from None
 
 
-def run_server(
-    app: Entrance, host: str, port: int, *, on_start: Callable[[], object] | None = None
-) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what is in flight and ends.
-
-    Args:
-        app: what `build_app` gave.
-        host: address to listen on.
-        port: its port.
-        on_start: called when the server listens.
-    """
-    asyncio.run(_serve(app, host, port, on_start))
-
-
 async def _serve(
-    app: Entrance, host: str, port: int, on_start: Callable[[], object] | None
+    app: "Entrance", host: str, port: int, on_start: Callable[[str], object] | None
 ) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.server.embed import Server
+
     server = Server(
         app,
         address=host,
@@ -84,7 +111,7 @@ async def _serve(
     try:
         if on_start is not None:
             await _wait_until_open(host, port, serving)
-            on_start()
+            on_start(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         await asyncio.wait((serving, asking), return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             serving.result()  # It failed: nobody asked it to end.

@@ -78,6 +78,7 @@ class EmbeddingService:
             encoder.embedding_size,
             batch_tokens=self.batch_tokens,
             max_queued_tokens=options.max_queued_tokens or _QUEUED_BATCHES * self.batch_tokens,
+            max_wait_seconds=options.max_wait_seconds,
             on_batch=metrics.count_batch,
         )
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="labse-text")

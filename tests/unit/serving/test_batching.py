@@ -95,6 +95,17 @@ def test_a_full_queue_says_when_to_come_again() -> None:
     assert not any([3, 0] in batch for batch in model.batches)
 
 
+def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
+    model = Model()
+    batcher = start(model, max_wait_seconds=0.0003)  # 10,000 tokens a second until it is measured.
+    for number in range(2):
+        batcher.submit([ids(number, 0)], timeout=20)
+    with pytest.raises(OverloadedError):
+        batcher.submit([ids(1)], timeout=20)
+    model.gate.set()
+    batcher.close()
+
+
 def test_no_request_is_too_large_for_an_empty_queue() -> None:
     model = Model()
     model.gate.set()
