@@ -42,9 +42,11 @@ TO_FIND = [
 ]
 
 
+MODELS = ("encode", "score", "filter", "align", "mine", "hard-negatives")
+
+
 @pytest.fixture(autouse=True)
-def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(inside: Path) -> None:
     for name in ("e.de", "e.en", "e.tsv", "e.jsonl"):
         Path(name).touch()
     Path("h.tsv").write_text("source\ttarget\tsource_lang\ttarget_lang\n")
@@ -53,17 +55,21 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_that_are_not_there_give_none_and_no_error(
-    capsys: pytest.CaptureFixture[str],
+    tiny_model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in ROW_FOR_ROW:
-        assert main(arguments) == 0, (arguments, capsys.readouterr().err)
+        model = ("--model", tiny_model) if arguments[0] in MODELS else ()
+        assert main([*arguments, *model]) == 0, (arguments, capsys.readouterr().err)
     assert len(list(Path("o").iterdir())) == len(ROW_FOR_ROW) - 1
 
 
-def test_nothing_can_be_found_or_learnt_in_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_can_be_found_or_learnt_in_no_rows(
+    tiny_model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = sorted(Path().iterdir())
     for arguments in TO_FIND:
-        code = main(arguments)
+        model = ("--model", tiny_model) if arguments[0] in MODELS else ()
+        code = main([*arguments, *model])
         error = capsys.readouterr().err
         assert (code, "e." in error) == (3, True), (arguments, error)
     assert sorted(Path().iterdir()) == before  # No folder with nothing in it is left.

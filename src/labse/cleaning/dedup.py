@@ -32,6 +32,7 @@ from labse.corpus.shards import (
     read_shard,
     write_shard,
 )
+from labse.corpus.tables import ColumnNames
 from labse.files.atomic import MANIFEST_NAME, check_writable, write_atomic
 from labse.files.stage import Stage, open_stage
 from labse.runtime import require, resumable
@@ -70,6 +71,8 @@ def dedup_files(
     kind: CorpusKind = "mono",
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     min_similarity: float | None = None,
     workers: int = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
@@ -86,6 +89,8 @@ def dedup_files(
         kind: what the rows are; a row is a copy if all its columns are equal, the language too.
         lang: the language of text files.
         langs: of source and target of pairs, where no column tells.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
             language are near copies; None keeps near copies.
         workers: processes.
@@ -109,6 +114,8 @@ def dedup_files(
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
     settings |= {"rows_per_shard": rows_per_shard}
     settings |= {} if langs == (None, None) else {"langs": list(langs)}
+    settings |= {"columns": dict(columns)} if columns else {}
+    settings |= {"skip_unknown": True} if skip_unknown else {}
     with resumable(out), open_stage(out, settings, section=None) as stage:
         if stage.manifest is None:
             num_bytes = sum(Path(path).stat().st_size for path in paths)
@@ -162,6 +169,8 @@ def partition_step(
     lang: str | None,
     target: str | None = None,
     langs: Sequence[str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
 ) -> dict[str, object]:
     """Deals the rows of a file out to pieces by the first bits of their hash.
 
@@ -172,6 +181,8 @@ def partition_step(
         lang: see `iter_rows`.
         target: likewise.
         langs: likewise.
+        columns: likewise.
+        skip_unknown: likewise.
     """
     arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
     names = column_names(kind)
@@ -181,12 +192,20 @@ def partition_step(
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(write_atomic(piece)) for piece in pieces]
         writers = [stack.enter_context(parquet.ParquetWriter(s, schema)) for s in streams]
-        rows = iter_rows(path, kind, lang, target=target, langs=(langs[0], langs[1]))
+        rows = iter_rows(
+            path,
+            kind,
+            lang,
+            target=target,
+            langs=(langs[0], langs[1]),
+            columns=columns,
+            skip_unknown=skip_unknown,
+        )
         while batch := list(islice(rows, ROWS_PER_SHARD)):
             num_rows += len(batch)
             keys = _hash_rows(batch)
-            columns = [arrow.array(column) for column in zip(*batch, strict=True)]
-            table = arrow.table([*columns, *keys], schema=schema)
+            texts = [arrow.array(column) for column in zip(*batch, strict=True)]
+            table = arrow.table([*texts, *keys], schema=schema)
             places = (keys[0] >> np.uint64(32)) * np.uint64(len(pieces)) >> np.uint64(32)
             for number, writer in enumerate(writers):
                 chosen = np.flatnonzero(places == number)
@@ -230,6 +249,7 @@ def _partition_tasks(
     tasks = []
     options = {"kind": settings["kind"], "lang": settings["lang"]}
     options["langs"] = settings.get("langs", [None, None])
+    options |= {key: settings[key] for key in ("columns", "skip_unknown") if key in settings}
     hashes = cast("dict[str, str]", settings["inputs"])
     for number, (path, target) in enumerate(targets.items()):
         digest = " ".join(hashes[file] for file in (path, target) if file is not None)

@@ -13,9 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.corpus.file_formats import RowKind, choose_layout
-from labse.corpus.languages import canonical_tag
-from labse.corpus.shards import CorpusKind, column_names, expand_folders, iter_rows
-from labse.corpus.tables import open_table
+from labse.corpus.languages import canonical_tag, canonical_tags
+from labse.corpus.shards import (
+    CorpusKind,
+    column_names,
+    expand_folders,
+    iter_rows,
+    pair_files,
+)
+from labse.corpus.tables import ColumnNames, open_table
 from labse.corpus.writers import check_outputs, write_rows
 from labse.errors import LabseError
 from labse.files.text import read_lines
@@ -70,6 +76,9 @@ def drop_test_sentences(
     *,
     kind: CorpusKind = "mono",
     lang: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> OverlapReport:
     """Writes the rows that have no test sentence, of pairs on neither side, to one file.
@@ -80,6 +89,9 @@ def drop_test_sentences(
         out: the file to write, in the format of its suffix; None only counts.
         kind: what the rows are.
         lang: the language of text files and of tables without the column `lang`.
+        langs: of source and target of pairs, where no column tells.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         on_progress: called with the rows done and None.
 
     Raises:
@@ -87,22 +99,31 @@ def drop_test_sentences(
         UsageError: a format that cannot hold the rows, or `out` is one of the files.
         ResourceError: `out` cannot be written.
     """
-    lang = None if lang is None else canonical_tag(lang)
+    lang, langs = None if lang is None else canonical_tag(lang), canonical_tags(langs)
     # What can go wrong is told before anything is read.
     paths = expand_folders(files)
-    columns = column_names(kind)
+    targets = pair_files(paths, kind, lang, langs)
+    names = column_names(kind)
     rows: RowKind = "pairs" if kind == "pairs" else "records"
     check_outputs(out, inputs=paths, kind=rows)
     is_text = out is not None and choose_layout(out, rows) == "txt"
 
     held_out = read_held_out_sentences(tests)
-    dropped = dict.fromkeys(paths, 0)
+    dropped = dict.fromkeys(targets, 0)
     num_rows = 0
 
     def iter_kept() -> Iterator[tuple[str, ...]]:
         nonlocal num_rows
-        for path in paths:
-            for row in iter_rows(path, kind, lang):
+        for path, target in targets.items():
+            for row in iter_rows(
+                path,
+                kind,
+                lang,
+                target=target,
+                langs=langs,
+                columns=columns,
+                skip_unknown=skip_unknown,
+            ):
                 num_rows += 1
                 if num_rows % _PROGRESS_ROWS == 0:
                     on_progress(num_rows, None)
@@ -116,7 +137,7 @@ def drop_test_sentences(
         for _ in iter_kept():
             pass
     else:
-        write_rows(out, columns[1:] if is_text else columns, iter_kept())
+        write_rows(out, names[1:] if is_text else names, iter_kept())
     return OverlapReport(len(held_out), num_rows, dropped)
 
 

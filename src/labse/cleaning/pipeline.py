@@ -27,6 +27,7 @@ from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import holds_pairs
 from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders, pair_files
+from labse.corpus.tables import ColumnNames
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
@@ -73,6 +74,8 @@ def clean(
     bounds: TextBounds | None = None,
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     identify: bool = True,
     quality: str | Path | None = None,
     rejects: bool = False,
@@ -89,6 +92,8 @@ def clean(
             their defaults.
         lang: the language of text files and of tables without the column `lang`.
         langs: of source and target of pairs, where no column tells.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         identify: whether to identify languages.
         quality: the folder of a quality model; None leaves its score out.
         rejects: whether to write the dropped rows too.
@@ -107,7 +112,7 @@ def clean(
     for package in [*packages, *([] if quality is None else ["scipy.sparse"])]:
         require(package, "corpus")
     if bounds is None:
-        hold_pairs = langs != (None, None) or holds_pairs(expand_folders(files)[0])
+        hold_pairs = langs != (None, None) or holds_pairs(expand_folders(files)[0], columns=columns)
         bounds = PairBounds() if hold_pairs else TextBounds()
     # All that the scores depend on is the key of the folder.
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
@@ -125,6 +130,8 @@ def clean(
         "rows_per_shard": rows_per_shard,
     }
     settings |= {} if langs == (None, None) else {"langs": list(langs)}
+    settings |= {"columns": dict(columns)} if columns else {}
+    settings |= {"skip_unknown": True} if skip_unknown else {}
     _check_scored(bounds, settings)
     with resumable(out), open_stage(out, settings, section=None) as stage:
         # Cut the files into shards.
@@ -268,6 +275,7 @@ def _cut_tasks(
     hashes = cast("dict[str, str]", settings["inputs"])
     shared = {key: settings[key] for key in ("kind", "lang", "rows_per_shard")}
     shared["langs"] = settings.get("langs", [None, None])
+    shared |= {key: settings[key] for key in ("columns", "skip_unknown") if key in settings}
     tasks = []
     for name, path in names.items():
         target = targets[path]
@@ -293,6 +301,7 @@ def _score_tasks(
     for (name, path), result in zip(names.items(), cut, strict=True):
         told = [hashes[path], *(settings[key] for key in ("lang", "quality", "rows_per_shard"))]
         told += [*hashes.values(), settings["langs"]] if "langs" in settings else []
+        told += [settings[key] for key in ("columns", "skip_unknown") if key in settings]
         for number in range(cast("int", result["num_shards"])):
             part = f"part-{number:05}.parquet"
             scores = str(_made(out, "scores", name, part))

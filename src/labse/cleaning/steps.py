@@ -19,6 +19,7 @@ from labse.cleaning.text_scores import score_texts
 from labse.config import parse_config
 from labse.corpus.records import UNKNOWN_LANG
 from labse.corpus.shards import CorpusKind, column_names, cut_shards, read_shard, write_shard
+from labse.corpus.tables import ColumnNames
 from labse.files.atomic import sha256_file
 from labse.runtime import require
 
@@ -41,6 +42,8 @@ def cut_step(
     target: str | None,
     langs: Sequence[str | None],
     rows_per_shard: int,
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
 ) -> dict[str, object]:
     """Cuts a file into shards, see `cut_shards`; tells their number and that of the rows."""
     cursor = cut_shards(
@@ -51,6 +54,8 @@ def cut_step(
         lang=lang,
         target=target,
         langs=(langs[0], langs[1]),
+        columns=columns,
+        skip_unknown=skip_unknown,
         rows_per_shard=rows_per_shard,
     )
     return {"num_shards": cursor.num_shards, "num_rows": cursor.num_rows}

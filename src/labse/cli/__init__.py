@@ -52,7 +52,7 @@ _COMMANDS = (
      "Tell which of two systems is better, and whether that is more than chance."),
     ("mine", "mine", "Find the lines of two files that translate each other, best first."),
     ("score", "score",
-     "Score the pairs of two line-aligned files: a line of cosine and margin for each."),
+     "Score the pairs of two line-aligned files or of a table: cosine and margin for each."),
     ("filter", "filter",
      "Drop the pairs that are no translations, and tell which bound dropped them."),
     ("rate", "rate",

@@ -10,16 +10,19 @@ from labse.cleaning.bounds import BOUNDS
 from labse.cleaning.pipeline import CleaningReport
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
+    ColumnsOption,
     JsonOption,
     KindOption,
     LangOption,
     RowsPerShardOption,
+    SkipUnknownOption,
     SourceLangOption,
     TargetLangOption,
     WorkersOption,
 )
 from labse.config import load_config
 from labse.corpus.shards import ROWS_PER_SHARD
+from labse.corpus.tables import parse_columns
 
 __all__ = ["clean", "decide"]
 
@@ -59,6 +62,8 @@ def clean(
     lang: LangOption = None,
     source_lang: SourceLangOption = None,
     target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
     bounds: BoundsOption = None,
     set_: SetOption = None,
     language_id: Annotated[
@@ -99,6 +104,8 @@ def clean(
             bounds=load_config(BOUNDS[kind], bounds, set_ or ()),
             lang=lang,
             langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            skip_unknown=skip_unknown,
             identify=language_id,
             quality=quality,
             rejects=rejects,

@@ -9,15 +9,18 @@ import typer
 from labse.cleaning.dedup import dedup_files
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
+    ColumnsOption,
     JsonOption,
     KindOption,
     LangOption,
     RowsPerShardOption,
+    SkipUnknownOption,
     SourceLangOption,
     TargetLangOption,
     WorkersOption,
 )
 from labse.corpus.shards import ROWS_PER_SHARD
+from labse.corpus.tables import parse_columns
 
 __all__ = ["dedup"]
 
@@ -36,6 +39,8 @@ def dedup(
     lang: LangOption = None,
     source_lang: SourceLangOption = None,
     target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
     near: Annotated[
         float | None,
         typer.Option(
@@ -67,6 +72,8 @@ def dedup(
             kind=kind,
             lang=lang,
             langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            skip_unknown=skip_unknown,
             min_similarity=near,
             workers=workers,
             rows_per_shard=rows_per_shard,

@@ -7,7 +7,16 @@ import typer
 
 from labse.cleaning.overlap import drop_test_sentences
 from labse.cli.console import print_json, print_table, progress, say
-from labse.cli.options import JsonOption, KindOption, LangOption
+from labse.cli.options import (
+    ColumnsOption,
+    JsonOption,
+    KindOption,
+    LangOption,
+    SkipUnknownOption,
+    SourceLangOption,
+    TargetLangOption,
+)
+from labse.corpus.tables import parse_columns
 
 __all__ = ["overlap"]
 
@@ -17,7 +26,8 @@ def overlap(
         list[Path],
         typer.Argument(
             metavar="FILES",
-            help="Training text (with --lang), tables, or folders of shards such as clean/kept.",
+            help="Training text (with --lang), tables, or folders of shards such as clean/kept. "
+            "With --kind pairs, tables of pairs, TMX, or two aligned text files.",
         ),
     ],
     tests: Annotated[
@@ -36,6 +46,10 @@ def overlap(
     ] = None,
     kind: KindOption = "mono",
     lang: LangOption = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
     """Drop the training rows that stand in test sets, by their letters and digits.
@@ -56,6 +70,9 @@ def overlap(
             out,
             kind=kind,
             lang=lang,
+            langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            skip_unknown=skip_unknown,
             on_progress=on_progress,
         )
     num_dropped = sum(report.dropped.values())

@@ -8,7 +8,13 @@ from typing import Annotated, Literal, TypeVar
 import typer
 
 from labse.cli.console import print_json, print_lines, progress, say
-from labse.cli.options import JsonOption
+from labse.cli.options import (
+    ColumnsOption,
+    JsonOption,
+    SkipUnknownOption,
+    SourceLangOption,
+    TargetLangOption,
+)
 from labse.corpus.file_formats import file_lang
 from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import iter_pairs, iter_rows, orient_pairs
@@ -17,6 +23,7 @@ from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.sentence_splitting import split_records
 from labse.corpus.shards import expand_folders
 from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
+from labse.corpus.tables import parse_columns
 from labse.corpus.writers import (
     Written,
     check_outputs,
@@ -58,13 +65,6 @@ LayoutOption = Annotated[
 LangOption = Annotated[
     str | None,
     typer.Option(help="Language of all, in place of what the material says of itself."),
-]
-SkipUnknownOption = Annotated[
-    bool,
-    typer.Option(
-        "--skip-unknown",
-        help="Leave out and count pairs of a language that is not known, in place of an error.",
-    ),
 ]
 RawOption = Annotated[
     Literal["auto", "records", "wet", "warc", "wikipedia"],
@@ -188,6 +188,7 @@ def convert(
             help="Language of the target, where no column tells; of a TMX, the only one to take.",
         ),
     ] = None,
+    columns: ColumnsOption = None,
     skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -201,6 +202,9 @@ def convert(
     labse corpus convert memory.tmx --out pairs.tsv
 
     labse corpus convert news.de news.en --source-lang de --target-lang en --out news.tmx.gz
+
+    labse corpus convert wikimatrix.tsv.gz --columns source=2,target=3 --source-lang de
+    --target-lang en --out pairs.tsv
     """
     if len(out) > 2:
         raise UsageError("give --out once, or twice for two aligned text files")
@@ -214,6 +218,7 @@ def convert(
     for number, name in enumerate(out if len(out) == 2 else ()):
         check_writable(name, inputs=(*files, *out[:number]))
     source_lang, target_lang = canonical_tags((source_lang, target_lang))
+    names = parse_columns(columns)
     drops: Counter[str] = Counter()
     langs = (file_lang(out[0]), file_lang(out[-1])) if len(out) == 2 else (None, None)
     if any(format_suffix(file) == ".tmx" for file in files):  # Its languages are to be chosen.
@@ -225,6 +230,7 @@ def convert(
         drops=drops,
         tell=say,
         skip_unknown=skip_unknown,
+        columns=names,
     )
     if len(out) == 2:
         pairs = orient_pairs(pairs, langs, drops)
@@ -261,6 +267,9 @@ def stats(
             "matplotlib: the extra plot.",
         ),
     ] = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
     skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -277,9 +286,15 @@ def stats(
     if lang is not None:
         canonical_tag(lang)
     drops: Counter[str] = Counter()
-    statistics = count_corpus(
-        _count(iter_rows(files, lang=lang, drops=drops, skip_unknown=skip_unknown), "rows")
+    rows = iter_rows(
+        files,
+        lang=lang,
+        langs=canonical_tags((source_lang, target_lang)),
+        drops=drops,
+        skip_unknown=skip_unknown,
+        columns=parse_columns(columns),
     )
+    statistics = count_corpus(_count(rows, "rows"))
     if json:
         print_json({**to_json(statistics), "drops": dict(drops)})
     else:

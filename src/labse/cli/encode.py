@@ -13,9 +13,11 @@ from labse.cli.options import (
     ModelOption,
     PrecisionOption,
     RuntimeOption,
+    ShardOption,
     ThreadsOption,
 )
 from labse.encoder.job.encode_files import SHARD_ROWS, EncodedFolder, encode_files
+from labse.encoder.job.inputs import LineBlock
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
 
@@ -78,6 +80,7 @@ def encode(
             rich_help_panel=_TEXT_PANEL,
         ),
     ] = None,
+    shard: ShardOption = None,
     jobs: Annotated[
         int,
         typer.Option(
@@ -101,7 +104,7 @@ def encode(
 
     labse encode sentences.txt --out vectors.npy
 
-    zcat news.gz | labse encode - --out vectors.npy --model runs/tiny/run/model
+    zcat news.gz | labse encode - --out vectors.npy --model LaBSE
 
     labse encode crawl-*.txt.gz --out vectors --storage float16 --jobs 2
 
@@ -124,6 +127,7 @@ def encode(
             encoder=load,
             storage=storage,
             column=column,
+            shard=LineBlock.parse(shard),
             jobs=jobs,
             shard_rows=shard_rows,
             on_progress=on_progress,

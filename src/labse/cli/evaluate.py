@@ -80,7 +80,7 @@ def tatoeba(
 
     labse evaluate tatoeba data/tatoeba/v1
 
-    labse evaluate tatoeba data/tatoeba/v1 --langs de,fr --model runs/tiny/run/model --json
+    labse evaluate tatoeba data/tatoeba/v1 --langs de,fr --json
     """
     options = EvaluationOptions(langs=split_codes(langs), memory_bytes=parse_memory(memory))
     measured = MeasuredEncoder(model, precision, runtime, threads)
@@ -119,7 +119,7 @@ def bucc(
 
     labse evaluate bucc data/bucc2018 --pairs de-en
 
-    labse evaluate bucc data/bucc2018 --model runs/tiny/run/model --out reports/bucc
+    labse evaluate bucc data/bucc2018 --model LaBSE --out reports/bucc
     """
     options = EvaluationOptions(
         lang_pairs=split_codes(pairs), block_rows=block_rows, memory_bytes=parse_memory(memory)

@@ -9,12 +9,15 @@ import typer
 from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
+    ColumnsOption,
     JsonOption,
     KOption,
     MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
+    ShardOption,
+    SkipUnknownOption,
     SourceVectorsOption,
     TargetVectorsOption,
     ThreadsOption,
@@ -23,6 +26,8 @@ from labse.cli.options import (
     parse_size,
 )
 from labse.config import parse_config
+from labse.corpus.tables import parse_columns
+from labse.encoder.job.inputs import LineBlock
 from labse.errors import UsageError
 from labse.mining.bitext import SearchOptions
 from labse.mining.filter import FilterReport, filter_pairs
@@ -162,6 +167,9 @@ def filter(
     source_lang: Annotated[str | None, typer.Option(help="Language of the source.")] = None,
     target_lang: Annotated[str | None, typer.Option(help="Language of the target.")] = None,
     model: ModelOption = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
+    shard: ShardOption = None,
     source_vectors: SourceVectorsOption = None,
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
@@ -225,6 +233,9 @@ def filter(
             margin=margin,
             k=k,
             search=SearchOptions(parse_size(memory)),
+            columns=parse_columns(columns),
+            shard=LineBlock.parse(shard),
+            skip_unknown=skip_unknown,
             work=work,
             on_progress=update,
         )

@@ -8,16 +8,19 @@ import typer
 
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
+    ColumnsOption,
     JsonOption,
     MemoryOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
+    SkipUnknownOption,
     ThreadsOption,
     WorkOption,
     load_encoder,
     parse_size,
 )
+from labse.corpus.tables import parse_columns
 from labse.mining.hard_negatives import NegativeOptions, mine_hard_negatives
 
 __all__ = ["hard_negatives"]
@@ -77,6 +80,8 @@ def hard_negatives(
         str | None,
         typer.Option(help="Language of every target."),
     ] = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
     work: WorkOption = None,
     memory: MemoryOption = "1GB",
@@ -106,6 +111,8 @@ def hard_negatives(
             NegativeOptions(k, neighbours, relative_margin, absolute_margin, both_sides),
             encoder=partial(load_encoder, model, precision, runtime, threads),
             langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            skip_unknown=skip_unknown,
             work=work,
             memory_bytes=parse_size(memory),
             on_progress=update,

@@ -11,6 +11,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 
 __all__ = [
     "ColumnOption",
+    "ColumnsOption",
     "DeviceOption",
     "JsonOption",
     "KOption",
@@ -24,6 +25,8 @@ __all__ = [
     "RowsPerShardOption",
     "Runtime",
     "RuntimeOption",
+    "ShardOption",
+    "SkipUnknownOption",
     "SourceLangOption",
     "SourceVectorsOption",
     "TargetLangOption",
@@ -130,6 +133,31 @@ ColumnOption = Annotated[
     str | None,
     typer.Option(
         help="Column of texts in .tsv, .jsonl and .parquet files; without it, text.",
+    ),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="source=3,target=4",
+        help="Columns of a table of others: by number, from 1, if a TSV has no header, else by "
+        "name. Known are source, target, source_lang, target_lang, score, text and lang.",
+    ),
+]
+SkipUnknownOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unknown",
+        help="Leave out and count rows of a language that is not known, in place of an error.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only block I of N blocks of lines, so that N machines share the work. The outputs "
+        "one after the other, headers aside, are those of the whole; vectors to the last bit.",
     ),
 ]
 SourceVectorsOption = Annotated[

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import typer
 
 from labse.cli.console import say
+from labse.cli.options import ColumnsOption
+from labse.corpus.tables import parse_columns
 from labse.errors import UsageError
 from labse.rating.labels import SKIP, Scheme, find_scheme
 from labse.rating.rating import MinedRow, RatingFile, draw_sample
@@ -60,6 +62,7 @@ def rate(
             "score.",
         ),
     ] = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits).
 
@@ -80,7 +83,14 @@ def rate(
     if str(mined) == "-":
         raise UsageError("the pairs cannot be standard input (-), which gives the keys")
     scheme = find_scheme(labels)
-    sample = draw_sample(mined, count, seed=seed, stratify=stratify, score=score or "score")
+    sample = draw_sample(
+        mined,
+        count,
+        seed=seed,
+        stratify=stratify,
+        score=score or "score",
+        columns=parse_columns(columns),
+    )
     with RatingFile(out, sample, scheme) as ratings, _open_keys() as keys:
         _rate_all(sample, ratings, keys, scheme)
         counts = Counter(ratings.labels.values())

@@ -11,6 +11,7 @@ import typer
 from labse.cli.console import print_lines, progress, say
 from labse.cli.options import (
     ColumnOption,
+    ColumnsOption,
     DeviceOption,
     JsonOption,
     KOption,
@@ -18,14 +19,19 @@ from labse.cli.options import (
     ModelOption,
     PrecisionOption,
     RuntimeOption,
+    ShardOption,
+    SourceLangOption,
     SourceVectorsOption,
+    TargetLangOption,
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
     load_encoder,
     parse_size,
 )
+from labse.corpus.tables import parse_columns
 from labse.corpus.writers import check_outputs
+from labse.encoder.job.inputs import LineBlock
 from labse.mining.bitext import SearchOptions
 from labse.mining.pair_scores import PairScores, score_pairs
 
@@ -37,14 +43,14 @@ def score(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Text, one sentence a line, .tsv, .jsonl or .parquet; .gz and .zst too. Or "
-            "vectors of labse encode.",
+            help="Text, one sentence a line, or vectors of labse encode; or with no TARGET a "
+            ".tsv, .jsonl or .parquet with the columns source and target; .gz and .zst too.",
         ),
     ],
     target: Annotated[
-        str,
-        typer.Argument(metavar="TARGET", help="The translations, line by line."),
-    ],
+        str | None,
+        typer.Argument(metavar="[TARGET]", help="The translations, line by line."),
+    ] = None,
     model: ModelOption = None,
     margin: Annotated[
         Literal["ratio", "distance", "absolute", "none"],
@@ -65,9 +71,16 @@ def score(
     json: JsonOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File to write, in place of standard output."),
+        typer.Option(
+            help="File to write, in place of standard output: .txt for the numbers alone; .tsv, "
+            ".jsonl or .parquet for the pairs with the columns cosine and margin_score.",
+        ),
     ] = None,
     column: ColumnOption = None,
+    source_lang: SourceLangOption = None,
+    target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
+    shard: ShardOption = None,
     source_vectors: SourceVectorsOption = None,
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
@@ -77,23 +90,35 @@ def score(
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Score the pairs of two line-aligned files: a line of cosine and margin for each.
+    """Score the pairs of two line-aligned files or of a table: cosine and margin for each.
 
-    The neighbours of the margin are those among all lines of the two files, repeated lines taken
-    once. A pair with a blank side has 0 for all.
+    Two files give a line of two numbers for each pair; a table of pairs is written again with two
+    more columns. The neighbours of the margin are those among all lines of both sides, repeated
+    lines taken once. A pair with a blank side has 0 for all.
 
     [bold]Examples[/bold]
 
     labse score news.de news.en > scores.tsv
 
     labse score news.de news.en --margin none --quality | paste - news.de news.en | sort -gr | head
+
+    labse score pairs.tsv --out scored.tsv
+
+    labse score web.tsv --columns source=1,target=2 --margin none --shard 2/8 --out scored-2.tsv
     """
     search = SearchOptions(parse_size(memory), device=device)
-    check_outputs(out, inputs=(source, target), kind=None)
+    numbers_only = json and target is not None
+    if numbers_only:
+        check_outputs(out, inputs=(source, target), kind=None)
     with progress("score") as update:
         scores = score_pairs(
             source,
             target,
+            None if numbers_only else out or "-",
+            layout="jsonl" if json and not numbers_only else None,
+            langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            shard=LineBlock.parse(shard),
             vectors=(source_vectors, target_vectors),
             column=column,
             encoder=partial(load_encoder, model, precision, runtime, threads),
@@ -104,17 +129,17 @@ def score(
             work=work,
             on_progress=update,
         )
-    print_lines(_format(scores, as_json=json), out)
+    if numbers_only:
+        print_lines(_format(scores), out)
+    if scores.num_altered:
+        say(f"{scores.num_altered:,} pairs hold a character that the format cannot, replaced")
     if scores.num_truncated:
         say(f"{scores.num_truncated:,} lines cut to {scores.max_seq_length} tokens")
 
 
-def _format(scores: PairScores, *, as_json: bool) -> Iterator[str]:
+def _format(scores: PairScores) -> Iterator[str]:
     columns = {"cosine": scores.cosines}
     columns |= {} if scores.margins is None else {"margin": scores.margins}
     columns |= {} if scores.qualities is None else {"quality": scores.qualities}
     for row in zip(*(values.tolist() for values in columns.values()), strict=True):
-        if as_json:
-            yield json_format.dumps(dict(zip(columns, row, strict=True)))
-        else:
-            yield "\t".join(f"{value:.4f}" for value in row)
+        yield json_format.dumps(dict(zip(columns, row, strict=True)))

@@ -8,12 +8,15 @@ import typer
 
 from labse.cli.console import print_json, print_lines, progress, say
 from labse.cli.options import (
+    ColumnsOption,
     JsonOption,
     MemoryOption,
+    SkipUnknownOption,
     SourceLangOption,
     TargetLangOption,
     parse_size,
 )
+from labse.corpus.tables import parse_columns
 from labse.errors import UsageError
 from labse.vocab.folder import count_files, learn_vocabulary
 from labse.vocab.report import REPORT_NAME, load_report, render_report
@@ -30,9 +33,9 @@ def vocab(
         list[str],
         typer.Argument(
             metavar="FILES",
-            help="Pairs (.parquet, .tsv, .jsonl), of which both sides count, or text, one "
-            "sentence a line; .gz and .zst too. Also folders that --counts or labse corpus clean "
-            "and dedup made.",
+            help="Pairs (.parquet, .tsv, .jsonl, .tmx), of which both sides count, or texts, as "
+            "lines or in a table; .gz and .zst too. Also folders that --counts or labse corpus "
+            "clean and dedup made.",
         ),
     ],
     out: Annotated[
@@ -88,6 +91,8 @@ def vocab(
     ] = None,
     source_lang: SourceLangOption = None,
     target_lang: TargetLangOption = None,
+    columns: ColumnsOption = None,
+    skip_unknown: SkipUnknownOption = False,
     json: JsonOption = False,
 ) -> None:
     """Learn a word-piece vocabulary shared by all languages.
@@ -112,6 +117,8 @@ def vocab(
                 counts,
                 lang=lang,
                 langs=(source_lang, target_lang),
+                columns=parse_columns(columns),
+                skip_unknown=skip_unknown,
                 memory_bytes=memory_bytes,
                 on_progress=update,
             )
@@ -131,6 +138,8 @@ def vocab(
             min_count=min_count,
             lang=lang,
             langs=(source_lang, target_lang),
+            columns=parse_columns(columns),
+            skip_unknown=skip_unknown,
             algorithm=algorithm,
             uncased=uncased,
             counts=counts,

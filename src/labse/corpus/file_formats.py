@@ -19,6 +19,7 @@ __all__ = [
     "choose_layout",
     "default_column",
     "file_lang",
+    "is_pairs",
     "is_table",
     "is_text",
     "is_units",
@@ -110,6 +111,11 @@ def is_units(path: str | Path) -> bool:
     return _TABLES.get(format_suffix(path)) == "source"
 
 
+def is_pairs(path: str | Path) -> bool:
+    """Tells whether a file may hold pairs in rows: a table, or TMX."""
+    return is_table(path) or format_suffix(path) == ".tmx"
+
+
 def default_column(path: str | Path) -> str:
     """Returns the column of a table whose texts a command takes if none is named."""
     return _TABLES[format_suffix(path)]
@@ -121,8 +127,8 @@ def file_lang(path: str | Path) -> str | None:
     return canonical_tag(suffix[1:]) if suffix not in _TEXT and is_text(path) else None
 
 
-def check_readable(path: str | Path) -> None:
-    """Checks that a file may hold texts: lines, or a table.
+def check_readable(path: str | Path, *, pairs: bool = False) -> None:
+    """Checks that a file may hold texts: lines, or a table; sides of pairs are in TMX too.
 
     A suffix that is not known is text.
 
@@ -130,7 +136,7 @@ def check_readable(path: str | Path) -> None:
         UsageError: its suffix is that of a format that is not read.
     """
     suffix = format_suffix(path)
-    if not _is_taken(suffix) or suffix in _TABLES:
+    if not _is_taken(suffix) or suffix in _TABLES or (pairs and is_pairs(path)):
         return
     hint = _RAW.get(suffix, "")
     if not hint and len(code := suffix[1:]) == 2 and is_language(code):  # `.ts` is Tsonga.

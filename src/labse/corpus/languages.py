@@ -23,6 +23,7 @@ __all__ = [
     "canonical_tags",
     "find_language",
     "is_language",
+    "name_unknown",
 ]
 
 _TRADITIONAL_CHINESE_REGIONS = frozenset({"tw", "hk", "mo"})
@@ -122,6 +123,11 @@ def canonical_tags(codes: tuple[str | None, str | None]) -> tuple[str | None, st
         raise TypeError(f"langs: give source and target, such as ('de', 'en'), not {codes!r}")
     source, target = (None if code is None else canonical_tag(code) for code in codes)
     return source, target
+
+
+def name_unknown(code: str) -> str:
+    """Returns the reason why a row of an unknown language is left out."""
+    return f"language not known: {code[:40]}" if code.strip() else "no language is named"
 
 
 def find_language(code: str) -> Language:

@@ -12,7 +12,7 @@ from labse.corpus.file_formats import is_text, is_units
 from labse.corpus.raw_text import read_records
 from labse.corpus.readers import read_moses, read_pairs
 from labse.corpus.records import SentencePair, TextRecord
-from labse.corpus.tables import open_table, quote_names
+from labse.corpus.tables import ColumnNames, open_table, quote_names
 from labse.corpus.tmx import read_tmx
 from labse.errors import UsageError
 from labse.files.text import format_suffix
@@ -31,6 +31,7 @@ def iter_pairs(
     drops: Counter[str],
     tell: Callable[[str], None],
     skip_unknown: bool = False,
+    columns: ColumnNames | None = None,
 ) -> Iterator[SentencePair]:
     """Yields the pairs of tables and TMX files one after the other, or of two aligned text files.
 
@@ -41,6 +42,7 @@ def iter_pairs(
         drops: counts what is left out, by reason.
         tell: told which columns of a table are left out.
         skip_unknown: whether rows of a language that is not known are left out, not an error.
+        columns: where tables of others have source, target and their languages.
 
     Raises:
         LabseError, UsageError: see `read_pairs`, `read_tmx` and `read_moses`.
@@ -56,7 +58,7 @@ def iter_pairs(
         if format_suffix(file) == ".tmx":
             yield from read_tmx(file, source_lang=source_lang, target_lang=target_lang, drops=drops)
             continue
-        names = open_table(file).names
+        names = open_table(file, columns).names
         used = _KNOWN_COLUMNS if _KNOWN_COLUMNS & {*names} else _ENGLISH_COLUMNS
         if extra := [name for name in names if name not in used]:
             tell(f"{file}: columns left out: {quote_names(extra)}")
@@ -64,20 +66,13 @@ def iter_pairs(
             file,
             source_lang=source_lang,
             target_lang=target_lang,
+            columns=columns,
             drops=drops if skip_unknown else None,
         ):
             if pair.target or not is_units(file):
                 yield pair
             else:
                 drops["not translated"] += 1
-
-
-def holds_pairs(file: str | Path) -> bool:
-    """Says whether a file holds pairs: TMX, or a table with the columns of both sides."""
-    if format_suffix(file) == ".tmx":
-        return True
-    names = () if is_text(file) else open_table(file).names
-    return {"source", "target"} <= {*names} or {"english", "text"} <= {*names}
 
 
 def orient_pairs(
@@ -119,7 +114,13 @@ def _fits(pair: SentencePair, langs: tuple[str | None, str | None]) -> bool:
 
 
 def iter_rows(
-    files: Sequence[str], *, lang: str | None, drops: Counter[str], skip_unknown: bool = False
+    files: Sequence[str],
+    *,
+    lang: str | None,
+    langs: tuple[str | None, str | None] = (None, None),
+    drops: Counter[str],
+    skip_unknown: bool = False,
+    columns: ColumnNames | None = None,
 ) -> Iterator[tuple[str, TextRecord | SentencePair]]:
     """Yields the rows of files of sentences and of pairs, each with its origin.
 
@@ -128,8 +129,10 @@ def iter_rows(
     Args:
         files: the files.
         lang: the language of sentences that do not say theirs.
+        langs: of source and target of pairs, where no column tells.
         drops: counts what is left out, by reason.
         skip_unknown: whether pairs of a language that is not known are left out, not an error.
+        columns: where tables of others have the columns that we know.
 
     Raises:
         LabseError, UsageError: see the readers.
@@ -137,15 +140,48 @@ def iter_rows(
     for file in files:
         name = Path(file).name
         if format_suffix(file) == ".tmx":
-            yield from ((name, pair) for pair in read_tmx(file, drops=drops))
-            continue
-        names = () if is_text(file) else open_table(file).names
-        if is_units(file) and not {"source_lang", "target_lang"} <= {*names}:
-            yield from ((record.origin, record) for record in read_records(file, lang=lang))
-            continue
-        if holds_pairs(file):
-            given = drops if skip_unknown else None
-            yield from ((name, pair) for pair in read_pairs(file, drops=given))
-            continue
-        known = None if "lang" in names else lang
-        yield from ((record.origin, record) for record in read_records(file, lang=known))
+            tmx = read_tmx(file, source_lang=langs[0], target_lang=langs[1], drops=drops)
+            yield from ((name, pair) for pair in tmx)
+        elif holds_pairs(file, langs=langs, columns=columns):
+            pairs = read_pairs(
+                file,
+                source_lang=langs[0],
+                target_lang=langs[1],
+                columns=columns,
+                drops=drops if skip_unknown else None,
+            )
+            yield from ((name, pair) for pair in pairs)
+        else:
+            names = () if is_text(file) else open_table(file, columns).names
+            records = read_records(
+                file,
+                lang=None if "lang" in names else lang,
+                columns=columns,
+                drops=drops if skip_unknown else None,
+            )
+            yield from ((record.origin, record) for record in records)
+
+
+def holds_pairs(
+    file: str | Path,
+    *,
+    langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+) -> bool:
+    """Tells whether the rows of a file are pairs and not texts.
+
+    They are in TMX and in tables with source and target, or english and text. Of XLIFF and PO the
+    languages must be known too, from the file or from `langs`; else only the sources are texts.
+
+    Raises:
+        LabseError, UsageError: see `open_table`.
+    """
+    if format_suffix(file) == ".tmx":
+        return True
+    if is_text(file):
+        return False
+    names = {*open_table(file, columns).names}
+    if is_units(file):
+        given = zip(("source_lang", "target_lang"), langs, strict=True)
+        return all(name in names or lang is not None for name, lang in given)
+    return {"source", "target"} <= names or {"english", "text"} <= names

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from labse.corpus.file_formats import is_text, is_units
-from labse.corpus.languages import canonical_tag
+from labse.corpus.file_formats import check_readable, is_pairs, is_table, is_text, is_units
+from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.readers import read_sentences
 from labse.corpus.records import UNKNOWN_LANG, Document, TextRecord
-from labse.corpus.tables import Table, open_table
+from labse.corpus.tables import ColumnNames, Table, open_table
 from labse.corpus.web_archives import read_warc, read_wet
 from labse.corpus.wikipedia import read_wikipedia
 from labse.corpus.writers import RECORD_COLUMNS
@@ -60,11 +60,24 @@ def read_raw(
     return iter_lines(_READERS[raw_format](path, lang=lang, drops=drops))
 
 
-def read_records(path: str | Path, *, lang: str | None = None) -> Iterator[TextRecord]:
+def read_records(
+    path: str | Path,
+    *,
+    lang: str | None = None,
+    columns: ColumnNames | None = None,
+    drops: Counter[str] | None = None,
+) -> Iterator[TextRecord]:
     """Yields a record for each line of text or row of a table with the column `text`.
 
     The columns `lang`, `document` and `origin` are read where there are such; else the language is
     `lang` or `und`, the document empty and the origin the name of the file.
+
+    Args:
+        path: the file.
+        lang: the language of all, where no column tells.
+        columns: where a table of others has these columns.
+        drops: counts rows of a language that is not known, by its code, which are left out; None
+            makes the first of them an error.
 
     Raises:
         LabseError, UsageError: see `read_sentences`; both a column `lang` and the argument.
@@ -74,7 +87,9 @@ def read_records(path: str | Path, *, lang: str | None = None) -> Iterator[TextR
         for sentence in read_sentences(path, lang=lang or UNKNOWN_LANG):
             yield TextRecord(sentence.text, sentence.lang, "", origin)
         return
-    table = open_table(path)
+    if is_pairs(path) and not is_table(path):
+        check_readable(path)  # TMX: no side of its pairs is the text.
+    table = open_table(path, columns)
     if is_units(path):
         yield from _read_sources(table, origin, lang)
         return
@@ -84,6 +99,9 @@ def read_records(path: str | Path, *, lang: str | None = None) -> Iterator[TextR
     defaults = {"lang": canonical_tag(lang or UNKNOWN_LANG), "document": "", "origin": origin}
     for number, values in table.read_rows(present):
         row = {**defaults, **dict(zip(present, values, strict=True))}
+        if drops is not None and not is_language(row["lang"]):
+            drops[name_unknown(row["lang"])] += 1
+            continue
         try:
             row["lang"] = canonical_tag(row["lang"])
             record = TextRecord(**row)

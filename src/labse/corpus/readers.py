@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labse.corpus.file_formats import check_readable, default_column, is_table, is_text
-from labse.corpus.languages import canonical_tag, is_language
+from labse.corpus.file_formats import check_readable, default_column, is_pairs, is_table, is_text
+from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import (
+    ColumnNames,
     Row,
     Table,
     explain_quotes,
@@ -25,25 +26,29 @@ from labse.corpus.tables import (
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
 
-__all__ = ["name_unknown", "read_moses", "read_pairs", "read_sentences", "read_texts"]
+__all__ = ["read_moses", "read_pairs", "read_sentences", "read_texts"]
 
 
-def read_texts(path: str | Path, *, column: str | None = None) -> Iterator[str]:
+def read_texts(
+    path: str | Path, *, column: str | None = None, columns: ColumnNames | None = None
+) -> Iterator[str]:
     """Yields the texts of a file whatever their language: lines, or one for each row of a table.
 
     Args:
         path: text of any suffix that means no format, or a table; `-` is standard input.
         column: the name of the column or key; None: `text`, of XLIFF and PO `source`.
+        columns: where a table of others has it.
 
     Raises:
         LabseError: broken data, with file and line; a lone surrogate.
         UsageError: a format that is not read.
     """
-    check_readable(path)
-    if not is_table(path):
+    is_side = column in ("source", "target")  # Of pairs, which TMX holds too.
+    check_readable(path, pairs=is_side)
+    if not (is_table(path) or (is_side and is_pairs(path))):
         yield from read_lines(path)
         return
-    table = open_table(path)
+    table = open_table(path, columns)
     for number, (text,) in table.read_rows((column or default_column(path),)):
         if not text.isascii():
             try:
@@ -81,6 +86,8 @@ def read_sentences(
         unit = "line"
         rows: Iterator[Row] = ((n, (line,)) for n, line in enumerate(read_lines(path), start=1))
     else:
+        if is_pairs(path) and not is_table(path):
+            check_readable(path)  # TMX: no side of its pairs is the text.
         if column is None:
             column = default_column(path) if is_table(path) else "text"
         table = _open_column(path, column)
@@ -100,7 +107,7 @@ def read_pairs(
     *,
     source_lang: str | None = None,
     target_lang: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] | ColumnNames | None = None,
     drops: Counter[str] | None = None,
 ) -> Iterator[SentencePair]:
     """Yields a pair for each row of a table in one of two layouts; other columns are ignored.
@@ -113,7 +120,8 @@ def read_pairs(
         path: `.tsv`, `.jsonl`, `.parquet`, XLIFF or PO.
         source_lang: the language of every source, where no column gives it.
         target_lang: the language of every target, where no column gives it.
-        columns: the names of all columns of a TSV without header; None: the first line has them.
+        columns: the names of all columns of a TSV without header, or where the columns of a table
+            of others stand; None: the first line has the names.
         drops: counts rows of a language that is not known, by its code, which are left out; None
             makes the first of them an error.
 
@@ -140,11 +148,6 @@ def read_pairs(
         except (ValueError, UsageError) as error:
             raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
         yield pair
-
-
-def name_unknown(code: str) -> str:
-    """Returns the reason why a row of an unknown language is left out."""
-    return f"language not known: {code[:40]}" if code.strip() else "no language is named"
 
 
 def read_moses(

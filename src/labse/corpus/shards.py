@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from labse.corpus.file_formats import is_table, is_text
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.pair_files import iter_pairs
 from labse.corpus.readers import read_sentences
 from labse.corpus.records import Sentence, SentencePair
-from labse.corpus.tables import local_path, open_table
+from labse.corpus.tables import ColumnNames, Table, local_path, open_table
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.files.text import as_list
@@ -89,6 +89,8 @@ def cut_shards(
     lang: str | None = None,
     target: str | Path | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     rows_per_shard: int = ROWS_PER_SHARD,
 ) -> ShardCursor:
     """Cuts a file into shards, in its order; the last may be short, an empty file has none.
@@ -103,6 +105,8 @@ def cut_shards(
         lang: the language of a text, or of a table without the column `lang`; only mono.
         target: the targets as text, where `path` is text and `kind` pairs.
         langs: of source and target, where no column tells; only pairs.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         rows_per_shard: at most.
 
     Raises:
@@ -112,14 +116,24 @@ def cut_shards(
     folder.mkdir(parents=True, exist_ok=True)
     tags = lang or " ".join(filter(None, langs))
     origin = f"{origin} {kind} {tags} {rows_per_shard}"
+    origin += f" {dict(columns)}" if columns else ""
+    origin += " skip_unknown" if skip_unknown else ""
     cursor = _load_cursor(folder, origin)
     if cursor.is_done:
         return cursor
-    rows = iter_rows(path, kind, lang, target=target, langs=langs)
+    rows = iter_rows(
+        path,
+        kind,
+        lang,
+        target=target,
+        langs=langs,
+        columns=columns,
+        skip_unknown=skip_unknown,
+    )
     rows = itertools.islice(rows, cursor.num_rows, None)
     while batch := list(itertools.islice(rows, rows_per_shard)):
-        columns = dict(zip(_COLUMNS[kind], zip(*batch, strict=True), strict=True))
-        write_shard(folder / f"part-{cursor.num_shards:05}.parquet", columns)
+        shard = dict(zip(_COLUMNS[kind], zip(*batch, strict=True), strict=True))
+        write_shard(folder / f"part-{cursor.num_shards:05}.parquet", shard)
         cursor = ShardCursor(origin, cursor.num_shards + 1, cursor.num_rows + len(batch), False)
         _save_cursor(folder, cursor)
     cursor = ShardCursor(origin, cursor.num_shards, cursor.num_rows, True)
@@ -128,7 +142,12 @@ def cut_shards(
 
 
 def iter_sentences(
-    path: str | Path, lang: str | None, *, default_lang: str | None = None
+    path: str | Path,
+    lang: str | None,
+    *,
+    default_lang: str | None = None,
+    columns: ColumnNames | None = None,
+    drops: Counter[str] | None = None,
 ) -> Iterator[Sentence]:
     """Yields the sentences of a text or a table.
 
@@ -137,13 +156,19 @@ def iter_sentences(
         lang: the language of all rows; None takes that of the column `lang`.
         default_lang: the language where `lang` is None and there is no column `lang`; None makes
             that an error.
+        columns: where a table of others has text and lang.
+        drops: counts rows of a language that is not known, which are left out; None makes the first
+            of them an error.
 
     Raises:
         LabseError: broken data, with file and row.
         UsageError: no language is given, or an unknown one.
     """
-    table = open_table(path) if is_table(path) and lang is None else None
+    table = open_table(path, columns) if is_table(path) and (lang is None or columns) else None
     may_lack = default_lang or (table is not None and table.unit == "cue")  # Subtitles name none.
+    if table is not None and columns and (lang or (may_lack and "lang" not in table.names)):
+        yield from _sentences_of(table, str(lang or default_lang))
+        return
     if table is None or (may_lack and "lang" not in table.names):
         lang = lang or default_lang
         if lang is None:
@@ -151,10 +176,22 @@ def iter_sentences(
         yield from read_sentences(path, lang=lang)
         return
     for number, (tag, text) in table.read_rows(("lang", "text")):
+        if drops is not None and not is_language(tag):
+            drops[name_unknown(tag)] += 1
+            continue
         try:
             yield Sentence(text, canonical_tag(tag))
         except (ValueError, UsageError) as error:
             raise LabseError(f"{path}, {table.unit} {number}: {error}") from None
+
+
+def _sentences_of(table: Table, lang: str) -> Iterator[Sentence]:
+    tag = canonical_tag(lang)
+    for number, (text,) in table.read_rows(("text",)):
+        try:
+            yield Sentence(text, tag)
+        except ValueError as error:
+            raise LabseError(f"{table.path}, {table.unit} {number}: {error}") from None
 
 
 def expand_folders(paths: str | Path | Sequence[str | Path]) -> list[str]:
@@ -274,28 +311,37 @@ def iter_rows(
     *,
     target: str | Path | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
 ) -> Iterator[tuple[str, ...]]:
     """Yields the rows of a text or a table as tuples in the order of `column_names`.
 
-    See `cut_shards` for the arguments. What is left out of TMX is told.
+    See `cut_shards` for the arguments. What is left out is told.
 
     Raises:
         LabseError, UsageError: see `iter_pairs` and `iter_sentences`.
     """
+    drops: Counter[str] = Counter()
     if kind == "pairs":
         if lang is not None:
             raise UsageError("lang is for text, not for pairs, which name their languages")
         files = [str(path), *([] if target is None else [str(target)])]
-        drops: Counter[str] = Counter()
         for pair in iter_pairs(
-            files, source_lang=langs[0], target_lang=langs[1], drops=drops, tell=_LOGGER.debug
+            files,
+            source_lang=langs[0],
+            target_lang=langs[1],
+            drops=drops,
+            tell=_LOGGER.debug,
+            skip_unknown=skip_unknown,
+            columns=columns,
         ):
             yield _pair_row(pair)
-        for reason, number in drops.most_common():
-            _LOGGER.warning(f"{path}: left out: {number:,} ({reason})")
-        return
-    for sentence in iter_sentences(path, lang):
-        yield sentence.lang, sentence.text
+    else:
+        given = drops if skip_unknown else None
+        for sentence in iter_sentences(path, lang, columns=columns, drops=given):
+            yield sentence.lang, sentence.text
+    for reason, number in drops.most_common():
+        _LOGGER.warning(f"{path}: left out: {number:,} ({reason})")
 
 
 def _pair_row(pair: SentencePair) -> tuple[str, ...]:

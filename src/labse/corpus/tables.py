@@ -10,15 +10,17 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from labse.corpus.file_formats import is_table
+from labse.corpus.file_formats import is_pairs
 from labse.corpus.gettext_catalogue import read_po
 from labse.corpus.subtitles import read_cues
+from labse.corpus.tmx import read_tmx
 from labse.corpus.xliff import Unit, read_xliff
 from labse.errors import LabseError, UsageError
 from labse.files.text import format_suffix, read_lines
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = [
+    "ColumnNames",
     "Row",
     "Table",
     "explain_quotes",
@@ -35,6 +38,7 @@ __all__ = [
     "local_path",
     "open_numbered_tsv",
     "open_table",
+    "parse_columns",
     "parse_object",
     "quote_names",
 ]
@@ -42,8 +46,13 @@ __all__ = [
 _LOGGER = logging.getLogger(__name__)
 
 Row = tuple[int, tuple[str, ...]]  # Its number in the file, from 1, and the asked-for values.
+ColumnNames: TypeAlias = Mapping[str, str | int]
+"""Where a table of others has what we call source, target, source_lang, ...: names of columns, or
+their numbers, from 1, of a TSV without header."""
+
 _Columns = tuple[str, ...]
 _NumberedLines = Iterable[tuple[int, str]]
+_ROLES = ("source", "target", "source_lang", "target_lang", "margin_score", "text", "lang")
 _BATCH_ROWS = 16_384  # About 2 MiB of sentences at a time.
 # A cell as spreadsheets and `to_csv(sep="\t")` write one that holds a quote (RFC 4180, section 2).
 _QUOTED_CELL = re.compile(r'"((?:[^"]|"")*)"')
@@ -99,28 +108,58 @@ def explain_quotes(names: Sequence[str]) -> str:
     return "; the cells look quoted, which is not undone: write the table without quoting"
 
 
-def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
+def parse_columns(columns: str | None) -> ColumnNames | None:
+    """Returns what `source=3,target=4` says; None for None.
+
+    Raises:
+        UsageError: it is not of this form, or names something else than what tables have here.
+    """
+    if columns is None:
+        return None
+    found: dict[str, str | int] = {}
+    for part in columns.split(","):
+        role, separator, name = (side.strip() for side in part.partition("="))
+        role = "margin_score" if role == "score" else role
+        if not separator or not name or role not in _ROLES or role in found:
+            raise UsageError(
+                f"--columns {columns}: give numbers or names, such as source=3,target=4; known: "
+                f"{', '.join(_ROLES).replace('margin_', '')}, each once"
+            )
+        found[role] = int(name) if name.isdecimal() else name
+    if len({type(name) for name in found.values()}) > 1:
+        raise UsageError(
+            f"--columns {columns}: give numbers, of a table without header, or names, not both"
+        )
+    if 0 in found.values():
+        raise UsageError(f"--columns {columns}: the first column is 1")
+    return found
+
+
+def open_table(path: str | Path, columns: Sequence[str] | ColumnNames | None = None) -> Table:
     """Opens a table by its suffix: all but Parquet also packed.
 
-    Subtitles have the column text; XLIFF and PO have source and target, and for each side the
+    Subtitles have the column text; TMX, XLIFF and PO have source and target, and for each side the
     column of its language where the file names one.
 
     Args:
         path: the file.
-        columns: the names of all columns of a TSV without header; None: the first line has them.
+        columns: the names of all columns of a TSV without header, or where the columns stand that
+            have another name here; None: the first line has the names.
 
     Raises:
-        LabseError: no such file, or not of this format.
-        UsageError: another suffix, or `columns` for a file that is not TSV.
+        LabseError: no such file, or not of this format, or a column is not there.
+        UsageError: another suffix, or `columns` for a file that does not take them.
     """
+    if isinstance(columns, Mapping):
+        return _rename(path, columns)
     suffix = format_suffix(path)
     if suffix == ".tsv":
         return _open_tsv(path, columns)
-    if not is_table(path):
+    if not is_pairs(path):
         raise UsageError(
             f"{path}: cannot tell the format from {suffix or 'a name without suffix'!r}; known: "
             ".txt or a language code (text), .srt, .vtt, .tsv, .jsonl, .xlf, .xliff, .po, each "
-            "also .bz2, .gz or .zst, and .parquet; labse corpus convert makes them from .tmx"
+            "also .bz2, .gz or .zst, .tmx and .parquet"
         )
     if columns is not None:
         raise UsageError(f"{path}: columns is only for a TSV without header; leave it out")
@@ -130,7 +169,37 @@ def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Table:
         )
     if suffix in (".xlf", ".xliff", ".po", ".pot"):
         return _open_units(path, read_po if suffix in (".po", ".pot") else read_xliff)
+    if suffix == ".tmx":
+        return _open_tmx(path)
     return _open_jsonl(path) if suffix == ".jsonl" else _open_parquet(path)
+
+
+def _rename(path: str | Path, columns: ColumnNames) -> Table:
+    """Opens a table whose columns have other names, and gives them those that we know."""
+    if any(isinstance(name, int) for name in columns.values()):
+        if format_suffix(path) != ".tsv":
+            raise UsageError(f"{path}: only a TSV has numbered columns; give --columns names")
+        table = open_numbered_tsv(path)
+    else:
+        table = open_table(path)
+    if not table.names:
+        return table
+    theirs = {role: str(name) for role, name in columns.items()}
+    for role, name in theirs.items():
+        if table.names.count(name) != 1:
+            raise LabseError(
+                f"{path}: no column {name!r} for {role}; its columns are {quote_names(table.names)}"
+                f"{explain_quotes(table.names)}"
+            )
+    # A column of theirs that happens to have one of our names is left out.
+    rest = {name: name for name in table.names if name not in (*theirs, *theirs.values())}
+    names = rest | theirs
+
+    def read_rows(wanted: _Columns, numbers: Collection[str]) -> Iterator[Row]:
+        known = tuple([names[column] for column in wanted])
+        return table.read_rows(known, numbers=[names[column] for column in numbers])
+
+    return Table(path, table.unit, tuple(names), read_rows)
 
 
 def local_path(path: str | Path) -> str:
@@ -210,6 +279,25 @@ def _open_units(path: str | Path, read: Callable[[str | Path], Iterator[Unit]]) 
             yield number, tuple([getattr(unit, column) for column in columns])
 
     return Table(path, "unit", ("source", "target", *names), read_rows)
+
+
+def _open_tmx(path: str | Path) -> Table:
+    """A unit with several targets is as many rows; what is left out is told once."""
+
+    def read_rows(columns: _Columns, numbers: Collection[str]) -> Iterator[Row]:
+        drops: Counter[str] = Counter()
+        for number, pair in enumerate(read_tmx(path, drops=drops), start=1):
+            yield number, tuple([getattr(pair, column) for column in columns])
+        for reason, count in drops.most_common():
+            _tell_once(f"{path}: left out: {count:,} ({reason})")
+
+    return Table(path, "unit", ("source", "target", "source_lang", "target_lang"), read_rows)
+
+
+@cache
+def _tell_once(message: str) -> None:
+    """A file is read again for each of its columns, and drops the same each time."""
+    _LOGGER.warning(message)
 
 
 # ---- JSONL -----------------------------------------------------------------------------------

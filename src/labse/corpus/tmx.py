@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labse.corpus.inline_codes import SegmentText
-from labse.corpus.languages import canonical_tag
-from labse.corpus.readers import name_unknown
+from labse.corpus.languages import canonical_tag, name_unknown
 from labse.corpus.records import SentencePair
 from labse.corpus.xml_stream import iter_xml
 from labse.errors import LabseError, UsageError

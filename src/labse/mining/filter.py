@@ -6,9 +6,7 @@ scores. The records are a JSON object a line, as OpusFilter writes them.
 """
 
 import contextlib
-import itertools
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,29 +20,30 @@ from labse.cleaning.bounds import FilterBounds, Scores, iter_broken, recommend_b
 from labse.cleaning.langid import match_languages
 from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_scores import score_pair_texts
-from labse.corpus.file_formats import choose_layout, is_table
-from labse.corpus.languages import canonical_tag
-from labse.corpus.shards import expand_folders, has_shards
-from labse.corpus.tables import open_table
+from labse.corpus.file_formats import choose_layout
+from labse.corpus.languages import canonical_tag, is_language
+from labse.corpus.records import UNKNOWN_LANG
+from labse.corpus.tables import ColumnNames
 from labse.corpus.writers import check_outputs, open_output, write_rows
+from labse.encoder.job.inputs import LineBlock
 from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.stage import open_stage
 from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions
 from labse.mining.margin import Margin
+from labse.mining.pair_corpus import MINED_SCORE, PairCorpus, open_pair_corpus
 from labse.mining.pair_scores import score_sides
 from labse.mining.quality import (
     measure_quality,
     side_nearby_cosines,
     warn_of_other_vectors,
 )
-from labse.mining.sides import Side, embed_sides, open_sides
+from labse.mining.sides import embed_sides
 from labse.runtime import OnProgress
 
 __all__ = [
     "EMPTY",
-    "MINED_SCORE",
     "FilterReport",
     "decide",
     "filter_pairs",
@@ -54,14 +53,14 @@ __all__ = [
     "to_json",
 ]
 
-MINED_SCORE = "margin_score"
-"""The column in which `labse mine` writes the score of a pair."""
-
 EMPTY = "empty"
 """The reason why a pair with a blank side is dropped, whatever the bounds."""
 
 UNKNOWN = "unknown"
 """The reason why a pair is dropped, whatever the bounds, if the model knows no piece of a side."""
+
+UNKNOWN_LANGUAGE = "unknown_language"
+"""The reason why a pair is dropped, if that is asked for in place of an error."""
 
 _CHUNK_ROWS = 8192
 _NEARBY = "nearby"  # Between vectors and texts; not written.
@@ -70,7 +69,7 @@ _REQUIRED = {
     *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
 }
 _OPTIONAL = {
-    *("cosine", "margin", "quality", UNKNOWN, MINED_SCORE),
+    *("cosine", "margin", "quality", UNKNOWN, UNKNOWN_LANGUAGE, MINED_SCORE),
     *("source_language_match", "target_language_match"),
 }
 
@@ -109,6 +108,9 @@ def filter_pairs(
     margin: Margin = "ratio",
     k: int = 4,
     search: SearchOptions | None = None,
+    columns: ColumnNames | None = None,
+    shard: LineBlock | None = None,
+    skip_unknown: bool = False,
     work: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> FilterReport:
@@ -134,6 +136,10 @@ def filter_pairs(
         margin: formula of the margin score.
         k: neighbours that make the margin score.
         search: how neighbours are searched, `labse.SearchOptions`.
+        columns: where a table of others has source, target, their languages and margin_score.
+        shard: the block of pairs to read, so that several machines share a corpus; the outputs of
+            all blocks, without their headers, are those of the whole. No `min_margin` then.
+        skip_unknown: whether pairs of a language that is not known are dropped, not an error.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number, of each step anew.
 
@@ -152,20 +158,13 @@ def filter_pairs(
     check_outputs(out, rejects, scores, inputs=(source, target, from_scores))
     search = search or SearchOptions()
     search.check_device()
-    corpus = _open_corpus(source, target, vectors, langs)
+    corpus = open_pair_corpus(
+        source, target, vectors=vectors, langs=langs, columns=columns, shard=shard
+    )
     if bounds is None:
         has_langs = corpus.has_langs and from_scores is None
         bounds = FilterBounds() if out is None else recommend_bounds(has_langs=has_langs)
-    if not corpus.has_langs:
-        if bounds.min_language_match is not None and from_scores is None:
-            raise UsageError("--min-language-match needs --source-lang and --target-lang")
-        if out is not None and choose_layout(out, "pairs") == "tmx":
-            raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
-    if bounds.min_score is not None and from_scores is None and MINED_SCORE not in corpus.columns:
-        raise UsageError(
-            f"{source}: no column {MINED_SCORE}, which --min-score is for (labse mine writes it); "
-            "--min-margin scores pairs anew"
-        )
+    _check_bounds(bounds, corpus, out, shard, is_scored=from_scores is not None)
     report = FilterReport()
 
     with contextlib.ExitStack() as stack:
@@ -197,10 +196,12 @@ def filter_pairs(
             else:
                 stage = stack.enter_context(open_stage(None, {}))
             from_scores = scores or stage.folder / "scores.jsonl"
-            _write_scores(from_scores, corpus, known, on_progress)
+            _write_scores(from_scores, corpus, known, skip_unknown, on_progress)
 
         # Decide, and write what is kept.
-        kept = decide(corpus.read(), from_scores, bounds, report, rejects)
+        first_line = corpus.rows[0] if corpus.rows else 0
+        pairs = corpus.read()
+        kept = decide(pairs, from_scores, bounds, report, rejects, first_line=first_line)
         if out is None:
             for _ in kept:
                 pass
@@ -214,101 +215,44 @@ def filter_pairs(
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Corpus:
-    """The pairs, and what else is known of each.
+def _check_bounds(
+    bounds: FilterBounds,
+    corpus: PairCorpus,
+    out: str | Path | None,
+    shard: LineBlock | None,
+    *,
+    is_scored: bool,
+) -> None:
+    """Refuses bounds and outputs for which the pairs lack something.
 
-    Attributes:
-        sides: their texts, and vectors where they are given.
-        columns: `source`, `target`, then what goes on from a table.
-        langs: of all pairs, where they are given; they are columns too.
+    Raises:
+        UsageError: text, languages, a column or all lines are missing.
     """
-
-    sides: tuple[Side, Side]
-    columns: tuple[str, ...]
-    langs: tuple[str, ...]
-
-    @property
-    def has_langs(self) -> bool:
-        return {"source_lang", "target_lang"} <= {*self.columns}
-
-    def read(self) -> Iterator[tuple[str, ...]]:
-        """Yields the values of each pair in the order of `columns`.
-
-        Raises:
-            LabseError: unequal numbers of lines.
-        """
-        carried = self.columns[2 : len(self.columns) - len(self.langs)]
-        extra: Iterator[tuple[str, ...]] = itertools.repeat(())
-        if carried:
-            extra = _read_columns(self.sides[0].path, carried)
-        texts = itertools.zip_longest(self.sides[0].texts, self.sides[1].texts)
-        for number, ((source, target), values) in enumerate(zip(texts, extra, strict=False)):
-            if source is None or target is None:
-                longer = number + 1 + sum(1 for _ in texts)
-                sizes = (longer, number) if target is None else (number, longer)
-                raise LabseError(
-                    f"the source has {sizes[0]} lines and the target {sizes[1]}; line i of one "
-                    "must be the translation of line i of the other"
-                )
-            if MINED_SCORE in self.columns and not _is_number(values[0]):
-                raise LabseError(
-                    f"{self.sides[0].path}, pair {number + 1}: {MINED_SCORE} is "
-                    f"{values[0][:40]!r}; expected a finite number"
-                )
-            yield (source, target, *values, *self.langs)
-
-    def typed(self, row: Sequence[str]) -> list[str | float]:
-        """Returns the row with its score as a number."""
-        pairs = zip(self.columns, row, strict=True)
-        return [float(value) if name == MINED_SCORE else value for name, value in pairs]
-
-
-def _open_corpus(
-    source: str | Path,
-    target: str | Path | None,
-    vectors: tuple[str | Path | None, str | Path | None],
-    langs: tuple[str | None, str | None],
-) -> _Corpus:
-    if len({lang is None for lang in langs}) > 1:
-        raise UsageError("give both --source-lang and --target-lang, or neither")
-    tags = tuple(canonical_tag(lang) for lang in langs if lang is not None)
-    sides = _open_sides(source, target, vectors)
-    columns = ["source", "target"]
-    if target is None:
-        names = open_table(expand_folders([source])[0]).names
-        columns += [name for name in (MINED_SCORE, "source_lang", "target_lang") if name in names]
-        if tags and len(columns) > 2 and columns[-1].endswith("_lang"):
-            raise UsageError(f"{source} has a column {columns[-1]}; leave out the option")
-    columns += ["source_lang", "target_lang"] if tags else []
-    return _Corpus(sides, tuple(columns), tags)
-
-
-def _open_sides(
-    source: str | Path,
-    target: str | Path | None,
-    vectors: tuple[str | Path | None, str | Path | None],
-) -> tuple[Side, Side]:
-    if "-" in (str(source), str(target)):
-        raise UsageError("filter reads the text twice, so it cannot be standard input (-)")
-    if target is None and not (is_table(source) or has_shards(source)):
-        raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
-    columns = ("source", "target") if target is None else (None, None)
-    sides = open_sides(
-        source, source if target is None else target, vectors=vectors, columns=columns
-    )
-    for side in sides:
-        if not side.has_text:
-            raise UsageError(
-                f"{side.path}: filter needs the text; vectors go with --source-vectors"
-            )
-    return sides
+    path = corpus.sides[0].path
+    if not corpus.has_text:
+        raise UsageError(f"{path}: filter needs the text; vectors go with --source-vectors")
+    if shard is not None and (bounds.min_margin, bounds.min_quality) != (None, None):
+        raise UsageError(
+            f"--shard {shard}: the margin of a pair needs all lines, and so does its quality; "
+            "leave --min-margin and --min-quality out"
+        )
+    if not corpus.has_langs:
+        if bounds.min_language_match is not None and not is_scored:
+            raise UsageError("--min-language-match needs --source-lang and --target-lang")
+        if out is not None and choose_layout(out, "pairs") == "tmx":
+            raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    if bounds.min_score is not None and not is_scored and MINED_SCORE not in corpus.columns:
+        raise UsageError(
+            f"{path}: no column {MINED_SCORE}, which --min-score is for (labse mine writes it); "
+            "--min-margin scores pairs anew"
+        )
 
 
 def _write_scores(
     path: str | Path,
-    corpus: _Corpus,
+    corpus: PairCorpus,
     known: dict[str, NDArray[np.float32]],
+    skip_unknown: bool,
     on_progress: OnProgress | None,
 ) -> None:
     """Writes a line of scores for each pair of the corpus, those that are known first."""
@@ -322,9 +266,11 @@ def _write_scores(
             row_scores = {name: column[here] for name, column in known.items()}
             if MINED_SCORE in columns:
                 row_scores[MINED_SCORE] = np.array(columns[MINED_SCORE], np.float32)
-            langs = None
+            langs: tuple[Sequence[str], Sequence[str]] | None = None
             if corpus.has_langs:
                 langs = (columns["source_lang"], columns["target_lang"])
+            if langs and skip_unknown:
+                row_scores[UNKNOWN_LANGUAGE], langs = _find_unknown_languages(*langs)
             row_scores |= score_texts(columns["source"], columns["target"], langs)
             if (nearby := row_scores.pop(_NEARBY, None)) is not None:
                 texts = columns["source"], columns["target"]
@@ -340,17 +286,17 @@ def _write_scores(
             raise LabseError(f"{num_written} scores for {num_rows} lines; did a file change?")
 
 
-def _read_columns(path: str, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for file in expand_folders([path]):
-        rows = open_table(file).read_rows(columns, numbers=(MINED_SCORE,))
-        yield from (values for _, values in rows)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
+def _find_unknown_languages(
+    sources: Sequence[str], targets: Sequence[str]
+) -> tuple[NDArray[np.float32], tuple[list[str], list[str]]]:
+    """Returns which of N pairs have a language that is not known, and the tags without those."""
+    is_known = {tag: is_language(tag) for tag in {*sources, *targets}}
+    sides = [
+        [tag if is_known[tag] else UNKNOWN_LANG for tag in tags] for tags in (sources, targets)
+    ]
+    pairs = zip(sources, targets, strict=True)
+    unknown = [not (is_known[source] and is_known[target]) for source, target in pairs]
+    return np.array(unknown, np.float32), (sides[0], sides[1])
 
 
 # ---- scores ----------------------------------------------------------------------------------
@@ -426,7 +372,8 @@ def _check_names(record: dict[str, object]) -> list[str]:
 def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
     """Returns for each row the names of the bounds that it breaks.
 
-    Of a blank side it is `empty` instead, and `unknown` where the model knows no piece of a side.
+    Of a blank side it is `empty` instead, and `unknown` where the model knows no piece of a side;
+    `unknown_language` where such pairs are asked away.
 
     Raises:
         LabseError: a bound on a score that is not known.
@@ -442,11 +389,13 @@ def find_broken(scores: Scores, bounds: FilterBounds) -> list[tuple[str, ...]]:
             )
     is_empty = np.minimum(scores["source_characters"], scores["target_characters"]) < 1
     found: list[tuple[str, ...]] = [()] * len(is_empty)
-    is_unknown = scores.get(UNKNOWN, np.zeros(len(is_empty), np.float32)) > 0
-    is_any = np.logical_or.reduce([is_empty, is_unknown, *is_broken.values()])
+    nothing = np.zeros(len(is_empty), np.float32)
+    reasons = {EMPTY: is_empty}
+    reasons |= {name: scores.get(name, nothing) > 0 for name in (UNKNOWN_LANGUAGE, UNKNOWN)}
+    is_any = np.logical_or.reduce([*reasons.values(), *is_broken.values()])
     for row in np.flatnonzero(is_any).tolist():
         names = tuple(name for name, rows in is_broken.items() if rows[row])
-        found[row] = (EMPTY,) if is_empty[row] else (UNKNOWN,) if is_unknown[row] else names
+        found[row] = next(((name,) for name, rows in reasons.items() if rows[row]), names)
     return found
 
 
@@ -456,6 +405,8 @@ def decide(
     bounds: FilterBounds,
     report: FilterReport,
     rejects: str | Path | None = None,
+    *,
+    first_line: int = 0,
 ) -> Iterator[tuple[str, ...]]:
     """Yields the pairs that keep all bounds, counts them in `report` and writes the others.
 
@@ -465,6 +416,7 @@ def decide(
         bounds: what a pair must keep.
         report: the counts.
         rejects: a file for the other pairs, with line number and reasons; None: not written.
+        first_line: of the pairs in their file, from 0.
 
     Raises:
         LabseError: broken scores, or as many of them as there are not pairs.
@@ -490,7 +442,7 @@ def decide(
                 report.broken.update(broken)
                 report.only.update(broken if len(broken) == 1 else ())
                 if stream:
-                    record = {"line": report.num_read, "reasons": broken}
+                    record = {"line": first_line + report.num_read, "reasons": broken}
                     record |= {"source": row[0], "target": row[1]}
                     stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         if next(rest, None) is not None:

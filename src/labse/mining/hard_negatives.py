@@ -9,6 +9,7 @@ Dimensions: N pairs, K neighbours.
 
 import codecs
 import itertools
+import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from labse.corpus.inputs import hash_files
 from labse.corpus.languages import canonical_tags
 from labse.corpus.readers import read_pairs
 from labse.corpus.records import SentencePair
+from labse.corpus.shards import expand_folders
+from labse.corpus.tables import ColumnNames
 from labse.corpus.writers import check_outputs, write_rows
 from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
@@ -51,6 +54,8 @@ __all__ = [
     "mine_hard_negatives",
     "negative_row_columns",
 ]
+
+_LOGGER = logging.getLogger(__name__)
 
 _CHUNK_PAIRS = 8192
 _SPARE = 4  # Neighbours beyond the wanted ones that are read, for some may be copies.
@@ -116,6 +121,8 @@ def mine_hard_negatives(
     *,
     encoder: EncoderSource = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     work: Path | None = None,
     memory_bytes: int = 1 << 30,
     on_progress: OnProgress | None = None,
@@ -128,6 +135,8 @@ def mine_hard_negatives(
         options: what is a hard negative.
         encoder: gives the vectors; None loads the model that comes with labse.
         langs: of every source and target, for files that do not tell.
+        columns: where tables of others have source, target and their languages.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         work: a folder that keeps what is done, for the same call to go on with.
         memory_bytes: of vectors that are searched at a time.
         on_progress: called with the sentences embedded and their number, then those searched, for
@@ -139,6 +148,7 @@ def mine_hard_negatives(
         ResourceError: something cannot be written.
     """
     options = options or NegativeOptions()
+    files = list(map(Path, expand_folders(files)))
     check_outputs(out, inputs=files, kind="negatives")
     langs = canonical_tags(langs)
     search = SearchOptions(memory_bytes)
@@ -146,18 +156,29 @@ def mine_hard_negatives(
     # All that the vectors and neighbours depend on; the margins may change.
     key = {"labse version": __version__, "--neighbours": options.num_neighbours}
     key |= {"inputs": hash_files(files), "languages": list(langs)}
+    key |= {"--columns": dict(columns)} if columns else {}
+    key |= {"--skip-unknown": True} if skip_unknown else {}
     loaded = load_encoder(encoder)
     key |= describe_encoder(loaded)
 
     counts: Counter[str] = Counter()
+    drops: Counter[str] = Counter()
     with resumable(work), open_stage(work, key) as stage:
         source_lang, target_lang = langs
         pairs = (
             pair
             for file in files
-            for pair in read_pairs(file, source_lang=source_lang, target_lang=target_lang)
+            for pair in read_pairs(
+                file,
+                source_lang=source_lang,
+                target_lang=target_lang,
+                columns=columns,
+                drops=drops if skip_unknown else None,
+            )
         )
         groups = group_pairs(pairs, stage)
+        for reason, number in drops.most_common():
+            _LOGGER.warning(f"left out: {number:,} ({reason})")
         if not groups:
             raise LabseError(f"{files[0]}: there is not one pair in the input")
         rows = (

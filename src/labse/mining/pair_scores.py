@@ -4,13 +4,18 @@ Takes: two sides of N lines each. Gives: N cosines and N margin scores, in their
 Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), section 4.3: filtering a noisy parallel corpus.
 """
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.corpus.file_formats import Layout, choose_layout
+from labse.corpus.tables import ColumnNames
+from labse.corpus.writers import check_outputs, open_output, write_rows
+from labse.encoder.job.inputs import LineBlock
 from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.files.npy import release_map
@@ -21,13 +26,13 @@ from labse.mining.bitext import (
     warn_of_small_corpora,
 )
 from labse.mining.margin import Margin, margin_scores
+from labse.mining.pair_corpus import MINED_SCORE, PairCorpus, open_pair_corpus
 from labse.mining.quality import aligned_quality, warn_of_other_vectors
 from labse.mining.sides import (
     EmbeddedSide,
     EmbeddedSides,
     check_equal_lines,
     embed_sides,
-    open_sides,
 )
 from labse.runtime import OnProgress
 from labse.search.knn import MutualNeighbours
@@ -42,6 +47,7 @@ __all__ = [
     "score_sides",
 ]
 
+_LOGGER = logging.getLogger(__name__)
 _CHUNK_ROWS = 4096
 
 
@@ -55,6 +61,7 @@ class PairScores:
         qualities: (N,) float32; None if they were not asked for.
         num_truncated: lines embedded now that were cut; 0 where no encoder was needed.
         max_seq_length: tokens to which they were cut; None where no encoder was needed.
+        num_altered: rows written with a character that the format cannot hold.
     """
 
     cosines: NDArray[np.float32]
@@ -62,14 +69,20 @@ class PairScores:
     num_truncated: int = 0
     max_seq_length: int | None = None
     qualities: NDArray[np.float32] | None = None
+    num_altered: int = 0
 
 
 def score_pairs(
     source: str | Path,
-    target: str | Path,
+    target: str | Path | None = None,
+    out: str | Path | None = None,
     *,
+    layout: Layout | None = None,
     vectors: tuple[str | Path | None, str | Path | None] = (None, None),
     column: str | None = None,
+    langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    shard: LineBlock | None = None,
     encoder: EncoderSource = None,
     margin: Margin | None = "ratio",
     k: int = 4,
@@ -78,13 +91,25 @@ def score_pairs(
     work: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> PairScores:
-    """Scores line i of one file against line i of the other.
+    """Scores line i of one file against line i of the other, or each pair of a table.
+
+    Text (`.txt`, or a name without suffix) holds the numbers alone, a line for each pair and no
+    header. A table holds the pairs with two more columns, `cosine` and `margin_score`, and goes on
+    to every command that reads pairs.
 
     Args:
-        source: lines of text, a .tsv, .jsonl or .parquet file, or vectors of `labse encode`.
+        source: lines of text, a table, or vectors of `labse encode`; without `target` a table with
+            the columns source and target.
         target: the translations, line by line.
+        out: a file to write, `-` is standard output; None writes nothing.
+        layout: its format; None: that of the suffix, on standard output text for two files and TSV
+            for a table.
         vectors: of the lines of each side, where they are there already.
-        column: of tables; None takes `text`.
+        column: of two tables; None takes `text`.
+        langs: of source and target, written as columns, where no column tells.
+        columns: where a table of others has source, target and their languages.
+        shard: the block of pairs to score, so that several machines share a corpus; the lines of
+            all blocks are those of the whole. No `margin` then.
         encoder: embeds a side without vectors; None loads the model that comes with labse.
         margin: formula of the margin score; None skips the search that it needs.
         k: neighbours among all distinct lines of the other file.
@@ -97,13 +122,28 @@ def score_pairs(
         LabseError, UsageError: see `embed_sides` and `check_aligned`.
         ResourceError: a package or device is missing.
     """
+    # What can go wrong is told before hours of work.
     search = search or SearchOptions()
     search.check_device()
-    sides = open_sides(source, target, vectors=vectors, columns=(column, column))
-    if quality and not all(side.has_text for side in sides):
+    if shard is not None and (margin is not None or quality):
+        raise UsageError(
+            f"--shard {shard}: the margin of a pair needs all lines, and so does its quality; give "
+            "--margin none and no --quality"
+        )
+    if out is not None:
+        layout = layout or ("tsv" if str(out) == "-" and target is None else None)
+        layout = choose_layout(out, "scores", layout)
+        check_outputs(out, inputs=(source, target), kind="scores", layout=layout)
+    corpus = open_pair_corpus(
+        source, target, vectors=vectors, column=column, langs=langs, columns=columns, shard=shard
+    )
+    if layout not in (None, "txt") and not corpus.has_text:
+        raise UsageError(f"{out}: vectors have no text for a table; name a .txt file")
+    if quality and not corpus.has_text:
         raise UsageError("the quality score needs the text; vectors go with --source-vectors")
+
     with embed_sides(
-        sides,
+        corpus.sides,
         encoder,
         work=work,
         settings={"--k": k},
@@ -113,15 +153,48 @@ def score_pairs(
         if margin is not None:
             warn_of_small_corpora(len(embedded.source.lines), len(embedded.target.lines), k)
         cosines, margins = score_sides(embedded, margin, k, search, on_progress)
-        qualities = None
+        scores = PairScores(cosines, margins)
         if quality:
-            warn_of_other_vectors(sides, embedded.encoder)
+            warn_of_other_vectors(corpus.sides, embedded.encoder)
             parts = [*aligned_quality(embedded, cosines)]
             qualities = np.concatenate([np.zeros(0, np.float32), *parts])
-    used = embedded.encoder
-    if used is None:
-        return PairScores(cosines, margins, qualities=qualities)
-    return PairScores(cosines, margins, used.num_truncated, used.max_seq_length, qualities)
+            scores = replace(scores, qualities=qualities)
+        if (used := embedded.encoder) is not None:
+            scores = replace(
+                scores, num_truncated=used.num_truncated, max_seq_length=used.max_seq_length
+            )
+        if out is not None and layout is not None:
+            num_altered = _write_scores(out, layout, corpus, scores)
+            scores = replace(scores, num_altered=num_altered)
+    return scores
+
+
+def _write_scores(out: str | Path, layout: Layout, corpus: PairCorpus, scores: PairScores) -> int:
+    """Writes the scores, with their pairs unless it is text; returns how many rows had to change.
+
+    Text and TSV have four decimals.
+    """
+    found = {"cosine": scores.cosines}
+    found |= {} if scores.margins is None else {MINED_SCORE: scores.margins}
+    found |= {} if scores.qualities is None else {"quality": scores.qualities}
+    numbers = zip(*(values.tolist() for values in found.values()), strict=True)
+    if layout == "txt":
+        lines = (("\t".join(f"{value:.4f}" for value in row),) for row in numbers)
+        with open_output(out) as stream:
+            stream.writelines(f"{line}\n".encode() for (line,) in lines)
+        return 0
+
+    # An older margin score gives way to the new one.
+    if MINED_SCORE in corpus.columns and MINED_SCORE in found:
+        _LOGGER.info(f"{out}: the new {MINED_SCORE} stands in place of the older one")
+    names = [name for name in corpus.columns if name not in found]
+    places = [corpus.columns.index(name) for name in names]
+    digits = 4 if layout == "tsv" else 9
+    rows = (
+        [*(pair[place] for place in places), *(round(value, digits) for value in row)]
+        for pair, row in zip(map(corpus.typed, corpus.read()), numbers, strict=True)
+    )
+    return write_rows(out, (*names, *found), rows, layout=layout).num_altered
 
 
 def score_sides(

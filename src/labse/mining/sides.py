@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.corpus.equal_texts import find_firsts, hash_texts
-from labse.corpus.file_formats import default_column, is_table
+from labse.corpus.file_formats import check_readable, default_column, is_pairs
 from labse.corpus.shards import expand_folders, has_shards
+from labse.corpus.tables import ColumnNames
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.protocol import Encoder, encode_sentences
@@ -45,6 +46,7 @@ __all__ = [
     "LineStore",
     "Side",
     "check_equal_lines",
+    "check_equal_sizes",
     "embed_side",
     "embed_sides",
     "load_needed_encoder",
@@ -75,6 +77,10 @@ class Side:
     texts: Iterable[str]
     column: str | None
     vectors: Embeddings | None
+    names: ColumnNames | None = None
+    """Where a table of others has its columns."""
+    rows: tuple[int, int] | None = None
+    """The first row that is read and the one after the last; None: all."""
 
     @property
     def has_text(self) -> bool:
@@ -163,6 +169,8 @@ def open_sides(
     *,
     vectors: tuple[str | Path | None, str | Path | None] = (None, None),
     columns: tuple[str | None, str | None] = (None, None),
+    names: ColumnNames | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> tuple[Side, Side]:
     """Opens both sides without reading their lines.
 
@@ -171,6 +179,8 @@ def open_sides(
         target: likewise.
         vectors: of the lines of each side, where the path is text.
         columns: of each side that is a table; None takes `text`.
+        names: where tables of others have them.
+        rows: the first row to read and the one after the last; None: all.
 
     Raises:
         LabseError, UsageError: a side cannot be read.
@@ -179,23 +189,35 @@ def open_sides(
     used = {column for path, column in zip(paths, columns, strict=True) if _is_table(path)}
     for column in {*columns} - {None, *used}:
         raise UsageError(f"--column {column}: text has no columns; leave it out")
-    first, second = map(_open_side, ("source", "target"), paths, vectors, columns)
+    open_side = partial(_open_side, names=names, rows=rows)
+    first, second = map(open_side, ("source", "target"), paths, vectors, columns)
     return first, second
 
 
-def _open_side(name: str, path: str, vectors: str | Path | None, column: str | None) -> Side:
+def _open_side(
+    name: str,
+    path: str,
+    vectors: str | Path | None,
+    column: str | None,
+    *,
+    names: ColumnNames | None,
+    rows: tuple[int, int] | None,
+) -> Side:
     if _is_vectors(path):
         if vectors is not None:
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
-        rows = open_embeddings(path)
-        return Side(name, path, map(str, range(len(rows))), None, rows)
+        embeddings = open_embeddings(path)
+        return Side(name, path, map(str, range(len(embeddings))), None, embeddings)
     files = expand_folders([path])
     if path != "-":
         with open_binary(files[0]):  # A missing file is told before the other side is embedded.
             pass
-    column = (column or default_column(files[0])) if _is_table(path) else None
-    texts = InputTexts(files, column=column)
-    return Side(name, path, texts, column, None if vectors is None else open_embeddings(vectors))
+    if _is_table(path) and column is None:
+        check_readable(files[0])  # TMX holds pairs: which side to take must be said.
+        column = default_column(files[0])
+    texts = InputTexts(files, column=column, names=names, rows=rows)
+    given = None if vectors is None else open_embeddings(vectors)
+    return Side(name, path, texts, column, given, names, rows)
 
 
 def _is_vectors(path: str) -> bool:
@@ -203,7 +225,7 @@ def _is_vectors(path: str) -> bool:
 
 
 def _is_table(path: str) -> bool:
-    return is_table(path) or has_shards(path)
+    return is_pairs(path) or has_shards(path)
 
 
 @contextlib.contextmanager
@@ -241,6 +263,9 @@ def embed_sides(
     if work is not None:  # Files are hashed, which takes a while.
         key |= {side.name: side.hash_content() for side in sides}
         key["--column"] = [side.column for side in sides]
+        first = sides[0]
+        key |= {"--columns": dict(first.names)} if first.names else {}
+        key |= {"--shard": list(first.rows)} if first.rows else {}
         key |= {} if loaded is None else describe_encoder(loaded)
 
     with resumable(work), open_stage(work, key) as stage:
@@ -343,7 +368,15 @@ def check_equal_lines(source: LineStore, target: LineStore) -> None:
     Raises:
         LabseError: unequal numbers of lines.
     """
-    num_source, num_target = len(source.distinct), len(target.distinct)
+    check_equal_sizes(len(source.distinct), len(target.distinct))
+
+
+def check_equal_sizes(num_source: int, num_target: int) -> None:
+    """Refuses two numbers of lines that differ.
+
+    Raises:
+        LabseError: they do.
+    """
     if num_source != num_target:
         raise LabseError(
             f"the source has {num_source:,} lines and the target {num_target:,}; line i of one "

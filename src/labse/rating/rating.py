@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.corpus.tables import open_table
+from labse.corpus.tables import ColumnNames, open_table
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.system import try_lock
 from labse.files.text import format_suffix, read_lines
@@ -110,7 +110,9 @@ class Ratings:
 # ---- tables, whose header may be missing -----------------------------------------------------
 
 
-def read_mined(path: str | Path, score: str = "score") -> Iterator[MinedRow]:
+def read_mined(
+    path: str | Path, score: str = "score", *, columns: ColumnNames | None = None
+) -> Iterator[MinedRow]:
     """Yields the rows of a table with the columns margin_score (or score), source and target.
 
     A TSV without these names in its first line has the three in this order, as labse wrote it until
@@ -119,6 +121,7 @@ def read_mined(path: str | Path, score: str = "score") -> Iterator[MinedRow]:
     Args:
         path: of the table.
         score: another column by which a bound is sought, such as `quality`.
+        columns: where a table of others has them.
 
     Raises:
         LabseError: a column is missing, or a score is not a finite number; with file and line.
@@ -126,7 +129,8 @@ def read_mined(path: str | Path, score: str = "score") -> Iterator[MinedRow]:
     expected = "score, source and target with tabs between, as labse mine prints them"
     names, langs = (score, "source", "target"), ("source_lang", "target_lang")
     needs_header = score != "score"
-    for number, cells in _read_columns(path, names, expected, langs, needs_header=needs_header):
+    rows = _read_columns(path, names, expected, langs, needs_header=needs_header, theirs=columns)
+    for number, cells in rows:
         row = MinedRow(number, _parse_score(cells[0], path, number), cells[1], cells[2])
         yield replace(row, lang_pair="-".join(cells[3:])) if all(cells[3:]) else row
 
@@ -242,6 +246,7 @@ def _read_columns(
     *,
     by_position: bool = False,
     needs_header: bool = False,
+    theirs: ColumnNames | None = None,
 ) -> Iterator[tuple[int, Sequence[str]]]:
     """Yields number and values of each row; a TSV without header has the columns in this order.
 
@@ -252,9 +257,10 @@ def _read_columns(
         more: columns whose values follow, empty where they are missing.
         by_position: whether they stand behind the others in a TSV without header.
         needs_header: whether a TSV without header is refused.
+        theirs: where a table of others has the columns.
     """
-    if format_suffix(path) in (".jsonl", ".parquet"):
-        table = open_table(path)
+    if theirs or format_suffix(path) in (".jsonl", ".parquet", ".tmx"):
+        table = open_table(path, theirs)
         columns = tuple(_full_name(table.names, name) or name for name in names)
         found = tuple(name for name in more if name in table.names)
         for number, values in table.read_rows((*columns, *found), numbers=columns[:1]):
@@ -272,11 +278,11 @@ def _read_columns(
                 places = [cells.index(name) for name in header if name is not None]
                 places += [cells.index(name) if name in cells else None for name in more]
                 continue
-            if header[0] is not None and "score" in names:
+            if "score" in names and any(name is not None for name in header):
                 missing = names[header.index(None)]
+                hint = {"label": "; labse rate makes it", "score": "; labse score makes it"}
                 raise LabseError(
-                    f"{path}: no column {missing}; expected {expected}"
-                    + ("; labse rate makes it" if missing == "label" else "")
+                    f"{path}: no column {missing}; expected {expected}{hint.get(missing, '')}"
                 )
             if needs_header:
                 raise LabseError(f"{path}: no column {names[0]}; its first line is {line[:60]!r}")
@@ -316,6 +322,7 @@ def draw_sample(
     seed: int,
     stratify: Stratify = "even",
     score: str = "score",
+    columns: ColumnNames | None = None,
 ) -> list[MinedRow]:
     """Returns up to `count` pairs in the order to rate; a larger count only adds pairs at the end.
 
@@ -334,13 +341,14 @@ def draw_sample(
     """
     if stratify not in get_args(Stratify):
         raise ValueError(f"stratify must be one of {get_args(Stratify)}, not {stratify!r}")
-    scores = np.array([row.score for row in read_mined(path, score)])
+    scores = np.array([row.score for row in read_mined(path, score, columns=columns)])
     if not len(scores):
         raise LabseError(f"{path}: empty; there is nothing to rate")
     strata = None if stratify == "even" else _strata_of_range(scores)
     order = sample_order(scores, seed=seed, strata=strata)[:count].tolist()
     wanted = set(order)
-    rows = {number: row for number, row in enumerate(read_mined(path, score)) if number in wanted}
+    mined = enumerate(read_mined(path, score, columns=columns))
+    rows = {number: row for number, row in mined if number in wanted}
     if strata is None:
         return [rows[number] for number in order]
     sizes = np.bincount(strata)

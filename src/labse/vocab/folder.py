@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 import labse
+from labse.corpus.file_formats import is_text
 from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
-from labse.corpus.readers import read_pairs, read_sentences
+from labse.corpus.pair_files import holds_pairs, iter_rows
+from labse.corpus.records import UNKNOWN_LANG, SentencePair
 from labse.corpus.shards import expand_folders
+from labse.corpus.tables import ColumnNames
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
@@ -30,7 +33,7 @@ from labse.files.atomic import (
     write_json,
 )
 from labse.files.stage import open_stage
-from labse.files.text import as_list, format_suffix
+from labse.files.text import as_list
 from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
@@ -64,7 +67,6 @@ _REPORTED_ROWS = 1000
 _LOGGER = logging.getLogger(__name__)
 
 _KIND = "vocabulary"
-_PAIR_SUFFIXES = (".jsonl", ".parquet", ".tsv", ".xlf", ".xliff", ".po")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,21 @@ def count_files(
     *,
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     memory_bytes: int = MEMORY_BYTES,
     on_progress: OnProgress | None = None,
 ) -> CountTables:
     """Counts the words of files into a folder of tables; a killed run goes on where it was.
 
     Args:
-        files: pairs (`.parquet`, `.tsv`, `.jsonl`), of which both sides count under their own
-            languages, or text, one sentence a line; also folders of shards.
+        files: pairs (tables, TMX), of which both sides count under their own languages, or texts,
+            as lines or in a table; also folders of shards.
         folder: made if it is not there.
         lang: the language of the text files.
         langs: of source and target of pairs, where no column tells.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         memory_bytes: what counting may take.
         on_progress: called with the rows counted and None.
 
@@ -112,8 +118,8 @@ def count_files(
         ResourceError: the folder cannot be written.
     """
     files, langs = expand_folders(files), canonical_tags(langs)
-    text_lang = _check_lang(files, lang, langs)
-    tag = " ".join(filter(None, (text_lang, *langs))) or None
+    how = _Reading(lang, langs, columns, skip_unknown)
+    tag = how.describe(files)
     folder, hashes = Path(folder).resolve(), hash_files(files)
     if (folder / MANIFEST_NAME).is_file() and is_count_folder(folder):
         tables = open_tables(folder)
@@ -125,7 +131,7 @@ def count_files(
     with open_stage(folder, key, section=None) as stage:
         writer = TableWriter(stage, hashes, lang=tag, max_bytes=memory_bytes)
         for file in files:
-            _count_file(file, text_lang, langs, writer, on_progress)
+            _count_file(file, how, writer, on_progress)
         return writer.close()
 
 
@@ -138,6 +144,8 @@ def learn_vocabulary(
     min_count: float = 2,
     lang: str | None = None,
     langs: tuple[str | None, str | None] = (None, None),
+    columns: ColumnNames | None = None,
+    skip_unknown: bool = False,
     algorithm: Algorithm = "wordpiece",
     uncased: bool = False,
     counts: str | Path | None = None,
@@ -155,6 +163,8 @@ def learn_vocabulary(
         min_count: the least smoothed weight of a piece.
         lang: the language of the text files.
         langs: of source and target of pairs, where no column tells.
+        columns: where tables of others have their columns.
+        skip_unknown: whether rows of a language that is not known are left out, not an error.
         algorithm: `wordpiece`, top down, or `bpe`, bottom up.
         uncased: text is folded before it is cut, so that capitals and plain text are the same; see
             `labse.vocab.counts.build_normalizer`. Counts serve both.
@@ -181,10 +191,13 @@ def learn_vocabulary(
             f"--counts {counts}: is the folder of the vocabulary, which is replaced as a whole; "
             "give a folder beside it"
         )
+    how = _Reading(lang, canonical_tags(langs), columns, skip_unknown)
     report_folder = None if report is None else _check_report_folder(Path(report), folder)
     with (
         resumable(counts),
-        _open_counts(files, folder, lang, langs, counts, memory_bytes, on_progress) as tables,
+        _open_counts(
+            files, folder, how, counts=counts, memory_bytes=memory_bytes, on_progress=on_progress
+        ) as tables,
     ):
         # The counts of all languages become one weight for each word.
         totals = sum((table.totals for table in tables), Counter())
@@ -215,6 +228,7 @@ def learn_vocabulary(
             **({"uncased": True} if uncased else {}),
             "lang": canonical_tag(lang) if lang else None,
             **({} if langs == (None, None) else {"langs": canonical_tags(langs)}),
+            **({} if columns is None else {"columns": dict(columns)}),
         }
         _write(folder, vocab, uncased, {"config": config, **asdict(summary)})
         if report_folder:
@@ -229,8 +243,8 @@ def learn_vocabulary(
 def _open_counts(
     files: Sequence[str | Path],
     out: Path,
-    lang: str | None,
-    langs: tuple[str | None, str | None],
+    how: "_Reading",
+    *,
     counts: str | Path | None,
     memory_bytes: int,
     on_progress: OnProgress | None,
@@ -238,10 +252,9 @@ def _open_counts(
     """Gives the tables of all inputs; without `counts` those made here are deleted afterwards."""
     folders = [Path(file) for file in files if is_count_folder(file)]
     plain = [file for file in files if Path(file) not in folders]
-    if not plain and (lang or counts or langs != (None, None)):
+    if not plain and (given := how.options + (["--counts"] if counts else [])):
         raise UsageError(
-            f"--{'lang' if lang else 'counts' if counts else 'source-lang'} is for files, and "
-            "there are only folders of counts; leave it out"
+            f"{given[0]} is for files, and there are only folders of counts; leave it out"
         )
     tables = [open_tables(folder) for folder in folders]
     with contextlib.ExitStack() as stack:
@@ -252,8 +265,10 @@ def _open_counts(
                 count_files(
                     plain,
                     folder,
-                    lang=lang,
-                    langs=langs,
+                    lang=how.lang,
+                    langs=how.langs,
+                    columns=how.columns,
+                    skip_unknown=how.skip_unknown,
                     memory_bytes=memory_bytes,
                     on_progress=on_progress,
                 )
@@ -274,51 +289,79 @@ def _check_distinct(tables: Sequence[CountTables]) -> None:
                 )
 
 
-def _check_lang(
-    files: Sequence[str], lang: str | None, langs: tuple[str | None, str | None]
-) -> str | None:
-    """Returns the canonical tag; `lang` is there if and only if a text file is."""
-    texts = [file for file in files if format_suffix(file) not in _PAIR_SUFFIXES]
-    if langs != (None, None) and len(texts) == len(files):
-        raise UsageError("--source-lang and --target-lang are for pairs, and there are none")
-    if texts and lang is None:
-        raise UsageError(f"{texts[0]} is read as text; give its language with --lang")
-    if lang is None:
-        return None
-    if not texts:
-        raise UsageError("--lang is for text files, and there is none; leave it out")
-    return canonical_tag(lang)
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the rows of files are read: what is said of those that do not say it themselves."""
+
+    lang: str | None
+    langs: tuple[str | None, str | None]
+    columns: ColumnNames | None
+    skip_unknown: bool
+
+    @property
+    def options(self) -> list[str]:
+        """Returns the names of the options that are given."""
+        given = {
+            "--lang": self.lang,
+            "--source-lang": self.langs[0] or self.langs[1],
+            "--columns": self.columns,
+            "--skip-unknown": self.skip_unknown,
+        }
+        return [name for name, value in given.items() if value]
+
+    def describe(self, files: Sequence[str]) -> str | None:
+        """Checks the languages, and returns in words all that the counts depend on.
+
+        Raises:
+            UsageError: a language is missing, or one cannot apply.
+        """
+        pairs = [f for f in files if holds_pairs(f, langs=self.langs, columns=self.columns)]
+        texts = [file for file in files if file not in pairs]
+        if self.langs != (None, None) and not pairs:
+            raise UsageError("--source-lang and --target-lang are for pairs, and there are none")
+        if self.lang is None:
+            for file in texts:
+                if is_text(file):
+                    raise UsageError(f"{file} is read as text; give its language with --lang")
+        elif not texts:
+            raise UsageError("--lang is for texts, and there is none; leave it out")
+        tag = canonical_tag(self.lang) if self.lang else None
+        columns = [f"{role}={name}" for role, name in (self.columns or {}).items()]
+        skip = ["skip_unknown"] if self.skip_unknown else []
+        return " ".join(filter(None, (tag, *self.langs, *columns, *skip))) or None
+
+    def iter_rows(self, file: str, drops: Counter[str]) -> Iterator[tuple[tuple[str, str], ...]]:
+        """Yields the texts of each row with their languages."""
+        for _, row in iter_rows(
+            [file],
+            lang=self.lang,
+            langs=self.langs,
+            drops=drops,
+            skip_unknown=self.skip_unknown,
+            columns=self.columns,
+        ):
+            if isinstance(row, SentencePair):
+                yield (row.source, row.source_lang), (row.target, row.target_lang)
+            elif row.lang == UNKNOWN_LANG:
+                raise UsageError(f"{file}: a text does not name its language; give --lang")
+            else:
+                yield ((row.text, row.lang),)
 
 
 def _count_file(
-    file: str,
-    lang: str | None,
-    langs: tuple[str | None, str | None],
-    writer: TableWriter,
-    on_progress: OnProgress | None,
+    file: str, how: _Reading, writer: TableWriter, on_progress: OnProgress | None
 ) -> None:
-    for number, row in enumerate(
-        islice(_iter_rows(file, lang, langs), writer.num_rows(file), None)
-    ):
+    drops: Counter[str] = Counter()
+    rows = islice(how.iter_rows(file, drops), writer.num_rows(file), None)
+    for number, row in enumerate(rows):
         writer.add_row(file, row)
         if on_progress and number % _REPORTED_ROWS == 0:
             on_progress(writer.num_rows(), None)
+    for reason, count in drops.most_common():
+        _LOGGER.warning(f"{file}: left out: {count:,} ({reason})")
     if not writer.num_rows(file):
         raise LabseError(f"{file}: empty, it has no rows")
     _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(file):,}")
-
-
-def _iter_rows(
-    file: str, lang: str | None, langs: tuple[str | None, str | None]
-) -> Iterator[tuple[tuple[str, str], ...]]:
-    """Yields the texts of each row with their languages."""
-    if format_suffix(file) in _PAIR_SUFFIXES:
-        for pair in read_pairs(file, source_lang=langs[0], target_lang=langs[1]):
-            yield (pair.source, pair.source_lang), (pair.target, pair.target_lang)
-        return
-    assert lang is not None
-    for sentence in read_sentences(file, lang=lang):
-        yield ((sentence.text, sentence.lang),)
 
 
 def _check_report_folder(report: Path, out: Path) -> Path:

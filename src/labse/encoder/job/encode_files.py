@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labse.encoder.job.inputs import InputTexts
+from labse.corpus.shards import expand_folders
+from labse.encoder.job.inputs import InputTexts, LineBlock
 from labse.encoder.job.records import FolderRecord, open_record
 from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
 from labse.encoder.job.workers import Workers
@@ -20,7 +21,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
-from labse.files.atomic import check_space, check_writable, remove_leftovers
+from labse.files.atomic import MANIFEST_NAME, check_space, check_writable, remove_leftovers
 from labse.files.npy import write_array
 from labse.runtime import OnProgress, hold_interrupts, resumable
 
@@ -90,6 +91,7 @@ def encode_files(
     encoder: EncoderSource = None,
     storage: Storage = "float32",
     column: str | None = None,
+    shard: LineBlock | None = None,
     jobs: int = 1,
     shard_rows: int = SHARD_ROWS,
     on_progress: OnProgress | None = None,
@@ -107,6 +109,8 @@ def encode_files(
         encoder: gives the vectors, or loads what does; None: the model that comes with labse.
         storage: type of the stored values; int8 is for folders.
         column: column or key of tables; None: `text`.
+        shard: the block of lines to encode, so that several machines share the files, which are
+            then read twice; None: all lines.
         jobs: processes, each with an encoder of its own; for folders.
         shard_rows: rows of a shard, fewer if its text is over 32 Mi characters; for folders.
         on_progress: called with the rows done and the rows there may be.
@@ -122,9 +126,13 @@ def encode_files(
     out = Path(out)
     is_folder = _is_folder(out, storage, jobs, shard_rows)
     names = [paths] if isinstance(paths, str | Path) else paths
-    texts = InputTexts([str(name) for name in names], column=column)
-    if not is_folder:
-        check_writable(out, inputs=names)
+    check_writable(out / MANIFEST_NAME if is_folder else out, inputs=names)
+    texts = InputTexts(expand_folders(names), column=column)
+    if shard is not None:
+        if "-" in texts.paths:
+            raise UsageError("--shard reads the lines twice, so they cannot be standard input (-)")
+        rows = shard.bounds(sum(1 for _ in texts))
+        texts = InputTexts(texts.paths, column=column, rows=rows)
 
     # Cut the stream once: what is held in memory, and where equal lines meet for sure.
     parts = split_by_budget(texts, shard_rows, _SHARD_CHARACTERS)
@@ -142,6 +150,7 @@ def encode_files(
         loaded = load_encoder(encoder)
         settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
         settings["embedding_size"] = loaded.embedding_size
+        settings |= {} if shard is None else {"shard": str(shard)}
         with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
             _check_space(out, texts, loaded.embedding_size, storage, num_done=record.num_rows)
             job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
