@@ -14,6 +14,8 @@ from labse.runtime import OnProgress
 
 __all__ = ["EncodeOptions", "PeerOptions", "check_peer_options", "check_sentences", "draw_progress"]
 
+_OF_MTEB = ("hf_split", "hf_subset", "prompt_type", "task_metadata")
+
 
 class PeerOptions(TypedDict, total=False):
     """Keywords of sentence-transformers that have one value here, or that say what to write.
@@ -62,7 +64,11 @@ def check_peer_options(options: PeerOptions, *, device: str, is_tensor: bool) ->
         TypeError: there is no such option.
     """
     if unknown := sorted(set(options) - set(PeerOptions.__annotations__)):
-        raise TypeError(f"encode() got an unexpected keyword argument {unknown[0]!r}")
+        hint = "; mteb takes labse.evaluation.mteb_model.MtebModel(encoder, name=...)"
+        raise TypeError(
+            f"encode() got an unexpected keyword argument {unknown[0]!r}"
+            f"{hint if unknown[0] in _OF_MTEB else ''}"
+        )
     if not options.get("normalize_embeddings", True):
         raise ValueError(
             "normalize_embeddings=False: LaBSE ends in its norm, its vectors are unit rows"
