@@ -17,9 +17,10 @@ from labse.dual_encoder.config import RunConfig, TeacherSide
 from labse.dual_encoder.tuning import tuning_config
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
+from labse.files.text import as_list
 from labse.model_folder.folder import ModelFolder, read_model_folder
 from labse.model_folder.formats.foreign import is_plain_model, load_foreign_tokenizer
-from labse.model_folder.hub import DEFAULT_FOLDER, DEFAULT_NAME
+from labse.model_folder.hub import DEFAULT_FOLDER, DEFAULT_NAME, locate_model
 from labse.model_folder.layout import MODULES_NAME, read_layout
 from labse.network.config import DualEncoderConfig
 from labse.training.sizes import fit_bert, keep_stated
@@ -54,11 +55,11 @@ _OF_LAYERS = (
 
 
 def load_run_config(
-    path: Path | None,
-    overrides: Sequence[str] = (),
+    path: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
     *,
-    pairs: str | Sequence[str] = (),
-    start: Path | None = None,
+    pairs: str | Path | Sequence[str | Path] = (),
+    start: str | Path | None = None,
     source_lang: str | None = None,
     target_lang: str | None = None,
     held_out: float | None = None,
@@ -69,7 +70,7 @@ def load_run_config(
         path: TOML file of the run; None with `pairs`.
         overrides: `section.key=value`, over all else.
         pairs: files of pairs to tune `start` on.
-        start: folder of the model to tune.
+        start: folder of the model to tune, or its name, such as `default`.
         source_lang: language of the sources, where no column tells.
         target_lang: language of the targets, where no column tells.
         held_out: see `data.held_out`; None: as the file says, or 5 % of the pairs to tune on.
@@ -82,23 +83,24 @@ def load_run_config(
         raise UsageError("give CONFIG.toml, or --pairs with the files to tune a model on")
     # A file says all of it.
     if path is not None:
-        config = load_config(RunConfig, path, overrides)
+        config = load_config(RunConfig, Path(path), as_list(overrides))
         return _with_data(config, source_lang, target_lang, held_out)
     if start is None:
         raise UsageError("--pairs needs --init, the model to tune, such as --init default")
+    start = locate_model(start)
     # Without one, the settings follow from the number of pairs and the model to tune.
-    pairs = expand_folders(pairs)
-    num_pairs, teacher_side = _survey_pairs(pairs, source_lang, target_lang)
+    files = expand_folders(pairs)
+    num_pairs, teacher_side = _survey_pairs(files, source_lang, target_lang)
     name = DEFAULT_NAME if start == DEFAULT_FOLDER else str(start)
     config = tuning_config(
-        pairs,
+        files,
         num_pairs,
         read_start_config(start),
         start=name,
         teacher_side=teacher_side,
         held_out=held_out,
     )
-    config = override_config(_with_data(config, source_lang, target_lang, None), overrides)
+    config = override_config(_with_data(config, source_lang, target_lang, None), as_list(overrides))
     amount = config.data.held_out or 0
     num_held_out = round(amount * num_pairs if amount < 1 else amount)
     _LOGGER.info(

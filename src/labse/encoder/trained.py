@@ -45,11 +45,11 @@ _MAX_LOSS = 0.04
 
 def train_dual_encoder(
     config: RunConfig,
-    out: Path,
+    out: str | Path,
     *,
-    vocab_folder: Path | None = None,
-    start: Path | None = None,
-    data_folder: Path = Path(),
+    vocab_folder: str | Path | None = None,
+    start: str | Path | None = None,
+    data_folder: str | Path = Path(),
     resources: Resources | None = None,
     evaluate: Callable[[SentenceEncoder], Mapping[str, float]] | None = None,
     on_metrics: OnMetrics | None = None,
@@ -61,11 +61,11 @@ def train_dual_encoder(
     training (`data.held_out`), and which other languages lost.
 
     Args:
-        config: the run; `labse.dual_encoder.start.load_run_config` reads one, or makes one to tune
-            a model.
+        config: the run; `labse.load_run_config` reads one, or makes one to tune a model.
         out: folder of the run, which receives `model/`, metrics and checkpoints.
         vocab_folder: made by `labse vocab`, or a model folder; None takes that of `start`.
-        start: folder of the model to start from; None draws random weights.
+        start: folder of the model to start from, or its name, such as `default`; None draws random
+            weights.
         data_folder: where relative paths of `data.pairs` and `distill.teacher` start.
         resources: processes and memory to prepare the data with; None takes the defaults.
         evaluate: scores the model under training every `train.eval_every` steps; its numbers join
@@ -77,7 +77,9 @@ def train_dual_encoder(
         InterruptedRunError, UsageError, LabseError, ResourceError: see `run_training`.
         ValueError: neither a vocabulary nor a model to start from.
     """
-    vocab_folder = vocab_folder or start
+    start = None if start is None else locate_model(start)
+    vocab_folder = start if vocab_folder is None else Path(vocab_folder)
+    out, data_folder = Path(out), Path(data_folder)
     if vocab_folder is None:
         raise ValueError("give vocab_folder, the pieces to train on, or start, a model")
     teacher = None if config.distill is None else load_teacher(config.distill.teacher, data_folder)

@@ -11,6 +11,7 @@ def test_a_sound_machine_and_model_have_no_failure(model_folder: Path) -> None:
     assert [name for name, finding in found.items() if finding.state == "fail"] == []
     assert found["runtime"].value.startswith("numpy: the model has no layers")
     assert "32 values, 24 tokens" in found["model"].value
+    assert "tokens a second, more where words repeat; a million take" in found["speed"].value
     expected = {"processor", "threads", "memory", "disk here", "disk temporary", "locale", "numpy"}
     assert expected <= set(found)
 
@@ -46,6 +47,13 @@ def test_a_package_that_is_missing_is_a_failure(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(diagnosis, "_PACKAGES", ("numpy", "no-such-package"))
     states = {finding.name: finding.state for finding in diagnosis._check_versions()}
     assert (states["numpy"], states["no-such-package"]) == ("ok", "fail")
+
+
+def test_the_packages_of_every_extra_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["numpy>=2", "pyarrow>=17; extra == 'corpus'", 'no-such; extra == "corpus"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
+    found = {finding.name: finding.value for finding in diagnosis._check_versions()}
+    assert found["extra corpus"].endswith("no-such no; pip install 'labse[corpus]' brings the rest")
 
 
 def test_little_memory_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ Takes: a model folder or None. Gives: findings, each with what to do if it is no
 Source: Linux: proc(5), and the kernel's cgroup-v2 documentation, `cpu.max` and `memory.max`.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import locale
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 import labse
+from labse.encoder.check.sample import sample_sentences
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
 from labse.files.system import count_cpus
@@ -35,12 +38,15 @@ _PACKAGES = (
     "safetensors",
     "ctranslate2",
     "pydantic",
+    "rich",
     "threadpoolctl",
     "typer",
     "zstandard",
 )
-_EXTRAS = ("faiss-cpu", "pyarrow", "torch", "onnxruntime", "scikit-learn")
+_REQUIREMENT = re.compile(r"([\w.-]+).*?; extra == ['\"]([\w-]+)['\"]")
 _MIN_FREE_BYTES = 1 << 30
+_NUM_SAMPLED = 800  # Sentences of the sample.
+_TIMED_SECONDS = 0.5
 _SENTENCES = ("Good morning.", "Guten Morgen.", "")
 
 
@@ -83,9 +89,22 @@ def _check_versions() -> Iterator[Finding]:
         version = _version_of(package)
         found = version or "not installed; run: pip install labse"
         yield Finding(package, "ok" if version else "fail", found)
-    extras = {package: _version_of(package) for package in _EXTRAS}
-    found = ", ".join(f"{name} {version or 'no'}" for name, version in extras.items())
-    yield Finding("extras", "ok", found)
+    for extra, names in _list_extras().items():
+        versions = {name: _version_of(name) for name in names}
+        found = ", ".join(f"{name} {version or 'no'}" for name, version in versions.items())
+        if None in versions.values():
+            found += f"; pip install 'labse[{extra}]' brings the rest"
+        yield Finding(f"extra {extra}", "ok", found)
+
+
+def _list_extras() -> dict[str, list[str]]:
+    """Returns the packages of each extra, as the installed labse names them."""
+    extras: dict[str, list[str]] = {}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("labse") or ():
+            if match := _REQUIREMENT.match(requirement):
+                extras.setdefault(match[2], []).append(match[1])
+    return dict(sorted(extras.items()))
 
 
 def _version_of(package: str) -> str | None:
@@ -189,11 +208,40 @@ def _check_model(model: str | Path | None) -> Iterator[Finding]:
     }.get(encoder.runtime_name, "it was asked for")
     yield Finding("runtime", "ok", f"{encoder.runtime_name}: {why}")
     yield Finding("first vector", "ok" if seconds < 10 else "note", f"after {seconds:.2f} s")
+    yield _time_encoding(encoder)
     state: Literal["ok", "note"] = "ok" if cosine > 0.5 else "note"
     value = f"cosine {cosine:.3f} of {_SENTENCES[0]!r} and {_SENTENCES[1]!r}"
     if state == "note":
         value += "; a trained model of both languages gives more than 0.5"
     yield Finding("translation", state, value)
+
+
+def _time_encoding(encoder: SentenceEncoder) -> Finding:
+    """Encodes parts of the sample until the time says something; no sentence comes twice."""
+    sentences = sample_sentences(_NUM_SAMPLED)
+    done, size, seconds = 0, 8, 0.0
+    while seconds < _TIMED_SECONDS and done < _NUM_SAMPLED:
+        start = time.perf_counter()
+        encoder.encode(sentences[done : done + size])
+        seconds += time.perf_counter() - start
+        done, size = done + size, 4 * size
+    num_tokens = encoder.tokenize(sentences[:done])["attention_mask"].sum(axis=1).mean()
+    rate = min(done, _NUM_SAMPLED) / max(seconds, 1e-9)
+    value = (
+        f"{rate:,.0f} sentences of {num_tokens:.0f} tokens a second, more where words repeat; a "
+        f"million take {_duration(1e6 / rate)} at most"
+    )
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > (os.cpu_count() or 1):
+        return Finding("speed", "note", f"{value}; other programs are at work (load {load:.0f})")
+    return Finding("speed", "ok", value)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _check_disks() -> Iterator[Finding]:
