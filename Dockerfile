@@ -12,7 +12,7 @@ RUN useradd --uid 10001 --create-home --home-dir /var/lib/labse labse \
 COPY constraints.txt /tmp/constraints.txt
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --constraint /tmp/constraints.txt \
-      "$(ls /wheels/labse-*.whl)[serve,index]" \
+      "$(ls /wheels/labse-*.whl)[serve,index,qdrant]" \
     && rm /tmp/constraints.txt
 USER labse
 WORKDIR /var/lib/labse

@@ -15,6 +15,8 @@ from labse.cli.options import (
     load_encoder,
     parse_size,
 )
+from labse.errors import UsageError
+from labse.index.addresses import is_server
 from labse.serving.options import ServingOptions, read_api_keys
 from labse.serving.server import serve as run_server
 
@@ -34,6 +36,14 @@ def serve(
         Path | None,
         typer.Option(
             metavar="FOLDER", help="Folder of the stores of labse index that may be searched."
+        ),
+    ] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=ADDRESS",
+            help="Store of labse index on a server, such as texts=qdrant://HOST:6333/texts; may be "
+            "repeated.",
         ),
     ] = None,
     api_key_file: Annotated[
@@ -131,6 +141,7 @@ def serve(
         request_seconds=request_seconds,
         body_seconds=body_seconds,
         stores=stores,
+        servers=dict(map(_parse_store, store or ())),
         api_keys=() if api_key_file is None else read_api_keys(api_key_file),
         hosts=tuple(allow_host or ()),
     )
@@ -145,3 +156,13 @@ def serve(
         model_name=name,
         on_start=lambda address: say(f"{name}: listening on {address}"),
     )
+
+
+def _parse_store(given: str) -> tuple[str, str]:
+    name, _, address = given.partition("=")
+    if not name or not is_server(address):
+        raise UsageError(
+            f"--store {given}: give NAME=ADDRESS, such as texts=qdrant://localhost:6333/texts; for "
+            "stores in a folder there is --stores"
+        )
+    return name, address

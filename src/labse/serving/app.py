@@ -67,7 +67,7 @@ def build_app(
     options, metrics = options or ServingOptions(), Metrics()
     loaded = load_encoder(encoder)
     service = EmbeddingService(loaded, options, metrics)
-    stores = Stores(options.stores, loaded)
+    stores = Stores(options.stores, loaded, servers=options.servers)
     golden = loaded.encode(sample_sentences(1))[0]
 
     @asynccontextmanager

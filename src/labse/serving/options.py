@@ -3,7 +3,8 @@
 Takes: what an operator sets. Gives: checked limits.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from labse.errors import UsageError
@@ -30,6 +31,7 @@ class ServingOptions:
         body_seconds: in which the body of a request must have come, else 408.
         drain_seconds: for which a server that is stopped waits for the requests in flight.
         stores: the folder of the indexes that may be searched; None: there is no search.
+        servers: addresses of indexes on servers, by name; see `labse index`.
         api_keys: of which a request must bring one; empty asks for none.
         hosts: names under which the server may be called; empty takes any.
     """
@@ -44,6 +46,7 @@ class ServingOptions:
     body_seconds: float = 20.0
     drain_seconds: float = 30.0
     stores: Path | None = None
+    servers: Mapping[str, str] = field(default_factory=dict)
     api_keys: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
 
@@ -53,7 +56,7 @@ class ServingOptions:
         Raises:
             UsageError: a limit that lets nothing in, or a folder of stores that is none.
         """
-        for name in (field.name for field in fields(self)):
+        for name in (one.name for one in fields(self)):
             value = getattr(self, name)
             if isinstance(value, int | float) and value <= 0:
                 raise UsageError(f"{name} is {value}; give more than 0")

@@ -1,24 +1,28 @@
-"""The indexes that a server may search: those in one folder, each opened while it is in use.
+"""The indexes that a server may search: those in one folder, and some on other servers.
 
-Takes: a folder, the encoder of the server. Gives: what a function finds in an index of it.
-An index is held by one process at a time, so it is let go of when nobody has searched for a while:
-`labse index add` can then write, and the next search opens it again.
+Takes: a folder, addresses, the encoder. Gives: what a function finds in an index of them.
+An index in a folder is held by one process at a time, so it is let go of when nobody has searched
+for a while: `labse index add` can then write, and the next search opens it again.
 """
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json
 from labse.index.embedding_index import EmbeddingIndex
 from labse.index.store import StoreHeader
 from labse.serving.answers import ApiError
 
 __all__ = ["Stores"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -31,25 +35,32 @@ class _OpenIndex:
 
 
 class Stores:
-    """The indexes below a folder; safe to call from several threads."""
+    """The indexes below a folder and on servers; safe to call from several threads."""
 
     def __init__(
-        self, folder: Path | None, encoder: SentenceEncoder, *, idle_seconds: float = 5.0
+        self,
+        folder: Path | None,
+        encoder: SentenceEncoder,
+        *,
+        servers: Mapping[str, str] = MappingProxyType({}),
+        idle_seconds: float = 5.0,
     ) -> None:
         """Opens nothing yet.
 
         Args:
             folder: whose folders are indexes, or that is one; None: there is no index.
             encoder: of the model of the indexes.
+            servers: addresses of indexes on servers, by name.
             idle_seconds: after which an index that nobody uses is let go of.
         """
-        self._folder, self._encoder, self._idle_seconds = folder, encoder, idle_seconds
+        self._folder, self._encoder, self._servers = folder, encoder, dict(servers)
+        self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._open: dict[str, _OpenIndex] = {}
 
     def list_names(self) -> list[str]:
-        """Returns the names of the indexes, those of their folders."""
-        return sorted(self._paths())
+        """Returns the names of the indexes, those of their folders and of the addresses."""
+        return sorted({*self._paths(), *self._servers})
 
     def use(self, name: str, function: Callable[[EmbeddingIndex], _T]) -> _T:
         """Calls a function with an index.
@@ -58,7 +69,7 @@ class Stores:
             ApiError: there is none of this name, it is of another model, another process holds it,
                 or the function asks for what is not there; no sentence holds a path.
         """
-        path = self._paths().get(name)
+        path = self._servers.get(name) or self._paths().get(name)
         if path is None:
             known = ", ".join(self.list_names()) or "none"
             raise ApiError(404, f"there is no store {name[:100]!r}; there is: {known}")
@@ -68,6 +79,10 @@ class Stores:
                 return function(opened.index)
             finally:
                 self._release(name, opened)
+        except ResourceError as error:  # It may name an address with a password.
+            _LOGGER.error("the store %s: %s", name, error)
+            wait = {"Retry-After": "5"}
+            raise ApiError(503, f"the store {name} cannot be reached", headers=wait) from None
         except (LabseError, ValueError) as error:
             raise ApiError(422, _without_path(str(error), path, name)) from None
 
@@ -88,11 +103,10 @@ class Stores:
             return {self._folder.resolve().name: self._folder}
         return {path.parent.name: path.parent for path in self._folder.glob(f"*/{MANIFEST_NAME}")}
 
-    def _acquire(self, name: str, path: Path) -> _OpenIndex:
+    def _acquire(self, name: str, path: str | Path) -> _OpenIndex:
         with self._lock:
             opened = self._open.get(name)
             if opened is None:
-                self._check_model(path, name)
                 opened = self._open[name] = _OpenIndex(self._open_index(path, name))
             opened.num_users += 1
             if opened.timer is not None:
@@ -110,7 +124,10 @@ class Stores:
                 "model, or index its texts anew",
             )
 
-    def _open_index(self, path: Path, name: str) -> EmbeddingIndex:
+    def _open_index(self, path: str | Path, name: str) -> EmbeddingIndex:
+        if isinstance(path, str):
+            return EmbeddingIndex.open(path, encoder=self._encoder)
+        self._check_model(path, name)
         try:
             return EmbeddingIndex.open(path, encoder=self._encoder)
         except UsageError:  # Its model was checked before.
@@ -136,7 +153,10 @@ class Stores:
                 opened.index.close()
 
 
-def _without_path(message: str, path: Path, name: str) -> str:
-    for shown in (str(path), str(path.absolute()), str(path.resolve())):
-        message = message.replace(shown, name)
+def _without_path(message: str, path: str | Path, name: str) -> str:
+    spellings = [str(path)]
+    if isinstance(path, Path):
+        spellings += [str(path.absolute()), str(path.resolve())]
+    for spelling in spellings:
+        message = message.replace(spelling, name)
     return message

@@ -116,6 +116,17 @@ def test_a_store_of_another_process_or_model_is_told(
     assert connect(stores=tmp_path)("/search", body).status_code == 422
 
 
+def test_a_server_that_does_not_answer_is_told_without_its_address(
+    connect: Callable[..., Call],
+) -> None:
+    pytest.importorskip("qdrant_client")
+    call = connect(servers={"far": "qdrant://127.0.0.1:9/secret"})
+    assert call("/stores").json() == {"stores": ["far"]}
+    answer = call("/search", {"store": "far", "query": "dog"})
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "the store far cannot be reached"
+
+
 def test_a_store_that_nobody_uses_is_let_go_of(tmp_path: Path, encoder: SentenceEncoder) -> None:
     with EmbeddingIndex.create(tmp_path / "texts", encoder=encoder) as index:
         index.add(TEXTS, ids=TEXTS)
