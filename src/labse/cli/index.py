@@ -228,7 +228,10 @@ def compact(
     with EmbeddingIndex.open(store, memory_bytes=num_bytes, wait_seconds=_WAIT_SECONDS) as index:
         index.compact(graph=graph)
         state = index.info()
-    say(f"{store}: {state.num_compacted:,} of {state.num_rows:,} rows compacted")
+    if state.num_compacted:
+        say(f"{store}: {state.num_compacted:,} of {state.num_rows:,} rows compacted")
+    else:
+        say(f"{store}: {state.num_rows:,} rows, which are few: they are scanned as they are")
 
 
 _WAIT_SECONDS = 2.0

@@ -13,7 +13,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 from labse.index.embedding_index import EmbeddingIndex
 from labse.index.near_equal import find_near_equal
-from labse.index.rows import Hit, IndexRow
+from labse.index.rows import Hit, IndexRow, is_unicode
 
 __all__ = ["search"]
 
@@ -71,6 +71,10 @@ def search(
     if sum((query is not None, queries is not None, dedup)) != 1:
         raise UsageError("give one of these: a sentence, --queries FILE, --dedup")
     num_bytes = parse_size(memory)
+    if query is not None and not query.strip():
+        raise UsageError("the sentence is empty, which is near to nothing")
+    if query is not None and not is_unicode(query):
+        raise UsageError("the sentence is not valid UTF-8; see which encoding the terminal has")
     sentences = [query] if query is not None else list(read_texts(queries)) if queries else []
     encoder = None if model is None else SentenceEncoder(model, threads=threads)
     with EmbeddingIndex.open(

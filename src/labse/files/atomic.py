@@ -306,8 +306,14 @@ def check_replaceable(
 
 
 @contextlib.contextmanager
-def claim_folder(folder: Path) -> Iterator[None]:
+def claim_folder(
+    folder: Path, *, hint: str = "wait for it, or give another --out"
+) -> Iterator[None]:
     """Holds `folder/.lock` for the block; the kernel lets go of it when the process dies.
+
+    Args:
+        folder: the folder.
+        hint: what to do when another process holds it.
 
     Raises:
         ResourceError: the lock cannot be made, or something else has its name.
@@ -327,8 +333,7 @@ def claim_folder(folder: Path) -> Iterator[None]:
         if is_held is False:
             holder = os.read(descriptor, 200).decode(errors="replace").strip()
             raise UsageError(
-                f"{folder}: another process{holder and f' ({holder})'} is at work there; wait for "
-                "it, or give another --out"
+                f"{folder}: another process{holder and f' ({holder})'} is at work there; {hint}"
             )
         if is_held is None:
             _LOGGER.warning(

@@ -51,6 +51,7 @@ from labse.runtime import require
 __all__ = ["EdgeStore"]
 
 _SHARD = "shard"
+_HINT = "wait for it, or ask that process"
 _BATCH_ROWS = 1000
 _OVERSAMPLING = 4.0  # Recall@10 of 8-bit vectors: .977 with 1, .998 with 2, 1.0000 with 4.
 _GRAPH_EDGES = 16
@@ -58,6 +59,7 @@ _GRAPH_EF = 512  # Recall@10 of 200,000 rows: .958 with 128, .982 with 256.
 _MIN_COMPACTED = 10_000  # Below, a scan in float32 takes under 5 ms.
 _BEGUN = "being made"
 _FLUSH_SECONDS = 10.0
+_SPARE_BYTES = 96 << 20  # The engine takes files of 32 MiB for its log, vectors and payloads.
 _MAX_INDEXED = 32  # Columns with an index of their own.
 
 
@@ -93,8 +95,9 @@ class EdgeStore:
             raise UsageError(f"{folder}: is not empty; labse index add adds to an index")
         make_folder(folder)
         store = cls(folder, header, memory_bytes)
+        store._check_space(0)
         with store._stack as stack:
-            stack.enter_context(claim_folder(folder))
+            stack.enter_context(claim_folder(folder, hint=_HINT))
             # A folder with this note is ours to begin anew.
             write_json(folder / MANIFEST_NAME, {**header.to_json(), "state": _BEGUN})
             shutil.rmtree(folder / _SHARD, ignore_errors=True)
@@ -123,7 +126,7 @@ class EdgeStore:
         header = StoreHeader.from_json(manifest, str(folder))
         store = cls(folder, header, memory_bytes)
         with store._stack as stack:
-            stack.enter_context(claim_folder(folder))
+            stack.enter_context(claim_folder(folder, hint=_HINT))
             # Read again: another process may have changed it before it let go.
             manifest = read_json(folder / MANIFEST_NAME)
             store.header = StoreHeader.from_json(manifest, str(folder))
@@ -136,6 +139,7 @@ class EdgeStore:
             store._num_rows = num_rows if isinstance(num_rows, int) else 0
             if not (folder / _SHARD / "segments").is_dir():
                 raise LabseError(f"{folder}: its shard is missing; copy the folder again")
+            store._check_space(0)
             store._load()
             store._stack = stack.pop_all()
         return store
@@ -146,6 +150,7 @@ class EdgeStore:
         num_replaced = 0
         for start in range(0, len(rows), _BATCH_ROWS):
             part = rows[start : start + _BATCH_ROWS]
+            self._check_space(sum(self._row_bytes + 8 * len(row.text) for row in part))
             ids = [str(point_id(row.id)) for row in part]
             num_replaced += len(self._call(self._shard.retrieve, ids, False, False))
             vectors = np.ascontiguousarray(embeddings[start : start + _BATCH_ROWS], np.float32)
@@ -233,6 +238,7 @@ class EdgeStore:
         if graph is not None and graph != bool(self._num_edges):
             self._num_edges = _GRAPH_EDGES if graph else 0
         self._num_rows = self._call(self._shard.info).points_count
+        self._check_space(self._num_rows * self._row_bytes)  # All is written anew.
         self._call(self._shard.flush)
         self._call(self._shard.close)
         self._write_header()
@@ -299,6 +305,24 @@ class EdgeStore:
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._call(self._shard.flush)
             self._flushed = time.monotonic()
+
+    @property
+    def _row_bytes(self) -> int:
+        """Bytes of a row on the disk, at a guess: its vector, its 8-bit vector and the rest."""
+        return 5 * self.header.embedding_size + 1024
+
+    def _check_space(self, num_bytes: int) -> None:
+        """Raises an error while the disk has room: the engine writes through maps of files.
+
+        Where such a write finds no room, the kernel ends the process (SIGBUS).
+        """
+        num_free = shutil.disk_usage(self._folder).free
+        if num_free < num_bytes + _SPARE_BYTES:
+            raise ResourceError(
+                f"{self._folder}: the disk has {num_free >> 20:,} MiB left and "
+                f"{(num_bytes + _SPARE_BYTES) >> 20:,} are needed; free some, and the same "
+                "command goes on"
+            )
 
     def _update(self, name: str, *arguments: object) -> None:
         operation = getattr(self._edge.UpdateOperation, name)(*arguments)

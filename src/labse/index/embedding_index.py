@@ -19,7 +19,7 @@ from labse.encoder.source import AnyEncoderSource, load_any_encoder
 from labse.errors import UsageError
 from labse.files.npy import find_bad_row
 from labse.index.addresses import DEFAULT_MEMORY, create_store, open_store
-from labse.index.rows import Hit, IndexRow, Value, canonical_lang
+from labse.index.rows import Hit, IndexRow, Value, canonical_lang, is_unicode
 from labse.index.store import StoreHeader, StoreInfo, VectorStore, check_names
 from labse.index.where import And, Equals, Where, parse_where
 
@@ -296,7 +296,7 @@ class EmbeddingIndex:
         named = [ids] if isinstance(ids, str) else list(ids)
         if where is not None or lang is not None:
             named += [row.id for rows, _ in self.scan(where=where, lang=lang) for row in rows]
-        return self._store.delete(named)
+        return self._store.delete([row_id for row_id in named if is_unicode(row_id)])
 
     def count(self, *, where: str | None = None, lang: str | None = None) -> int:
         """Returns for how many rows a condition is true."""
@@ -304,7 +304,7 @@ class EmbeddingIndex:
 
     def read(self, ids: Iterable[str]) -> list[IndexRow]:
         """Returns the rows of these ids that are there, in their order."""
-        return self._store.read(list(ids))
+        return self._store.read([row_id for row_id in ids if is_unicode(row_id)])
 
     def scan(
         self, batch_rows: int = 1000, *, where: str | None = None, lang: str | None = None

@@ -22,6 +22,7 @@ __all__ = [
     "Value",
     "canonical_lang",
     "columns_of",
+    "is_unicode",
 ]
 
 Value: TypeAlias = str | int | float | bool
@@ -90,6 +91,15 @@ def canonical_lang(code: str | None) -> str:
     if not code:
         return UNKNOWN_LANG
     return canonical_tag(code) if is_language(code) else code
+
+
+def is_unicode(text: str) -> bool:
+    """Tells whether a text has no lone surrogate, which comes of a wrong encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def columns_of(rows: Iterable[IndexRow]) -> Sequence[str]:

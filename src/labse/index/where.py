@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from labse.errors import UsageError
-from labse.index.rows import IndexRow, Value, canonical_lang
+from labse.index.rows import IndexRow, Value, canonical_lang, is_unicode
 
 __all__ = [
     "And",
@@ -118,6 +118,8 @@ def parse_where(text: str) -> Where:
     """
     if len(text) > _MAX_LENGTH:
         raise UsageError(f"a condition of {len(text):,} characters; {_MAX_LENGTH:,} at most")
+    if not is_unicode(text):
+        raise UsageError("a condition that is not valid UTF-8; see which encoding it has")
     return _Parser(text).parse()
 
 
