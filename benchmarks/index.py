@@ -1,10 +1,10 @@
 """The index against its engine called directly and sentence-transformers' semantic_search.
 
 Real sentences in many languages, as JSONL with the keys id, text, lang and year; the last ones
-are the questions. Tells the rows a second of encoding and of adding, the seconds of making the scan
-and the graph, the milliseconds of a question (the median and the 95th percentile of single
-questions) and the share of the ten nearest that are those of the exact search. On a machine that others use too, `cpu_ms`, the mean
-processor time of a question, says more than its milliseconds.
+are the questions. Tells the rows a second of encoding and of adding, the seconds of making the
+scan and the graph, the milliseconds of single questions (median and 95th percentile) and the share
+of the ten nearest that are those of the exact search. On a machine that others use too, `cpu_ms`,
+the mean processor time of a question, says more.
 
     python benchmarks/index.py sentences.jsonl --rows 200000 --out results/index.json
     python benchmarks/index.py sentences.jsonl --rows 1000000 --graph --vectors vectors.npy

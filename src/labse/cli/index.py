@@ -194,7 +194,7 @@ def info(store: StoreArgument, json: JsonOption = False) -> None:
         return
     kind = "a graph" if state.is_graph else "a scan"
     rest = state.num_rows - state.num_compacted
-    size = "" if state.num_bytes is None else f", {state.num_bytes / 2**20:,.0f} MiB"
+    size = "" if state.num_bytes is None else f", {state.num_bytes / 2**20:,.1f} MiB"
     print(f"{store}: {state.num_rows:,} rows{size}, {state.engine}")
     print(f"  model    {header.model or 'the one that comes with labse'} ({header.model_sha256})")
     print(f"  vectors  {header.embedding_size} values")
