@@ -108,6 +108,13 @@ def serve(
             rich_help_panel=_LIMITS_PANEL,
         ),
     ] = 30.0,
+    job_seconds: Annotated[
+        float,
+        typer.Option(
+            help="The same for a request that mines, aligns or scores.",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 600.0,
     body_seconds: Annotated[
         float,
         typer.Option(
@@ -139,6 +146,7 @@ def serve(
         max_lines=max_lines,
         max_body_bytes=parse_size(max_body),
         request_seconds=request_seconds,
+        job_seconds=job_seconds,
         body_seconds=body_seconds,
         stores=stores,
         servers=dict(map(_parse_store, store or ())),

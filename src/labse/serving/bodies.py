@@ -52,7 +52,7 @@ class EmbeddingsBody(_Body):
 
     input: str | Texts | Ids | Annotated[list[Ids], Field(max_length=_MAX_ITEMS, fail_fast=True)]
     model: str
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = None
     user: str | None = None
 

@@ -56,6 +56,7 @@ class Entrance:
         self._is_draining = False
         self._is_idle = asyncio.Event()
         self._bodies: Timeouts = set()
+        self._running: set[asyncio.Future[None]] = set()
 
     @property
     def num_open(self) -> int:
@@ -63,19 +64,27 @@ class Entrance:
         return self._num_open
 
     async def drain(self) -> int:
-        """Refuses what comes from now on, and waits for what is there; returns how many are left.
+        """Refuses what comes from now on, and waits for what is there; returns how many it ended.
 
-        A body that is still on its way has two more seconds.
+        A body that is still on its way has two more seconds. What is not done within
+        `drain_seconds` is answered 503.
         """
         self._is_draining = True
         limit = asyncio.get_running_loop().time() + _DRAIN_BODY_SECONDS
         for timeout in self._bodies:
             timeout.reschedule(min(timeout.when() or limit, limit))
+        await self._wait_until_idle(self._options.drain_seconds)
+        num_left = self._num_open
+        for task in self._running:
+            task.cancel()
+        await self._wait_until_idle(_DRAIN_BODY_SECONDS)
+        return num_left
+
+    async def _wait_until_idle(self, seconds: float) -> None:
         if self._num_open:
             self._is_idle.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_idle.wait(), self._options.drain_seconds)
-        return self._num_open
+                await asyncio.wait_for(self._is_idle.wait(), seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; other kinds of connections go on as they are."""
@@ -224,12 +233,17 @@ class Entrance:
 
         running = asyncio.ensure_future(self._app(scope, replay, answer))
         watching = asyncio.ensure_future(watch())
+        self._running.add(running)
         await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
+        self._running.discard(running)
         watching.cancel()
         if not running.done():
             running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+        if running.cancelled() and answer.status is None and not has_gone.is_set():
+            fault = ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
+            await self._refuse(scope, answer, fault)
 
 
 class _GoneError(Exception):

@@ -28,6 +28,7 @@ class ServingOptions:
         max_lines: lines of one side of a request that mines, aligns or scores.
         max_body_bytes: of a request.
         request_seconds: after which a request that still waits is answered 503.
+        job_seconds: the same for a request that mines, aligns or scores.
         body_seconds: in which the body of a request must have come, else 408.
         drain_seconds: for which a server that is stopped waits for the requests in flight.
         stores: the folder of the indexes that may be searched; None: there is no search.
@@ -43,6 +44,7 @@ class ServingOptions:
     max_lines: int = 20_000
     max_body_bytes: int = 16 << 20
     request_seconds: float = 30.0
+    job_seconds: float = 600.0
     body_seconds: float = 20.0
     drain_seconds: float = 30.0
     stores: Path | None = None

@@ -150,7 +150,9 @@ async def _embed_lines(
     def count(num_done: int) -> None:
         done[side] = num_done
 
-    embedded = await state.service.embed(sentences, on_done=count)
+    embedded = await state.service.embed(
+        sentences, seconds=state.options.job_seconds, on_done=count
+    )
     has_text = np.array([bool(sentence.strip()) for sentence in sentences])
     lines = Lines(sentences, embedded.embeddings, embedded.is_known & has_text)
     return lines, embedded.num_truncated
@@ -170,7 +172,8 @@ class _BatchedEncoder:
     def encode(self, sentences: Sequence[str], /) -> NDArray[np.float32]:
         if self._is_cancelled:
             raise ApiError(503, "the client has gone")
-        embedding = self._state.service.embed(list(sentences))
+        seconds = self._state.options.job_seconds
+        embedding = self._state.service.embed(list(sentences), seconds=seconds)
         embedded = asyncio.run_coroutine_threadsafe(embedding, self._loop).result()
         self.num_truncated += embedded.num_truncated
         return embedded.embeddings

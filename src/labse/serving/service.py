@@ -102,9 +102,17 @@ class EmbeddingService:
         *,
         prompt_name: str | None = None,
         may_truncate: bool = True,
+        seconds: float | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> Embedded:
         """Returns the vectors of sentences.
+
+        Args:
+            sentences: N texts.
+            prompt_name: of a prompt of the model.
+            may_truncate: False: a text that is too long is an error.
+            seconds: in which it must be done; None: `request_seconds`.
+            on_done: called with the sentences done so far, in another thread.
 
         Raises:
             ApiError: the queue is full, the time is over, the prompt is unknown, or a text is too
@@ -126,7 +134,7 @@ class EmbeddingService:
                 'model takes; shorten it, or send "truncate": true to have it cut',
             )
         input_ids = [ids for part in parts for ids in part.select(np.arange(len(part.is_long)))]
-        embeddings = await self._submit(input_ids, on_done)
+        embeddings = await self._submit(input_ids, on_done, seconds)
         num_tokens, num_long = sum(map(len, input_ids)), int(is_long.sum())
         self._metrics.count_sentences(len(sentences), num_tokens, num_long)
         is_unknown = np.concatenate([part.is_unknown for part in parts] or [np.zeros(0, bool)])
@@ -158,7 +166,7 @@ class EmbeddingService:
                     f"{self.encoder.max_seq_length}; send fewer, or the text",
                 )
         arrays = [np.array(ids, np.int32) for ids in input_ids]
-        embeddings = await self._submit(arrays, None)
+        embeddings = await self._submit(arrays)
         num_tokens = sum(map(len, arrays))
         self._metrics.count_sentences(len(arrays), num_tokens, 0)
         return Embedded(embeddings, np.ones(len(arrays), bool), num_tokens, 0)
@@ -175,12 +183,14 @@ class EmbeddingService:
         )
 
     async def _submit(
-        self, input_ids: Sequence[InputIds], on_done: Callable[[int], None] | None
+        self,
+        input_ids: Sequence[InputIds],
+        on_done: Callable[[int], None] | None = None,
+        seconds: float | None = None,
     ) -> NDArray[np.float32]:
+        seconds = seconds or self._options.request_seconds
         try:
-            future = self.batcher.submit(
-                input_ids, timeout=self._options.request_seconds, on_done=on_done
-            )
+            future = self.batcher.submit(input_ids, timeout=seconds, on_done=on_done)
             return await asyncio.wrap_future(future)
         except OverloadedError as error:
             wait = {"Retry-After": str(error.retry_after)}
@@ -188,8 +198,7 @@ class EmbeddingService:
         except DeadlinePassedError:
             raise ApiError(
                 503,
-                f"not done within {self._options.request_seconds:g} s; send less at a time, or "
-                "try again",
+                f"not done within {seconds:g} s; send less at a time, or try again",
                 headers={"Retry-After": "5"},
             ) from None
         except BatcherClosedError:

@@ -141,6 +141,22 @@ def test_a_server_that_ends_answers_what_is_there_and_refuses_the_rest() -> None
     assert headers[b"retry-after"] == b"5"
 
 
+def test_what_is_not_done_when_the_time_is_over_is_refused_and_not_dropped() -> None:
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> tuple[tuple[int | None, dict[bytes, bytes]], int]:
+        entrance = Entrance(endless, ServingOptions(drain_seconds=0.1), Metrics())
+        running = asyncio.ensure_future(ask(entrance, [b"a"]))
+        await asyncio.sleep(0.05)
+        num_ended = await entrance.drain()
+        return await running, num_ended
+
+    (status, headers), num_ended = asyncio.run(run())
+    assert (status, num_ended) == (503, 1)
+    assert headers[b"retry-after"] == b"5"
+
+
 def test_a_file_of_keys_holds_long_ones(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_text(f"# of the office\n\n{KEY}\n  another-one-that-is-long \n")
