@@ -128,8 +128,8 @@ def serve(
 ) -> None:
     """Serve vectors to programs, as OpenAI and TEI do, and a page to people.
 
-    Open http://127.0.0.1:8080 in a browser. SIGTERM or Ctrl-C ends the server when the requests in
-    flight are answered. Needs the extra serve: pip install "labse[[serve]".
+    Open http://127.0.0.1:8080 in a browser. Ctrl-C or SIGTERM ends the server when the requests in
+    flight are answered. Needs the extra serve, and for stores the extra index.
 
     [bold]Examples[/bold]
 
