@@ -156,6 +156,10 @@ def _lineage_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
         value = _dig(manifest, where, key)
         if manifest.get("kind") == "vocabulary" and isinstance(value, int | float):
             facts[f"asked {key}"] = value
+    for key in ("p_at_1_before", "p_at_1", "num_held_out", "verdict"):
+        value = _dig(manifest, "quality", key)
+        if isinstance(value, str | int | float):
+            facts[f"held out: {key.removeprefix('num_held_out') or 'pairs'}"] = value
     facts |= _input_facts("input", manifest.get("inputs"))
     facts |= _input_facts("vocabulary input", _dig(manifest, "vocabulary", "inputs"))
     digest = _dig(manifest, "vocabulary", "sha256")

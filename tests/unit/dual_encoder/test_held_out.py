@@ -18,6 +18,7 @@ from labse.dual_encoder.data.sampler import PairSampler
 from labse.dual_encoder.run import RunSummary
 from labse.encoder.trained import train_dual_encoder
 from labse.errors import UsageError
+from labse.training.lineage import describe_folder
 
 
 def test_a_share_or_a_number_of_pairs_is_held_out_wherever_they_stand() -> None:
@@ -108,5 +109,7 @@ def test_a_tuned_model_is_judged_once_by_what_it_was_not_trained_on(
     assert "rus" in quality.other_langs
     manifest = json.loads((tuned.model_folder / "manifest.json").read_text("utf-8"))
     assert manifest["quality"]["p_at_1"] == quality.p_at_1
+    facts = describe_folder(tuned.model_folder).facts
+    assert (facts["held out: pairs"], facts["held out: verdict"]) == (12, quality.verdict)
     rows = (run_folder / "tuned/metrics.jsonl").read_text("utf-8").splitlines()
     assert [row["step"] for row in map(json.loads, rows) if "held_out_p_at_1" in row] == [6]
