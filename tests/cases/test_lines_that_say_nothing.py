@@ -47,7 +47,7 @@ def test_encode_counts_unknown_lines_and_says_which_they_are(run: Run, inside: P
     Path("en.txt").write_text("😃😃\nGood night.\n🐈\n\n😃😃\n")
     ran = run("encode", "en.txt", "--out", "vectors", "--json", "--shard-rows", 3)
     assert json.loads(ran.out)["num_unknown"] == 3
-    assert "3 lines have no piece that the model knows" in ran.err
+    assert "3 lines without a piece that the model knows" in ran.err
     assert json.loads(Path("vectors/manifest.json").read_text())["num_unknown"] == 3
     assert np.load("vectors/shard-000001.unknown.npy").tolist() == [1]
     assert open_embeddings("vectors").unknown_rows.tolist() == [0, 2, 4]

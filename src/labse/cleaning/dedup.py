@@ -109,7 +109,7 @@ def dedup_files(
     for package in packages:
         require(package, "corpus")
     paths = expand_folders(files)
-    targets = pair_files(paths, kind, lang, langs)
+    targets = pair_files(paths, kind, lang, langs, columns)
     settings: dict[str, object] = {"labse_version": __version__, "inputs": hash_files(paths)}
     settings |= {"kind": kind, "lang": lang, "min_similarity": min_similarity}
     settings |= {"rows_per_shard": rows_per_shard}

@@ -102,7 +102,7 @@ def drop_test_sentences(
     lang, langs = None if lang is None else canonical_tag(lang), canonical_tags(langs)
     # What can go wrong is told before anything is read.
     paths = expand_folders(files)
-    targets = pair_files(paths, kind, lang, langs)
+    targets = pair_files(paths, kind, lang, langs, columns)
     names = column_names(kind)
     rows: RowKind = "pairs" if kind == "pairs" else "records"
     check_outputs(out, inputs=paths, kind=rows)

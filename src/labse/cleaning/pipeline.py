@@ -118,7 +118,7 @@ def clean(
     kind: CorpusKind = "pairs" if isinstance(bounds, PairBounds) else "mono"
     langs = canonical_tags(langs)
     paths = expand_folders(files)
-    targets = pair_files(paths, kind, lang, langs)
+    targets = pair_files(paths, kind, lang, langs, columns)
     hashes = hash_files(paths)
     names = _name_sources([*targets])
     settings: dict[str, object] = {

@@ -10,7 +10,7 @@ import typer
 from labse.alignment.accuracy import AlignmentCounts
 from labse.alignment.align_files import AlignedFiles, AlignOptions, align_files
 from labse.alignment.formats import BeadFormat
-from labse.cli.console import print_json, print_table, progress, say
+from labse.cli.console import count, print_json, print_table, progress, say
 from labse.cli.options import (
     JsonOption,
     ModelOption,
@@ -152,7 +152,7 @@ def _tell(aligned: AlignedFiles, seed: int) -> None:
             f"replaced by {'a space' if aligned.bead_format == 'tsv' else 'U+FFFD'}"
         )
     say(
-        f"{aligned.num_beads:,} beads; {aligned.num_truncated:,} spans of lines cut to "
+        f"{count(aligned.num_beads, 'bead')}; {aligned.num_truncated:,} spans of lines cut to "
         f"{aligned.max_seq_length} tokens; seed {seed}"
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
+    "count",
     "fail",
     "is_verbose",
     "mute_all_but_main",
@@ -41,6 +42,11 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int | None = None, /, *, note: str = "") -> None:
         """Draws how much is done, of how much if that is known."""
+
+
+def count(number: int, noun: str) -> str:
+    """Returns `1 pair`, `2,000 pairs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def say(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_json, progress, say
+from labse.cli.console import count, print_json, progress, say
 from labse.cli.options import (
     JsonOption,
     ModelOption,
@@ -135,24 +135,23 @@ def encode(
 
     max_tokens, counts = load().max_seq_length, ""
     if isinstance(written, EncodedFolder):
-        counts = (
-            f" in {written.num_shards:,} shards; {written.num_duplicates:,} copies of equal lines"
-        )
+        shards = count(written.num_shards, "shard")
+        counts = f" in {shards}; {written.num_duplicates:,} copies of equal lines"
     elif not written.num_rows:
         say(f"{', '.join(sources)}: empty, so there are no rows")
     treated = f"cut to {max_tokens} tokens"
     if long == "mean":
         treated = f"over {max_tokens} tokens and averaged"
     say(
-        f"{out}: {written.num_rows:,} rows of {written.embedding_size}{counts}, "
+        f"{out}: {count(written.num_rows, 'row')} of {written.embedding_size}{counts}, "
         f"{written.num_long:,} {treated}"
     )
     if written.num_empty:
-        say(f"{written.num_empty:,} lines are empty: all of them have one vector, of no text")
+        say(f"{count(written.num_empty, 'line')} without text; all such lines have one vector")
     if written.num_unknown:
         say(
-            f"{written.num_unknown:,} lines have no piece that the model knows: all of them have "
-            "one vector, which says nothing"
+            f"{count(written.num_unknown, 'line')} without a piece that the model knows; all such "
+            "lines have one vector, which says nothing"
         )
     if json:
         print_json(asdict(written) | {"path": str(written.path)})

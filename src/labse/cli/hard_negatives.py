@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.console import print_json, progress, say
+from labse.cli.console import count, print_json, progress, say
 from labse.cli.options import (
     ColumnsOption,
     JsonOption,
@@ -128,8 +128,9 @@ def hard_negatives(
         f"{counts['guarded']:,} by the margin"
     )
     say(
-        f"{counts['pairs']:,} pairs of {num_groups:,} language pairs, {counts['negatives']:,} "
-        f"negatives; {counts['without']:,} pairs have none ({counts['blank']:,} of them blank)"
+        f"{counts['pairs']:,} pairs of {count(num_groups, 'language pair')}, "
+        f"{counts['negatives']:,} negatives; {counts['without']:,} pairs have none "
+        f"({counts['blank']:,} of them blank)"
     )
     if json:
         names = ("pairs", "negatives", "without", "blank", "known", "guarded")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from labse.cli.console import print_json
+from labse.cli.console import count, print_json
 from labse.cli.options import JsonOption
 from labse.encoder.job.embeddings import verify_embeddings
 
@@ -34,6 +34,6 @@ def verify(
         print_json({**asdict(found), "path": str(found.path)})
         return
     print(f"{path}: {found.num_rows:,} rows of {found.embedding_size}, {found.storage}, all well")
-    print(f"  {found.num_shards:,} shards in {found.num_files:,} files")
+    print(f"  {count(found.num_shards, 'shard')} in {count(found.num_files, 'file')}")
     if found.model_sha256:
         print(f"  model {found.model_sha256[:12]}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from labse.cli.console import print_json, print_lines, progress, say
+from labse.cli.console import count, print_json, print_lines, progress, say
 from labse.cli.options import (
     ColumnsOption,
     JsonOption,
@@ -123,7 +123,7 @@ def vocab(
                 on_progress=update,
             )
         num_words = tables.totals.total()
-        say(f"{counts}: {num_words:,} words of {len(tables.totals)} languages counted")
+        say(f"{counts}: {num_words:,} words of {count(len(tables.totals), 'language')} counted")
         if json:
             print_json({"counts": str(counts), "totals": dict(tables.totals)})
         return
@@ -153,7 +153,7 @@ def vocab(
         say(f"the words give fewer than {vocab_size:,} pieces")
     say(
         f"{out}: {summary.num_pieces:,} pieces from {summary.num_word_tokens:,} words "
-        f"({summary.num_words:,} distinct) of {summary.num_langs} languages"
+        f"({summary.num_words:,} distinct) of {count(summary.num_langs, 'language')}"
     )
     measured = None if report is None else load_report(report / REPORT_NAME)
     if json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from labse.corpus.file_formats import is_table, is_text
+from labse.corpus.file_formats import is_table, is_text, is_units
 from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.pair_files import iter_pairs
 from labse.corpus.readers import read_sentences
@@ -276,7 +276,11 @@ def _to_array(arrow: "object", values: Sequence[object]) -> "pyarrow.Array":
 
 
 def pair_files(
-    paths: Sequence[str], kind: CorpusKind, lang: str | None, langs: tuple[str | None, str | None]
+    paths: Sequence[str],
+    kind: CorpusKind,
+    lang: str | None,
+    langs: tuple[str | None, str | None],
+    columns: ColumnNames | None = None,
 ) -> dict[str, str | None]:
     """Returns each file to read, and the text file of its targets if it is the text of sources.
 
@@ -285,13 +289,19 @@ def pair_files(
         kind: what the rows are.
         lang: language of text.
         langs: languages of source and target.
+        columns: where tables of others have their columns.
 
     Raises:
-        UsageError: one text file of pairs or three, or languages that do not apply.
+        UsageError: one text file of pairs or three, languages that do not apply, or pairs where
+            texts are asked for.
     """
     if kind == "mono":
         if langs != (None, None):
             raise UsageError("--source-lang and --target-lang are for pairs (--kind pairs)")
+        if paths and is_table(paths[0]):
+            names = open_table(paths[0], columns).names
+            if {"source", "target"} <= {*names} and "text" not in names and not is_units(paths[0]):
+                raise UsageError(f"{paths[0]}: its rows are pairs; give --kind pairs")
         return dict.fromkeys(paths)
     if lang is not None:
         raise UsageError("--lang is for text; pairs have --source-lang and --target-lang")

@@ -139,7 +139,8 @@ def render_statistics(statistics: CorpusStatistics) -> Iterator[str]:
     yield "\t".join(_COLUMNS)
     for lang, one in statistics.langs.items():
         letters = max(one.scripts.total(), 1)
-        scripts = [f"{name} {n / letters:.0%}" for name, n in one.scripts.most_common(2)]
+        shares = [(name, n / letters) for name, n in one.scripts.most_common(2)]
+        scripts = [f"{name} {_percent(share)}" for name, share in shares]
         cells = (
             *(lang, find_language(lang).name, str(one.num_sentences), str(one.num_pairs)),
             *(str(one.num_characters), _median(one.lengths), ", ".join(scripts)),
@@ -150,7 +151,7 @@ def render_statistics(statistics: CorpusStatistics) -> Iterator[str]:
         sum(statistics.lang_pairs.values()),
         sum(one.num_characters for one in statistics.langs.values()),
     ]
-    yield "\t".join(("all", f"{len(statistics.langs)} languages", *map(str, totals), "", ""))
+    yield "\t".join(("all", _count_langs(statistics), *map(str, totals), "", ""))
 
 
 def draw_statistics(statistics: CorpusStatistics) -> bytes:
@@ -180,7 +181,7 @@ def draw_statistics(statistics: CorpusStatistics) -> bytes:
         axes.set_ylabel(f"{label} (log scale)")
         axes.grid(axis="y", alpha=0.3)
     shown = f"the first {len(names)} of " if len(names) < len(statistics.langs) else ""
-    figure.suptitle(f"{shown}{len(statistics.langs)} languages")
+    figure.suptitle(f"{shown}{_count_langs(statistics)}")
     _draw_counts(figure.add_subplot(grid[2, 0]), _all_lengths(statistics), "characters of a text")
     scripts = sum((one.scripts for one in statistics.langs.values()), Counter[str]())
     _draw_counts(figure.add_subplot(grid[2, 1]), dict(scripts.most_common(20)), "letters by script")
@@ -201,6 +202,15 @@ def _draw_counts(axes: object, counts: dict[str, int], title: str) -> None:
 def _all_lengths(statistics: CorpusStatistics) -> dict[str, int]:
     lengths = sum((one.lengths for one in statistics.langs.values()), Counter[int]())
     return {f"from {_least(bits)}": lengths[bits] for bits in sorted(lengths)}
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
+
+
+def _count_langs(statistics: CorpusStatistics) -> str:
+    number = len(statistics.langs)
+    return "1 language" if number == 1 else f"{number} languages"
 
 
 def _median(lengths: Counter[int]) -> str:

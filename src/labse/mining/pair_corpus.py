@@ -26,6 +26,7 @@ MINED_SCORE = "margin_score"
 """The column in which `labse mine` and `labse score` write the score of a pair."""
 
 _LOGGER = logging.getLogger(__name__)
+_SCORES = (MINED_SCORE, "score", "cosine", "quality")
 _LANGS = ("source_lang", "target_lang")
 
 
@@ -72,24 +73,25 @@ class PairCorpus:
             if source is None or target is None:  # The error counts the rest first.
                 longer = number + 1 + sum(1 for _ in texts)
                 check_equal_sizes(*((longer, number) if target is None else (number, longer)))
-            if MINED_SCORE in self.columns and not _is_number(values[0]):
-                raise LabseError(
-                    f"{self.sides[0].path}, pair {number + 1}: {MINED_SCORE} is "
-                    f"{values[0][:40]!r}; expected a finite number"
-                )
+            for name, value in zip(carried, values, strict=False):
+                if name in _SCORES and not _is_number(value):
+                    raise LabseError(
+                        f"{self.sides[0].path}, pair {number + 1}: {name} is {value[:40]!r}; "
+                        "expected a finite number"
+                    )
             yield (source, target, *values, *self.langs)
 
     def typed(self, row: Sequence[str]) -> list[str | float]:
-        """Returns the row with its score as a number."""
+        """Returns the row with its scores as numbers."""
         pairs = zip(self.columns, row, strict=True)
-        return [float(value) if name == MINED_SCORE else value for name, value in pairs]
+        return [float(value) if name in _SCORES else value for name, value in pairs]
 
     def _read_columns(self, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         rows = (
             values
             for file in expand_folders([self.sides[0].path])
             for _, values in open_table(file, self.names).read_rows(
-                columns, numbers=(MINED_SCORE,) if MINED_SCORE in columns else ()
+                columns, numbers=[name for name in columns if name in _SCORES]
             )
         )
         return itertools.islice(rows, *(self.rows or (0, None)))
@@ -126,6 +128,8 @@ def open_pair_corpus(
         raise UsageError("the text is read twice, so it cannot be standard input (-)")
     if target is None and not (is_pairs(source) or has_shards(source)):
         raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
+    if target is None and column is not None:
+        raise UsageError(f"--column {column}: is for two tables; of one table take --columns")
     if target is not None and columns:
         raise UsageError("--columns is for one table of pairs; of two tables take --column")
     names = (column, column) if target is not None else ("source", "target")
@@ -138,7 +142,7 @@ def open_pair_corpus(
     known = ["source", "target"]
     if target is None:
         found = open_table(expand_folders([source])[0], columns).names
-        known += [name for name in (MINED_SCORE, *_LANGS) if name in found]
+        known += [name for name in (*_SCORES, *_LANGS) if name in found]
         if tags and len(known) > 2 and known[-1].endswith("_lang"):
             raise UsageError(f"{source} has a column {known[-1]}; leave out the option")
         if left_out := [name for name in found if name not in known]:

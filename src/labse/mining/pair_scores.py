@@ -186,7 +186,7 @@ def _write_scores(out: str | Path, layout: Layout, corpus: PairCorpus, scores: P
 
     # An older margin score gives way to the new one.
     if MINED_SCORE in corpus.columns and MINED_SCORE in found:
-        _LOGGER.info(f"{out}: the new {MINED_SCORE} stands in place of the older one")
+        _LOGGER.info(f"the new {MINED_SCORE} stands in place of the older one")
     names = [name for name in corpus.columns if name not in found]
     places = [corpus.columns.index(name) for name in names]
     digits = 4 if layout == "tsv" else 9

@@ -207,7 +207,8 @@ def learn_vocabulary(
         words = smooth_tables(
             tables, smoothing_exponent, max_words=max(1, memory_bytes // _WORD_BYTES)
         )
-        _LOGGER.info("learning from %s words of %d languages", f"{words.num_words:,}", len(known))
+        languages = "1 language" if len(known) == 1 else f"{len(known)} languages"
+        _LOGGER.info("learning from %s words of %s", f"{words.num_words:,}", languages)
 
         # Pieces are learnt from the words and their weights alone.
         weights = fold_words(words.weights) if uncased else words.weights

@@ -55,13 +55,17 @@ def test_decide_takes_other_bounds_and_prints_json(tmp_path: Path, pairs: Path, 
         (["clean", "{pairs}", "--kind", "pairs", "--out", "{pairs}"], 4, "Not a directory"),
         (["clean", "{pairs}", "--lang", "xx-none", "--out", "{out}"], 2, "unknown language"),
         (["clean", "{pairs}", "{pairs}", "--out", "{out}"], 2, "is given twice"),
+        (["clean", "{named}", "--out", "{out}"], 2, "its rows are pairs; give --kind pairs"),
         (["decide", "{out}"], 3, "no whole scores in it"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
     tmp_path: Path, pairs: Path, run: Run, arguments: list[str], code: int, message: str
 ) -> None:
-    filled = [argument.format(pairs=pairs, out=tmp_path / "out") for argument in arguments]
+    named = tmp_path / "named.tsv"
+    named.write_text("source\ttarget\tsource_lang\ttarget_lang\n")
+    places = {"pairs": pairs, "out": tmp_path / "out", "named": named}
+    filled = [argument.format(**places) for argument in arguments]
     ran = run("corpus", *filled)
     assert ran.code == code
     assert message in ran.err

@@ -48,7 +48,7 @@ def test_what_is_treated_in_another_way_is_told(run: Run, tmp_path: Path, model:
     assert "in.txt: its lines hold tabs, and each is taken as one text" in ran.err
     (tmp_path / "in.txt").write_text("free\n\n")
     ran = run("encode", tmp_path / "in.txt", "--out", tmp_path / "v.npy", "--model", model)
-    assert "1 lines are empty" in ran.err
+    assert "1 line without text" in ran.err
 
 
 def test_standard_input_is_read(
@@ -77,7 +77,8 @@ def test_a_precision_that_the_runtime_lacks_is_refused(
     run: Run, tmp_path: Path, model: Path
 ) -> None:
     options = ("--runtime", "numpy", "--precision", "bfloat16")
-    ran = run("encode", "x", "--out", tmp_path / "v.npy", "--model", model, *options)
+    (tmp_path / "x").touch()
+    ran = run("encode", tmp_path / "x", "--out", tmp_path / "v.npy", "--model", model, *options)
     assert ran.code == 2
     assert "the runtime numpy has no bfloat16" in ran.err
 

@@ -29,7 +29,7 @@ def test_the_pairs_come_back_with_columns(
     ran = run("hard-negatives", pairs, "--out", out, "--model", model, "--k", 2)
     assert (ran.code, ran.out) == (0, "")
     assert [(pair.source, pair.target) for pair in read_pairs(out)] == ROWS
-    assert "4 pairs of 1 language pairs" in ran.err
+    assert "4 pairs of 1 language pair," in ran.err
 
 
 def test_negatives_are_other_targets_and_counted(

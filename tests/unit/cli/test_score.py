@@ -48,3 +48,20 @@ def test_empty_files_give_no_lines(run: Run, files: tuple[Path, Path], model: Pa
         file.write_text("")
     ran = run("score", *files, "--model", model)
     assert (ran.code, ran.out) == (0, "")
+
+
+def test_a_table_of_pairs_comes_back_with_its_scores(run: Run, tmp_path: Path, model: Path) -> None:
+    pairs, out = tmp_path / "p.tsv", tmp_path / "s.jsonl"
+    pairs.write_text("note\tsource\ttarget\tquality\nx\tfree\tfree\t0.25\ny\tequal\t\t0.5\n")
+    ran = run("score", pairs, "--model", model, "--k", 1)
+    assert ran.out.splitlines() == [
+        "source\ttarget\tquality\tcosine\tmargin_score",
+        "free\tfree\t0.25\t1.0\t1.0",
+        "equal\t\t0.5\t0.0\t0.0",
+    ]
+    assert "columns left out: 'note'" in ran.err
+    langs = ("--source-lang", "de", "--target-lang", "en", "--margin", "none")
+    assert run("score", pairs, "--model", model, *langs, "--out", out).code == 0
+    row = json.loads(out.read_text().splitlines()[0])
+    assert (row["source_lang"], row["cosine"], row["quality"]) == ("deu", 1.0, 0.25)
+    assert run("score", pairs, "--model", model, "--column", "source").code == 2

@@ -19,7 +19,7 @@ def test_a_vocabulary_is_learnt_and_told_about(run: Run, tmp_path: Path, text: P
     ran = run("vocab", text, "--lang", "de", "--out", tmp_path / "v", "--vocab-size", 60)
     assert (ran.code, ran.out) == (0, "")
     assert "news.txt: 2 rows" in ran.err
-    assert "4 words (3 distinct) of 1 languages" in ran.err
+    assert "4 words (3 distinct) of 1 language" in ran.err
     assert (tmp_path / "v" / "vocab.txt").is_file()
 
 
@@ -61,7 +61,7 @@ def test_words_are_counted_first_and_learnt_from_later(
     assert (ran.code, json.loads(ran.out)["totals"]) == (0, {"deu": 4})
     ran = run("vocab", tmp_path / "c", "--out", tmp_path / "v", "--vocab-size", 60)
     assert ran.code == 0
-    assert "4 words (3 distinct) of 1 languages" in ran.err
+    assert "4 words (3 distinct) of 1 language" in ran.err
 
 
 def test_an_option_of_learning_needs_a_folder_to_make(run: Run, tmp_path: Path, text: Path) -> None:

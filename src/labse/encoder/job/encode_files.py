@@ -161,6 +161,8 @@ def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
     """Says whether `out` is to be a folder, and refuses what a file does not take."""
     if storage not in STORAGE_TYPES:
         raise UsageError(f"storage {storage!r}: choose one of {', '.join(STORAGE_TYPES)}")
+    if str(out) == "-":
+        raise UsageError("--out -: vectors do not go to standard output; name a file or a folder")
     if jobs < 1 or shard_rows < 1:
         raise UsageError(f"jobs is {jobs}, shard_rows {shard_rows}; both must be at least 1")
     if _NO_FOLDER.fullmatch(out.suffix.lower()) and not out.is_dir():
