@@ -43,6 +43,11 @@ __all__ = [
     "semantic_search",
     "serve",
     "train_dual_encoder",
+    "web_align",
+    "web_bitext",
+    "web_pages",
+    "web_pairs",
+    "web_run",
 ]
 
 __version__ = "0.1.0"
@@ -82,6 +87,11 @@ _HOMES = {
     "semantic_search": "labse.search.corpus",
     "serve": "labse.serving.server",
     "train_dual_encoder": "labse.encoder.trained",
+    "web_align": "labse.web.beads",
+    "web_bitext": "labse.web.bitext",
+    "web_pages": "labse.web.pages",
+    "web_pairs": "labse.web.pairs",
+    "web_run": "labse.web.run",
 }
 
 _NEED_TORCH = ("pretrain", "train_dual_encoder")

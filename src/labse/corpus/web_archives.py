@@ -24,10 +24,21 @@ from labse.runtime import require
 if TYPE_CHECKING:
     from fastwarc.warc import WarcRecord
 
-__all__ = ["read_warc", "read_wet"]
+__all__ = [
+    "CUT_SHORT",
+    "MAX_PAGE_BYTES",
+    "TOO_LARGE",
+    "Capture",
+    "iter_captures",
+    "plan_slices",
+    "read_warc",
+    "read_wet",
+]
 
-_MAX_BYTES = 16 << 20  # Of a page; Common Crawl cuts pages at 5 MiB (1 MiB until 2025).
-_TOO_LARGE = "larger than 16 MiB"
+MAX_PAGE_BYTES = 16 << 20  # Of a page; Common Crawl cuts pages at 5 MiB (1 MiB until 2025).
+TOO_LARGE = "larger than 16 MiB"
+CUT_SHORT = "archive damaged or cut short"
+"""Reasons for which pages are left out."""
 _HTTP_RECORD = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
     b"Content-Length: %d\r\n\r\n"
@@ -35,6 +46,7 @@ _HTTP_RECORD = (
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _MAX_HEADER_BYTES = 32 << 10  # That of fastwarc.
 _GZIP_MAGIC = b"\x1f\x8b"
+_ALL_TYPES = ("warcinfo", "request", "response", "resource", "conversion", "revisit", "metadata")
 
 
 def read_wet(
@@ -55,8 +67,8 @@ def read_wet(
     tag = lang and canonical_tag(lang)
     origin = Path(path).name
     for record in _iter_records(path, ("conversion",)):
-        if record.content_length > _MAX_BYTES:
-            drops[_TOO_LARGE] += 1
+        if record.content_length > MAX_PAGE_BYTES:
+            drops[TOO_LARGE] += 1
             continue
         headers = record.headers
         body = _read_whole(path, record)
@@ -100,15 +112,120 @@ def read_warc(
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """A page as it was fetched.
+
+    Attributes:
+        url: its address.
+        date: when, as `2026-11-29T00:00:00Z`; empty if the archive does not tell.
+        payload: its HTML; None for WET, which has text alone.
+        text: the text of WET.
+        charset: the encoding that HTTP names.
+        link: the header `Link` of HTTP, or empty.
+        content_language: the header `Content-Language` of HTTP, or empty.
+    """
+
+    url: str
+    date: str
+    payload: bytes | None
+    text: str = ""
+    charset: str | None = None
+    link: str = ""
+    content_language: str = ""
+
+
+def plan_slices(path: str | Path, num_records: int) -> tuple[list[tuple[int, int | None]], str]:
+    """Cuts an archive into slices of so many records, to be read on their own.
+
+    An archive in one gzip member, which no crawler writes, is one slice.
+
+    Returns:
+        Where each slice begins and ends (None: at the end), and what is wrong with the archive:
+        empty, or that it is damaged or cut short, where what comes before is whole.
+
+    Raises:
+        LabseError, UsageError: there is no such file, or it is no archive.
+    """
+    starts: list[int] = [0]
+    previous, problem = -1, ""
+    try:
+        for number, record in enumerate(_iter_records(path, _ALL_TYPES)):
+            if record.stream_pos == previous:
+                return [(0, None)], problem
+            previous = record.stream_pos
+            if number and number % num_records == 0:
+                starts.append(previous)
+    except LabseError as error:
+        if previous < 0 or isinstance(error, UsageError):
+            raise
+        problem = str(error)
+    return list(zip(starts, [*starts[1:], None], strict=True)), problem
+
+
+def iter_captures(
+    path: str | Path, *, start: int = 0, stop: int | None = None, drops: Counter[str]
+) -> Iterator[Capture]:
+    """Yields the pages of a WARC or WET file, or of a slice of it, with what came with them.
+
+    Args:
+        path: the file.
+        start: the byte on disk at which a record begins.
+        stop: the byte before which the last record begins, None: the end of the file.
+        drops: counts pages that are left out, by reason; an archive that is damaged or cut short
+            ends there and counts once.
+
+    Raises:
+        LabseError, UsageError: there is no such file, or it is no archive.
+        ResourceError: fastwarc is not installed.
+    """
+    warc = require("fastwarc.warc", "corpus")
+    wanted = [getattr(warc.WarcRecordType, name) for name in ("response", "resource", "conversion")]
+    with Path(path).open("rb") as stream:
+        stream.seek(start)
+        try:
+            for record in warc.ArchiveIterator(stream, parse_http=False):
+                if stop is not None and record.stream_pos >= stop:
+                    return
+                if record.record_type not in wanted:
+                    continue
+                capture = _read_capture(path, record)
+                if isinstance(capture, str):
+                    drops[capture] += 1
+                else:
+                    yield capture
+        except (OSError, LabseError):
+            drops[CUT_SHORT] += 1
+
+
+def _read_capture(path: str | Path, record: "WarcRecord") -> Capture | str:
+    """Returns the page of a record, or why there is none."""
+    headers = record.headers
+    url, date = _name(record), headers.get("WARC-Date") or ""
+    if not url.startswith(("http://", "https://")):
+        return "not an address of the web"
+    if (headers.get("Content-Type") or "").lower().startswith("text/plain"):
+        if record.content_length > MAX_PAGE_BYTES:
+            return TOO_LARGE
+        body = _read_whole(path, record)
+        return Capture(url, date, None, body.decode("utf-8", "replace").removeprefix("\ufeff"))
+    html = _read_page(path, record)
+    if isinstance(html, str):
+        return html
+    return Capture(url, date, html.payload, "", html.charset, html.link, html.content_language)
+
+
+@dataclass(frozen=True, slots=True)
 class _Html:
     payload: bytes
     charset: str | None
+    link: str = ""
+    content_language: str = ""
 
 
 def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
     """Returns the HTML of a record, or why there is none."""
-    if record.content_length > _MAX_BYTES:
-        return _TOO_LARGE
+    if record.content_length > MAX_PAGE_BYTES:
+        return TOO_LARGE
     content_type = record.headers.get("Content-Type") or ""
     body = _read_whole(path, record)
     if not content_type.startswith("application/http"):
@@ -122,10 +239,15 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
             return "HTTP status other than 200"
         if not (http.http_content_type or "").lower().startswith(_HTML_TYPES):
             return "not HTML"
-        payload = http.reader.read(_MAX_BYTES + 1)
+        payload = http.reader.read(MAX_PAGE_BYTES + 1)
     except (OSError, ValueError, AttributeError):
         return "HTTP that cannot be decoded"
-    return _Html(payload, http.http_charset) if len(payload) <= _MAX_BYTES else _TOO_LARGE
+    if len(payload) > MAX_PAGE_BYTES:
+        return TOO_LARGE
+    found = {name.lower(): value for name, value in http.http_headers.astuples()}
+    return _Html(
+        payload, http.http_charset, found.get("link", ""), found.get("content-language", "")
+    )
 
 
 def _iter_records(path: str | Path, types: tuple[str, ...]) -> Iterator["WarcRecord"]:

@@ -1,0 +1,112 @@
+"""Scores of sentence pairs from the web, and the bounds that they must keep.
+
+Takes: beads of `web_align`, some thousand at a time. Gives: the same rows with a column for each
+    score and the reason why a row is left out, empty if it stays.
+Source: margin against the neighbours of both sites: Artetxe and Schwenk 2019; the other scores are
+    those of `labse filter` (docs/cleaning.md).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
+from labse.encoder.protocol import Encoder, encode_sentences
+from labse.mining.filter import score_texts
+from labse.mining.margin import margin_scores
+from labse.search.knn import nearest_neighbours
+
+__all__ = ["Scorer", "find_reasons", "score_beads"]
+
+_MIN_SITE_SENTENCES = 200  # Sites with fewer are each other's neighbours: a margin needs some.
+
+
+class Scorer(Protocol):
+    """Anything that adds columns of scores to pairs; its bounds are checked by `find_reasons`."""
+
+    def __call__(self, sources: Sequence[str], targets: Sequence[str], scores: Scores) -> Scores:
+        """Returns more (N,) columns, given those that are known."""
+
+
+def score_beads(
+    rows: Sequence[Mapping[str, Any]],
+    encoder: Encoder,
+    *,
+    k: int = 4,
+    scorers: Sequence[Scorer] = (),
+) -> dict[str, NDArray[np.float32]]:
+    """Returns (N,) columns `cosine`, `margin_score` and those of `score_texts`.
+
+    Args:
+        rows: N beads of whole documents.
+        encoder: embeds both sides.
+        k: neighbours that make a margin, among the sentences of the site in these rows.
+        scorers: add columns of their own.
+    """
+    sources, targets = [row["source"] for row in rows], [row["target"] for row in rows]
+    langs = [row["source_lang"] for row in rows], [row["target_lang"] for row in rows]
+    scores: dict[str, NDArray[np.float32]] = {
+        "bead_score": np.array([row["score"] for row in rows], np.float32)
+    }
+    scores |= _score_vectors(rows, sources, targets, encoder, k)
+    scores |= score_texts(sources, targets, langs)
+    for scorer in scorers:
+        scores |= scorer(sources, targets, scores)
+    return scores
+
+
+def _score_vectors(
+    rows: Sequence[Mapping[str, Any]],
+    sources: Sequence[str],
+    targets: Sequence[str],
+    encoder: Encoder,
+    k: int,
+) -> dict[str, NDArray[np.float32]]:
+    texts: dict[str, int] = {}
+    sides = [[texts.setdefault(text, len(texts)) for text in side] for side in (sources, targets)]
+    vectors = encode_sentences(encoder, list(texts))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    source, target = np.array(sides[0], np.int64), np.array(sides[1], np.int64)
+    cosines = np.einsum("nd,nd->n", vectors[source], vectors[target]).astype(np.float32)
+    margins = np.zeros(len(rows), np.float32)
+    for members in _group(rows):
+        means = []
+        for near, far in ((source[members], target[members]), (target[members], source[members])):
+            distinct, places = np.unique(near, return_inverse=True)
+            found = nearest_neighbours(vectors[distinct], vectors[np.unique(far)], k)
+            means.append(found.similarities.mean(axis=1)[places])
+        margins[members] = margin_scores(cosines[members], means[0], means[1], "ratio")
+    margins[~np.isfinite(margins)] = 0
+    return {"cosine": cosines, "margin_score": margins}
+
+
+def _group(rows: Sequence[Mapping[str, Any]]) -> list[NDArray[np.int64]]:
+    """Returns the rows of each site and pair of languages; small sites are joined."""
+    by_site: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        by_site[row["source_lang"], row["target_lang"], row["site"]].append(number)
+    groups: list[list[int]] = []
+    small: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for (source_lang, target_lang, _), numbers in by_site.items():
+        if len(numbers) < _MIN_SITE_SENTENCES:
+            small[source_lang, target_lang] += numbers
+        else:
+            groups.append(numbers)
+    return [np.array(numbers, np.int64) for numbers in (*groups, *small.values())]
+
+
+def find_reasons(scores: Scores, bounds: FilterBounds, min_bead_score: float | None) -> list[str]:
+    """Returns the bound that each row breaks first; nothing where it keeps all."""
+    num_rows = len(scores["cosine"])
+    reasons = np.full(num_rows, "", object)
+    if min_bead_score is not None:
+        reasons[scores["bead_score"] < min_bead_score] = "low bead score"
+    for check, is_broken in iter_broken(scores, bounds):
+        reasons[(reasons == "") & is_broken] = check.reason
+    is_empty = np.minimum(scores["source_characters"], scores["target_characters"]) < 1
+    reasons[is_empty] = "empty"
+    found: list[str] = reasons.tolist()
+    return found

@@ -1,0 +1,60 @@
+"""Document pairs and sentence pairs as Parquet rows.
+
+Takes: rows as dictionaries. Gives: Parquet whose columns do not depend on whether there are rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from labse.corpus.shards import read_shard
+from labse.files.atomic import write_atomic
+from labse.runtime import require
+
+__all__ = ["BEAD_COLUMNS", "PAIR_COLUMNS", "read_rows", "write_rows"]
+
+PAIR_COLUMNS = {
+    **{"shard": str, "source_row": int, "target_row": int, "source_lang": str, "target_lang": str},
+    **{
+        "source_urls": list,
+        "target_urls": list,
+        "score": float,
+        "lead": float,
+        "hreflang": int,
+        "address": bool,
+    },
+    **{"cosine": float, "numbers": float, "words": float, "order": float, "reason": str},
+}
+"""Of a document pair: its pages by row of a shard, their addresses, and what speaks for it."""
+
+BEAD_COLUMNS = {
+    **{"source": str, "target": str, "source_lang": str, "target_lang": str, "score": float},
+    **{"source_lines": int, "target_lines": int, "source_start": int, "target_start": int},
+    **{"source_block": int, "target_block": int, "document_score": float, "site": str},
+    **{"source_urls": list, "target_urls": list, "source_date": str, "target_date": str},
+    **{"method": str},
+}
+"""Of a sentence pair: its texts, where they stand, and the addresses of their pages."""
+
+
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, object]], columns: Mapping[str, type] = PAIR_COLUMNS
+) -> None:
+    """Writes rows atomically."""
+    arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
+    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
+    types[list] = arrow.list_(arrow.string())
+    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    table = arrow.table({name: [row[name] for row in rows] for name in columns}, schema=schema)
+    with write_atomic(path) as stream:
+        parquet.write_table(table, stream, compression="zstd")
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields rows.
+
+    Raises:
+        LabseError: no such file, or not whole Parquet.
+    """
+    for batch in read_shard(path).to_batches(max_chunksize=4096):
+        yield from batch.to_pylist()

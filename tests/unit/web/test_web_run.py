@@ -1,0 +1,104 @@
+"""From a WARC of a small site to a release: the way of a user, with the model that is shipped."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
+
+import labse
+from labse import SentenceEncoder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SentenceEncoder:
+    return SentenceEncoder.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("crawl") / "site.warc"
+    path.write_bytes(build_warc(build_site()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(
+    crawl: Path, encoder: SentenceEncoder, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("run") / "W"
+    labse.web_run([crawl], out, langs=["de", "en"], name="bitext.jsonl", encoder=encoder)
+    return out
+
+
+def test_documents_of_a_site_are_paired_whatever_their_addresses_say(finished: Path) -> None:
+    rows = pq.read_table(finished / "pairs" / "part-00000.parquet").to_pylist()
+    pairs = {(row["source_urls"][0], row["target_urls"][0]) for row in rows}
+    root = "https://www.example.com"
+    assert pairs == {(f"{root}/de/{name}.html", f"{root}/en/{name}.html") for name in DOCUMENTS}
+
+
+def test_a_page_in_the_wrong_language_is_one_page_with_its_copy(finished: Path) -> None:
+    manifest = json.loads((finished / "pairs" / "manifest.json").read_text())
+    assert manifest["drops"] == {"copy of a page, kept as its address": 2}
+    manifest = json.loads((finished / "pages" / "manifest.json").read_text())
+    assert manifest["langs"] == {"eng": 8, "deu": 5}
+    assert manifest["drops"] == {"no text": 1}
+
+
+def test_the_release_names_all_addresses_of_a_sentence(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "bitext.jsonl").read_text().splitlines()]
+    by_source = {row["source"]: row for row in rows}
+    row = by_source["Er frisst zweimal am Tag."]
+    assert row["target"] == "He eats twice a day."
+    assert row["target_urls"] == [
+        "https://www.example.com/en/dog.html",
+        "https://www.example.com/en/dog.html?print=1",
+    ]
+    wanted = {pair for texts in DOCUMENTS.values() for pair in zip(*texts[::-1], strict=True)}
+    found = {(row["source"], row["target"]) for row in rows}
+    assert found <= wanted
+    assert len(found) >= 23  # The model does not see that "Züge" are trains.
+    assert "Example Ltd." not in by_source  # The menu is the same on both sides.
+
+
+def test_the_same_run_gives_the_same_bytes(
+    crawl: Path, finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    labse.web_run([crawl], tmp_path / "W", langs=["de", "en"], encoder=encoder, name="bitext.jsonl")
+    names = ("pages/part-00000.parquet", "pairs/part-00000.parquet", "bitext.jsonl")
+    for name in (*names, "bitext.card.md"):
+        assert (tmp_path / "W" / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_pages_that_are_excluded_are_taken_out_of_a_finished_release(
+    finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone.txt"
+    gone.write_text("https://www.example.com/de/dog.html\n")
+    labse.web_bitext(
+        finished / "beads",
+        tmp_path / "bitext.tmx",
+        exclude_urls=gone,
+        encoder=encoder,
+        work=finished / "scores",
+    )
+    text = (tmp_path / "bitext.tmx").read_text()
+    assert "dog.html" not in text
+    assert '<prop type="source-document">https://www.example.com/de/train.html</prop>' in text
+    assert "Er frisst zweimal am Tag." in (tmp_path / "bitext.removed.jsonl").read_text()
+
+
+def test_links_pair_pages_that_stand_at_one_address_in_two_languages(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    # The language is in a cookie: both captures have one address.
+    english, german = DOCUMENTS["bread"]
+    pages = [("https://example.com/bread", build_page(text)) for text in (english, german)]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+    labse.web_pages([tmp_path / "a.warc"], tmp_path / "pages")
+    done = labse.web_pairs(
+        tmp_path / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=encoder
+    )
+    assert done.num_pairs == {"deu-eng": 1}
