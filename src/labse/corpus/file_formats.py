@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 Layout = Literal["txt", "tsv", "jsonl", "parquet", "tmx", "ladder"]
-RowKind = Literal["rows", "records", "pairs", "found", "beads", "scores", "negatives"]
+RowKind = Literal["rows", "records", "pairs", "found", "beads", "scores", "negatives", "release"]
 """What is written: any rows; text with its origin; pairs; pairs that a search found; beads of
-documents; scores of pairs; pairs with hard negatives."""
+documents; scores of pairs; pairs with hard negatives; pairs with their addresses."""
 
 _TEXT = ("", ".txt")
 # Tables by the column that a command takes if none is named.
@@ -74,6 +74,7 @@ _WRITTEN: dict[RowKind, tuple[Layout, ...]] = {
     "beads": ("tsv", "jsonl", "parquet", "tmx", "ladder"),
     "scores": ("txt", "tsv", "jsonl", "parquet"),
     "negatives": ("parquet", "jsonl", "tsv"),
+    "release": ("tmx", "jsonl", "parquet"),
 }
 # Standard output, where it has a format without being asked for one.
 _STREAMED: dict[RowKind, Layout] = {

@@ -17,7 +17,7 @@ from labse import __version__
 from labse.alignment.align import Bead, align_embeddings
 from labse.alignment.search import encode_documents
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import EncoderSource, load_encoder
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.files.stage import hash_content, open_stage
 from labse.runtime import OnProgress, resumable
 from labse.web.addresses import host_of, site_of

@@ -22,7 +22,7 @@ from labse import __version__
 from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.corpus.writers import check_outputs
 from labse.encoder.protocol import Encoder
-from labse.encoder.sentence_encoder import EncoderSource, load_encoder
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import UsageError
 from labse.files.atomic import write_atomic
 from labse.files.stage import Stage, hash_content, open_stage
@@ -34,7 +34,7 @@ from labse.web.card import draw_drops, render_card
 from labse.web.near_copies import choose_best, near_key
 from labse.web.pair_records import BEAD_COLUMNS, read_rows, write_rows
 from labse.web.pairs import check_stage_folder
-from labse.web.release import ReleasedPair, check_layout, write_release
+from labse.web.release import ReleasedPair, write_release
 
 __all__ = ["MIN_BEAD_SCORE", "WebBitext", "web_bitext"]
 
@@ -106,10 +106,9 @@ def web_bitext(
     """
     # What can go wrong is told before the work.
     beads, out = Path(beads), Path(out)
-    check_layout(out)
     card, picture = _beside(out, "card.md"), _beside(out, "drops.png")
     removed = _beside(out, "removed.jsonl") if exclude_urls else None
-    check_outputs(out, inputs=[exclude_urls])
+    check_outputs(out, inputs=[exclude_urls], kind="release")
     manifest = check_stage_folder(beads, "web_align")
     excluded = set(read_lines(exclude_urls)) if exclude_urls else set()
     bounds = recommend_bounds(has_langs=True) if bounds is None else bounds

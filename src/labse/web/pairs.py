@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from labse import __version__
 from labse.corpus.languages import canonical_tag
-from labse.encoder.sentence_encoder import EncoderSource, load_encoder
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json
 from labse.files.stage import hash_content, open_stage

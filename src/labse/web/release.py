@@ -11,13 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from labse.corpus.file_formats import choose_layout
 from labse.corpus.output_files import open_output
 from labse.corpus.tmx_writer import TmxUnit, write_tmx_units
-from labse.corpus.writers import choose_layout
-from labse.errors import UsageError
 from labse.runtime import require
 
-__all__ = ["ReleasedPair", "check_layout", "write_release"]
+__all__ = ["ReleasedPair", "write_release"]
 
 _BATCH_ROWS = 16_384
 
@@ -49,21 +48,9 @@ class ReleasedPair:
     model_sha256: str
 
 
-def check_layout(out: str | Path) -> str:
-    """Returns the format of a release by its suffix.
-
-    Raises:
-        UsageError: another suffix than those of TMX, JSONL and Parquet.
-    """
-    layout = choose_layout(out)
-    if layout not in ("tmx", "jsonl", "parquet"):
-        raise UsageError(f"{out}: a release with addresses is .tmx, .jsonl or .parquet")
-    return layout
-
-
 def write_release(out: str | Path, pairs: Iterable[ReleasedPair]) -> int:
     """Writes pairs in the format of the suffix; returns how many."""
-    layout = check_layout(out)
+    layout = choose_layout(out, "release")
     with open_output(out) as stream:
         if layout == "tmx":
             return write_tmx_units(stream, map(_to_unit, pairs))[0]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labse.encoder.sentence_encoder import EncoderSource, load_encoder
+from labse.corpus.file_formats import choose_layout
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.runtime import OnProgress
 from labse.web.beads import WebBeads, web_align
 from labse.web.bitext import WebBitext, web_bitext
 from labse.web.pages import WebPages, web_pages
 from labse.web.pairs import WebPairs, web_pairs
-from labse.web.release import check_layout
 
 __all__ = ["WebRun", "web_run"]
 
@@ -59,7 +59,7 @@ def web_run(
         LabseError, UsageError, ResourceError, InterruptedRunError: see the stages.
     """
     out = Path(out)
-    check_layout(name)
+    choose_layout(name, "release")
     used = load_encoder(encoder)
     pages = web_pages(
         inputs, out / "pages", base_url=base_url, workers=workers, on_progress=on_stage("pages")
