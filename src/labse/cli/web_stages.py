@@ -155,7 +155,7 @@ def align(
 
     Stopped, the same command goes on.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     labse web align W/pages W/pairs --out W/beads
     """
@@ -272,7 +272,7 @@ def run(
 ) -> None:
     """Read pages, pair them, align them and write a release. Stopped, the same command goes on.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     labse web run CC-MAIN-1.warc.gz --langs de,en --out W
     """

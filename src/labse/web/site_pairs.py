@@ -10,7 +10,7 @@ Dimensions: N and M pages of the two languages, D of a vector, C candidates.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -34,7 +34,7 @@ __all__ = ["MIN_SCORE", "PAIRED", "Candidate", "PairOptions", "SitePage", "match
 PAIRED = ""
 """The reason of a candidate that became a pair."""
 
-MIN_SCORE = 0.6
+MIN_SCORE = 0.5
 """The least score and lead of a pair, together; docs/experiments.md tells what others give."""
 
 LOW_SCORE = "score too low"
@@ -146,14 +146,13 @@ def match_pages(
     orders: dict[tuple[int, int], float] = {}
     sides = _Sides.of(source, target)
     found = _score(sides, told, load, base, options, orders)
-    pairs = _choose(found, options)
 
     # Words that the surest pairs have in common tell more than vectors about the rest.
-    surest = _surest(pairs)
+    surest = _surest(_choose(found, replace(options, min_score=-np.inf)))
     if len(surest) >= _MIN_LEARNT_PAIRS:
         sides.learn(surest)
         found = _score(sides, told, load, base, options, orders)
-        _choose(found, options)
+    _choose(found, options)
     return sorted(found, key=lambda one: (-one.score, one.source, one.target))
 
 

@@ -38,8 +38,8 @@ _MAX_PAGE_SHARE = 0.3  # Of pages with a word; a commoner one tells no two apart
 _MIN_DICE = 0.15
 _MAX_TRANSLATIONS = 3
 # Rows shorter than this are not made unit rows: that the one number of two pages is the same says
-# little. A page with ten numbers, each on one of a hundred pages, has a length of 15.
-_MIN_NORM = 8.0
+# little. One number that is on one of a hundred pages has a length of 4.6.
+_MIN_NORM = 4.0
 
 
 def count_page(sentences: Iterable[str], counts: Iterable[int]) -> tuple[Bag, Bag]:
