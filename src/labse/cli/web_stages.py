@@ -21,6 +21,8 @@ from labse.cli.options import (
     WorkersOption,
     load_encoder,
 )
+from labse.errors import UsageError
+from labse.rating.calibration import read_min_score
 from labse.runtime import OnProgress
 from labse.web.beads import WebBeads, web_align
 from labse.web.bitext import MIN_BEAD_SCORE, WebBitext, web_bitext
@@ -183,6 +185,17 @@ def bitext(
         float | None,
         typer.Option(help="Least margin score, among the sentences of the pair's site."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The same, with the bound that labse calibrate --out has written.",
+        ),
+    ] = None,
+    min_quality: Annotated[
+        float | None,
+        typer.Option(help="Least chance that a person calls the pair a translation."),
+    ] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
     min_bead_score: Annotated[
         float,
@@ -231,8 +244,19 @@ def bitext(
 
     labse web bitext W/beads --min-score 1.1 --exclude-urls gone.txt --out bitext.jsonl
     """
+    if calibration is not None:
+        if min_score is not None:
+            raise UsageError("give --min-score or --calibration, not both")
+        min_score = read_min_score(calibration)
     bounds = recommend_bounds(has_langs=True)
-    bounds = FilterBounds(**{**dict(bounds), "min_score": min_score, "min_cosine": min_cosine})
+    bounds = FilterBounds(
+        **{
+            **dict(bounds),
+            "min_score": min_score,
+            "min_cosine": min_cosine,
+            "min_quality": min_quality,
+        }
+    )
     named = {"pages": pages_folder, "pairs": pairs_folder}
     with progress("scores") as update:
         done = web_bitext(

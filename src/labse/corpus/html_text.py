@@ -6,6 +6,7 @@ Source: resiliparse (main content by rules); the order of encodings is that of t
 """
 
 import codecs
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+# Of bytes that are no UTF-8: a page with more of them is in another encoding than it names.
+_MAX_BROKEN_SHARE = 0.002
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """The text of a page.
@@ -99,13 +104,24 @@ def decode_html(payload: bytes, charset: str | None) -> str:
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(name, "replace")
+    # Servers name an encoding for all their pages. Text that is valid UTF-8 and not ASCII is UTF-8,
+    # whatever they say: other encodings hardly ever give such bytes.
+    if not payload.isascii():
+        with contextlib.suppress(UnicodeDecodeError):
+            return payload.decode()
     encoding = require("resiliparse.parse.encoding", "corpus")
     named = charset and encoding.map_encoding_to_html5(charset, fallback_utf8=False)
     found = named or encoding.detect_encoding(payload, from_html_meta=True)
+    if found == "utf-8" and _count_broken(payload) > _MAX_BROKEN_SHARE * len(payload):
+        found = encoding.detect_encoding(payload, from_html_meta=False)
     try:
         return payload.decode(found or "utf-8", "replace")
     except LookupError:  # An encoding of the web that Python does not have.
         return payload.decode("utf-8", "replace")
+
+
+def _count_broken(payload: bytes) -> int:
+    return payload.decode("utf-8", "replace").count("\ufffd")
 
 
 def _find_excess(html: str) -> str | None:

@@ -17,7 +17,8 @@ from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
 from labse.encoder.protocol import Encoder, encode_sentences
 from labse.mining.filter import score_texts
 from labse.mining.margin import margin_scores
-from labse.search.knn import nearest_neighbours
+from labse.mining.quality import measure_quality, nearby_cosines
+from labse.search.knn import mutual_neighbours
 
 __all__ = ["Scorer", "find_reasons", "score_beads"]
 
@@ -38,7 +39,7 @@ def score_beads(
     k: int = 4,
     scorers: Sequence[Scorer] = (),
 ) -> dict[str, NDArray[np.float32]]:
-    """Returns (N,) columns `cosine`, `margin_score` and those of `score_texts`.
+    """Returns (N,) columns `cosine`, `margin_score`, `quality` and those of `score_texts`.
 
     Args:
         rows: N beads of whole documents.
@@ -71,16 +72,23 @@ def _score_vectors(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     source, target = np.array(sides[0], np.int64), np.array(sides[1], np.int64)
     cosines = np.einsum("nd,nd->n", vectors[source], vectors[target]).astype(np.float32)
-    margins = np.zeros(len(rows), np.float32)
+    margins, nearby = np.zeros(len(rows), np.float32), np.zeros(len(rows))
     for members in _group(rows):
-        means = []
-        for near, far in ((source[members], target[members]), (target[members], source[members])):
-            distinct, places = np.unique(near, return_inverse=True)
-            found = nearest_neighbours(vectors[distinct], vectors[np.unique(far)], k)
-            means.append(found.similarities.mean(axis=1)[places])
+        distinct, places = zip(
+            *(np.unique(side[members], return_inverse=True) for side in (source, target)),
+            strict=True,
+        )
+        near = vectors[distinct[0]], vectors[distinct[1]]
+        found = mutual_neighbours(*near, k)
+        means = [
+            side.similarities.mean(axis=1)[place]
+            for side, place in zip((found.forward, found.backward), places, strict=True)
+        ]
         margins[members] = margin_scores(cosines[members], means[0], means[1], "ratio")
+        nearby[members] = nearby_cosines(near, (places[0], places[1]))
     margins[~np.isfinite(margins)] = 0
-    return {"cosine": cosines, "margin_score": margins}
+    quality = measure_quality(cosines, nearby, sources, targets)
+    return {"cosine": cosines, "margin_score": margins, "quality": quality}
 
 
 def _group(rows: Sequence[Mapping[str, Any]]) -> list[NDArray[np.int64]]:

@@ -27,6 +27,7 @@ from labse.errors import UsageError
 from labse.files.atomic import write_atomic
 from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import read_lines
+from labse.mining.quality import warn_of_other_encoder
 from labse.runtime import OnProgress, resumable
 from labse.web.addresses import host_of
 from labse.web.bead_scores import Scorer, find_reasons, score_beads
@@ -42,7 +43,7 @@ MIN_BEAD_SCORE = 0.3
 """The least score of a bead: 0 is as near as random lines of the two pages, 1 the same text."""
 
 _CHUNK_BEADS = 20_000  # Scored together: they are each other's neighbours.
-_TOLD_SCORES = ("margin_score", "cosine", "bead_score")
+_TOLD_SCORES = ("margin_score", "cosine", "quality", "bead_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ def web_bitext(
     used = load_encoder(encoder)
     hash_model = getattr(used, "hash_model", None)
     model_sha256 = (hash_model and hash_model()) or ""
+    if bounds.min_quality is not None:
+        warn_of_other_encoder(model_sha256 or None)
     key = {
         "kind": "web_scores",
         "labse_version": __version__,

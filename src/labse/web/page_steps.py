@@ -101,7 +101,10 @@ def _read_pages(captures: Iterable[Capture], drops: Counter[str]) -> Iterator[Pa
     while batch := list(islice(parsed, _BATCH_PAGES)):
         told = [(p.page.blocks, p.page.tags, declared_tag(p.page.html_lang)) for p in batch]
         for page, lang in zip(batch, find_page_languages(told), strict=True):
-            yield _build_record(page, lang, drops)
+            if (record := _build_record(page, lang, drops)).sentences:
+                yield record
+            else:
+                drops["no text"] += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from labse.runtime import require
 __all__ = ["ReleasedPair", "write_release"]
 
 _BATCH_ROWS = 16_384
+_TMX_SCORES = ("margin_score", "cosine", "quality", "bead_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def _flatten(pair: ReleasedPair) -> dict[str, object]:
 
 
 def _to_unit(pair: ReleasedPair) -> TmxUnit:
-    props = [(f"score-{name}", f"{value:.4f}") for name, value in pair.scores.items()]
+    told = [name for name in pair.scores if name in _TMX_SCORES]
+    props = [(f"score-{name}", f"{pair.scores[name]:.4f}") for name in told]
     props += [("crawl-date", date) for date in pair.crawl_dates]
     props += [("method", pair.method)]
     return TmxUnit(
