@@ -53,7 +53,7 @@ instruction-sets: $(VENV)/.dev ## Parity of the runtimes with lesser instruction
 	done
 
 system: $(VENV)/.dev ## The program as a user runs it.
-	$(BIN)/pytest -n auto --dist loadfile -m "system and not gpu"
+	$(BIN)/pytest -n auto --dist loadgroup -m "system and not gpu"
 
 gpu: $(VENV)/.dev ## Tests that need a CUDA device.
 	$(BIN)/pytest -m gpu

@@ -1,44 +1,24 @@
 """The tiny recipe as `make demo` runs it, and every block of README and docs on what it leaves."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.system.conftest import ROOT, run
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+# docs/path.md has a test of its own, test_user_path.py.
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if page.stem != "path" and BLOCK.search(page.read_text(encoding="utf-8"))
+]
 # Run elsewhere: `make` by CI itself, installation by tests/system/wheel.sh.
 RUN_ELSEWHERE = re.compile(r"^(make|pip install) ")
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
-
-
-def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=os.environ | {"PATH": path, "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a fresh clone in which `make demo` has run."""
-    folder = tmp_path_factory.mktemp("clone")
-    (folder / "recipes").symlink_to(ROOT / "recipes")
-    result = run(["bash", "recipes/tiny/run.sh", "runs/tiny"], folder)
-    assert result.returncode == 0, result.stderr[-2000:]
-    (folder / "demo.log").write_text(result.stdout + result.stderr, encoding="utf-8")
-    return folder
 
 
 def test_the_tiny_recipe_learns_to_find_translations(workplace: Path) -> None:
@@ -78,7 +58,9 @@ def test_the_readme_is_short_and_has_blocks_of_both_languages() -> None:
     assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 200
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=pytest.mark.xdist_group(p.stem)) for p in PAGES]
+)
 def test_the_blocks_of_a_page_run_in_order(workplace: Path, page: Path) -> None:
     # Output is marked text; another language would need a way to run it.
     assert {language for language, _ in blocks(page)} <= {"bash", "python", "text"}

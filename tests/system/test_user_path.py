@@ -1,36 +1,30 @@
 """One user's path: the commands of docs/path.md, from two files to a tuned model."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.system.conftest import ROOT, run
 
 from labse.corpus.pair_files import iter_pairs
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```bash\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 def test_two_files_become_a_tuned_model_and_a_translation_memory(tmp_path: Path) -> None:
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    script = "".join(BLOCK.findall((ROOT / "docs/path.md").read_text("utf-8")))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    blocks = BLOCK.findall((ROOT / "docs/path.md").read_text("utf-8"))
+    script = "".join(code for language, code in blocks if language == "bash")
+    ran = run(["bash", "-euo", "pipefail", "-c", script], tmp_path)
     assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-2000:]
+    program = "".join(code for language, code in blocks if language == "python")
+    ran = run([sys.executable, "-W", "error", "-c", program], tmp_path)
+    assert ran.returncode == 0, ran.stderr[-2000:]
 
     # The bound was found and applied: nearly all that is left is right.
     out, hidden = tmp_path / "runs/path", ROOT / "recipes/tiny/data/hidden.tsv"
