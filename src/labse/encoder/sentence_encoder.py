@@ -83,7 +83,8 @@ class SentenceEncoder:
                 ctranslate2.
             threads: CPU threads; None takes the CPUs there are. For torch it holds for the process;
                 numpy works in one.
-            text: how long and odd text is treated; None cuts and changes nothing.
+            text: how long and odd text is treated, `labse.TextOptions`; None cuts and changes
+                nothing.
 
         Raises:
             LabseError: the folder is missing, damaged or not supported.

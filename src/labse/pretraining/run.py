@@ -70,7 +70,8 @@ def pretrain(
     prepares the data before the others and writes everything.
 
     Args:
-        config: the run; sizes that it does not state are those of the vocabulary.
+        config: the run, `labse.PretrainConfig`; sizes that it does not state are those of the
+            vocabulary.
         out: receives `tokens/`, `checkpoints/`, `metrics.jsonl`, `manifest.json`, a folder
             `stage-N-layers/` for each stage but the last, and `model/`.
         vocab_folder: made by `labse vocab`, or any folder that `load_tokenizer` reads; None takes
