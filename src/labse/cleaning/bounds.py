@@ -80,7 +80,7 @@ BOUNDS: dict[CorpusKind, type[TextBounds]] = {"mono": TextBounds, "pairs": PairB
 
 
 class FilterBounds(Config):
-    """Bounds of `labse filter`: those of `PairBounds` by the same names, and four of vectors.
+    """Bounds of `labse filter`: those of `PairBounds` by the same names, and those of vectors.
 
     `min_score` is for the score that `labse mine` gave a pair among all lines of two corpora,
     `min_margin` for one among the lines of the pairs.
@@ -92,6 +92,8 @@ class FilterBounds(Config):
     min_cosine: float | None = None
     min_margin: float | None = None
     min_quality: _Share | None = None
+    min_cds: _Share | None = None
+    min_cds_forward: float | None = None
     max_length_ratio: _Ratio | None = None
     max_overlap: _Share | None = None
     max_number_mismatch: _Share | None = None
@@ -148,6 +150,8 @@ _PAIR_CHECKS = (
     Check("low cosine", "cosine", "min_cosine"),
     Check("low margin", "margin", "min_margin"),
     Check("low quality", "quality", "min_quality"),
+    Check("low cds", "cds", "min_cds"),
+    Check("low cds_forward", "cds_forward", "min_cds_forward"),
     Check("untranslated", "overlap", "max_overlap"),
     Check("length ratio", "length_ratio", "max_length_ratio"),
     Check("numbers disagree", "number_mismatch", "max_number_mismatch"),

@@ -55,6 +55,8 @@ _COMMANDS = (
      "Score the pairs of two line-aligned files or of a table: cosine and margin for each."),
     ("filter", "filter",
      "Drop the pairs that are no translations, and tell which bound dropped them."),
+    ("cds", "cds",
+     "Learn from trusted pairs which of a pool to keep (contrastive data selection)."),
     ("rate", "rate",
      "Rate mined pairs with two keys: g for GOOD, b for BAD (s skips, u undoes, q quits)."),
     ("calibrate", "calibrate",

@@ -32,6 +32,7 @@ from labse.errors import UsageError
 from labse.mining.bitext import SearchOptions
 from labse.mining.filter import FilterReport, filter_pairs
 from labse.rating.calibration import read_min_score
+from labse.selection.cds import load_cds
 
 __all__ = ["filter"]
 
@@ -111,6 +112,22 @@ def filter(
             rich_help_panel=_BOUNDS,
         ),
     ] = None,
+    min_cds: Annotated[
+        float | None,
+        typer.Option(
+            help="Drop pairs that are less probably good, from 0 to 1, by a model of labse cds "
+            "train; needs --cds.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = None,
+    min_cds_forward: Annotated[
+        float | None,
+        typer.Option(
+            help="Drop pairs with a lower contrastive score (log P of the trusted model minus that "
+            "of the other, a word), which selects domains too; needs --cds.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = None,
     max_length_ratio: Annotated[
         float | None,
         typer.Option(
@@ -164,6 +181,12 @@ def filter(
         Literal["ratio", "distance", "absolute"], typer.Option(help="Formula of the margin score.")
     ] = "ratio",
     k: KOption = 4,
+    cds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Add the scores of a model that labse cds train has made."
+        ),
+    ] = None,
     source_lang: Annotated[str | None, typer.Option(help="Language of the source.")] = None,
     target_lang: Annotated[str | None, typer.Option(help="Language of the target.")] = None,
     model: ModelOption = None,
@@ -205,6 +228,8 @@ def filter(
         "min_cosine": min_cosine,
         "min_margin": min_margin,
         "min_quality": min_quality,
+        "min_cds": min_cds,
+        "min_cds_forward": min_cds_forward,
         "max_length_ratio": max_length_ratio,
         "max_overlap": max_overlap,
         "max_number_mismatch": max_number_mismatch,
@@ -233,6 +258,7 @@ def filter(
             margin=margin,
             k=k,
             search=SearchOptions(parse_size(memory)),
+            selector=None if cds is None else load_cds(cds),
             columns=parse_columns(columns),
             shard=LineBlock.parse(shard),
             skip_unknown=skip_unknown,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ from labse.runtime import OnProgress
 __all__ = [
     "EMPTY",
     "FilterReport",
+    "PairSelector",
     "decide",
     "filter_pairs",
     "find_broken",
@@ -70,8 +72,25 @@ _REQUIRED = {
 }
 _OPTIONAL = {
     *("cosine", "margin", "quality", UNKNOWN, UNKNOWN_LANGUAGE, MINED_SCORE),
+    *("cds", "cds_forward", "cds_backward", "word_gain", "dual_cross_entropy"),
+    *("moore_lewis_source", "moore_lewis_target"),
     *("source_language_match", "target_language_match"),
 }
+
+
+class PairSelector(Protocol):
+    """What adds scores to those of `filter_pairs`."""
+
+    def score(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        cosines: NDArray[np.floating],
+        nearby: NDArray[np.floating],
+        known: Scores,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Returns (N,) columns of N pairs, whose cosines and text scores are known."""
+        ...
 
 
 @dataclass(slots=True)
@@ -108,6 +127,7 @@ def filter_pairs(
     margin: Margin = "ratio",
     k: int = 4,
     search: SearchOptions | None = None,
+    selector: PairSelector | None = None,
     columns: ColumnNames | None = None,
     shard: LineBlock | None = None,
     skip_unknown: bool = False,
@@ -136,6 +156,7 @@ def filter_pairs(
         margin: formula of the margin score.
         k: neighbours that make the margin score.
         search: how neighbours are searched, `labse.SearchOptions`.
+        selector: adds columns of its own, see `labse.selection.cds.load_cds`.
         columns: where a table of others has source, target, their languages and margin_score.
         shard: the block of pairs to read, so that several machines share a corpus; the outputs of
             all blocks, without their headers, are those of the whole. No `min_margin` then.
@@ -164,15 +185,15 @@ def filter_pairs(
     if bounds is None:
         has_langs = corpus.has_langs and from_scores is None
         bounds = FilterBounds() if out is None else recommend_bounds(has_langs=has_langs)
-    _check_bounds(bounds, corpus, out, shard, is_scored=from_scores is not None)
+    _check_bounds(bounds, corpus, out, shard, selector, is_scored=from_scores is not None)
     report = FilterReport()
 
     with contextlib.ExitStack() as stack:
         # Score all pairs, or take the scores of an earlier call.
         if from_scores is None:
             known: dict[str, NDArray[np.float32]] = {}
-            of_vectors = (bounds.min_cosine, bounds.min_margin, bounds.min_quality)
-            needs_vectors = any(bound is not None for bound in of_vectors)
+            of_vectors = (bounds.min_cosine, bounds.min_margin, bounds.min_quality, selector)
+            needs_vectors = any(need is not None for need in of_vectors)
             if needs_vectors or scores is not None:
                 embedded = stack.enter_context(
                     embed_sides(
@@ -188,7 +209,7 @@ def filter_pairs(
                 asked = None if bounds.min_margin is None else margin
                 cosines, margins = score_sides(embedded, asked, k, search, on_progress)
                 known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
-                if bounds.min_quality is not None:
+                if bounds.min_quality is not None or selector is not None:
                     warn_of_other_vectors(corpus.sides, embedded.encoder)
                     known[_NEARBY] = side_nearby_cosines(embedded).astype(np.float32)
                 unknown = embedded.source.lines.is_unknown | embedded.target.lines.is_unknown
@@ -196,7 +217,7 @@ def filter_pairs(
             else:
                 stage = stack.enter_context(open_stage(None, {}))
             from_scores = scores or stage.folder / "scores.jsonl"
-            _write_scores(from_scores, corpus, known, skip_unknown, on_progress)
+            _write_scores(from_scores, corpus, known, skip_unknown, selector, on_progress)
 
         # Decide, and write what is kept.
         first_line = corpus.rows[0] if corpus.rows else 0
@@ -220,6 +241,7 @@ def _check_bounds(
     corpus: PairCorpus,
     out: str | Path | None,
     shard: LineBlock | None,
+    selector: PairSelector | None,
     *,
     is_scored: bool,
 ) -> None:
@@ -231,16 +253,21 @@ def _check_bounds(
     path = corpus.sides[0].path
     if not corpus.has_text:
         raise UsageError(f"{path}: filter needs the text; vectors go with --source-vectors")
-    if shard is not None and (bounds.min_margin, bounds.min_quality) != (None, None):
+    if shard is not None and (bounds.min_margin, bounds.min_quality, selector) != (None,) * 3:
         raise UsageError(
             f"--shard {shard}: the margin of a pair needs all lines, and so does its quality; "
-            "leave --min-margin and --min-quality out"
+            "leave --min-margin, --min-quality and --cds out"
         )
     if not corpus.has_langs:
         if bounds.min_language_match is not None and not is_scored:
             raise UsageError("--min-language-match needs --source-lang and --target-lang")
         if out is not None and choose_layout(out, "pairs") == "tmx":
             raise UsageError(f"--out {out}: TMX needs --source-lang and --target-lang")
+    has_cds = bounds.min_cds is not None or bounds.min_cds_forward is not None
+    if has_cds and selector is None and not is_scored:
+        raise UsageError("--min-cds needs --cds FOLDER, which labse cds train makes")
+    if selector is not None and is_scored:
+        raise UsageError("--from-scores are scores already; leave out --cds")
     if bounds.min_score is not None and not is_scored and MINED_SCORE not in corpus.columns:
         raise UsageError(
             f"{path}: no column {MINED_SCORE}, which --min-score is for (labse mine writes it); "
@@ -253,6 +280,7 @@ def _write_scores(
     corpus: PairCorpus,
     known: dict[str, NDArray[np.float32]],
     skip_unknown: bool,
+    selector: PairSelector | None,
     on_progress: OnProgress | None,
 ) -> None:
     """Writes a line of scores for each pair of the corpus, those that are known first."""
@@ -277,6 +305,8 @@ def _write_scores(
                 row_scores["quality"] = measure_quality(
                     row_scores["cosine"], nearby, *texts, known=row_scores
                 )
+                if selector is not None:
+                    row_scores |= selector.score(*texts, row_scores["cosine"], nearby, row_scores)
             for line in to_json(row_scores):
                 stream.write(line.encode() + b"\n")
             num_written += len(chunk)

@@ -32,6 +32,7 @@ __all__ = [
     "draw_sample",
     "read_gold_pairs",
     "read_mined",
+    "read_rated_rows",
     "read_ratings",
     "sample_order",
 ]
@@ -169,7 +170,7 @@ def read_ratings(
         UsageError: the labels are finer than GOOD and BAD, and `good` does not choose.
     """
     files = [paths] if isinstance(paths, str | Path) else [*paths]
-    rows = [[*_read_rated(path)] for path in files]
+    rows = [[*read_rated_rows(path)] for path in files]
     for path, file in zip(files, rows, strict=True):
         if not file:
             raise LabseError(f"{path}: empty; labse rate makes ratings")
@@ -212,7 +213,12 @@ def read_ratings(
     )
 
 
-def _read_rated(path: str | Path) -> Iterator[tuple[MinedRow, str]]:
+def read_rated_rows(path: str | Path) -> Iterator[tuple[MinedRow, str]]:
+    """Yields rated pairs and their labels, SKIP included; see `read_ratings`.
+
+    Raises:
+        LabseError: a column is missing, an unknown label or a score that is no finite number.
+    """
     known = {label for scheme in SCHEMES.values() for label in scheme.labels}
     more = ("source", "target", "line", "lang_pair", "stratum", "stratum_pairs")
     expected = "score, a tab, and GOOD or BAD"
