@@ -3,7 +3,8 @@
 Takes: rows as dictionaries. Gives: Parquet whose columns do not depend on whether there are rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from labse.corpus.shards import read_shard
 from labse.files.atomic import write_atomic
 from labse.runtime import require
 
-__all__ = ["BEAD_COLUMNS", "PAIR_COLUMNS", "read_rows", "write_rows"]
+__all__ = ["BEAD_COLUMNS", "PAIR_COLUMNS", "open_rows", "read_rows", "write_rows"]
+
+_BATCH_ROWS = 4096
 
 PAIR_COLUMNS = {
     **{"shard": str, "source_row": int, "target_row": int, "source_lang": str, "target_lang": str},
@@ -37,17 +40,42 @@ BEAD_COLUMNS = {
 """Of a sentence pair: its texts, where they stand, and the addresses of their pages."""
 
 
-def write_rows(
-    path: Path, rows: Sequence[Mapping[str, object]], columns: Mapping[str, type] = PAIR_COLUMNS
-) -> None:
-    """Writes rows atomically."""
+@contextmanager
+def open_rows(
+    path: Path, columns: Mapping[str, type] = PAIR_COLUMNS
+) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Gives what adds a row to a file that stands there, whole, when the block ends well."""
     arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     types[list] = arrow.list_(arrow.string())
     schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    table = arrow.table({name: [row[name] for row in rows] for name in columns}, schema=schema)
-    with write_atomic(path) as stream:
-        parquet.write_table(table, stream, compression="zstd")
+    held: list[Mapping[str, object]] = []
+
+    def flush() -> None:
+        table = {name: [row[name] for row in held] for name in columns}
+        writer.write_table(arrow.table(table, schema=schema))
+        held.clear()
+
+    def add(row: Mapping[str, object]) -> None:
+        held.append(row)
+        if len(held) >= _BATCH_ROWS:
+            flush()
+
+    with (
+        write_atomic(path) as stream,
+        parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
+    ):
+        yield add
+        flush()
+
+
+def write_rows(
+    path: Path, rows: Iterable[Mapping[str, object]], columns: Mapping[str, type] = PAIR_COLUMNS
+) -> None:
+    """Writes rows atomically."""
+    with open_rows(path, columns) as add:
+        for row in rows:
+            add(row)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -56,5 +84,5 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         LabseError: no such file, or not whole Parquet.
     """
-    for batch in read_shard(path).to_batches(max_chunksize=4096):
+    for batch in read_shard(path).to_batches(max_chunksize=_BATCH_ROWS):
         yield from batch.to_pylist()

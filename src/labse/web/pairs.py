@@ -20,9 +20,16 @@ from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json
 from labse.files.stage import hash_content, open_stage
 from labse.runtime import OnProgress, resumable
-from labse.web.pair_records import write_rows
+from labse.web.pair_records import open_rows
 from labse.web.shard_pages import ShardPages
-from labse.web.site_pairs import MIN_SCORE, PAIRED, PairOptions, match_pages
+from labse.web.site_pairs import (
+    MIN_SCORE,
+    PAIRED,
+    Candidate,
+    PairOptions,
+    SitePage,
+    match_pages,
+)
 
 __all__ = ["Signal", "WebPairs", "check_stage_folder", "parse_langs", "web_pairs"]
 
@@ -145,54 +152,49 @@ def _pair_shard(
     shard: ShardPages, folder: Path, tags: Sequence[str], options: PairOptions
 ) -> dict[str, object]:
     """Pairs the pages of a shard, site by site, and writes pairs and rejects."""
-    found: dict[str, list[dict[str, object]]] = {"pairs": [], "rejects": []}
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("num_pairs", "signals", "rejects")
     }
-    for site, by_lang in shard.iter_sites():
-        for source_lang, target_lang in combinations(tags, 2):
-            source, target = by_lang.get(source_lang, []), by_lang.get(target_lang, [])
-            base = shard.base_cosine(site, source_lang, target_lang)
-            for one in match_pages(source, target, shard.load, base, options):
-                pages = source[one.source], target[one.target]
-                row: dict[str, object] = {
-                    "shard": shard.path.stem,
-                    "source_row": pages[0].row,
-                    "target_row": pages[1].row,
-                    "source_lang": source_lang,
-                    "target_lang": target_lang,
-                    "source_urls": list(pages[0].addresses),
-                    "target_urls": list(pages[1].addresses),
-                    **{
-                        name: getattr(one, name)
-                        for name in (
-                            "score",
-                            "lead",
-                            "hreflang",
-                            "address",
-                            "cosine",
-                            "numbers",
-                            "words",
-                        )
-                    },
-                    "order": one.order,
-                    "reason": one.reason,
-                }
-                is_pair = one.reason == PAIRED
-                found["pairs" if is_pair else "rejects"].append(row)
-                if is_pair:
-                    counts["num_pairs"][f"{source_lang}-{target_lang}"] += 1
+    with (
+        open_rows(folder / shard.path.name) as add_pair,
+        open_rows(folder / shard.path.name.replace("part", "rejects")) as add_reject,
+    ):
+        for site, by_lang in shard.iter_sites():
+            for langs in combinations(tags, 2):
+                source, target = (by_lang.get(lang, []) for lang in langs)
+                base = shard.base_cosine(site, *langs)
+                for one in match_pages(source, target, shard.load, base, options):
+                    pages = source[one.source], target[one.target]
+                    row = _build_row(shard.path.stem, langs, pages, one)
+                    if one.reason != PAIRED:
+                        counts["rejects"][one.reason] += 1
+                        add_reject(row)
+                        continue
+                    counts["num_pairs"]["-".join(langs)] += 1
                     counts["signals"]["hreflang"] += one.hreflang > 0
                     counts["signals"]["url"] += one.address
                     counts["signals"]["text alone"] += not (one.hreflang or one.address)
-                else:
-                    counts["rejects"][one.reason] += 1
-    write_rows(folder / f"{shard.path.stem}.parquet", found["pairs"])
-    write_rows(folder / shard.path.name.replace("part", "rejects"), found["rejects"])
+                    add_pair(row)
     return {
         "num_pages": shard.num_pages,
         "drops": dict(shard.drops),
         **{name: dict(counter) for name, counter in counts.items()},
+    }
+
+
+def _build_row(
+    shard: str, langs: tuple[str, str], pages: tuple[SitePage, SitePage], one: Candidate
+) -> dict[str, object]:
+    told = ("score", "lead", "hreflang", "address", "cosine", "numbers", "words", "order", "reason")
+    return {
+        "shard": shard,
+        "source_row": pages[0].row,
+        "target_row": pages[1].row,
+        "source_lang": langs[0],
+        "target_lang": langs[1],
+        "source_urls": list(pages[0].addresses),
+        "target_urls": list(pages[1].addresses),
+        **{name: getattr(one, name) for name in told},
     }
 
 

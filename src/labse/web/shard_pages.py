@@ -31,7 +31,7 @@ from labse.web.words import count_page
 __all__ = ["ShardPages", "find_lang"]
 
 _LIGHT = ("url", "host", "lang", "alternates", "canonical", "is_translated", "content_hash")
-_CACHED_PAGES = 2_000
+_CACHED_PAGES = 500  # Of 400 sentences and 384 numbers, 300 MB.
 
 
 class ShardPages:
