@@ -173,10 +173,10 @@ def delete(
     named = list(read_texts("-")) if ids == ["-"] else ids or []
     with EmbeddingIndex.open(store, wait_seconds=_WAIT_SECONDS) as index:
         num_deleted = index.delete(named, where=where)
-        num_left = len(index)
+        name, num_left = index.name, len(index)
     missing = len(set(named)) - num_deleted if named else 0
     told = f"; {missing:,} ids are not there" if missing else ""
-    say(f"{store}: {num_deleted:,} rows deleted, {num_left:,} left{told}")
+    say(f"{name}: {num_deleted:,} rows deleted, {num_left:,} left{told}")
 
 
 @app.command()
@@ -188,14 +188,14 @@ def info(store: StoreArgument, json: JsonOption = False) -> None:
     labse index info news.index
     """
     with EmbeddingIndex.open(store, wait_seconds=_WAIT_SECONDS) as index:
-        state, header = index.info(), index.header
+        name, state, header = index.name, index.info(), index.header
     if json:
         print_json(asdict(state) | asdict(header))
         return
     kind = "a graph" if state.is_graph else "a scan"
     rest = state.num_rows - state.num_compacted
     size = "" if state.num_bytes is None else f", {state.num_bytes / 2**20:,.1f} MiB"
-    print(f"{store}: {state.num_rows:,} rows{size}, {state.engine}")
+    print(f"{name}: {state.num_rows:,} rows{size}, {state.engine}")
     print(f"  model    {header.model or 'the one that comes with labse'} ({header.model_sha256})")
     print(f"  vectors  {header.embedding_size} values")
     print(f"  columns  id, text, lang{''.join(f', {name}' for name in header.columns)}")
@@ -210,7 +210,7 @@ def compact(
         typer.Option(
             "--graph/--scan",
             help="Build a graph, which takes long and makes questions to a million rows fast but "
-            "may miss one of fifty; or scan, which misses none. Without either, as before.",
+            "may miss one of fifty; or scan, which misses hardly any. Without either, as before.",
             show_default=False,
         ),
     ] = None,
@@ -227,11 +227,11 @@ def compact(
     num_bytes = parse_size(memory)
     with EmbeddingIndex.open(store, memory_bytes=num_bytes, wait_seconds=_WAIT_SECONDS) as index:
         index.compact(graph=graph)
-        state = index.info()
+        name, state = index.name, index.info()
     if state.num_compacted:
-        say(f"{store}: {state.num_compacted:,} of {state.num_rows:,} rows compacted")
+        say(f"{name}: {state.num_compacted:,} of {state.num_rows:,} rows compacted")
     else:
-        say(f"{store}: {state.num_rows:,} rows, which are few: they are scanned as they are")
+        say(f"{name}: {state.num_rows:,} rows, which are few: they are scanned as they are")
 
 
 _WAIT_SECONDS = 2.0

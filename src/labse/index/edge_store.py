@@ -70,6 +70,7 @@ class EdgeStore:
         """Is called by `create` and `open`, which hold the folder."""
         self.header = header
         self.folder: Path | None = folder
+        self.name = str(folder)
         self._folder = folder
         self._memory_bytes = memory_bytes
         self._edge = _require_edge()

@@ -149,6 +149,11 @@ class EmbeddingIndex:
         return self._store.folder
 
     @property
+    def name(self) -> str:
+        """The folder, or the address without its password."""
+        return self._store.name
+
+    @property
     def header(self) -> StoreHeader:
         """The model of the vectors, and the columns."""
         return self._store.header

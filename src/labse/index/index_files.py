@@ -31,7 +31,7 @@ class IndexedFiles:
     """What was done with the files.
 
     Attributes:
-        path: of the index.
+        path: of the index, or its address without the password.
         num_rows: that are in the index now.
         num_read: rows of the files.
         num_added: see `Added`, as are the next two.
@@ -83,7 +83,7 @@ def index_files(
     names, options = [str(file) for file in files], options or RowOptions()
     check_files(names, options)
     with _open_or_create(out, encoder, model, memory_bytes) as index:
-        job = _Job(names, options, index, str(out), "made", memory_bytes, on_progress)
+        job = _Job(names, options, index, "made", memory_bytes, on_progress)
         return job.run(index.folder and index.folder / _STAGE, compact=compact)
 
 
@@ -112,9 +112,8 @@ def add_files(
     """
     names, options = [str(file) for file in files], options or RowOptions()
     check_files(names, options)
-    folder = index.folder
-    job = _Job(names, options, index, str(folder or ""), "added", memory_bytes, on_progress)
-    return job.run(folder and folder / _STAGE, compact=compact)
+    job = _Job(names, options, index, "added", memory_bytes, on_progress)
+    return job.run(index.folder and index.folder / _STAGE, compact=compact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,6 @@ class _Job:
     files: Sequence[str]
     options: RowOptions
     index: EmbeddingIndex
-    path: str
     kind: str
     memory_bytes: int
     on_progress: OnProgress | None
@@ -163,7 +161,7 @@ class _Job:
                 self.on_progress(counts["num_read"], None)
         if compact:
             self.index.compact()
-        return IndexedFiles(self.path, len(self.index), num_resumed=num_resumed, **counts)
+        return IndexedFiles(self.index.name, len(self.index), num_resumed=num_resumed, **counts)
 
     def _batches(self, num_done: int) -> Iterator[list[IndexRow]]:
         rows = (row for file in self.files for row in read_rows(file, self.options))

@@ -45,7 +45,7 @@ class PostgresStore:
         """Connects; is called by `create` and `open`."""
         self.header = header
         self._psycopg = require("psycopg", "postgres")
-        conninfo, self._table, self._shown = _split_address(address)
+        conninfo, self._table, self.name = _split_address(address)
         with self._told():
             self._connection = self._psycopg.connect(conninfo, autocommit=True)
 
@@ -62,7 +62,7 @@ class PostgresStore:
         with close_on_error(store), store._told(), store._connection.transaction():
             if store._value("SELECT to_regclass(%s)", [table]) is not None:
                 raise UsageError(
-                    f"{store._shown}: the table {table} is there already; labse index add adds to "
+                    f"{store.name}: the table {table} is there already; labse index add adds to "
                     "an index"
                 )
             store._run("CREATE EXTENSION IF NOT EXISTS vector")
@@ -94,11 +94,8 @@ class PostgresStore:
                 statement = f"SELECT header FROM {_HEADERS} WHERE name = %s"
                 found = store._value(statement, [store._table])
             if found is None:
-                raise LabseError(
-                    f"{store._shown}: no index in the table {store._table}; labse index FILES "
-                    "--out makes one"
-                )
-            store.header = StoreHeader.from_json(found, store._shown)
+                raise LabseError(f"{store.name}: no index; labse index FILES --out makes one")
+            store.header = StoreHeader.from_json(found, store.name)
         return store
 
     def add(self, rows: Sequence[IndexRow], embeddings: NDArray[np.float32]) -> int:
@@ -215,7 +212,7 @@ class PostgresStore:
         if extend_columns(self.header, columns_of(rows)) is self.header:
             return
         statement = f"SELECT header FROM {_HEADERS} WHERE name = %s FOR UPDATE"
-        stored = StoreHeader.from_json(self._value(statement, [self._table]), self._shown)
+        stored = StoreHeader.from_json(self._value(statement, [self._table]), self.name)
         self.header = extend_columns(stored, columns_of(rows))
         self._write_header()
 
@@ -240,13 +237,13 @@ class PostgresStore:
         try:
             yield
         except errors.UndefinedTable:
-            raise LabseError(f"{self._shown}: the table {self._table} is gone") from None
+            raise LabseError(f"{self.name}: the table is gone") from None
         except (errors.FeatureNotSupported, errors.UndefinedFile):
-            raise ResourceError(f"{self._shown}: the extension pgvector is not installed") from None
+            raise ResourceError(f"{self.name}: the extension pgvector is not installed") from None
         except self._psycopg.OperationalError as error:
-            raise ResourceError(f"{self._shown}: {_one_line(error)}") from None
+            raise ResourceError(f"{self.name}: {_one_line(error)}") from None
         except self._psycopg.Error as error:
-            raise LabseError(f"{self._shown}: the server says: {_one_line(error)}") from None
+            raise LabseError(f"{self.name}: the server says: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:
@@ -268,7 +265,7 @@ def _split_address(address: str) -> tuple[str, str, str]:
     conninfo = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(options)))
     if not parts.netloc:  # urlunsplit leaves out the slashes, which libpq needs.
         conninfo = f"postgresql://{parts.path}?{urlencode(options)}"
-    shown = f"postgresql://{user + '@' if user else ''}{host}{parts.path}"
+    shown = f"postgresql://{user + '@' if user else ''}{host}{parts.path}?table={table}"
     return conninfo, table, shown
 
 

@@ -50,6 +50,7 @@ class QdrantStore:
     def __init__(self, address: str, header: StoreHeader, client: Any) -> None:  # noqa: ANN401
         """Is called by `create` and `open`."""
         self.header = header
+        self.name = _shown(address)
         self._address = address
         self._name = _name_of(address)
         self._client = client
@@ -85,8 +86,8 @@ class QdrantStore:
                 number = str(point_id(store._name))
                 found = store._call(store._client.retrieve, _HEADERS, [number])
             if not found:
-                raise LabseError(f"{address}: no such index; labse index FILES --out makes one")
-            store.header = StoreHeader.from_json(found[0].payload, address)
+                raise LabseError(f"{store.name}: no such index; labse index FILES --out makes one")
+            store.header = StoreHeader.from_json(found[0].payload, store.name)
         return store
 
     def add(self, rows: Sequence[IndexRow], embeddings: NDArray[np.float32]) -> int:
@@ -194,7 +195,7 @@ class QdrantStore:
     def _make_collections(self) -> None:
         models, client = self._models, self._client
         if self._call(client.collection_exists, self._name):
-            raise UsageError(f"{self._address}: is there already; labse index add adds to an index")
+            raise UsageError(f"{self.name}: is there already; labse index add adds to an index")
         if not self._call(client.collection_exists, _HEADERS):
             vectors = models.VectorParams(size=1, distance=models.Distance.DOT)
             self._call(client.create_collection, _HEADERS, vectors_config=vectors)
@@ -248,10 +249,10 @@ class QdrantStore:
         try:
             return function(*arguments, **options)
         except (exceptions.ResponseHandlingException, OSError) as error:
-            raise ResourceError(f"{self._address}: cannot be reached: {error}") from None
+            raise ResourceError(f"{self.name}: cannot be reached: {error}") from None
         except exceptions.UnexpectedResponse as error:
             text = " ".join(str(error).split())[:300]
-            raise LabseError(f"{self._address}: the server says: {text}") from None
+            raise LabseError(f"{self.name}: the server says: {text}") from None
 
 
 class _ClientParts:
@@ -286,8 +287,16 @@ def _require_models() -> ModuleType:
 def _name_of(address: str) -> str:
     name = urlsplit(address).path.strip("/")
     if not name or "/" in name or name == _HEADERS:
-        raise UsageError(f"{address}: write qdrant://HOST:6333/NAME, with the name of the index")
+        raise UsageError(
+            f"{_shown(address)}: write qdrant://HOST:6333/NAME, with the name of the index"
+        )
     return name
+
+
+def _shown(address: str) -> str:
+    """Returns the address without a password that stands in it."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _connect(address: str) -> Any:  # noqa: ANN401

@@ -88,7 +88,7 @@ class StoreInfo:
         engine: name and version.
         num_rows: that are there.
         num_compacted: rows whose 8-bit vectors or graph a search uses; the others are scanned.
-        is_graph: whether it searches a graph; else it scans, which misses nothing.
+        is_graph: whether it searches a graph; else it scans.
         num_bytes: on the disk; None where the engine does not tell.
     """
 
@@ -105,6 +105,8 @@ class VectorStore(Protocol):
     header: StoreHeader
     folder: Path | None
     """Where it lies; None: on a server."""
+    name: str
+    """For messages: the folder, or the address without its password."""
 
     def add(self, rows: Sequence[IndexRow], embeddings: NDArray[np.float32]) -> int:
         """Stores rows, ids distinct, and returns how many replaced one.

@@ -69,6 +69,8 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
         return "model"
     if kind in ("vocabulary", "run", "tokens", "alignment", "word-counts"):
         return str(kind)
+    if kind == "index":
+        raise LabseError(f"{folder}: is an index; labse index info {folder} tells what it holds")
     if "bounds" in manifest and "counts" in manifest:
         return "cleaned corpus"
     if isinstance(_dig(manifest, "report", "num_exact"), int):

@@ -104,7 +104,7 @@ def test_a_server_keeps_an_index_as_a_folder_does(
     postgres_address: str, toy_encoder: ToyEncoder
 ) -> None:
     address = f"{postgres_address}&table=sentences"
-    with pytest.raises(LabseError, match="no index in the table sentences"):
+    with pytest.raises(LabseError, match="table=sentences: no index"):
         EmbeddingIndex.open(address, encoder=toy_encoder)
     with EmbeddingIndex.create(address, encoder=toy_encoder) as index:
         index.add(["a dog", "a cat"], ids=["1", "2"], metadata=[{"year": 2020}, {"city": "Rome"}])
@@ -130,7 +130,10 @@ def test_a_server_keeps_an_index_as_a_folder_does(
         ("mysql://host/db", "not the address of an index"),
         ("qdrant://host:6333", "the name of the index"),
         ("postgresql://host/db?table=x;drop", "table 'x;drop'"),
-        ("postgresql://me:secret@127.0.0.1:9/db", r"^postgresql://me@127.0.0.1:9/db: "),
+        (
+            "postgresql://me:secret@127.0.0.1:9/db",
+            r"^postgresql://me@127.0.0.1:9/db.table=labse_index: ",
+        ),
         ("qdrant://127.0.0.1:9/rows", "cannot be reached"),
     ],
 )
