@@ -24,6 +24,7 @@ from labse.cli.options import (
 from labse.errors import UsageError
 from labse.rating.calibration import read_min_score
 from labse.runtime import OnProgress
+from labse.selection.cds import CdsScorer
 from labse.web.beads import WebBeads, web_align
 from labse.web.bitext import MIN_BEAD_SCORE, WebBitext, web_bitext
 from labse.web.pages import WebPages, web_pages
@@ -196,6 +197,15 @@ def bitext(
         float | None,
         typer.Option(help="Least chance that a person calls the pair a translation."),
     ] = None,
+    cds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Add the scores of a model that labse cds train has made."
+        ),
+    ] = None,
+    min_cds: Annotated[
+        float | None, typer.Option(help="Least chance of a good pair by that model; needs --cds.")
+    ] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
     min_bead_score: Annotated[
         float,
@@ -248,6 +258,8 @@ def bitext(
         if min_score is not None:
             raise UsageError("give --min-score or --calibration, not both")
         min_score = read_min_score(calibration)
+    if min_cds is not None and cds is None:
+        raise UsageError("--min-cds needs --cds FOLDER, which labse cds train makes")
     bounds = recommend_bounds(has_langs=True)
     bounds = FilterBounds(
         **{
@@ -255,6 +267,7 @@ def bitext(
             "min_score": min_score,
             "min_cosine": min_cosine,
             "min_quality": min_quality,
+            "min_cds": min_cds,
         }
     )
     named = {"pages": pages_folder, "pairs": pairs_folder}
@@ -268,6 +281,7 @@ def bitext(
             one_sided_copies=not one_to_one,
             exclude_urls=exclude_urls,
             k=k,
+            scorers=() if cds is None else (CdsScorer(cds),),
             encoder=partial(load_encoder, model, precision, runtime, threads),
             work=work,
             stages={name: path for name, path in named.items() if path is not None},

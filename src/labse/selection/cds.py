@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from labse.errors import LabseError
-from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file
 from labse.mining.logistic import LogisticModel
 from labse.mining.quality import load_pair_quality, quality_columns
 from labse.selection.ngrams import BigramModel, bigram_log_probs
@@ -37,6 +37,7 @@ __all__ = [
     "PARTS",
     "QUALITY",
     "CdsModel",
+    "CdsScorer",
     "PairProbabilities",
     "WordProbabilities",
     "join_inputs",
@@ -181,13 +182,45 @@ class CdsModel:
             nearby: (N,), see `labse.mining.quality.nearby_cosines`.
             known: what `score_pair_texts` says of the normalised texts, where it is there.
         """
+        if known is not None and "quality" in known:
+            return self.add_columns(sources, targets, known["quality"])
+        columns = quality_columns(
+            cosines, nearby, sources, targets, None if known is None else dict(known)
+        )
+        return self.add_columns(sources, targets, load_pair_quality().model.score(columns))
+
+    def add_columns(
+        self, sources: Sequence[str], targets: Sequence[str], quality: NDArray[np.floating]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Returns the columns of `score`, given (N,) the quality scores of the pairs."""
         parts = self.probabilities.score(sources, targets)
         if self.translation is not None:
             parts |= self.translation.score(sources, targets)
-        quality = dict(known) if known is not None else None
-        inputs = join_inputs(parts, quality_columns(cosines, nearby, sources, targets, quality))
+        inputs = join_inputs(parts, quality)
         columns = {"cds": self.join.score({name: inputs[name] for name in self.join.names})}
         return columns | {name: column.astype(np.float32) for name, column in parts.items()}
+
+
+class CdsScorer:
+    """A folder of `labse cds train` as what adds columns to pairs whose quality is known."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Loads the folder; see `load_cds` for the errors."""
+        self._model = load_cds(folder)
+        self._sha256 = sha256_file(Path(folder) / MANIFEST_NAME)
+
+    def __repr__(self) -> str:
+        """Returns what identifies the model, wherever it lies."""
+        return f"CdsScorer({self._sha256})"
+
+    def __call__(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        scores: Mapping[str, NDArray[np.float32]],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Returns (N,) columns: `cds` and `PARTS`."""
+        return self._model.add_columns(sources, targets, scores["quality"])
 
 
 def _from_arrays(
@@ -197,10 +230,10 @@ def _from_arrays(
 
 
 def join_inputs(
-    parts: Mapping[str, NDArray[np.floating]], quality: Mapping[str, NDArray[np.floating]]
+    parts: Mapping[str, NDArray[np.floating]], quality: NDArray[np.floating]
 ) -> dict[str, NDArray[np.floating]]:
     """Returns the parts, and the log odds of the quality score that comes with labse."""
-    probs = load_pair_quality().model.score(quality).astype(np.float64)
+    probs = quality.astype(np.float64)
     odds = np.log(np.maximum(probs, 1e-9) / np.maximum(1 - probs, 1e-9))
     return {**parts, QUALITY: np.clip(odds, -_MOST_ODDS, _MOST_ODDS)}
 

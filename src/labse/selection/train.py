@@ -21,7 +21,7 @@ from labse.errors import LabseError
 from labse.files.atomic import sha256_file
 from labse.files.stage import open_stage
 from labse.mining.logistic import LogisticModel, fit_logistic_model
-from labse.mining.quality import nearby_cosines, quality_columns, warn_of_other_encoder
+from labse.mining.quality import measure_quality, nearby_cosines, warn_of_other_encoder
 from labse.rating.labels import SKIP, choose_good
 from labse.rating.rating import read_rated_rows
 from labse.runtime import OnProgress, resumable
@@ -236,9 +236,8 @@ def _measure(
     sources, targets = ([pair[side] for pair in pairs] for side in (0, 1))
     vectors = encoder.encode(sources), encoder.encode(targets)
     rows = np.arange(len(pairs))
-    quality = quality_columns(
-        np.einsum("nd,nd->n", *vectors), nearby_cosines(vectors, (rows, rows)), sources, targets
-    )
+    nearby = nearby_cosines(vectors, (rows, rows))
+    quality = measure_quality(np.einsum("nd,nd->n", *vectors), nearby, sources, targets)
     return join_inputs(probabilities.score(sources, targets), quality)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from labse.cli import main
 from labse.errors import LabseError
-from labse.selection.cds import PARTS, load_cds
+from labse.selection.cds import PARTS, CdsScorer, load_cds
 from labse.selection.made_errors import make_errors
 from labse.selection.ngrams import bigram_log_probs, learn_bigrams
 from labse.selection.train import roc_auc, train_cds
@@ -50,6 +50,15 @@ def test_literal_cds_and_the_dual_score_part_right_pairs_from_wrong_ones(folder:
     assert list(columns) == ["cds", *PARTS]
     for name in ("cds_forward", "cds_backward", "word_gain"):
         assert roc_auc(columns[name], is_right) > 0.85, name
+
+
+def test_pairs_whose_quality_is_known_get_the_same_columns(folder: Path) -> None:
+    scorer = CdsScorer(folder / "model")
+    quality = np.array([0.9, 0.1], np.float32)
+    found = scorer(["Das haus"] * 2, ["The house"] * 2, {"quality": quality})
+    assert list(found) == ["cds", *PARTS]
+    assert found["cds"][0] > found["cds"][1]
+    assert repr(scorer) == repr(CdsScorer(folder / "model"))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_done_work_is_not_done_again(folder: Path) -> None:
