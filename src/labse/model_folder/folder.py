@@ -35,7 +35,7 @@ from labse.model_folder.formats.foreign import (
     load_foreign_tokenizer,
     read_plain_model,
 )
-from labse.model_folder.int8 import Storage, StoredWeights, to_tensors
+from labse.model_folder.int8 import Storage, StoredWeights, stored_weight, to_tensors
 from labse.model_folder.integrity import check_hashes, checked_beside, listed_hashes
 from labse.model_folder.layout import (
     MODULES_NAME,
@@ -236,12 +236,14 @@ def _write_payload(folder: Path, model: ModelFolder, vocab_folder: Path, storage
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
-    dense = {name: array for name, array in model.weights.items() if name.startswith("dense.")}
-    bert = {name: array for name, array in model.weights.items() if name not in dense}
+    # As they are kept: what was rounded once is not rounded again.
+    stored = {name: stored_weight(model.weights, name) for name in model.weights}
+    dense = {name: model.weights[name] for name in stored if name.startswith("dense.")}
+    bert = {name: weight for name, weight in stored.items() if name not in dense}
     if _is_bert_pooler(model.config) and storage not in _NARROW_NAMES:
         bert |= {f"pooler.{name}": array for name, array in dense.items()}
     weights_name = _NARROW_NAMES.get(storage, _WEIGHTS_NAME)
-    _save_weights(folder / weights_name, to_tensors(bert, storage))
+    _save_weights(folder / weights_name, to_tensors(StoredWeights(bert), storage))
     if dense:
         linear = {name.replace("dense.", "linear.", 1): dense[name] for name in dense}
         _save_weights(folder / "2_Dense" / _WEIGHTS_NAME, to_tensors(linear, "float32"))

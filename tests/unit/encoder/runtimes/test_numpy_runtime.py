@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from labse.encoder.runtimes import numpy_runtime
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.errors import UsageError
 from labse.model_folder.folder import ModelFolder
-from labse.model_folder.int8 import QuantizedRows
+from labse.model_folder.int4 import PackedRows
+from labse.model_folder.int8 import QuantizedRows, narrow_weights
 
 BuildModel = Callable[..., ModelFolder]
 INPUT_IDS = [[2, 7, 3], [2, 3], [2, 9, 8, 7, 3], [2, 8, 3]]
@@ -94,3 +96,14 @@ def test_the_weights_are_not_changed(build_model: BuildModel) -> None:
 def test_a_model_with_layers_is_refused(build_model: BuildModel) -> None:
     with pytest.raises(UsageError, match="this one has 2; use ctranslate2 or torch"):
         NumpyRuntime(build_model(2))
+
+
+def test_rows_of_4_bits_give_what_their_plain_table_gives(build_model: BuildModel) -> None:
+    model = build_model(0, pooling="mean")
+    packed = replace(model, weights=narrow_weights(model.weights, "int4"))
+    plain = replace(model, weights=dict(packed.weights))
+
+    runtime = NumpyRuntime(packed)
+
+    assert isinstance(runtime._word, PackedRows)
+    np.testing.assert_array_equal(runtime.embed(INPUT_IDS), NumpyRuntime(plain).embed(INPUT_IDS))
