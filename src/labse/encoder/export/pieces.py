@@ -7,6 +7,8 @@ still there, and no longer one came in.
 """
 
 import json
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
@@ -79,7 +81,19 @@ def pieces_of_langs(tokenizer: Tokenizer, langs: Collection[str]) -> NDArray[np.
         kept[number] = all(
             not scripts.isdisjoint(letters.get(char, nowhere)) for char in piece if char.isalpha()
         )
+    # A normalizer may make letters of another script of them: the micro sign becomes a Greek mu.
+    for char in _compatibility_characters():
+        if not char.isalpha() or not scripts.isdisjoint(letters.get(char, nowhere)):
+            for text in (char, f"0{char}"):
+                kept[tokenizer.encode(text, add_special_tokens=False).ids] = True
     return kept
+
+
+@cache
+def _compatibility_characters() -> tuple[str, ...]:
+    """Returns the characters that Unicode calls forms of others."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return tuple(char for char in characters if unicodedata.decomposition(char).startswith("<"))
 
 
 @cache
