@@ -1,17 +1,20 @@
-"""The folder that ships: the int8 model, its card, its lineage without the maker's paths.
+"""The folder that ships: the model in 4 bits, its card, its lineage without the maker's paths.
 
 Use: python recipes/default/package.py RUN_FOLDER TARGET_FOLDER CARD.md
 
-RUN_FOLDER is that of run.sh: int8/, report.json, reports/tatoeba and reports/tico19. The card goes
-into TARGET_FOLDER/README.md and into CARD.md. At most 64 MB are written, or nothing is.
+RUN_FOLDER is that of run.sh: int4/, pairs/, report.json, reports/tatoeba and reports/tico19. The
+card goes into TARGET_FOLDER/README.md and into CARD.md. At most 64 MB are written, or nothing is.
 """
 
 import csv
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path, PurePath
 from string import Template
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from labse.corpus.languages import canonical_tag, find_language
 from labse.files.atomic import read_json, sha256_file, write_atomic, write_json
@@ -26,7 +29,7 @@ def main() -> None:
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     run, target, card_path = map(Path, sys.argv[1:])
-    manifest: dict[str, Any] = dict(read_json(run / "int8" / "manifest.json"))
+    manifest: dict[str, Any] = dict(read_json(run / "int4" / "manifest.json"))
     shorten_paths(manifest)
     data = read_json(run / "report.json")
     manifest["prepared_from"] = data["inputs"]
@@ -35,11 +38,12 @@ def main() -> None:
         data=data,
         tatoeba=read_json(run / "reports/tatoeba/report.json"),
         tico=read_json(run / "reports/tico19/report.json"),
+        num_pairs=count_pairs(run / "pairs"),
     )
 
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(run / "int8", temporary)
+    shutil.copytree(run / "int4", temporary)
     (temporary / "README.md").write_text(card, encoding="utf-8")
     manifest["files"]["README.md"] = sha256_file(temporary / "README.md")
     write_json(temporary / "manifest.json", manifest)
@@ -67,11 +71,33 @@ def short(path: str) -> str:
     return "/".join(PurePath(path).parts[-2:])
 
 
-def build_card(manifest: dict[str, Any], *, data: Any, tatoeba: Any, tico: Any) -> str:  # noqa: ANN401
+def count_pairs(folder: Path) -> Counter[str]:
+    """Returns the pairs of each language in all sources, by its name."""
+    langs: Counter[str] = Counter()
+    for file in sorted(folder.glob("*.parquet")):
+        langs.update(pq.read_table(file, columns=["lang"])["lang"].to_pylist())
+    named: Counter[str] = Counter()
+    for lang, count in langs.items():
+        named[find_language(lang).name] += count
+    return named
+
+
+def build_card(
+    manifest: dict[str, Any],
+    *,
+    data: Any,  # noqa: ANN401
+    tatoeba: Any,  # noqa: ANN401
+    tico: Any,  # noqa: ANN401
+    num_pairs: Counter[str],
+) -> str:
     """Returns the model card."""
     bert, train = manifest["config"]["bert"], manifest["run_config"]["train"]
     groups = {group["name"]: group for group in tatoeba["groups"]}
     tico_by_lang = english_scores(tico)
+    judged = judge_languages(tatoeba["langs"], tico_by_lang)
+    others = sorted(set(num_pairs) - set(judged))
+    first = manifest["start"]["start"]["run_config"]["train"]
+    drawn_from = sum(file["num_rows"] for file in manifest["inputs"])
     values = {
         "layers": bert["num_hidden_layers"],
         "width": bert["hidden_size"],
@@ -82,6 +108,9 @@ def build_card(manifest: dict[str, Any], *, data: Any, tatoeba: Any, tico: Any) 
         "steps": f"{manifest['step']:,}",
         "batch": f"{train['global_batch_size']:,}",
         "drawn": f"{train['train_steps'] * train['global_batch_size'] / 1e6:.1f} million",
+        "num_drawn_from": f"{drawn_from:,}",
+        "first_drawn": f"{first['train_steps'] * first['global_batch_size'] / 1e6:.1f} million",
+        "rounded": f"{train['train_steps'] - train['round_rows_after']:,}",
         "pairs": f"{data['total']['kept']:,}",
         "scale": f"{train['logit_scale']:g}",
         "margin": f"{train['logit_margin']:g}",
@@ -91,7 +120,8 @@ def build_card(manifest: dict[str, Any], *, data: Any, tatoeba: Any, tico: Any) 
         "signature": groups["112"]["signature"],
         "fair": f"{100 * FAIR:.0f}",
         "weak": f"{100 * WEAK:.0f}",
-        "languages": language_rows(tatoeba["langs"], tico_by_lang),
+        "languages": language_rows(judged, num_pairs),
+        "others": ", ".join(f"{name} ({num_pairs[name]:,})" for name in others),
         "drops": drops(data["total"]),
         "sources": source_rows(data["sources"]),
     }
@@ -109,16 +139,22 @@ def english_scores(tico: Any) -> dict[str, float]:  # noqa: ANN401
     }
 
 
-def language_rows(tatoeba: Any, tico: dict[str, float]) -> str:  # noqa: ANN401
-    """Returns a row a language, by name."""
+def judge_languages(tatoeba: Any, tico: dict[str, float]) -> dict[str, dict[str, float]]:  # noqa: ANN401
+    """Returns the scores of each language that a test set is in, by its name."""
     cells: dict[str, dict[str, float]] = {}
     for row in tatoeba:
         cells.setdefault(row["name"], {})["tatoeba"] = row["p_at_1"]
     for lang, score in tico.items():
         cells.setdefault(find_language(canonical_tag(lang)).name, {})["tico"] = score
+    return cells
+
+
+def language_rows(judged: dict[str, dict[str, float]], num_pairs: Counter[str]) -> str:
+    """Returns a row a language, by name."""
     return "\n".join(
-        f"| {name} | {cell(scores, 'tatoeba')} | {cell(scores, 'tico')} | {verdict(scores)} |"
-        for name, scores in sorted(cells.items())
+        f"| {name} | {num_pairs[name]:,} | {cell(scores, 'tatoeba')} | {cell(scores, 'tico')} | "
+        f"{verdict(scores)} |"
+        for name, scores in sorted(judged.items())
     )
 
 

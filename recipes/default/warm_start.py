@@ -1,6 +1,6 @@
 """A model on a new vocabulary that begins near one on another: each new piece gets a mean of old.
 
-Use: python recipes/default/warm_start.py MODEL_FOLDER VOCAB_FOLDER COUNTS_FOLDER OUT_FOLDER
+Use: python recipes/default/warm_start.py MODEL_FOLDER VOCAB_FOLDER OUT_FOLDER COUNTS_FOLDER ...
 
 Words of COUNTS_FOLDER (labse vocab --counts) are cut by both tokenizers. A new piece is the mean of
 the layer-normed rows of the old pieces that cover its characters, over all words that hold it, by
@@ -11,31 +11,36 @@ that keeps the mean of a row, with the dense layer turned back: the same functio
 are spread alike over all columns, which is what 4 bits a value want.
 """
 
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from labse.dual_encoder.start import start_lineage
 from labse.model_folder.folder import ModelFolder, read_model_folder, write_model_folder
 from labse.vocab.count_tables import open_tables, smooth_tables
 from labse.vocab.tokenizer import load_tokenizer
 
-MAX_WORDS = 2_500_000
-SMOOTHING_EXPONENT = 0.7  # Of the vocabulary.
+MAX_WORDS = 1_500_000
+SMOOTHING_EXPONENT = 0.75  # Of the vocabulary.
 BATCH_WORDS = 20_000
 SEED = 1
 
 
 def main() -> None:
     """Parses the arguments and writes the folder."""
-    if len(sys.argv) != 5:
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
-    model_path, vocab_path, counts_path, out = map(Path, sys.argv[1:])
+    model_path, vocab_path, out, *counts = map(Path, sys.argv[1:])
     old = read_model_folder(model_path)
     tokenizer = load_tokenizer(vocab_path)
-    words = smooth_tables([open_tables(counts_path)], SMOOTHING_EXPONENT, max_words=MAX_WORDS)
+    words = smooth_tables(list(map(open_tables, counts)), SMOOTHING_EXPONENT, max_words=MAX_WORDS)
 
     # The rows, in the old basis, then turned.
     old_rows = normed_rows(old)
@@ -46,7 +51,12 @@ def main() -> None:
     bert = old.config.bert.model_copy(update={"vocab_size": len(rows)})
     config = old.config.model_copy(update={"bert": bert})
     model = ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
-    write_model_folder(out, model, vocab_folder=vocab_path, manifest={"kind": "warm start"})
+    write_model_folder(
+        out,
+        model,
+        vocab_folder=vocab_path,
+        manifest={"kind": "warm start", "start": start_lineage(model_path)},
+    )
 
 
 def normed_rows(model: ModelFolder) -> NDArray[np.float32]:
@@ -66,31 +76,18 @@ def carry_rows(
     counts = np.zeros(len(sums), np.float32)
     unknown = old.token_to_id("[UNK]")
     listed = list(words)
-    for start in range(0, len(listed), BATCH_WORDS):
-        batch = listed[start : start + BATCH_WORDS]
-        pairs = zip(
-            batch,
-            old.encode_batch(batch, add_special_tokens=False),
-            new.encode_batch(batch, add_special_tokens=False),
-            strict=True,
-        )
-        # Triples (new piece, old piece, weight) of the batch: shares of characters.
-        triples = []
-        for word, old_cut, new_cut in pairs:
-            weight = words[word]
-            old_spans = list(zip(old_cut.ids, old_cut.offsets, strict=True))
-            for piece, (first, end) in zip(new_cut.ids, new_cut.offsets, strict=True):
-                for old_piece, (old_first, old_end) in old_spans:
-                    shared = min(end, old_end) - max(first, old_first)
-                    if shared > 0 and old_piece != unknown:
-                        triples.append((piece, old_piece, weight * shared / (old_end - old_first)))
-        pieces, old_pieces, shares = (np.array(column) for column in zip(*triples, strict=True))
-        order = np.argsort(pieces, kind="stable")
-        pieces, old_pieces, shares = pieces[order], old_pieces[order], shares[order]
-        starts = np.flatnonzero(np.diff(pieces, prepend=-1))
-        values = old_rows[old_pieces] * shares[:, None].astype(np.float32)
-        sums[pieces[starts]] += np.add.reduceat(values, starts)
-        counts[pieces[starts]] += np.add.reduceat(shares, starts).astype(np.float32)
+    starts = range(0, len(listed), BATCH_WORDS)
+    batches = [listed[start : start + BATCH_WORDS] for start in starts]
+    weights = [[words[word] for word in batch] for batch in batches]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        found = pool.map(partial(share_characters, old, new), batches, weights)
+        for pieces, old_pieces, shares in found:
+            known = old_pieces != unknown
+            pieces, old_pieces, shares = pieces[known], old_pieces[known], shares[known]
+            firsts = np.flatnonzero(np.diff(pieces, prepend=-1))
+            values = old_rows[old_pieces] * shares[:, None]
+            sums[pieces[firsts]] += np.add.reduceat(values, firsts)
+            counts[pieces[firsts]] += np.add.reduceat(shares, firsts)
 
     # Pieces that no word holds, special tokens among them.
     for piece in np.flatnonzero(counts == 0):
@@ -101,6 +98,24 @@ def carry_rows(
     sums -= sums.mean(1, keepdims=True)
     deviations = np.sqrt(np.square(sums).mean(1, keepdims=True))
     return sums / np.maximum(deviations, np.finfo(np.float32).tiny)
+
+
+def share_characters(
+    old: Tokenizer, new: Tokenizer, words: list[str], weights: list[float]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Returns new pieces in order, the old ones that cover them, and by which weight."""
+    triples: list[tuple[int, int, float]] = []
+    cuts = (one.encode_batch(words, add_special_tokens=False) for one in (old, new))
+    for weight, old_cut, new_cut in zip(weights, *cuts, strict=True):
+        old_spans = list(zip(old_cut.ids, old_cut.offsets, strict=True))
+        for piece, (first, end) in zip(new_cut.ids, new_cut.offsets, strict=True):
+            for old_piece, (old_first, old_end) in old_spans:
+                shared = min(end, old_end) - max(first, old_first)
+                if shared > 0:
+                    triples.append((piece, old_piece, weight * shared / (old_end - old_first)))
+    triples.sort()
+    pieces, old_pieces, shares = zip(*triples, strict=True)
+    return np.array(pieces), np.array(old_pieces), np.array(shares, np.float32)
 
 
 def draw_rotation(size: int) -> NDArray[np.float32]:

@@ -28,5 +28,5 @@ mine() { # mine OUT [option ...]: the pairs found and how many of them are right
 mine "$out/mined.tsv" --model "$out/run/model"
 head -n 6 "$out/mined.tsv"
 
-say "5/5 the same with the model that comes with labse, which was trained on 562 languages"
+say "5/5 the same with the model that comes with labse, which was trained on 728 languages"
 mine "$out/mined-default.tsv"

@@ -43,7 +43,7 @@ def test_token_ids_of_tokenize_give_the_vector_of_the_text(
     call: Call, encoder: SentenceEncoder
 ) -> None:
     pieces = call("/tokenize", {"inputs": "Das ist ein Hund."}).json()[0]
-    assert [piece["text"] for piece in pieces][1:3] == ["Das", "ist"]
+    assert [piece["text"] for piece in pieces][1:3] == ["das", "ist"]
     ids = [piece["id"] for piece in pieces]
     for given in (ids, [ids]):
         answer = call("/v1/embeddings", {"input": given, "model": "labse"}).json()
