@@ -82,7 +82,8 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	@echo "Set-up in $(VENV), once: torch first, with a bar for each download; then labse and its extra train."
+	$(BIN)/pip install --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train]'
 	@touch $@
 

@@ -29,7 +29,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--scores", "a.de"),
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--out", "k.tsv", "--scores", "k.tsv"),
         ("filter", "a.de", "a.en", "--min-cosine", "0", "--out", "k.tsv", "--rejects", "k.tsv"),
-        ("score", "a.de", "a.en", "--out", "a.en"),
+        ("score", "a.de", "a.en", "--json", "--out", "a.en"),
         ("hard-negatives", "a.tsv", "--out", "a.tsv"),
         ("calibrate", "a.tsv", "--out", "a.tsv"),
         ("corpus", "split", "a.de", "--out", "a.de", "--format", "txt"),
@@ -48,6 +48,19 @@ def test_it_is_refused_before_any_work(
     assert "would replace; name another file" in capsys.readouterr().err
     assert files() == [GERMAN, ENGLISH]
     assert not Path("k.tsv").exists()
+
+
+@pytest.mark.parametrize("command", [("export", "default"), ("prune", "default", "--langs", "de")])
+def test_a_model_goes_to_a_folder_of_its_own(
+    files: Callable[[], list[str]], capsys: pytest.CaptureFixture[str], command: Sequence[str]
+) -> None:
+    for out, code, message in (
+        ("x.bin", 2, "a model is a folder"),
+        (".", 3, "is not empty and not a model folder"),
+    ):
+        assert main([*command[:2], out, *command[2:]]) == code
+        assert message in capsys.readouterr().err
+    assert not Path("x.bin").exists()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from labse.corpus.shards import (
 from labse.corpus.tables import ColumnNames, open_table
 from labse.corpus.writers import check_outputs, write_rows
 from labse.errors import LabseError
-from labse.files.text import read_lines
+from labse.files.text import as_list, read_lines
 from labse.runtime import OnProgress
 
 __all__ = [
@@ -101,11 +101,11 @@ def drop_test_sentences(
     """
     lang, langs = None if lang is None else canonical_tag(lang), canonical_tags(langs)
     # What can go wrong is told before anything is read.
-    paths = expand_folders(files)
-    targets = pair_files(paths, kind, lang, langs, columns)
-    names = column_names(kind)
+    files = as_list(files)
     rows: RowKind = "pairs" if kind == "pairs" else "records"
-    check_outputs(out, inputs=paths, kind=rows)
+    check_outputs(out, inputs=files, kind=rows)
+    targets = pair_files(expand_folders(files), kind, lang, langs, columns)
+    names = column_names(kind)
     is_text = out is not None and choose_layout(out, rows) == "txt"
 
     held_out = read_held_out_sentences(tests)

@@ -212,11 +212,11 @@ def convert(
         raise UsageError("--json tells of a file on standard output; give --out another name")
     if len(out) == 2 and layout is not None:
         raise UsageError("two aligned text files have no other format; leave out --format")
-    files = expand_folders(files)
     if len(out) == 1:
         check_outputs(out[0], inputs=files, layout=layout)
     for number, name in enumerate(out if len(out) == 2 else ()):
         check_writable(name, inputs=(*files, *out[:number]))
+    files = expand_folders(files)
     source_lang, target_lang = canonical_tags((source_lang, target_lang))
     names = parse_columns(columns)
     drops: Counter[str] = Counter()
@@ -281,8 +281,8 @@ def stats(
 
     labse corpus stats pairs.parquet --json
     """
-    files = expand_folders(files)
     check_picture(out, inputs=files)
+    files = expand_folders(files)
     if lang is not None:
         canonical_tag(lang)
     drops: Counter[str] = Counter()

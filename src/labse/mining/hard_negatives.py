@@ -148,8 +148,8 @@ def mine_hard_negatives(
         ResourceError: something cannot be written.
     """
     options = options or NegativeOptions()
-    files = list(map(Path, expand_folders(files)))
     check_outputs(out, inputs=files, kind="negatives")
+    files = list(map(Path, expand_folders(files)))
     langs = canonical_tags(langs)
     search = SearchOptions(memory_bytes)
 

@@ -20,10 +20,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 import labse
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import (
     MANIFEST_NAME,
     check_replaceable,
+    check_writable,
     files_in,
     replace_folder,
     sha256_file,
@@ -57,6 +58,7 @@ from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = [
     "ModelFolder",
+    "check_model_place",
     "is_own_manifest",
     "open_model_folder",
     "read_model_folder",
@@ -69,6 +71,18 @@ _NARROW_NAMES = {"int8": "model.int8.safetensors", "int4": "model.int4.safetenso
 _TOKENIZER_NAME = "tokenizer.json"
 _VOCAB_NAME = "vocab.txt"
 _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+_FILE_SUFFIXES = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".safetensors",
+    ".npz",
+    ".gguf",
+    ".zip",
+    ".tar",
+    ".gz",
+)
 _OWN_MANIFEST_KEYS = ("labse_version", "config", "storage", "files")
 
 
@@ -186,6 +200,23 @@ def write_model_folder(
             "files": {name: sha256_file(folder / name) for name in names},
         }
         write_json(folder / MANIFEST_NAME, {**own, **manifest})
+
+
+def check_model_place(path: str | Path) -> None:
+    """Tells before the work that a model folder could not be written there.
+
+    Raises:
+        UsageError: the name is that of a file.
+        LabseError: something else than a model folder written by labse stands there.
+        ResourceError: it cannot be written.
+    """
+    target = Path(path).resolve()
+    if target.suffix.lower() in _FILE_SUFFIXES:
+        raise UsageError(
+            f"{path}: a model is a folder, or ONNX; give a name without suffix or .onnx"
+        )
+    check_replaceable(target, "model", is_own_manifest, error_type=LabseError)
+    check_writable(target / MANIFEST_NAME)
 
 
 def is_own_manifest(manifest: Mapping[str, object]) -> bool:

@@ -25,7 +25,7 @@ from labse.encoder.save import write_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable, write_atomic
-from labse.model_folder.folder import ModelFolder, read_model_folder
+from labse.model_folder.folder import ModelFolder, check_model_place, read_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.int8 import Storage, narrow_weights
 from labse.runtime import OnProgress
@@ -86,6 +86,8 @@ def export_model(
         raise UsageError(f"--storage {storage}: ONNX is written in float32 or int8")
     if is_onnx:
         check_writable(out)
+    else:
+        check_model_place(out)
     on_progress(0, _NUM_STEPS)
 
     # Make the new model, and an encoder of it.

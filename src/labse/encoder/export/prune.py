@@ -28,7 +28,7 @@ from labse.encoder.save import storage_of, write_folder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 from labse.files.text import as_list, read_lines
-from labse.model_folder.folder import ModelFolder, read_model_folder
+from labse.model_folder.folder import ModelFolder, check_model_place, read_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.int8 import NarrowRows, StoredWeights, stored_weight
 
@@ -97,6 +97,7 @@ def prune_folder(
         raise UsageError(f"--min-count {min_count}: only pieces of --text are counted")
     # Which pieces does the text need?
     source, out = locate_model(source), Path(out)
+    check_model_place(out)
     model = read_model_folder(source)
     if text:
         counts = count_pieces(model.tokenizer, _read_text(text, langs))
