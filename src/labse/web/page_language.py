@@ -21,6 +21,7 @@ _MAX_SAMPLES = 8  # Blocks that both identifiers look at: the longest, which are
 _MIN_LENGTH = 25  # Of a block that is identified, in letters of English.
 _SAMPLE_CHARACTERS = 300
 _MIN_SECOND_SHARE = 0.15
+_MIN_PROB = 0.9
 _CODE_TAGS = frozenset(("pre",))
 
 
@@ -43,7 +44,11 @@ def find_page_languages(
     for page, (_, _, declared) in zip(samples, pages, strict=True):
         weights: Counter[str] = Counter()
         for sample in page:
-            weights[next(guesses).lang] += len(sample)
+            guess = next(guesses)
+            if guess.lang == UNKNOWN_LANG == guess.cld2_lang and guess.langid_prob >= _MIN_PROB:
+                weights[guess.langid_lang] += len(sample) // 2  # One is sure, one does not tell.
+            else:
+                weights[guess.lang] += len(sample)
         weights.pop(UNKNOWN_LANG, 0)
         lang = max(sorted(weights), key=weights.__getitem__) if weights else declared
         langs.append(declared if is_same(lang, declared) else lang)
@@ -79,6 +84,11 @@ def choose_language(
         for other, share in shares.items()
         if not is_same(other, fallback) and any(is_same(other, name) for name in plausible)
     }
+    if lang == UNKNOWN_LANG and shares:
+        # Too little text for two identifiers to agree; the site's languages are the likely ones.
+        best = max(sorted(shares), key=shares.__getitem__)
+        chosen = next((name for name in plausible if is_same(best, name)), UNKNOWN_LANG)
+        return chosen, shares[best] if chosen != UNKNOWN_LANG else 0.0
     if is_same(lang, fallback) and others:
         best = max(sorted(others), key=others.__getitem__)
         if others[best] >= _MIN_SECOND_SHARE:

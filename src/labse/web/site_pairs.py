@@ -41,7 +41,7 @@ LOW_SCORE = "score too low"
 TAKEN = "a page belongs to a better pair"
 UNLIKE = "linked, but the texts are not alike"
 
-_BLOCK_ROWS = 512
+_BLOCK_CELLS = 1 << 21  # Pages compared at a time, with those of the other side.
 _Floats: TypeAlias = NDArray[np.floating]
 _NUMBER_WEIGHT, _WORD_WEIGHT, _TEXT_WEIGHT = 0.7, 1.5, 0.5
 _LINK_BONUSES = (0.0, 0.1, 0.5)  # Of no link, one, and one each way.
@@ -49,6 +49,7 @@ _ADDRESS_BONUS = 0.3
 # Of any pair. Pages that have nothing to do with each other have .01 to .1.
 _MIN_ORDER = 0.05
 _MIN_LEARNT_PAIRS = 30
+_MAX_WORD_PAIRS = 20_000_000  # That are counted, the surest pages first: 1,100 news, 200 manuals.
 _LEARNT_SHARE = 0.6  # Of the pairs of the first round, the surest, that words are learnt from.
 
 
@@ -212,6 +213,8 @@ class _Sides:
 
     def learn(self, pairs: NDArray[np.int64]) -> None:
         (rows, weights), (other_rows, other_weights) = self._words
+        sizes = np.diff(rows.indptr)[pairs[:, 0]] * np.diff(other_rows.indptr)[pairs[:, 1]]
+        pairs = pairs[np.cumsum(sizes, dtype=np.int64) <= _MAX_WORD_PAIRS]
         translations = learn_translations(rows, other_rows, pairs)
         self._translated = (
             translate_rows(rows, weights, translations),
@@ -220,8 +223,9 @@ class _Sides:
 
     def iter_blocks(self) -> Iterator[tuple[slice, _Floats, _Floats, _Floats]]:
         """Yields rows of N, and (rows, M) cosines of vectors, of numbers and of words."""
-        for start in range(0, len(self.source), _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
+        num_rows = max(16, _BLOCK_CELLS // len(self.target))
+        for start in range(0, len(self.source), num_rows):
+            rows = slice(start, start + num_rows)
             vectors = self._vectors[0][rows] @ self._vectors[1].T
             numbers = (self._numbers[0][rows] @ self._numbers[1].T).toarray()
             words = np.zeros_like(vectors)
