@@ -177,7 +177,7 @@ def test_a_folder_that_another_process_holds_is_refused(fill: Fill, tmp_path: Pa
 
 def test_a_place_that_is_no_folder_is_a_resource_error(fill: Fill, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="is a file"):
+    with pytest.raises(ResourceError, match="Not a directory"):
         fill(["free"], tmp_path / "file")
     with pytest.raises(ResourceError, match="cannot be written"):
         fill(["free"], tmp_path / "file" / "inside")
