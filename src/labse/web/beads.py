@@ -145,7 +145,9 @@ def _read_pages(shard: Path, wanted: set[int]) -> Iterator[tuple[int, PageRecord
     start = 0
     for table in iter_groups([(shard, None)]):
         rows = [row for row in range(start, start + table.num_rows) if row in wanted]
-        yield from zip(rows, PageWriter.read(table.take([r - start for r in rows])), strict=True)
+        if rows:
+            found = table.take([row - start for row in rows])
+            yield from zip(rows, PageWriter.read(found), strict=True)
         start += table.num_rows
 
 

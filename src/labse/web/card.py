@@ -108,7 +108,7 @@ def draw_drops(result: "WebBitext", folders: Mapping[str, Path]) -> bytes:
     kept = {"in the release": sum(result.num_pairs.values())}
     stages.append(("beads", {**result.drops, **kept}))
     stages = [(label, {k: v for k, v in counts.items() if v}) for label, counts in stages]
-    stages = [(label, counts) for label, counts in stages if counts]
+    stages = [(label, counts) for label, counts in stages if counts] or [("beads", {"none": 0})]
     heights = [len(counts) + 1 for _, counts in stages]
     figure.set_size_inches(9, 0.4 * sum(heights) + 0.6)
     axes = figure.subplots(len(stages), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -102,3 +102,12 @@ def test_links_pair_pages_that_stand_at_one_address_in_two_languages(
         tmp_path / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=encoder
     )
     assert done.num_pairs == {"deu-eng": 1}
+
+
+def test_a_site_without_one_of_the_languages_gives_an_empty_release(
+    crawl: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    done = labse.web_run([crawl], tmp_path / "W", langs=["ja", "fr"], encoder=encoder)
+    assert done.bitext.num_pairs == {}
+    assert done.pairs.drops == {"language not asked for": 13}
+    assert (tmp_path / "W" / "bitext.card.md").is_file()
