@@ -31,6 +31,14 @@ from labse.search.corpus import community_detection as community_detection
 from labse.search.corpus import paraphrase_mining as paraphrase_mining
 from labse.search.corpus import paraphrase_mining_embeddings as paraphrase_mining_embeddings
 from labse.search.corpus import semantic_search as semantic_search
+from labse.selection.train import train_cds as train_cds
+from labse.serving.options import ServingOptions as ServingOptions
+from labse.serving.server import serve as serve
 from labse.vocab.folder import learn_vocabulary as learn_vocabulary
+from labse.web.beads import web_align as web_align
+from labse.web.bitext import web_bitext as web_bitext
+from labse.web.pages import web_pages as web_pages
+from labse.web.pairs import web_pairs as web_pairs
+from labse.web.run import web_run as web_run
 
 __version__: str

@@ -314,17 +314,18 @@ def neighbourhood_means(found: Neighbours) -> NDArray[np.float64]:
 def warn_of_small_corpora(num_source: int, num_target: int, k: int) -> None:
     """Logs that k neighbours are much of a corpus: their mean says nothing of a neighbourhood."""
     smaller = min(num_source, num_target)
+    size = f"{smaller} sentence{'' if smaller == 1 else 's'}"
     if k < smaller <= 2 * k:
         _LOGGER.warning(
-            "k is %d, and one side has only %d sentences: its neighbours are lines that happen to "
+            "k is %d, and one side has only %s: its neighbours are lines that happen to "
             "be there, so scores say little; take more text, or --margin absolute",
-            *(k, smaller),
+            *(k, size),
         )
     if 0 < smaller <= k:
         _LOGGER.warning(
-            "k is %d, but one side has only %d sentences: all of them count as neighbours, so "
+            "k is %d, but one side has only %s: all of it counts as neighbours, so "
             "scores say little; lower k or take --margin absolute",
-            *(k, smaller),
+            *(k, size),
         )
 
 

@@ -201,7 +201,7 @@ def fit_precision(
     total, needed = len(ratings.scores), num_ratings_needed(precision, confidence)
     if total < needed:
         raise LabseError(
-            f"{total} ratings are too few to tell a precision of {precision:.0%}: {needed} could "
+            f"{total} rated so far, too few to tell a precision of {precision:.0%}: {needed} could "
             "show it if all were GOOD; rate more pairs"
         )
     curve = smooth_precision(ratings)

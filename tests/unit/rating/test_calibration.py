@@ -95,7 +95,7 @@ def test_the_interval_of_min_score_covers_the_truth_about_as_often_as_it_says() 
 
 
 def test_too_few_ratings_are_refused() -> None:
-    with pytest.raises(LabseError, match=r"15 ratings are too few .* 80%: 16 could"):
+    with pytest.raises(LabseError, match=r"15 rated so far, too few .* 80%: 16 could"):
         fit_precision(ratings([(1.0, True)] * 15), 0.8)
     rows = [(1.0 + n, True) for n in range(10)] + [(0.1, False)] * 50
     with pytest.raises(LabseError, match=r"only .* pairs are rated; 16 are needed"):

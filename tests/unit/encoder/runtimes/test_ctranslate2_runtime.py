@@ -11,6 +11,7 @@ import pytest
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.system import count_cpus
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.int8 import narrow_weights
 
@@ -68,7 +69,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(
 
 
 def test_threads_follow_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
-    num_cpus = ctranslate2_runtime._count_cpus()
+    num_cpus = count_cpus()
     for stated, expected in {"3": 3, "": num_cpus, "0": num_cpus, "2,1": num_cpus}.items():
         monkeypatch.setenv("OMP_NUM_THREADS", stated)
         assert ctranslate2_runtime._count_threads() == expected
