@@ -19,12 +19,17 @@ from labse.cli import app
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
-SHIM = "https://unpkg.com/iframe-worker/shim"
+SHIM = re.compile(r'https://[^"/]+/iframe-worker/shim')
 
 
 def on_post_page(output: str, **_: object) -> str:
     """Takes the one script that the theme would load from elsewhere from the site itself."""
-    return output.replace(SHIM, "assets/iframe-worker.js")
+    return SHIM.sub("assets/iframe-worker.js", output)
+
+
+def on_post_template(output_content: str, **_: object) -> str:
+    """Does the same for the page of a wrong address."""
+    return on_post_page(output_content)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
