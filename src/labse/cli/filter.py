@@ -159,6 +159,14 @@ def filter(
             rich_help_panel=_BOUNDS,
         ),
     ] = None,
+    same_numbers: Annotated[
+        bool,
+        typer.Option(
+            "--same-numbers",
+            help="Drop all pairs whose numbers differ: --max-number-mismatch 0.",
+            rich_help_panel=_BOUNDS,
+        ),
+    ] = False,
     same_names: Annotated[
         bool,
         typer.Option(
@@ -232,7 +240,7 @@ def filter(
         "min_cds_forward": min_cds_forward,
         "max_length_ratio": max_length_ratio,
         "max_overlap": max_overlap,
-        "max_number_mismatch": max_number_mismatch,
+        "max_number_mismatch": 0.0 if same_numbers else max_number_mismatch,
         "min_language_match": min_language_match,
         "same_names": same_names or None,
     }

@@ -64,7 +64,7 @@ def test_all_good_enough_is_told(run: Run, tmp_path: Path) -> None:
     [
         ("", (), 3, "rated: empty; labse rate makes ratings"),
         ("margin_score\tsource\ttarget\n", (), 3, "no column label; expected score, a tab"),
-        ("1\tGOOD\n" * 5, (), 3, "5 ratings are too few"),
+        ("1\tGOOD\n" * 5, (), 3, "5 rated so far, too few"),
         ("1\tBAD\n" * 50, (), 3, "no min_score reaches a precision of 80%"),
         ("nan\tGOOD\n", (), 3, "line 1: the score is 'nan'"),
         ("1\tFINE\n", (), 3, "the label is 'FINE'"),
