@@ -89,6 +89,9 @@ class StoredWeights(Mapping[str, NDArray[np.float32]]):
         value = self._stored[name]
         return value.dequantize() if isinstance(value, NarrowRows) else value
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored  # That of `Mapping` would widen the whole table.
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
 
