@@ -296,7 +296,7 @@ class SentenceEncoder:
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the model; do not change it."""
-        return self._tokenizer.library
+        return self._tokenizer.backend
 
     @property
     def batch_tokens(self) -> int:

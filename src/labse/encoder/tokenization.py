@@ -167,7 +167,7 @@ class SentenceTokenizer:
         self._max_seq_length = length
 
     @property
-    def library(self) -> Tokenizer:
+    def backend(self) -> Tokenizer:
         """The tokenizer of the library `tokenizers`, which neither cuts nor pads."""
         return self._tokenizer
 
