@@ -17,7 +17,7 @@ _EPOCHS = 3
 _LAYERS_MICRO_BATCH_SIZE = 64  # BERT-Base at 64 tokens keeps about 7 GiB of it.
 _HELD_OUT_SHARE = 0.05
 _MIN_HELD_OUT, _MAX_HELD_OUT = 20, 1000
-_MIN_PAIRS_TO_HOLD_OUT = 100
+_MIN_PAIRS_TO_HOLD_OUT = 200  # Of fewer every tenth or more would be missing from training.
 _SHORT_STEPS = 30
 
 
@@ -44,7 +44,7 @@ def tuning_config(
         start: its name or folder.
         teacher_side: the side that the model knows best, whose old vectors both sides learn.
         held_out: see `data.held_out`; None takes 5 % of the pairs, 20 to 1,000, and none of fewer
-            than 100.
+            than 200.
     """
     # Pairs that say at the end whether it helped.
     if held_out is None:

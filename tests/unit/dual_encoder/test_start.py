@@ -141,13 +141,14 @@ FLAT = DualEncoderConfig(bert=BertConfig(num_hidden_layers=0), pooling="mean")
 
 @pytest.mark.parametrize(
     ("num_pairs", "batch_size", "steps", "held_out"),
-    # Three passes: 3 * 2 / 2, 3 * 40 / 20, of 100 less 20 held out 3 * 80 / 40, of 10,000 less 500
+    # Three passes: 3 * 2 / 2, 3 * 40 / 20, of 200 less 20 held out 3 * 180 / 90, of 10,000 less 500
     # 3 * 9,500 / 512 = 55.7, of 100,000 less 1,000 3 * 99,000 / 512 = 580.1.
     [
         (1, 2, 2, 0),
         (2, 2, 3, 0),
         (40, 20, 6, 0),
-        (100, 40, 6, 20),
+        (120, 60, 6, 0),
+        (200, 90, 6, 20),
         (10_000, 512, 56, 500),
         (100_000, 512, 581, 1000),
     ],

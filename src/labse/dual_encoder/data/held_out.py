@@ -143,7 +143,7 @@ def describe_quality(quality: RunQuality) -> list[str]:
     after, before = quality.p_at_1, quality.p_at_1_before
     if after is None:
         lines.append(
-            "no pairs were held out, so nothing says whether the model is better: tune on 100 "
+            "no pairs were held out, so nothing says whether the model is better: tune on 200 "
             "pairs or more, or give --held-out N"
         )
     elif before is None:
