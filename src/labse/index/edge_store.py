@@ -180,7 +180,7 @@ class EdgeStore:
     ) -> list[list[Hit]]:
         """See `VectorStore`."""
         edge = self._edge
-        condition = None if where is None else to_filter(where, _EdgeParts())
+        condition = _filter(where)
         params = edge.SearchParams(
             hnsw_ef=max(_GRAPH_EF, 2 * k),
             quantization=edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING),
@@ -200,7 +200,7 @@ class EdgeStore:
 
     def count(self, where: Where | None = None) -> int:
         """See `VectorStore`."""
-        condition = None if where is None else to_filter(where, _EdgeParts())
+        condition = _filter(where)
         request = self._edge.CountRequest(exact=True, filter=condition)
         return int(self._call(self._shard.count, request))
 
@@ -218,7 +218,7 @@ class EdgeStore:
         self, batch_rows: int, where: Where | None = None
     ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
         """See `VectorStore`."""
-        offset, condition = None, None if where is None else to_filter(where, _EdgeParts())
+        offset, condition = None, _filter(where)
         while True:
             request = self._edge.ScrollRequest(
                 offset=offset,
@@ -375,20 +375,18 @@ class EdgeStore:
         write_json(self._folder / MANIFEST_NAME, manifest)
 
 
+def _filter(where: Where | None) -> object:
+    return None if where is None else to_filter(where, _EdgeParts())
+
+
 class _EdgeParts:
     """See `FilterParts`."""
 
     def __init__(self) -> None:
         self._edge = _require_edge()
 
-    def all_of(self, parts: list[object]) -> object:
-        return self._edge.Filter(must=parts)
-
-    def any_of(self, parts: list[object]) -> object:
-        return self._edge.Filter(should=parts)
-
-    def none_of(self, parts: list[object]) -> object:
-        return self._edge.Filter(must_not=parts)
+    def combine(self, **parts: list[object]) -> object:
+        return self._edge.Filter(**parts)
 
     def text(self, path: str, value: str) -> object:
         return self._edge.FieldCondition(path, match=self._edge.MatchValue(value))

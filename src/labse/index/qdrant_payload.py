@@ -24,16 +24,8 @@ __all__ = [
 class FilterParts(Protocol):
     """Makes filters of one package."""
 
-    def all_of(self, parts: list[object]) -> object:
-        """Returns a filter that is true where all parts are."""
-        ...
-
-    def any_of(self, parts: list[object]) -> object:
-        """Returns a filter that is true where one part is."""
-        ...
-
-    def none_of(self, parts: list[object]) -> object:
-        """Returns a filter that is true where no part is."""
+    def combine(self, **parts: list[object]) -> object:
+        """Returns a filter: all of `must`, one of `should`, none of `must_not`."""
         ...
 
     def text(self, path: str, value: str) -> object:
@@ -53,18 +45,20 @@ def to_filter(where: Where, make: FilterParts) -> object:
     """Returns the filter for a condition."""
     match where:
         case And(parts):
-            return make.all_of([to_filter(part, make) for part in parts])
+            return make.combine(must=[to_filter(part, make) for part in parts])
         case Or(parts):
-            return make.any_of([to_filter(part, make) for part in parts])
+            return make.combine(should=[to_filter(part, make) for part in parts])
         case Not(part):
-            return make.none_of([to_filter(part, make)])
+            return make.combine(must_not=[to_filter(part, make)])
         case IsMissing(name):
-            return make.all_of([make.is_empty(field_path(name)), make.is_empty(truth_path(name))])
+            return make.combine(
+                must=[make.is_empty(field_path(name)), make.is_empty(truth_path(name))]
+            )
         case Compare(name, order, bound):
             side = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}[order]
-            return make.all_of([make.numbers(field_path(name), {side: bound})])
+            return make.combine(must=[make.numbers(field_path(name), {side: bound})])
         case Equals(name, values):
-            return make.any_of([_equals(name, value, make) for value in values])
+            return make.combine(should=[_equals(name, value, make) for value in values])
 
 
 def _equals(name: str, value: Value, make: FilterParts) -> object:

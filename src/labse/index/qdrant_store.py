@@ -261,14 +261,8 @@ class _ClientParts:
     def __init__(self, models: ModuleType) -> None:
         self._models = models
 
-    def all_of(self, parts: list[object]) -> object:
-        return self._models.Filter(must=parts)
-
-    def any_of(self, parts: list[object]) -> object:
-        return self._models.Filter(should=parts)
-
-    def none_of(self, parts: list[object]) -> object:
-        return self._models.Filter(must_not=parts)
+    def combine(self, **parts: list[object]) -> object:
+        return self._models.Filter(**parts)
 
     def text(self, path: str, value: str) -> object:
         return self._models.FieldCondition(key=path, match=self._models.MatchValue(value=value))
