@@ -12,11 +12,12 @@ from labse.cli.options import JsonOption, MemoryOption, ModelOption, ThreadsOpti
 from labse.corpus.readers import read_texts
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
+from labse.index.copy_index import copy_index
 from labse.index.embedding_index import EmbeddingIndex
 from labse.index.index_files import IndexedFiles, add_files, index_files
 from labse.index.read_files import RowOptions
 
-__all__ = ["add", "app", "build", "compact", "delete", "info"]
+__all__ = ["add", "app", "build", "compact", "copy", "delete", "info"]
 
 
 class _BuildUnlessNamed(TyperGroup):
@@ -177,6 +178,45 @@ def delete(
     missing = len(set(named)) - num_deleted if named else 0
     told = f"; {missing:,} ids are not there" if missing else ""
     say(f"{name}: {num_deleted:,} rows deleted, {num_left:,} left{told}")
+
+
+@app.command()
+def copy(
+    store: StoreArgument,
+    other: Annotated[
+        str, typer.Argument(metavar="OTHER", help="Where to: a folder, or address of a server.")
+    ],
+    compact: CompactOption = True,
+    memory: MemoryOption = "1GB",
+    json: JsonOption = False,
+) -> None:
+    """Copy an index to another place, such as from a folder to a server, or back.
+
+    The vectors are copied, so no model is needed. OTHER is new, or an index of the same model: rows
+    whose id is there are replaced. Stopped or killed, the same command goes on.
+
+    [bold]Examples[/bold]
+
+    labse index copy news.index qdrant://localhost:6333/news
+
+    labse index copy postgresql://me@db/team?table=news news.index
+    """
+    num_bytes = parse_size(memory)
+    with progress("copy", unit="rows") as on_progress:
+        done = copy_index(
+            store,
+            other,
+            memory_bytes=num_bytes,
+            compact=compact,
+            wait_seconds=_WAIT_SECONDS,
+            on_progress=on_progress,
+        )
+    say(
+        f"{done.path}: {done.num_copied:,} rows copied, {done.num_there:,} were there; "
+        f"{done.num_rows:,} in the index"
+    )
+    if json:
+        print_json(asdict(done))
 
 
 @app.command()
