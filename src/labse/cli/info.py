@@ -25,7 +25,7 @@ def info(
         typer.Argument(
             metavar="PATH",
             help="Folder of a model, vocabulary, run, checkpoint or vectors, of counts, a cleaned "
-            "corpus or alignments; or `default`.",
+            "corpus, alignments, a stage of labse web or scores of labse cds; or `default`.",
         ),
     ],
     json: JsonOption = False,

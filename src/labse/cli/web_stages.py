@@ -180,7 +180,7 @@ def align(
 def bitext(
     beads: Annotated[Path, typer.Argument(metavar="BEADS", help="Folder of labse web align.")],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="File to write: .tmx, .jsonl or .parquet.")
+        Path, typer.Option(metavar="FILE", help="File to write: .tmx, .tsv, .jsonl or .parquet.")
     ],
     min_score: Annotated[
         float | None,
@@ -298,7 +298,7 @@ def run(
     langs: LangsOption,
     base_url: BaseUrlOption = None,
     name: Annotated[
-        str, typer.Option(help="Name of the release in the folder: .tmx, .jsonl or .parquet.")
+        str, typer.Option(help="Name of the release in the folder: .tmx, .tsv, .jsonl or .parquet.")
     ] = "bitext.tmx",
     exclude_urls: ExcludeOption = None,
     workers: WorkersOption = 1,

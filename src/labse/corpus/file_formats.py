@@ -74,7 +74,7 @@ _WRITTEN: dict[RowKind, tuple[Layout, ...]] = {
     "beads": ("tsv", "jsonl", "parquet", "tmx", "ladder"),
     "scores": ("txt", "tsv", "jsonl", "parquet"),
     "negatives": ("parquet", "jsonl", "tsv"),
-    "release": ("tmx", "jsonl", "parquet"),
+    "release": ("tmx", "tsv", "jsonl", "parquet"),
 }
 # Standard output, where it has a format without being asked for one.
 _STREAMED: dict[RowKind, Layout] = {

@@ -47,6 +47,7 @@ _SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2028\u2029\x1c-\x1f\x85]+")
 # Chinese and Japanese have no spaces: a line of the source ends inside a sentence.
 _WIDE = "[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60]"
 _BROKEN_WIDE = re.compile(rf"(?<={_WIDE})[ \t]*\r?\n[ \t]*(?={_WIDE})")
+_NOT_IN_URL = str.maketrans("", "", "\t\r\n")
 _UNWRITABLE = re.compile("[\ud800-\udfff]")
 _LINK = re.compile(r"""<([^<>]{1,2000})>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)""")
 _PARAMETER = re.compile(r""";\s*([\w*-]+)\s*=\s*(?:"([^"]*)"|([^\s",;]+))""")
@@ -307,7 +308,9 @@ def _add_link(page: HtmlPage, rel: str, lang: str, href: str, base_url: str) -> 
 def _resolve(base_url: str, href: str) -> str:
     """Returns the absolute address without its fragment; empty if it is none of the web."""
     try:
-        joined = urljoin(base_url, _SPACE.sub("", _UNWRITABLE.sub("", href))).partition("#")[0]
+        # As browsers do: line ends inside are dropped, spaces inside are written as %20.
+        plain = _UNWRITABLE.sub("", href.translate(_NOT_IN_URL).strip())
+        joined = urljoin(base_url, _SPACE.sub("%20", plain)).partition("#")[0]
         parts = urlsplit(joined)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port

@@ -147,11 +147,10 @@ def plan_slices(path: str | Path, num_records: int) -> tuple[list[tuple[int, int
         LabseError, UsageError: there is no such file, or it is no archive.
     """
     starts: list[int] = [0]
-    previous, problem = -1, ""
+    previous, problem, is_one_member = -1, "", False
     try:
         for number, record in enumerate(_iter_records(path, _ALL_TYPES)):
-            if record.stream_pos == previous:
-                return [(0, None)], problem
+            is_one_member |= record.stream_pos == previous
             previous = record.stream_pos
             if number and number % num_records == 0:
                 starts.append(previous)
@@ -159,6 +158,8 @@ def plan_slices(path: str | Path, num_records: int) -> tuple[list[tuple[int, int
         if previous < 0 or isinstance(error, UsageError):
             raise
         problem = str(error)
+    if is_one_member:
+        return [(0, None)], problem
     return list(zip(starts, [*starts[1:], None], strict=True)), problem
 
 
@@ -200,7 +201,7 @@ def iter_captures(
 def _read_capture(path: str | Path, record: "WarcRecord") -> Capture | str:
     """Returns the page of a record, or why there is none."""
     headers = record.headers
-    url, date = _name(record), headers.get("WARC-Date") or ""
+    url, date = _name(record).replace(" ", "%20"), headers.get("WARC-Date") or ""
     if not url.startswith(("http://", "https://")):
         return "not an address of the web"
     if (headers.get("Content-Type") or "").lower().startswith("text/plain"):
@@ -278,7 +279,12 @@ def _iter_records(path: str | Path, types: tuple[str, ...]) -> Iterator["WarcRec
 
 
 def _read_whole(path: str | Path, record: "WarcRecord") -> bytes:
-    body: bytes = record.reader.read()
+    try:
+        body: bytes = record.reader.read()
+    except OSError as error:  # Of fastwarc, without a file: an output that is open is not meant.
+        raise LabseError(
+            f"{path}: damaged in the record at byte {record.stream_pos} ({error}); fetch it again"
+        ) from None
     if len(body) < record.content_length:
         raise LabseError(
             f"{path}: cut short in the record at byte {record.stream_pos}; fetch it again"

@@ -37,7 +37,8 @@ __all__ = [
     "write_rows",
 ]
 
-Value = str | int | float
+Value = str | int | float | tuple[str, ...]
+"""Of a cell; a tuple holds texts without spaces, such as addresses."""
 
 PAIR_COLUMNS = ("source", "target", "source_lang", "target_lang")
 RECORD_COLUMNS = ("text", "lang", "document", "origin")
@@ -116,8 +117,9 @@ def write_rows(
 ) -> Written:
     """Writes a table; of text (`.txt`) its one column, of the others all columns.
 
-    A TSV has a header and no quoting. A number is written so that it reads back equal. TMX needs
-    the columns of `PAIR_COLUMNS`; the others become properties of the unit.
+    A TSV has a header and no quoting. A number is written so that it reads back equal, a tuple as
+    a list; in TSV and TMX its texts stand with spaces between. TMX needs the columns of
+    `PAIR_COLUMNS`; the others become properties of the unit.
 
     Args:
         path: the file; `-` is standard output, and needs `layout`.
@@ -129,8 +131,8 @@ def write_rows(
         LabseError: a lone surrogate or a number that is not finite, with the number of the row.
         ResourceError: the file cannot be written.
         UsageError: see `choose_layout`; or text of several columns.
-        ValueError: a row of another length than `columns`, a value that is no str, int or float
-            of Python (NumPy's are not), or of another type than the first of its column.
+        ValueError: a row of another length than `columns`, a value that is no `Value` of Python
+            (NumPy's are not), or of another type than the first of its column.
     """
     layout = choose_layout(path, "rows", layout)
     if layout == "txt" and len(columns) != 1:
@@ -140,7 +142,7 @@ def write_rows(
         if layout == "parquet":
             return write_parquet_rows(stream, columns, checked)
         if layout == "tmx":
-            return Written(*write_tmx_rows(stream, columns, checked))
+            return Written(*write_tmx_rows(stream, columns, ([*map(_join, r)] for r in checked)))
         if layout == "tsv":
             stream.write(("\t".join(to_cell(name) for name in columns) + "\n").encode())
         format_row = _FORMATS[layout]
@@ -214,8 +216,8 @@ def _check_rows(
         if len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} values for {len(columns)} columns")
         found = tuple(map(type, row))
-        if types is None and (strange := set(found) - {str, int, float}):
-            raise ValueError(f"row {number} holds {strange}; give str, int or float")
+        if types is None and (strange := set(found) - {str, int, float, tuple}):
+            raise ValueError(f"row {number} holds {strange}; give str, int, float or tuple")
         if found != (types := types or found):
             raise ValueError(f"row {number} holds {found}, the first row {types}")
         for value in row:
@@ -242,9 +244,14 @@ def _format_text(columns: Sequence[str], row: Sequence[Value]) -> tuple[str, boo
 
 
 def _format_tsv(columns: Sequence[str], row: Sequence[Value]) -> tuple[str, bool]:
-    values = [value if isinstance(value, str) else repr(value) for value in row]
+    joined = map(_join, row)
+    values = [value if isinstance(value, str) else repr(value) for value in joined]
     cells = [to_cell(value) for value in values]
     return "\t".join(cells) + "\n", cells != values
+
+
+def _join(value: Value) -> str | int | float:
+    return " ".join(value) if isinstance(value, tuple) else value
 
 
 def _format_json(columns: Sequence[str], row: Sequence[Value]) -> tuple[str, bool]:
@@ -273,6 +280,7 @@ def write_parquet_rows(
     """Writes rows as Parquet to a stream; see `write_rows`."""
     pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
+    types[tuple] = pyarrow.list_(pyarrow.string())
     first = list(itertools.islice(rows, 1))
     kinds = [types[type(value)] for value in (first[0] if first else [""] * len(columns))]
     schema = pyarrow.schema(list(zip(columns, kinds, strict=True)))

@@ -48,8 +48,8 @@ __all__ = [
 MANIFEST_NAME = "manifest.json"
 
 _LOGGER = logging.getLogger(__name__)
-# EFBIG: the size that the user's limits allow. None: numpy tells a short write without a number.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # The last: the size that the limits allow.
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words; it tells no number.
 _TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.(tmp|old)", re.DOTALL)
 
 
@@ -75,7 +75,9 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
         temporary.replace(target)
     except OSError as error:
         is_own = error.filename is not None and str(error.filename) == str(temporary)
-        is_full = error.filename is None and error.errno in _FULL
+        is_full = error.filename is None and (
+            error.errno in _FULL or _SHORT_WRITE.search(str(error)) is not None
+        )
         if is_own or is_full:  # Another file may fail inside the block; that is not ours to tell.
             raise _cannot_write(path, error) from None
         raise

@@ -27,6 +27,10 @@ from labse.vocab.tokenizer import load_tokenizer
 
 __all__ = ["describe_folder"]
 
+# Folders whose manifest says itself what was counted.
+_COUNTED = ("web pages", "web pairs", "web align", "web scores", "cds")
+_MAX_COUNTED = 12  # Of a kind: the pages of each of a thousand hosts are too many.
+
 # A hundred numbers, which metrics.jsonl has: mlm_deu_accuracy, tlm_eng-deu_perplexity.
 _OF_A_LANGUAGE = re.compile("[mt]lm_.+_(accuracy|perplexity)")
 
@@ -53,7 +57,10 @@ def describe_folder(path: str | Path) -> FolderDescription:
         "run": _run_facts,
         "checkpoint": _checkpoint_facts,
     }
-    facts = readers[kind](folder) if kind in readers else _corpus_facts(manifest)
+    if kind in readers:
+        facts = readers[kind](folder)
+    else:
+        facts = _corpus_facts(manifest) | (_counted_facts(manifest) if kind in _COUNTED else {})
     files = compare_files(folder, manifest)
     if kind == "run":
         inner = folder / "model"
@@ -69,6 +76,8 @@ def _find_kind(folder: Path, manifest: Mapping[str, object]) -> str:
         return "model"
     if kind in ("vocabulary", "run", "tokens", "alignment", "word-counts"):
         return str(kind)
+    if (named := str(kind).replace("_", " ")) in _COUNTED:
+        return named
     if kind == "index":
         raise LabseError(f"{folder}: is an index; labse index info {folder} tells what it holds")
     if "bounds" in manifest and "counts" in manifest:
@@ -109,6 +118,21 @@ def _corpus_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
         names = {"num_rows": "rows read", "num_exact": "copies", "num_near": "near copies"}
         facts |= {shown: _number(report.get(key)) for key, shown in names.items()}
         facts |= {f"kept {lang}": _number(n) for lang, n in report.get("kept", {}).items()}
+    return facts
+
+
+def _counted_facts(manifest: Mapping[str, object]) -> dict[str, Fact]:
+    """Returns all numbers of a manifest and of its report, the largest of each kind of count."""
+    report = manifest.get("report")
+    facts: dict[str, Fact] = {}
+    for name, value in {**manifest, **(report if isinstance(report, dict) else {})}.items():
+        label = name.removeprefix("num_").replace("_", " ")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            facts[label] = value
+        counts = value.items() if isinstance(value, dict) and name != "key" else ()
+        numbers = [(key, n) for key, n in counts if isinstance(n, int | float)]
+        for key, number in sorted(numbers, key=lambda item: -item[1])[:_MAX_COUNTED]:
+            facts[f"{label}: {key}"] = number
     return facts
 
 

@@ -86,7 +86,7 @@ def web_bitext(
 
     Args:
         beads: a folder of `web_align`.
-        out: a file, .tmx, .jsonl or .parquet.
+        out: a file, .tmx, .tsv, .jsonl or .parquet.
         bounds: what a pair must keep; None takes those of `recommend_bounds`.
         min_bead_score: the least score of a bead; None lets all pass.
         near_copies: whether pairs that differ in case, punctuation, digits and spaces are one.
@@ -340,9 +340,9 @@ class _Release:
             row["source_lang"],
             row["target_lang"],
             {name: scores.pop(name) for name in _TOLD_SCORES} | scores,
-            urls["source_urls"],
-            urls["target_urls"],
-            sorted({days[0], days[-1]}) if days else [],
+            tuple(urls["source_urls"]),
+            tuple(urls["target_urls"]),
+            tuple(sorted({days[0], days[-1]})) if days else (),
             row["method"],
             __version__,
             self._model_sha256,

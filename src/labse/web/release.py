@@ -1,25 +1,25 @@
-"""A release of bitext: TMX, JSONL or Parquet with the addresses of each pair.
+"""A release of bitext: TMX, TSV, JSONL or Parquet with the addresses of each pair.
 
 Takes: released pairs. Gives: a file in the format of its suffix.
 Source: bitextor writes `<prop type="source-document">` for each address, so tools of OPUS read it.
 """
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO
 
 from labse.corpus.file_formats import choose_layout
 from labse.corpus.output_files import open_output
 from labse.corpus.tmx_writer import TmxUnit, write_tmx_units
-from labse.runtime import require
+from labse.corpus.writers import PAIR_COLUMNS, Value, write_rows
 
 __all__ = ["ReleasedPair", "write_release"]
 
-_BATCH_ROWS = 16_384
 _TMX_SCORES = ("margin_score", "cosine", "quality", "bead_score")
+_ORIGIN = (
+    *("source_urls", "target_urls", "crawl_dates", "method", "labse_version", "model_sha256"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class ReleasedPair:
     source_lang: str
     target_lang: str
     scores: dict[str, float]
-    source_urls: list[str]
-    target_urls: list[str]
-    crawl_dates: list[str]
+    source_urls: tuple[str, ...]
+    target_urls: tuple[str, ...]
+    crawl_dates: tuple[str, ...]
     method: str
     labse_version: str
     model_sha256: str
@@ -52,17 +52,19 @@ class ReleasedPair:
 def write_release(out: str | Path, pairs: Iterable[ReleasedPair]) -> int:
     """Writes pairs in the format of the suffix; returns how many."""
     layout = choose_layout(out, "release")
-    with open_output(out) as stream:
-        if layout == "tmx":
+    if layout == "tmx":
+        with open_output(out) as stream:
             return write_tmx_units(stream, map(_to_unit, pairs))[0]
-        return _write_parquet(stream, pairs) if layout == "parquet" else _write_jsonl(stream, pairs)
+    rest: Iterator[ReleasedPair] = iter(pairs)
+    first = list(islice(rest, 1))
+    columns = (*PAIR_COLUMNS, *(first[0].scores if first else ()), *_ORIGIN)
+    return write_rows(out, columns, map(_flatten, chain(first, rest)), layout=layout).num_rows
 
 
-def _flatten(pair: ReleasedPair) -> dict[str, object]:
-    row = asdict(pair)
-    scores = {name: round(value, 6) for name, value in row.pop("scores").items()}
-    head = {name: row.pop(name) for name in ("source", "target", "source_lang", "target_lang")}
-    return head | scores | row
+def _flatten(pair: ReleasedPair) -> list[Value]:
+    sides: list[Value] = [getattr(pair, name) for name in PAIR_COLUMNS]
+    scores = [round(value, 6) for value in pair.scores.values()]
+    return [*sides, *scores, *(getattr(pair, name) for name in _ORIGIN)]
 
 
 def _to_unit(pair: ReleasedPair) -> TmxUnit:
@@ -79,44 +81,3 @@ def _to_unit(pair: ReleasedPair) -> TmxUnit:
         [("source-document", url) for url in pair.source_urls],
         [("source-document", url) for url in pair.target_urls],
     )
-
-
-def _write_jsonl(stream: IO[bytes], pairs: Iterable[ReleasedPair]) -> int:
-    number = 0
-    for number, pair in enumerate(pairs, start=1):  # noqa: B007
-        stream.write(json.dumps(_flatten(pair), ensure_ascii=False).encode() + b"\n")
-    return number
-
-
-def _write_parquet(stream: IO[bytes], pairs: Iterable[ReleasedPair]) -> int:
-    arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
-    rows: Iterator[dict[str, object]] = map(_flatten, pairs)
-    first = list(islice(rows, _BATCH_ROWS))
-    names = list(first[0]) if first else ["source", "target", "source_lang", "target_lang"]
-    lists = ("source_urls", "target_urls", "crawl_dates")
-    texts = (
-        "source",
-        "target",
-        "source_lang",
-        "target_lang",
-        "method",
-        "labse_version",
-        "model_sha256",
-    )
-    kinds = [
-        arrow.list_(arrow.string())
-        if name in lists
-        else arrow.string()
-        if name in texts
-        else arrow.float64()
-        for name in names
-    ]
-    schema = arrow.schema(list(zip(names, kinds, strict=True)))
-    number = 0
-    with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-        batch = first
-        while batch:
-            writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
-            number += len(batch)
-            batch = list(islice(rows, _BATCH_ROWS))
-    return number

@@ -49,7 +49,7 @@ def web_run(
         out: a folder: `pages`, `pairs`, `beads`, `scores` and the release are in it.
         langs: see `web_pairs`.
         base_url: see `web_pages`.
-        name: of the release in `out`, .tmx, .jsonl or .parquet.
+        name: of the release in `out`, .tmx, .tsv, .jsonl or .parquet.
         workers: processes that read pages.
         encoder: embeds the sentences; None is the model that comes with labse.
         exclude_urls: see `web_bitext`.

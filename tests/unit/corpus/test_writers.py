@@ -198,7 +198,7 @@ def test_rows_of_another_shape_are_value_errors(tmp_path: Path) -> None:
         write_rows(tmp_path / "a.tsv", ("x", "y"), [("a", "b"), ("c",)])
     with pytest.raises(ValueError, match="row 2 holds"):
         write_rows(tmp_path / "a.tsv", ("x", "y"), [("a", 1), ("c", "d")])
-    with pytest.raises(ValueError, match="give str, int or float"):
+    with pytest.raises(ValueError, match="give str, int, float or tuple"):
         write_rows(tmp_path / "a.tsv", ("x",), [(b"a",)])  # type: ignore[list-item]
 
 

@@ -9,8 +9,10 @@ import pytest
 from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 
 import labse
+from labse import LabseError
 from labse.corpus.html_blocks import parse_html
-from labse.corpus.web_archives import iter_captures
+from labse.corpus.web_archives import iter_captures, read_warc
+from labse.files.atomic import write_atomic
 from labse.web.addresses import host_of, site_of, strip_language
 
 ENGLISH, GERMAN = DOCUMENTS["bread"]
@@ -23,6 +25,24 @@ def test_an_archive_that_is_cut_short_gives_the_pages_before_the_cut(tmp_path: P
     done = labse.web_pages([tmp_path / "cut.warc.gz"], tmp_path / "pages")
     assert done.num_pages == 13
     assert done.drops["archive damaged or cut short"] == 1
+
+
+def test_an_archive_in_one_member_that_is_cut_short_says_so(tmp_path: Path) -> None:
+    (tmp_path / "cut.warc.gz").write_bytes(gzip.compress(build_warc(build_site()))[:-200])
+    done = labse.web_pages([tmp_path / "cut.warc.gz"], tmp_path / "pages")
+    assert done.drops["archive damaged or cut short"] == 1
+
+
+def test_damage_inside_a_page_is_that_of_the_archive(tmp_path: Path) -> None:
+    numbers = [f"Line {number**3} of many." for number in range(9000)]
+    packed = bytearray(gzip.compress(build_warc([("https://a.com/", build_page(numbers))])))
+    packed[len(packed) // 2] ^= 0x55
+    (tmp_path / "a.warc.gz").write_bytes(packed)
+    with (
+        pytest.raises(LabseError, match=r"a\.warc\.gz: damaged in the record at byte 0"),
+        write_atomic(tmp_path / "out"),
+    ):
+        list(read_warc(tmp_path / "a.warc.gz", drops=Counter()))
 
 
 def test_each_capture_of_no_use_has_a_reason(tmp_path: Path) -> None:

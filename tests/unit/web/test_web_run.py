@@ -9,6 +9,7 @@ from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 
 import labse
 from labse import SentenceEncoder
+from labse.training.lineage import describe_folder
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,29 @@ def test_pages_that_are_excluded_are_taken_out_of_a_finished_release(
     assert "dog.html" not in text
     assert '<prop type="source-document">https://www.example.com/de/train.html</prop>' in text
     assert "Er frisst zweimal am Tag." in (tmp_path / "bitext.removed.jsonl").read_text()
+
+
+def test_a_release_as_a_table_has_the_addresses_of_a_row_in_one_cell(
+    finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    for name in ("bitext.tsv", "bitext.parquet"):
+        labse.web_bitext(
+            finished / "beads", tmp_path / name, encoder=encoder, work=finished / "scores"
+        )
+    header, *rows = (tmp_path / "bitext.tsv").read_text().splitlines()
+    cells = [dict(zip(header.split("\t"), row.split("\t"), strict=True)) for row in rows]
+    row = next(row for row in cells if row["source"] == "Er frisst zweimal am Tag.")
+    page = "https://www.example.com/en/dog.html"
+    assert row["target_urls"] == f"{page} {page}?print=1"
+    table = pq.read_table(tmp_path / "bitext.parquet").to_pylist()
+    assert table[cells.index(row)]["target_urls"] == row["target_urls"].split(" ")
+
+
+def test_what_each_stage_counted_is_told_of_its_folder(finished: Path) -> None:
+    kinds = {name: describe_folder(finished / name) for name in ("pages", "pairs", "beads")}
+    assert [told.kind for told in kinds.values()] == ["web pages", "web pairs", "web align"]
+    assert kinds["pages"].facts["langs: deu"] == 5
+    assert kinds["pairs"].facts["pairs: deu-eng"] == 5
 
 
 def test_links_pair_pages_that_stand_at_one_address_in_two_languages(
