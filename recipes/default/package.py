@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 
 from labse.corpus.languages import canonical_tag, find_language
 from labse.files.atomic import read_json, sha256_file, write_atomic, write_json
+from labse.model_folder.languages import LANGUAGES_NAME, ModelLanguage, Verdict
 
 MAX_BYTES = 64_000_000
+SETS = ("Tatoeba", "TICO-19")
 WEAK, FAIR = 0.30, 0.60  # P@1 below which a language is called not usable, or weak.
 HERE = Path(__file__).parent
 
@@ -33,19 +35,23 @@ def main() -> None:
     shorten_paths(manifest)
     data = read_json(run / "report.json")
     manifest["prepared_from"] = data["inputs"]
-    card = build_card(
-        manifest,
-        data=data,
-        tatoeba=read_json(run / "reports/tatoeba/report.json"),
-        tico=read_json(run / "reports/tico19/report.json"),
-        num_pairs=count_pairs(run / "pairs"),
+    tatoeba = read_json(run / "reports/tatoeba/report.json")
+    languages = list_languages(
+        count_pairs(run / "pairs"),
+        {canonical_tag(row["lang"]): row["p_at_1"] for row in tatoeba["langs"]},
+        english_scores(read_json(run / "reports/tico19/report.json")),
     )
+    texts = {
+        "README.md": build_card(manifest, data=data, tatoeba=tatoeba, languages=languages),
+        LANGUAGES_NAME: language_lines(languages),
+    }
 
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(run / "int4", temporary)
-    (temporary / "README.md").write_text(card, encoding="utf-8")
-    manifest["files"]["README.md"] = sha256_file(temporary / "README.md")
+    for name, text in texts.items():
+        (temporary / name).write_text(text, encoding="utf-8")
+        manifest["files"][name] = sha256_file(temporary / name)
     write_json(temporary / "manifest.json", manifest)
     num_bytes = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
     if num_bytes > MAX_BYTES:
@@ -53,7 +59,7 @@ def main() -> None:
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
     with write_atomic(card_path) as stream:
-        stream.write(card.encode())
+        stream.write(texts["README.md"].encode())
     print(f"{target}: {num_bytes:,} bytes")
 
 
@@ -72,14 +78,54 @@ def short(path: str) -> str:
 
 
 def count_pairs(folder: Path) -> Counter[str]:
-    """Returns the pairs of each language in all sources, by its name."""
+    """Returns the pairs of each language in all sources, by its canonical tag."""
     langs: Counter[str] = Counter()
     for file in sorted(folder.glob("*.parquet")):
         langs.update(pq.read_table(file, columns=["lang"])["lang"].to_pylist())
-    named: Counter[str] = Counter()
+    tagged: Counter[str] = Counter()
     for lang, count in langs.items():
-        named[find_language(lang).name] += count
-    return named
+        tagged[canonical_tag(lang)] += count
+    return tagged
+
+
+def list_languages(
+    num_pairs: Counter[str], tatoeba: dict[str, float], tico: dict[str, float]
+) -> list[ModelLanguage]:
+    """Returns all languages that were trained on or judged, by name."""
+    found = []
+    for tag in {*num_pairs, *tatoeba, *tico}:
+        scores = {
+            name: by_tag[tag]
+            for name, by_tag in zip(SETS, (tatoeba, tico), strict=True)
+            if tag in by_tag
+        }
+        name = find_language(tag).name
+        found.append(ModelLanguage(tag, name, num_pairs[tag], judge(scores), scores))
+    return sorted(found, key=lambda language: (language.name, language.lang))
+
+
+def judge(scores: dict[str, float]) -> Verdict:
+    """Says what the lower score means for a user."""
+    if not scores:
+        return "not judged"
+    least = min(scores.values())
+    return "good" if least >= FAIR else "weak" if least >= WEAK else "not usable"
+
+
+def language_lines(languages: list[ModelLanguage]) -> str:
+    """Returns `languages.tsv`, which `labse.model_folder.languages` reads."""
+    header = ["lang", "name", "pairs", *SETS, "verdict"]
+    rows = [
+        [
+            row.lang,
+            row.name,
+            str(row.num_pairs),
+            *(f"{row.scores[name]:.3f}" if name in row.scores else "" for name in SETS),
+            row.verdict,
+        ]
+        for row in languages
+    ]
+    return "".join("\t".join(row) + "\n" for row in [header, *rows])
 
 
 def build_card(
@@ -87,15 +133,14 @@ def build_card(
     *,
     data: Any,  # noqa: ANN401
     tatoeba: Any,  # noqa: ANN401
-    tico: Any,  # noqa: ANN401
-    num_pairs: Counter[str],
+    languages: list[ModelLanguage],
 ) -> str:
     """Returns the model card."""
     bert, train = manifest["config"]["bert"], manifest["run_config"]["train"]
     groups = {group["name"]: group for group in tatoeba["groups"]}
-    tico_by_lang = english_scores(tico)
-    judged = judge_languages(tatoeba["langs"], tico_by_lang)
-    others = sorted(set(num_pairs) - set(judged))
+    judged = [row for row in languages if row.scores]
+    others = [row for row in languages if not row.scores]
+    tico = [row.scores["TICO-19"] for row in languages if "TICO-19" in row.scores]
     first = manifest["start"]["start"]["run_config"]["train"]
     drawn_from = sum(file["num_rows"] for file in manifest["inputs"])
     values = {
@@ -115,13 +160,13 @@ def build_card(
         "scale": f"{train['logit_scale']:g}",
         "margin": f"{train['logit_margin']:g}",
         **{f"tatoeba{name}": percent(groups[name]["p_at_1"]) for name in ("14", "36", "82", "112")},
-        "num_tico": len(tico_by_lang),
-        "tico": percent(sum(tico_by_lang.values()) / len(tico_by_lang)),
+        "num_tico": len(tico),
+        "tico": percent(sum(tico) / len(tico)),
         "signature": groups["112"]["signature"],
         "fair": f"{100 * FAIR:.0f}",
         "weak": f"{100 * WEAK:.0f}",
-        "languages": language_rows(judged, num_pairs),
-        "others": ", ".join(f"{name} ({num_pairs[name]:,})" for name in others),
+        "languages": language_rows(judged),
+        "others": ", ".join(f"{row.name} ({row.num_pairs:,})" for row in others),
         "drops": drops(data["total"]),
         "sources": source_rows(data["sources"]),
     }
@@ -129,44 +174,24 @@ def build_card(
 
 
 def english_scores(tico: Any) -> dict[str, float]:  # noqa: ANN401
-    """Returns the mean of both directions with English of each language of a retrieval report."""
+    """Returns the mean of both directions with English of each language, by its canonical tag."""
     langs, scores = tico["langs"], tico["p_at_1"]
     english = langs.index("eng")
     return {
-        lang: (scores[row][english] + scores[english][row]) / 2
+        canonical_tag(lang): (scores[row][english] + scores[english][row]) / 2
         for row, lang in enumerate(langs)
         if row != english
     }
 
 
-def judge_languages(tatoeba: Any, tico: dict[str, float]) -> dict[str, dict[str, float]]:  # noqa: ANN401
-    """Returns the scores of each language that a test set is in, by its name."""
-    cells: dict[str, dict[str, float]] = {}
-    for row in tatoeba:
-        cells.setdefault(row["name"], {})["tatoeba"] = row["p_at_1"]
-    for lang, score in tico.items():
-        cells.setdefault(find_language(canonical_tag(lang)).name, {})["tico"] = score
-    return cells
-
-
-def language_rows(judged: dict[str, dict[str, float]], num_pairs: Counter[str]) -> str:
+def language_rows(judged: list[ModelLanguage]) -> str:
     """Returns a row a language, by name."""
     return "\n".join(
-        f"| {name} | {num_pairs[name]:,} | {cell(scores, 'tatoeba')} | {cell(scores, 'tico')} | "
-        f"{verdict(scores)} |"
-        for name, scores in sorted(judged.items())
+        f"| {row.name} | {row.num_pairs:,} | "
+        + "".join(f"{percent(row.scores[name]) if name in row.scores else ''} | " for name in SETS)
+        + f"{row.verdict} |"
+        for row in judged
     )
-
-
-def cell(scores: dict[str, float], key: str) -> str:
-    """Returns a percentage, or nothing where there is no such set."""
-    return percent(scores[key]) if key in scores else ""
-
-
-def verdict(scores: dict[str, float]) -> str:
-    """Says what the lower score means for a user."""
-    least = min(scores.values())
-    return "good" if least >= FAIR else "weak" if least >= WEAK else "not usable"
 
 
 def source_rows(sources: Any) -> str:  # noqa: ANN401

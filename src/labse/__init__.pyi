@@ -26,6 +26,7 @@ from labse.mining.mine_files import mine_files as mine_files
 from labse.mining.mined_output import MinedOutput as MinedOutput
 from labse.mining.pair_scores import score_pairs as score_pairs
 from labse.mining.quality import score_quality as score_quality
+from labse.model_folder.languages import model_languages as model_languages
 from labse.pretraining.config import PretrainConfig as PretrainConfig
 from labse.pretraining.run import pretrain as pretrain
 from labse.search.corpus import PreparedCorpus as PreparedCorpus

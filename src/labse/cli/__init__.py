@@ -69,6 +69,8 @@ _COMMANDS = (
     ("search", "search",
      "Find the rows of an index that are nearest to a sentence, in any language."),
     ("web", "web", "From web pages to bitext, with the addresses that each pair comes from."),
+    ("languages", "languages",
+     "List the languages of a model: pairs trained on, scores in tests, and whether it serves."),
     ("info", "info",
      "Tell what a folder is, what it was made from, and whether its files are unchanged."),
     ("doctor", "doctor",

@@ -22,6 +22,7 @@ from labse.encoder.encode_options import (
     check_sentences,
     draw_progress,
 )
+from labse.encoder.language_notice import LanguageNotice
 from labse.encoder.pooling import normalize_rows
 from labse.encoder.runtimes.choice import (
     Precision,
@@ -110,6 +111,7 @@ class SentenceEncoder:
             )
             num_golden = 8 if model.config.bert.num_hidden_layers else 50
             check_golden(checked, folder, precision=precision, max_sentences=num_golden)
+        self._notice = LanguageNotice(folder)
         self._load = partial(  # type: ignore[assignment]
             type(self),
             folder,
@@ -183,6 +185,7 @@ class SentenceEncoder:
         self._num_long = 0
         self._num_unknown = 0
         self._lock = threading.Lock()
+        self._notice = LanguageNotice(None)
         self._load = None
 
     @classmethod
@@ -386,7 +389,8 @@ class SentenceEncoder:
             self._runtime.batch_tokens if batch_tokens is None else batch_tokens, batch_size
         )
         rows = [sentences] if isinstance(sentences, str) else sentences
-        texts = self._prompts.put_before(check_sentences(rows), prompt, prompt_name)
+        texts = self._notice.watch(check_sentences(rows))
+        texts = self._prompts.put_before(texts, prompt, prompt_name)
         with draw_progress(on_progress, is_shown=bool(show_progress_bar)) as draw:
             encoded = encode_distinct(self._tokenizer, self._runtime, texts, limits, draw)
         with self._lock:
@@ -413,7 +417,7 @@ class SentenceEncoder:
         """
         refuse_one_text(sentences, "sentences")
         limits = limits or BatchLimits(self._runtime.batch_tokens)
-        texts = self._prompts.put_before(sentences)
+        texts = self._prompts.put_before(self._notice.watch(sentences))
         return encode_stream(self._tokenizer, self._runtime, texts, limits, on_batch=on_batch)
 
     def encode_query(
