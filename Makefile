@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without byte code, each process that a test starts compiles the program again.
 unexport PYTHONDONTWRITEBYTECODE
-EXTRAS := ann,corpus,hub,index,onnx,postgres,qdrant,serve,track,train
+EXTRAS := ann,cluster,corpus,hub,index,onnx,postgres,qdrant,serve,track,train
 
 .PHONY: help demo test check fmt lint types contracts unit system gpu golden wheel docs clean
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.cleaning.near_copies import drop_near_copies
+from labse.cluster.run import OnProgress, count_rows, run_tasks
+from labse.cluster.tasks import Executor, Task
 from labse.corpus.inputs import hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
-from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import (
     ROWS_PER_SHARD,
     CorpusKind,
@@ -74,7 +75,7 @@ def dedup_files(
     columns: ColumnNames | None = None,
     skip_unknown: bool = False,
     min_similarity: float | None = None,
-    workers: int = 1,
+    workers: int | Executor = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_progress: OnProgress = lambda *_: None,
 ) -> DedupReport:
@@ -93,7 +94,7 @@ def dedup_files(
         skip_unknown: whether rows of a language that is not known are left out, not an error.
         min_similarity: Jaccard similarity of 5-grams of characters from which two rows of one
             language are near copies; None keeps near copies.
-        workers: processes.
+        workers: processes, or what runs the tasks elsewhere.
         rows_per_shard: rows of a shard at most.
         on_progress: called with the rows done and their number, of each step anew.
 
@@ -130,7 +131,7 @@ def _write_distinct(
     targets: Mapping[str, str | None],
     stage: Stage,
     num_partitions: int,
-    workers: int,
+    workers: int | Executor,
     on_progress: OnProgress,
 ) -> DedupReport:
     # Rows go to the partition of their hash, so that all copies of one meet.

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.characters import HASH_FACTOR, build_block
-from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
+from labse.cluster.run import OnProgress, count_rows, run_tasks
+from labse.cluster.tasks import Executor, Task
 from labse.corpus.shards import CorpusKind, column_names, read_shard, write_shard
 from labse.files.atomic import sha256_file, write_atomic
 from labse.files.npy import ragged_positions
@@ -40,7 +41,7 @@ def drop_near_copies(
     stage: Stage,
     kind: CorpusKind,
     min_similarity: float,
-    workers: int,
+    workers: int | Executor,
     on_progress: OnProgress,
 ) -> Counter[str]:
     """Writes the shards without near copies to the stage; returns the rows dropped, by language.

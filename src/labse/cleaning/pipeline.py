@@ -22,10 +22,11 @@ from typing import cast
 from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
+from labse.cluster.run import OnProgress, count_rows, run_tasks
+from labse.cluster.tasks import Executor, Task
 from labse.corpus.inputs import hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import holds_pairs
-from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
 from labse.corpus.shards import ROWS_PER_SHARD, CorpusKind, expand_folders, pair_files
 from labse.corpus.tables import ColumnNames
 from labse.errors import LabseError, UsageError
@@ -79,7 +80,7 @@ def clean(
     identify: bool = True,
     quality: str | Path | None = None,
     rejects: bool = False,
-    workers: int = 1,
+    workers: int | Executor = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_progress: OnProgress = lambda *_: None,
 ) -> CleaningReport:
@@ -97,7 +98,7 @@ def clean(
         identify: whether to identify languages.
         quality: the folder of a quality model; None leaves its score out.
         rejects: whether to write the dropped rows too.
-        workers: processes.
+        workers: processes, or what runs the tasks elsewhere.
         rows_per_shard: rows of a shard at most.
         on_progress: called with the rows done and their number, of each step anew.
 
@@ -158,7 +159,7 @@ def decide(
     *,
     bounds: TextBounds,
     rejects: bool = False,
-    workers: int = 1,
+    workers: int | Executor = 1,
     on_progress: OnProgress = lambda *_: None,
 ) -> CleaningReport:
     """Decides, from the scores that stand in a folder of `clean`, what is kept.
@@ -194,7 +195,7 @@ def _decide(
     head: Mapping[str, object],
     bounds: TextBounds,
     rejects: bool,
-    workers: int,
+    workers: int | Executor,
     on_progress: OnProgress,
 ) -> CleaningReport:
     """Writes what the bounds keep, and the manifest, which begins with `head`."""

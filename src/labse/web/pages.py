@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import cast
 
 from labse import __version__
-from labse.corpus.runner import OnProgress, Task, count_rows, run_tasks
+from labse.cluster.run import OnProgress, count_rows, run_tasks
+from labse.cluster.tasks import Executor, Task
 from labse.corpus.web_archives import CUT_SHORT, plan_slices
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import sha256_file
@@ -56,7 +57,7 @@ def web_pages(
     out: str | Path,
     *,
     base_url: str | None = None,
-    workers: int = 1,
+    workers: int | Executor = 1,
     on_progress: OnProgress = lambda *_: None,
 ) -> WebPages:
     """Writes the pages of archives or folders to `out/part-00000.parquet` and so on.
@@ -68,7 +69,7 @@ def web_pages(
         inputs: WARC or WET files, plain or `.gz`; or folders of HTML files.
         out: a folder.
         base_url: the address of the folders, to which the paths of files are added.
-        workers: processes; the bytes do not differ.
+        workers: processes, or what runs the tasks elsewhere; the bytes do not differ.
         on_progress: called with the pages read so far.
 
     Raises:
@@ -106,7 +107,7 @@ def _write_pages(
     sources: Sequence["_Source"],
     stage: Stage,
     num_shards: int,
-    workers: int,
+    workers: int | Executor,
     on_progress: OnProgress,
 ) -> None:
     # Pages are read slice by slice; each slice sorts its own by shard.

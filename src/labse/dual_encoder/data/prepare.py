@@ -16,10 +16,11 @@ from typing import Any, cast
 from tokenizers import Tokenizer
 
 import labse
+from labse.cluster.run import run_tasks
+from labse.cluster.tasks import Task
 from labse.corpus.equal_texts import number_texts
 from labse.corpus.inputs import InputFile, hash_files, list_inputs
 from labse.corpus.languages import canonical_tag
-from labse.corpus.runner import Task, run_tasks
 from labse.dual_encoder.config import RunConfig
 from labse.dual_encoder.data.arrays import (
     FileChoice,
@@ -204,7 +205,7 @@ def _run_step(
         own = {"choice": asdict(choice), "folder": str(folder), **more}
         paths = tuple(str(folder / output) for output in outputs)
         tasks.append(Task(f"{step.__name__}-{number:05}", step, own, inputs, paths))
-    return run_tasks(tasks, stage, workers=min(workers, len(tasks)))
+    return run_tasks(tasks, stage, workers=workers)
 
 
 def _work_of_file(work: Path, number: int) -> Path:

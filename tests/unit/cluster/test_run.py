@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.corpus.runner import Task, run_tasks
+from labse.cluster.run import run_tasks
+from labse.cluster.tasks import Task
 from labse.corpus.shards import write_shard
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import sha256_file

@@ -1,0 +1,70 @@
+"""Steps over shards, each done once.
+
+Takes: tasks, each a plain function with plain arguments, free of what runs it.
+Gives: their results, in order; a `Stage` knows them, so that after a kill only the rest run.
+Source: docs/design.md. The marks are written here, in the process that was started by the user.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from labse.cluster.local import LocalExecutor
+from labse.cluster.tasks import Executor, Task
+from labse.errors import UsageError
+from labse.files.stage import Result, Stage
+from labse.runtime import OnProgress
+
+__all__ = ["OnProgress", "count_rows", "run_tasks"]
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    stage: Stage,
+    *,
+    workers: int | Executor = 1,
+    on_result: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Runs the tasks that are not done yet; returns all results in the order of the tasks.
+
+    Args:
+        tasks: independent of one another.
+        stage: knows which of them are done.
+        workers: processes, of which 1 is this one; or an executor, such as `RayExecutor`.
+        on_result: called for each result as it comes, in this process, for known ones first.
+
+    Raises:
+        InterruptedRunError: a task's workers were killed each time, as for want of memory.
+        UsageError: two tasks of one name.
+        Exception: what a step raises; finished tasks stay done.
+    """
+    results: dict[str, Result] = {}
+    unfinished: dict[str, Task] = {}
+    for task in tasks:
+        if task.name in unfinished or task.name in results:
+            raise UsageError(f"two inputs are named {task.name}; rename one")
+        result = stage.result(task.name, task.fingerprint())
+        if result is None or not all(Path(output).is_file() for output in task.outputs):
+            unfinished[task.name] = task
+        else:
+            results[task.name] = result
+            on_result(result)
+
+    executor = LocalExecutor(workers) if isinstance(workers, int) else workers
+    for task, result in executor.run(unfinished.values()):
+        stage.add(task.name, result, task.fingerprint())
+        results[task.name] = result
+        on_result(result)
+    return [results[task.name] for task in tasks]
+
+
+def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[Result], None]:
+    """Returns an `on_result` that adds up the `num_rows` of results and tells the sum."""
+    num_rows = 0
+
+    def add(result: Result) -> None:
+        nonlocal num_rows
+        num_rows += cast("int", result["num_rows"])
+        on_progress(num_rows, total)
+
+    return add
