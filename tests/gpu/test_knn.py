@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from labse.files.stage import open_stage
+from labse.search.grid import search_grid
 from labse.search.knn import mutual_neighbours
-from labse.search.parts import search_in_parts
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,14 +28,15 @@ def test_neighbours_equal_those_of_numpy(block_rows: int) -> None:
 
 
 def test_mining_takes_the_gpu_by_itself_and_finds_the_same(tmp_path: Path) -> None:
-    source, target = np.random.default_rng(0).standard_normal((2, 20_000, 64), dtype=np.float32)
+    rows = np.random.default_rng(0).standard_normal((2, 20_000, 64), dtype=np.float32)
+    paths = tmp_path / "source.npy", tmp_path / "target.npy"
+    for path, side in zip(paths, rows, strict=True):
+        np.save(path, side)
     found = []
     for device in ("auto", "cpu"):
         with open_stage(tmp_path / device, {}) as stage:
             found.append(
-                search_in_parts(
-                    source, target, 4, stage, memory_bytes=1 << 28, device=device, part_rows=8192
-                )
+                search_grid(*paths, 4, stage, memory_bytes=1 << 28, device=device, shard_rows=8192)
             )
     assert (found[0].forward.neighbours == found[1].forward.neighbours).all()
     assert (found[0].backward.neighbours == found[1].backward.neighbours).all()

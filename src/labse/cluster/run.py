@@ -15,7 +15,7 @@ from labse.errors import UsageError
 from labse.files.stage import Result, Stage
 from labse.runtime import OnProgress
 
-__all__ = ["OnProgress", "count_rows", "run_tasks"]
+__all__ = ["OnProgress", "count_rows", "find_result", "run_tasks"]
 
 
 def run_tasks(
@@ -43,8 +43,8 @@ def run_tasks(
     for task in tasks:
         if task.name in unfinished or task.name in results:
             raise UsageError(f"two inputs are named {task.name}; rename one")
-        result = stage.result(task.name, task.fingerprint())
-        if result is None or not all(Path(output).is_file() for output in task.outputs):
+        result = find_result(task, stage)
+        if result is None:
             unfinished[task.name] = task
         else:
             results[task.name] = result
@@ -56,6 +56,13 @@ def run_tasks(
         results[task.name] = result
         on_result(result)
     return [results[task.name] for task in tasks]
+
+
+def find_result(task: Task, stage: Stage) -> Result | None:
+    """Returns the result of a task that is done and whose files are there; else None."""
+    if not all(Path(output).is_file() for output in task.outputs):
+        return None
+    return stage.result(task.name, task.fingerprint())
 
 
 def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[Result], None]:

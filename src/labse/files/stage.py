@@ -42,6 +42,7 @@ from labse.files.atomic import (
 from labse.files.text import read_lines
 
 __all__ = [
+    "HASHES",
     "JOURNAL_NAME",
     "Result",
     "Stage",
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 JOURNAL_NAME = "progress.jsonl"
+HASHES = "files_sha256"
+"""Where a result has the hashes of the files of a part, by their place in the folder."""
 
 Result = Mapping[str, object]
 """What a part tells of itself, as JSON."""
@@ -59,7 +62,6 @@ Result = Mapping[str, object]
 LoadedT = TypeVar("LoadedT")
 
 _MAX_SHOWN = 40
-_HASHES = "files_sha256"
 
 
 class Stage:
@@ -111,7 +113,7 @@ class Stage:
             return None
         if name in self._unchecked:
             self._unchecked.remove(name)
-            hashes = result.get(_HASHES)
+            hashes = result.get(HASHES)
             for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
                 content = sha256_file(listed_file(self.folder, path))
                 self.check(path, content == sha256)
@@ -144,7 +146,7 @@ class Stage:
             ResourceError: it cannot be written.
         """
         hashes = {path.relative_to(self.folder).as_posix(): sha256_file(path) for path in files}
-        result = {**result, _HASHES: hashes} if hashes else result
+        result = {**result, HASHES: hashes} if hashes else result
         self._results[name] = (inputs, result)
         self._unchecked.discard(name)
         stream = self._stream or self.begin()

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError, UsageError
+from labse.files.npy import release_map
 from labse.mining.margin import Margin, margin_scores
 from labse.mining.sides import EmbeddedSides
 from labse.runtime import OnProgress, require
 from labse.search.approximate import IndexKind, approximate_neighbours, equivalent_products
+from labse.search.grid import search_grid
 from labse.search.knn import MutualNeighbours, Neighbours, build_engine, mutual_neighbours
-from labse.search.parts import search_in_parts
 
 __all__ = [
     "IndexChoice",
@@ -43,6 +44,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 # 2,000,000 x 2,000,000: two to four hours on two cores.
 _EXACT_PRODUCTS = 4 * 10**12
 _LEAST_MEMORY = 16 << 20
+_BLOCK_ROWS = 1 << 16
 
 Retrieval: TypeAlias = Literal["forward", "backward", "intersect", "max"]
 IndexChoice: TypeAlias = Literal["auto", "exact"] | IndexKind
@@ -209,7 +211,7 @@ def find_neighbours(
 ) -> MutualNeighbours:
     """Finds the neighbours of the distinct lines of both sides among each other.
 
-    The exact search keeps its finished parts in the stage of the sides.
+    The exact search keeps its finished shards in the stage of the sides.
 
     Raises:
         LabseError: the sides have vectors of different widths.
@@ -226,12 +228,12 @@ def find_neighbours(
             "both with the same model"
         )
 
-    # Compare all with all, part by part, as long as that takes hours and not days.
+    # Compare all with all, shard by shard, as long as that takes hours and not days.
     index = choose_index(options.index, len(source), len(target))
     if index == "exact":
-        return search_in_parts(
-            source,
-            target,
+        return search_grid(
+            sides.source.path,
+            sides.target.path,
             k,
             sides.stage,
             memory_bytes=options.memory_bytes,
@@ -335,12 +337,22 @@ def _best_pairs(
     other_means: NDArray[np.float64],
     margin: Margin,
 ) -> MinedIndices:
-    """Pairs each row with its neighbour of the highest margin score, the lower index on a tie."""
-    neighbours = found.neighbours
-    scores = margin_scores(found.similarities, means[:, None], other_means[neighbours], margin)
-    best = scores.max(axis=1)
-    tied = np.where(scores == best[:, None], neighbours, np.iinfo(np.int64).max)
-    return MinedIndices(np.arange(len(neighbours)), tied.min(axis=1), best)
+    """Pairs each row with its neighbour of the highest margin score, the lower index on a tie.
+
+    The neighbours may be mapped: of them and their scores little is held at a time.
+    """
+    chosen = np.empty(len(means), np.int64)
+    best = np.empty(len(means), np.float32)
+    for start in range(0, len(means), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        neighbours, similarities = found.neighbours[rows], found.similarities[rows]
+        scores = margin_scores(similarities, means[rows, None], other_means[neighbours], margin)
+        best[rows] = scores.max(axis=1)
+        tied = np.where(scores == best[rows, None], neighbours, np.iinfo(np.int64).max)
+        chosen[rows] = tied.min(axis=1)
+    for array in (found.neighbours, found.similarities):
+        release_map(array)
+    return MinedIndices(np.arange(len(means)), chosen, best)
 
 
 def _retrieve(forward: MinedIndices, backward: MinedIndices, retrieval: Retrieval) -> MinedIndices:

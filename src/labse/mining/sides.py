@@ -150,6 +150,8 @@ class EmbeddedSide:
 
     lines: LineStore
     vectors: NDArray[np.float32]
+    path: Path
+    """The `.npy` file of the vectors; not there if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,10 +403,11 @@ def _embed_lines(
             f"{name}: {len(store.distinct)} lines and {vectors.shape[0]} vectors; row i must be "
             "the vector of line i"
         )
+    path = stage.folder / name / _VECTORS
     if len(store):
         _write_vectors(chunks, len(store), name, stage, on_progress)
-        return EmbeddedSide(store, load_array(stage.folder / name / _VECTORS))
-    return EmbeddedSide(store, np.zeros((0, 1), np.float32))
+        return EmbeddedSide(store, load_array(path), path)
+    return EmbeddedSide(store, np.zeros((0, 1), np.float32), path)
 
 
 def _encode_chunks(encoder: Encoder, store: LineStore, start: int) -> Iterator[NDArray[np.float32]]:

@@ -1,0 +1,283 @@
+"""Neighbours of two large sides: each shard of one with each of the other, then merged.
+
+Takes: vectors (N, D) and (M, D) in `.npy` files. Gives: the neighbours of both sides among each
+other, as maps of files.
+Source: the k nearest of all are among the k nearest of each shard. A pair of shards is a task of
+its own, which any machine can do that sees the files; a killed run goes on with those not done.
+
+Dimensions: N, M rows of the two sides, D embedding, K neighbours.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labse.cluster.run import find_result, run_tasks
+from labse.cluster.tasks import Task
+from labse.errors import LabseError
+from labse.files.atomic import write_atomic
+from labse.files.npy import load_array, save_array, write_array
+from labse.files.stage import HASHES, Result, Stage
+from labse.runtime import OnProgress
+from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_neighbours
+
+__all__ = ["Grid", "merge_cells", "plan_grid", "search_cell", "search_grid"]
+
+# A cell of 65,536 rows square of 768 dimensions takes 20 s on two cores.
+_SHARD_ROWS = 1 << 16
+# More would be small files by the thousand: what cells write grows with their number on a side.
+_MAX_SHARDS = 64
+_DIRECTIONS = ("forward", "backward")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How two sides are cut: (first row, row after the last) of each shard."""
+
+    source: list[tuple[int, int]]
+    target: list[tuple[int, int]]
+
+
+def row_bytes(k: int) -> int:
+    """Returns what a row costs in memory beside its vector; see `nearest_neighbours`."""
+    return 300 + 28 * k
+
+
+def plan_grid(
+    num_source: int, num_target: int, k: int, memory_bytes: int, shard_rows: int | None = None
+) -> Grid:
+    """Cuts two sides into shards; what the rows of two cost takes half of `memory_bytes`.
+
+    The shards do not depend on the machines, so that others can go on with them.
+
+    Args:
+        num_source: N.
+        num_target: M.
+        k: neighbours of a row.
+        memory_bytes: of a task.
+        shard_rows: rows of a shard; None: 65,536, or up to a 64th of the side where the memory
+            allows more.
+    """
+    most = memory_bytes // (4 * row_bytes(k))
+    sides = []
+    for num_rows in (num_source, num_target):
+        rows = shard_rows or max(_SHARD_ROWS, min(most, -(-num_rows // _MAX_SHARDS)))
+        sides.append([(s, min(s + rows, num_rows)) for s in range(0, num_rows, rows)])
+    return Grid(*sides)
+
+
+def search_grid(
+    source: Path,
+    target: Path,
+    k: int,
+    stage: Stage,
+    *,
+    memory_bytes: int,
+    engine: EngineName = "auto",
+    device: str = "auto",
+    shard_rows: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> MutualNeighbours:
+    """Searches as `mutual_neighbours` and keeps each finished pair of shards in `stage`.
+
+    Args:
+        source: (N, D) in a `.npy` file; N and M are not 0.
+        target: (M, D) likewise.
+        k: neighbours of a row.
+        stage: where the work is; its key names the inputs.
+        memory_bytes: of a task.
+        engine, device: see `mutual_neighbours`.
+        shard_rows: see `plan_grid`.
+        on_progress: called with the source rows done and their number.
+
+    Raises:
+        LabseError: see `nearest_neighbours`; or a file of an earlier call is damaged.
+    """
+    sizes = len(load_array(source)), len(load_array(target))
+    grid = plan_grid(*sizes, k, memory_bytes, shard_rows)
+    merges = _merge_tasks(grid, stage, k)
+    if any(find_result(task, stage) is None for task in merges):
+        _search_cells(
+            grid,
+            stage,
+            {"source": str(source), "target": str(target), "memory_bytes": memory_bytes // 2}
+            | {"engine": engine, "device": device},
+            k,
+            on_progress,
+        )
+    run_tasks(merges, stage)
+    shutil.rmtree(_cell_folder(stage), ignore_errors=True)  # As large as the vectors.
+    if on_progress:
+        on_progress(sizes[0], sizes[0])
+    return MutualNeighbours(*(_join(merges, stage, direction) for direction in _DIRECTIONS))
+
+
+def search_cell(
+    source: str,
+    target: str,
+    out: str,
+    *,
+    source_rows: Sequence[int],
+    target_rows: Sequence[int],
+    k: int,
+    memory_bytes: int,
+    engine: EngineName = "auto",
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Result:
+    """Writes the neighbours of one shard of each side among each other, numbered from the first.
+
+    Args:
+        source: the `.npy` file of all source rows.
+        target: likewise.
+        out: the file to write.
+        source_rows: the first row of the shard, and the one after the last.
+        target_rows: likewise.
+        k: neighbours of a row.
+        memory_bytes, engine, device: see `mutual_neighbours`.
+        on_progress: likewise; only for a call in this process.
+    """
+    found = mutual_neighbours(
+        load_array(source)[slice(*source_rows)],
+        load_array(target)[slice(*target_rows)],
+        k,
+        memory_bytes=memory_bytes,
+        engine=engine,
+        device=device,
+        on_progress=on_progress,
+    )
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for direction in _DIRECTIONS:
+        side: Neighbours = getattr(found, direction)
+        # Numbers inside the shard: half the bytes of those in the whole side.
+        arrays[direction] = side.neighbours.astype(np.uint32)
+        arrays[f"{direction}_similarities"] = side.similarities
+    with write_atomic(out) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    sizes = (stop - start for start, stop in (source_rows, target_rows))
+    return {"num_products": int(np.prod([*sizes], dtype=np.int64))}
+
+
+def merge_cells(
+    cells: Sequence[str], out: Sequence[str], *, direction: str, starts: Sequence[int], k: int
+) -> Result:
+    """Writes the K nearest of all shards of the other side for the rows of one shard.
+
+    Args:
+        cells: files of `search_cell`, in the order of the other side.
+        out: the `.npy` files of neighbours and of similarities to write, in a folder of the stage.
+        direction: "forward" for rows of the source, "backward" for those of the target.
+        starts: the first row of each shard of the other side.
+        k: neighbours of a row.
+    """
+    best = _read_cell(cells[0], direction, starts[0])
+    for cell, start in zip(cells[1:], starts[1:], strict=True):
+        found = _read_cell(cell, direction, start)
+        best = _merge(best, found, k)
+    arrays = best.neighbours, best.similarities
+    hashes = {
+        "/".join(Path(path).parts[-2:]): save_array(path, array)
+        for path, array in zip(out, arrays, strict=True)
+    }
+    return {"num_rows": len(best.neighbours), HASHES: hashes}
+
+
+def _search_cells(
+    grid: Grid, stage: Stage, places: Mapping[str, object], k: int, on_progress: OnProgress | None
+) -> None:
+    num_source, num_target = grid.source[-1][1], grid.target[-1][1]
+    num_done = 0
+
+    def tell(num_products: int, _: int | None = None) -> None:
+        if on_progress:
+            on_progress((num_done + num_products) // num_target, num_source)
+
+    def add(result: Result) -> None:
+        nonlocal num_done
+        num_done += cast("int", result["num_products"])
+        tell(0)
+
+    tasks = []
+    for source_rows, target_rows in product(grid.source, grid.target):
+        path = _cell_path(stage, source_rows, target_rows)
+        arguments = {"source_rows": source_rows, "target_rows": target_rows, "k": k}
+        where = {**places, "out": str(path), "on_progress": tell}
+        name = f"search/{path.stem}"
+        tasks.append(Task(name, search_cell, arguments, "", (str(path),), where))
+    run_tasks(tasks, stage, on_result=add)
+
+
+def _merge_tasks(grid: Grid, stage: Stage, k: int) -> list[Task]:
+    folder = stage.folder / "merged"
+    tasks = []
+    for direction, own, others in zip(
+        _DIRECTIONS, (grid.source, grid.target), (grid.target, grid.source), strict=True
+    ):
+        for rows in own:
+            pairs = [(rows, other) if own is grid.source else (other, rows) for other in others]
+            cells = [str(_cell_path(stage, *pair)) for pair in pairs]
+            stem = f"{direction}-{rows[0]:012}"
+            out = [str(folder / f"{stem}.neighbours.npy"), str(folder / f"{stem}.similarities.npy")]
+            arguments = {"direction": direction, "starts": [start for start, _ in others], "k": k}
+            name = f"merge/{stem}-{rows[1]:012}"
+            places = {"cells": cells, "out": out}
+            tasks.append(Task(name, merge_cells, arguments, "", tuple(out), places))
+    return tasks
+
+
+def _join(merges: Sequence[Task], stage: Stage, direction: str) -> Neighbours:
+    """Maps the merged shards of one side as one array each; they are small."""
+    arrays = []
+    for place, (name, dtype) in enumerate((("neighbours", "<i8"), ("similarities", "<f4"))):
+        path = stage.folder / f"{direction}-{name}.npy"
+        shards = [
+            load_array(task.outputs[place])
+            for task in merges
+            if task.arguments["direction"] == direction
+        ]
+        with write_array(path, dtype, shards[0].shape[1:]) as append:
+            for shard in shards:
+                append(shard)
+        arrays.append(load_array(path))
+    return Neighbours(*arrays)
+
+
+def _cell_folder(stage: Stage) -> Path:
+    return stage.folder / "cells"
+
+
+def _cell_path(stage: Stage, source_rows: tuple[int, int], target_rows: tuple[int, int]) -> Path:
+    name = "-".join(f"{row:012}" for row in (*source_rows, *target_rows))
+    return _cell_folder(stage) / f"{name}.npz"
+
+
+def _read_cell(path: str, direction: str, start: int) -> Neighbours:
+    """Reads one direction of a cell; `start` is the first row of the other side's shard."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            # A zip file: a sum is checked as it is read.
+            neighbours = arrays[direction].astype(np.int64) + start
+            return Neighbours(neighbours, arrays[f"{direction}_similarities"])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        raise LabseError(
+            f"{path}: missing, or changed or damaged since it was written; delete it, and the same "
+            "command makes it again"
+        ) from None
+
+
+def _merge(best: Neighbours, found: Neighbours, k: int) -> Neighbours:
+    """Keeps the k best of both; the rows of a later shard have higher numbers: ties in order."""
+    similarities = np.concatenate([best.similarities, found.similarities], axis=1)
+    neighbours = np.concatenate([best.neighbours, found.neighbours], axis=1)
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return Neighbours(
+        np.take_along_axis(neighbours, order, axis=1),
+        np.take_along_axis(similarities, order, axis=1),
+    )
