@@ -6,9 +6,12 @@ two near copies the longer stays, of equal ones that with the smaller hash: the 
 alone, never at their order in the input.
 """
 
+import hashlib
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import cast
 
@@ -24,16 +27,26 @@ from labse.files.npy import ragged_positions
 from labse.files.stage import Stage
 from labse.runtime import require
 
-__all__ = ["drop_near_copies", "filter_step", "jaccard_similarity", "sign_step"]
+__all__ = [
+    "compare_step",
+    "drop_near_copies",
+    "filter_step",
+    "jaccard_similarity",
+    "pair_step",
+    "sign_step",
+]
 
 _ORDER = 5  # Characters of a shingle.
 _NUM_BANDS, _BAND_ROWS = 16, 4  # Finds 99.98 % of the pairs at 0.8, 99.2 % at 0.7, 64 % at 0.5.
 _NUM_HASHES = _NUM_BANDS * _BAND_ROWS
 _SEED = 1
 _SIGN_ROWS = 5000
+_LEAST_PART_BITS, _PART_BYTES = 4, 1 << 28  # Of keys that are held at a time.
+_COMPARED_PAIRS = 1 << 20  # At a time, with their texts.
 _MAX_ALL_PAIRS = 16  # In a larger bucket each row meets the first one and its neighbour.
 _ROW_BITS = 32
 _Ids = NDArray[np.uint64]
+_EMPTY = np.zeros((0, 4), np.uint64)
 
 
 def drop_near_copies(
@@ -46,32 +59,39 @@ def drop_near_copies(
 ) -> Counter[str]:
     """Writes the shards without near copies to the stage; returns the rows dropped, by language.
 
-    Row r of shard s is `s << 32 | r` here. Holds the band keys of a sixteenth of the rows at a
-    time, and the text of all candidates.
+    Row r of shard s is `s << 32 | r` here. Here, pairs of rows that may be alike are held, 16 bytes
+    each; a task holds the keys of a part of the rows, the text of some pairs, or a shard.
     """
     work = stage.work / "near"
     work.mkdir(exist_ok=True)
+    hashes = [sha256_file(shard) for shard in shards]
+    content = hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    run = partial(run_tasks, stage=stage, workers=workers)
+
+    # Each shard is signed, and rows that share a band of their signature are paired.
     keys = [work / f"{number:05}.npy" for number in range(len(shards))]
-    signing = [
-        Task(
-            f"sign/{path.stem}",
-            sign_step,
-            {"number": number, "kind": kind},
-            sha256_file(shard),
-            (str(path),),
-            {"shard": str(shard), "out": str(path)},
-        )
-        for number, (shard, path) in enumerate(zip(shards, keys, strict=True))
-    ]
-    run_tasks(signing, stage, workers=workers, on_result=count_rows(on_progress))
-    edges = _find_candidates(keys)
-    rows = _read_rows(shards, {row for edge in edges for row in edge}, kind)
-    similar = [edge for edge in edges if _is_near(rows[edge[0]], rows[edge[1]], min_similarity)]
-    dropped = _choose_dropped(similar, rows)
+    signed = run(_sign_tasks(shards, hashes, keys, kind), on_result=count_rows(on_progress))
+    num_rows = sum(cast("int", result["num_rows"]) for result in signed)
+    tasks = _pair_tasks(keys, content, work, _choose_num_parts(num_rows))
+    run(tasks)
+    edges = _join_edges(tasks)
+
+    # The texts of pairs are compared; of those alike the longest stays.
+    with write_atomic(work / "edges.npy") as stream:
+        np.save(stream, edges)
+    tasks = _compare_tasks(shards, content, work, len(edges), min_similarity, kind)
+    run(tasks)
+    similar = [_EMPTY, *(np.load(task.outputs[0]) for task in tasks)]
+    dropped = _choose_dropped(np.concatenate(similar))
+    with write_atomic(work / "dropped.npy") as stream:
+        np.save(stream, dropped)
+
+    # Each shard loses its own.
+    digest = sha256_file(work / "dropped.npy")
+    filtered = run(_filter_tasks(shards, hashes, stage.folder, work / "dropped.npy", digest, kind))
     counts: Counter[str] = Counter()
-    for number, shard in enumerate(shards):
-        gone = [row & (1 << _ROW_BITS) - 1 for row in dropped if row >> _ROW_BITS == number]
-        counts.update(filter_step(str(shard), str(stage.folder / shard.name), gone, kind=kind))
+    for result in filtered:
+        counts.update(cast("dict[str, int]", result["dropped"]))
     return counts
 
 
@@ -92,23 +112,173 @@ def sign_step(shard: str, out: str, *, number: int, kind: CorpusKind) -> dict[st
     return {"num_rows": len(rows)}
 
 
+def pair_step(keys: Sequence[str], out: str, *, part: int, num_parts: int) -> dict[str, object]:
+    """Writes (pairs, 2) uint64 rows that share a band, sorted, the lower row first.
+
+    Args:
+        keys: the files of `sign_step`.
+        out: the file to write.
+        part: of the keys; those of one band are all in one part.
+        num_parts: parts, a power of 2.
+    """
+    width = (1 << 64) // num_parts
+    slices = []
+    for path in keys:
+        array = np.load(path, mmap_mode="r")
+        # Not `searchsorted`, which would read the whole column to have it in one piece.
+        first, last = (
+            bisect_left(range(len(array)), bound, key=lambda row: int(array[row, 0]))
+            for bound in (part * width, (part + 1) * width)
+        )
+        slices.append(array[first:last])
+    pairs = chain.from_iterable(_pair_up(np.concatenate(slices)))
+    edges = _sort_distinct([np.fromiter(pairs, np.uint64).reshape(-1, 2)])
+    with write_atomic(out) as stream:
+        np.save(stream, edges)
+    return {"num_pairs": len(edges)}
+
+
+def compare_step(
+    edges: str,
+    shards: Sequence[str],
+    out: str,
+    *,
+    pairs: Sequence[int],
+    min_similarity: float,
+    kind: CorpusKind,
+) -> dict[str, object]:
+    """Writes (pairs, 4) uint64: the two rows of each pair that is alike, and their lengths.
+
+    Args:
+        edges: (pairs, 2) rows.
+        shards: all of them, in their order.
+        out: the file to write.
+        pairs: the first pair to compare, and the one after the last.
+        min_similarity: see `jaccard_similarity`.
+        kind: what the rows are.
+    """
+    chosen = np.load(edges, mmap_mode="r")[slice(*pairs)].tolist()
+    rows = _read_rows(shards, {row for edge in chosen for row in edge}, kind)
+    similar = [
+        (row, other, len(rows[row][1]), len(rows[other][1]))
+        for row, other in chosen
+        if _is_near(rows[row], rows[other], min_similarity)
+    ]
+    with write_atomic(out) as stream:
+        np.save(stream, np.array(similar, np.uint64).reshape(-1, 4))
+    return {"num_pairs": len(similar)}
+
+
 def filter_step(
-    shard: str, out: str, dropped: Sequence[int], *, kind: CorpusKind
-) -> dict[str, int]:
-    """Writes a shard without the rows of these numbers; returns how many went, by language."""
+    shard: str, dropped: str, out: str, *, number: int, kind: CorpusKind
+) -> dict[str, object]:
+    """Writes a shard without the rows that are dropped; counts those, by language.
+
+    Args:
+        shard: the file to read.
+        dropped: of the rows that go, of all shards, ascending.
+        out: the file to write.
+        number: of the shard.
+        kind: what the rows are.
+    """
     arrow = require("pyarrow", "corpus")
+    gone = np.load(dropped, mmap_mode="r")
+    bounds = np.array([number << _ROW_BITS, (number + 1) << _ROW_BITS], np.uint64)
+    rows = gone[slice(*np.searchsorted(gone, bounds))] & np.uint64((1 << _ROW_BITS) - 1)
     table = read_shard(shard)
     is_kept = np.ones(table.num_rows, bool)
-    is_kept[list(dropped)] = False
+    is_kept[rows.astype(np.int64)] = False
     write_shard(Path(out), table.filter(arrow.array(is_kept)))
-    rows = _table_rows(shard, kind)
-    return dict(Counter(rows[row][0] for row in sorted(dropped)))
+    texts = _table_rows(shard, kind)
+    return {"dropped": dict(sorted(Counter(texts[row][0] for row in rows.tolist()).items()))}
 
 
 def jaccard_similarity(text: str, other: str) -> float:
     """Returns the share of the distinct 5-grams of characters, case folded, that both have."""
     grams, others = _shingles(text), _shingles(other)
     return len(grams & others) / len(grams | others)
+
+
+# ---- tasks -----------------------------------------------------------------------------------
+
+
+def _sign_tasks(
+    shards: Sequence[Path], hashes: Sequence[str], keys: Sequence[Path], kind: CorpusKind
+) -> list[Task]:
+    tasks = []
+    for number, (shard, digest, path) in enumerate(zip(shards, hashes, keys, strict=True)):
+        arguments, places = (
+            {"number": number, "kind": kind},
+            {"shard": str(shard), "out": str(path)},
+        )
+        name = f"sign/{path.stem}"
+        tasks.append(Task(name, sign_step, arguments, digest, (str(path),), places))
+    return tasks
+
+
+def _pair_tasks(keys: Sequence[Path], content: str, work: Path, num_parts: int) -> list[Task]:
+    tasks = []
+    for part in range(num_parts):
+        out = str(work / f"pairs-{part:05}.npy")
+        places = {"keys": [str(path) for path in keys], "out": out}
+        arguments = {"part": part, "num_parts": num_parts}
+        tasks.append(Task(f"pair/{part:05}", pair_step, arguments, content, (out,), places))
+    return tasks
+
+
+def _join_edges(tasks: Sequence[Task]) -> _Ids:
+    """Returns all pairs of rows, sorted, each once: two may share bands of several parts."""
+    edges, pending = _EMPTY[:, :2], [_EMPTY[:, :2]]
+    for task in tasks:
+        pending.append(np.load(task.outputs[0]))
+        if sum(map(len, pending)) > max(len(edges), _COMPARED_PAIRS):
+            edges, pending = _sort_distinct([edges, *pending]), []
+    return _sort_distinct([edges, *pending])
+
+
+def _sort_distinct(edges: Sequence[_Ids]) -> _Ids:
+    both = np.concatenate(edges)
+    both = both[np.lexsort((both[:, 1], both[:, 0]))]
+    is_first = np.ones(len(both), bool)
+    is_first[1:] = (both[1:] != both[:-1]).any(axis=1)
+    return both[is_first]
+
+
+def _compare_tasks(
+    shards: Sequence[Path],
+    content: str,
+    work: Path,
+    num_pairs: int,
+    min_similarity: float,
+    kind: CorpusKind,
+) -> list[Task]:
+    tasks = []
+    for first in range(0, num_pairs, _COMPARED_PAIRS):
+        out = str(work / f"similar-{first:012}.npy")
+        pairs = [first, min(first + _COMPARED_PAIRS, num_pairs)]
+        arguments = {"pairs": pairs, "min_similarity": min_similarity, "kind": kind}
+        places = {"edges": str(work / "edges.npy"), "shards": list(map(str, shards)), "out": out}
+        name = f"compare/{first:012}"
+        tasks.append(Task(name, compare_step, arguments, content, (out,), places))
+    return tasks
+
+
+def _filter_tasks(
+    shards: Sequence[Path],
+    hashes: Sequence[str],
+    folder: Path,
+    dropped: Path,
+    digest: str,
+    kind: CorpusKind,
+) -> list[Task]:
+    tasks = []
+    for number, (shard, of_shard) in enumerate(zip(shards, hashes, strict=True)):
+        out = str(folder / shard.name)
+        places = {"shard": str(shard), "dropped": str(dropped), "out": out}
+        inputs, arguments = f"{of_shard} {digest}", {"number": number, "kind": kind}
+        name = f"filter/{shard.stem}"
+        tasks.append(Task(name, filter_step, arguments, inputs, (out,), places))
+    return tasks
 
 
 # ---- candidates ------------------------------------------------------------------------------
@@ -140,22 +310,10 @@ def _band_keys(rows: Sequence[tuple[str, str]], first: int) -> _Ids:
     return np.stack([keys.ravel(), np.repeat(numbers, _NUM_BANDS)], axis=1)
 
 
-def _find_candidates(paths: Sequence[Path]) -> list[tuple[int, int]]:
-    """Returns the pairs of rows that share a band, sorted; a sixteenth of the keys at a time."""
-    edges: set[tuple[int, int]] = set()
-    arrays = [np.load(path, mmap_mode="r") for path in paths]
-    for part in range(16):
-        bounds = np.array([part << 60, (part + 1 << 60) - 1], np.uint64)
-        slices = [
-            array[
-                np.searchsorted(array[:, 0], bounds[0]) : np.searchsorted(
-                    array[:, 0], bounds[1], side="right"
-                )
-            ]
-            for array in arrays
-        ]
-        edges.update(_pair_up(np.concatenate(slices)))
-    return sorted(edges)
+def _choose_num_parts(num_rows: int) -> int:
+    """Returns a power of 2: so many parts that the keys of one fit into a task."""
+    num_bytes = num_rows * _NUM_BANDS * 2 * 8
+    return 1 << max(_LEAST_PART_BITS, (num_bytes // _PART_BYTES).bit_length())
 
 
 def _pair_up(pairs: _Ids) -> Iterable[tuple[int, int]]:
@@ -188,7 +346,7 @@ def _table_rows(shard: str | Path, kind: CorpusKind) -> list[tuple[str, str]]:
 
 
 def _read_rows(
-    shards: Sequence[Path], wanted: set[int], kind: CorpusKind
+    shards: Sequence[str], wanted: set[int], kind: CorpusKind
 ) -> dict[int, tuple[str, str]]:
     by_shard: dict[int, list[int]] = defaultdict(list)
     for row in wanted:
@@ -208,25 +366,28 @@ def _is_near(row: tuple[str, str], other: tuple[str, str], min_similarity: float
     return all(jaccard_similarity(text, like) >= min_similarity for text, like in sides)
 
 
-def _choose_dropped(
-    similar: Sequence[tuple[int, int]], rows: Mapping[int, tuple[str, str]]
-) -> list[int]:
+def _choose_dropped(similar: _Ids) -> _Ids:
     """Returns the rows that are near copies of one that stays, going from long to short.
 
     A row that is like a dropped one only is kept: likeness is not handed on.
+
+    Args:
+        similar: (pairs, 4) both rows of each pair, and their lengths.
     """
-    neighbours: dict[int, list[int]] = defaultdict(list)
-    for row, other in similar:
-        neighbours[row].append(other)
-        neighbours[other].append(row)
-    kept: set[int] = set()
-    dropped = []
-    for row in sorted(neighbours, key=lambda row: (-len(rows[row][1]), row)):
-        if kept.isdisjoint(neighbours[row]):
-            kept.add(row)
-        else:
-            dropped.append(row)
-    return sorted(dropped)
+    rows, firsts, places = np.unique(similar[:, :2], return_index=True, return_inverse=True)
+    lengths = similar[:, 2:].ravel()[firsts].astype(np.int64)
+
+    # The rows that each is like stand one after another in `others`.
+    pairs = places.reshape(-1, 2)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    others, edges = both[:, 1], np.searchsorted(both[:, 0], np.arange(len(rows) + 1)).tolist()
+
+    is_kept = np.zeros(len(rows), bool)
+    for row in np.argsort(-lengths, kind="stable").tolist():
+        is_kept[row] = not is_kept[others[edges[row] : edges[row + 1]]].any()
+    dropped: _Ids = rows[~is_kept]
+    return dropped
 
 
 def _shingles(text: str) -> set[str]:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,24 @@ def test_steps_sign_and_filter_a_shard(tmp_path: Path) -> None:
     write_shard(shard, {"lang": ["eng"] * 3, "text": ["aaaaa", "bbbbb", "ccccc"]})
     out = tmp_path / "keys.npy"
     assert sign_step(str(shard), str(out), number=2, kind="mono") == {"num_rows": 3}
-    kept = tmp_path / "kept.parquet"
-    assert filter_step(str(shard), str(kept), [1], kind="mono") == {"eng": 1}
+    kept, dropped = tmp_path / "kept.parquet", tmp_path / "dropped.npy"
+    np.save(dropped, np.array([1 << 32, 2 << 32 | 1, 3 << 32], np.uint64))  # Of three shards.
+    found = filter_step(str(shard), str(dropped), str(kept), number=2, kind="mono")
+    assert found == {"dropped": {"eng": 1}}
     assert read_shard(kept).column("text").to_pylist() == ["aaaaa", "ccccc"]
+
+
+def test_what_stays_depends_on_neither_shards_nor_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{BASE} number {n}{'.' * (n % 3)}" for n in range(30)] + LINES
+    whole = run(tmp_path / "whole", lines, 0.8)
+    monkeypatch.setattr("labse.cleaning.near_copies._COMPARED_PAIRS", 5)
+    monkeypatch.setattr("labse.cleaning.near_copies._LEAST_PART_BITS", 7)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/a.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    out = tmp_path / "cut/out"
+    dedup_files(tmp_path / "cut/a.txt", out, lang="eng", min_similarity=0.8, rows_per_shard=4)
+    texts = [t for shard in list_shards(out) for t in read_shard(shard).column("text").to_pylist()]
+    assert texts == whole
+    assert len(whole) < len(lines) / 2
