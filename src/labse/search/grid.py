@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cluster.run import find_result, run_tasks
-from labse.cluster.tasks import Task
+from labse.cluster.tasks import Executor, Task
 from labse.errors import LabseError
 from labse.files.atomic import write_atomic
 from labse.files.npy import load_array, save_array, write_array
@@ -82,6 +82,7 @@ def search_grid(
     memory_bytes: int,
     engine: EngineName = "auto",
     device: str = "auto",
+    workers: int | Executor = 1,
     shard_rows: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> MutualNeighbours:
@@ -94,6 +95,7 @@ def search_grid(
         stage: where the work is; its key names the inputs.
         memory_bytes: of a task.
         engine, device: see `mutual_neighbours`.
+        workers: processes, of which 1 is this one with all its threads; or an executor.
         shard_rows: see `plan_grid`.
         on_progress: called with the source rows done and their number.
 
@@ -110,9 +112,10 @@ def search_grid(
             {"source": str(source), "target": str(target), "memory_bytes": memory_bytes // 2}
             | {"engine": engine, "device": device},
             k,
+            workers,
             on_progress,
         )
-    run_tasks(merges, stage)
+    run_tasks(merges, stage, workers=workers)
     shutil.rmtree(_cell_folder(stage), ignore_errors=True)  # As large as the vectors.
     if on_progress:
         on_progress(sizes[0], sizes[0])
@@ -190,7 +193,12 @@ def merge_cells(
 
 
 def _search_cells(
-    grid: Grid, stage: Stage, places: Mapping[str, object], k: int, on_progress: OnProgress | None
+    grid: Grid,
+    stage: Stage,
+    places: Mapping[str, object],
+    k: int,
+    workers: int | Executor,
+    on_progress: OnProgress | None,
 ) -> None:
     num_source, num_target = grid.source[-1][1], grid.target[-1][1]
     num_done = 0
@@ -208,10 +216,11 @@ def _search_cells(
     for source_rows, target_rows in product(grid.source, grid.target):
         path = _cell_path(stage, source_rows, target_rows)
         arguments = {"source_rows": source_rows, "target_rows": target_rows, "k": k}
-        where = {**places, "out": str(path), "on_progress": tell}
+        where = {**places, "out": str(path)}
+        where |= {"on_progress": tell} if workers == 1 else {}  # No other process can call it.
         name = f"search/{path.stem}"
         tasks.append(Task(name, search_cell, arguments, "", (str(path),), where))
-    run_tasks(tasks, stage, on_result=add)
+    run_tasks(tasks, stage, workers=workers, on_result=add)
 
 
 def _merge_tasks(grid: Grid, stage: Stage, k: int) -> list[Task]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.json_executor import JsonExecutor
 
 from labse.cleaning.dedup import dedup_files
 from labse.cleaning.near_copies import filter_step, jaccard_similarity, sign_step
@@ -109,7 +110,14 @@ def test_what_stays_depends_on_neither_shards_nor_parts(
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/a.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     out = tmp_path / "cut/out"
-    dedup_files(tmp_path / "cut/a.txt", out, lang="eng", min_similarity=0.8, rows_per_shard=4)
+    dedup_files(
+        tmp_path / "cut/a.txt",
+        out,
+        lang="eng",
+        min_similarity=0.8,
+        rows_per_shard=4,
+        workers=JsonExecutor(),
+    )
     texts = [t for shard in list_shards(out) for t in read_shard(shard).column("text").to_pylist()]
     assert texts == whole
     assert len(whole) < len(lines) / 2

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.unit.json_executor import JsonExecutor
 
 from labse.errors import LabseError
 from labse.files.stage import open_stage
@@ -24,7 +25,14 @@ def search(
     for path, rows in zip(paths, (source, target), strict=True):
         np.save(path, rows)
     with open_stage(work, {}) as stage:
-        return search_grid(*paths, k, stage, memory_bytes=1 << 20, shard_rows=shard_rows)
+        return search_grid(
+            *paths,
+            k,
+            stage,
+            memory_bytes=1 << 20,
+            workers=1 if work else JsonExecutor(),
+            shard_rows=shard_rows,
+        )
 
 
 @settings(deadline=None, max_examples=25)
