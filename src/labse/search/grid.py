@@ -184,7 +184,7 @@ def merge_cells(
     for cell, start in zip(cells[1:], starts[1:], strict=True):
         found = _read_cell(cell, direction, start)
         best = _merge(best, found, k)
-    arrays = best.neighbours, best.similarities
+    arrays: tuple[NDArray[np.generic], ...] = best.neighbours, best.similarities
     hashes = {
         "/".join(Path(path).parts[-2:]): save_array(path, array)
         for path, array in zip(out, arrays, strict=True)
