@@ -82,8 +82,7 @@ class SentenceEncoder:
             precision: of the matrices; the vectors are float32 always.
             runtime: "auto" is numpy for a model without layers, torch for bfloat16, and else
                 ctranslate2.
-            threads: CPU threads; None takes the CPUs there are. For torch it holds for the process;
-                numpy works in one.
+            threads: CPU threads; None takes the CPUs there are. For torch it holds for the process.
             text: how long and odd text is treated, `labse.TextOptions`; None cuts and changes
                 nothing.
 

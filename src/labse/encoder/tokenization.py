@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from labse.encoder.character_normalizer import CharacterNormalizer, plain_tokenizer
 from labse.encoder.runtimes.padding import pad_sentences
 from labse.errors import LabseError
 from labse.files.npy import ragged_positions
@@ -142,6 +143,9 @@ class SentenceTokenizer:
         self._pad_token_id = _find_padding(tokenizer)
         self._separator = _find_separator(tokenizer, special[-1]) if self._is_by_word else ""
         self._max_word_characters = _word_limit(tokenizer, self.options)
+        self._plain: Tokenizer | None = None
+        if self._separator and (normalizer := CharacterNormalizer.of(tokenizer)) is not None:
+            self._plain, self._normalizer = plain_tokenizer(tokenizer), normalizer
         self._lock = threading.Lock()
         # Word w has the ids _ids[_starts[w] : _starts[w] + _lengths[w]].
         self._numbers: dict[str, int] = {}
@@ -222,7 +226,7 @@ class SentenceTokenizer:
         ends = np.cumsum([len(text) for text in texts])
         cuts = (np.flatnonzero(np.diff(ends // _LEARNT_CHARACTERS)) + 1).tolist()
         parts = [texts[start:end] for start, end in pairwise([0, *cuts, len(texts)])]
-        encoded = [self._encode_words(part) for part in parts]
+        encoded = [self._normalize_and_encode(part) for part in parts]
         flat = np.concatenate([ids for ids, _ in encoded])
         lengths = np.concatenate([counts for _, counts in encoded])
         starts = np.cumsum(lengths) - lengths + len(self._ids)
@@ -232,16 +236,39 @@ class SentenceTokenizer:
         self._lengths = np.concatenate([self._lengths, lengths])
         self._ids = np.concatenate([self._ids, flat])
 
-    def _encode_words(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _normalize_and_encode(
+        self, words: list[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Returns the ids of words, one after the other, and how many each has.
+
+        Words that can be normalised character by character are; the library takes the others.
+        """
+        if self._plain is None:
+            return self._encode_words(self._tokenizer, words)
+        normal, is_left = self._normalizer.normalize(words)
+        left = [word for word, is_one in zip(words, is_left, strict=True) if is_one]
+        ids, lengths = self._encode_words(self._plain, normal)
+        if not left:
+            return ids, lengths
+
+        # Both kinds back in the order of the words.
+        left_ids, left_lengths = self._encode_words(self._tokenizer, left)
+        order = np.argsort(np.concatenate([np.flatnonzero(~is_left), np.flatnonzero(is_left)]))
+        lengths = np.concatenate([lengths, left_lengths])
+        starts = np.cumsum(lengths) - lengths
+        positions = ragged_positions(starts[order], lengths[order])
+        return np.concatenate([ids, left_ids])[positions], lengths[order]
+
+    def _encode_words(
+        self, tokenizer: Tokenizer, words: list[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Returns the ids of words, one after the other, and how many each has.
 
         Many are joined by a special token, which the library cuts at before all else: half the time
         of one text a word.
         """
         if not self._separator or any(self._separator in word for word in words):
-            ids = [
-                e.ids for e in self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
-            ]
+            ids = [e.ids for e in tokenizer.encode_batch_fast(words, add_special_tokens=False)]
             lengths = np.fromiter(map(len, ids), np.int64, len(ids))
             return np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum())), lengths
 
@@ -249,7 +276,7 @@ class SentenceTokenizer:
             self._separator.join([*words[start : start + _JOINED_WORDS], ""])
             for start in range(0, len(words), _JOINED_WORDS)
         ]
-        joined = [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        joined = [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
         flat = np.fromiter(chain.from_iterable(joined), np.int32, sum(map(len, joined)))
         is_separator = flat == self._after
         ends = np.flatnonzero(is_separator)

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["count_cpus", "open_unfollowed", "reserve_space", "sync", "try_lock"]
+__all__ = ["count_cpus", "count_threads", "open_unfollowed", "reserve_space", "sync", "try_lock"]
 
 # Windows locks bytes, which nobody else can then read: one far behind what a file here holds.
 _LOCKED_BYTE = 1 << 40
@@ -102,3 +102,9 @@ def count_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def count_threads() -> int:
+    """Returns the threads that OpenMP would take: `OMP_NUM_THREADS`, else the processors."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) else count_cpus()

@@ -97,6 +97,35 @@ def test_the_input_is_read_no_farther_than_a_window_ahead(monkeypatch: pytest.Mo
     stream.close()
 
 
+class SharedRuntime(SumRuntime):
+    num_threads = 2
+
+
+def test_threads_give_the_same_vectors_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [LETTERS[n % 26] * (n % 7) for n in range(50)]
+    (whole,) = encode_stream(tokenizer(), SumRuntime(), texts, BatchLimits(100))
+    monkeypatch.setattr(streaming, "_SHARED_WINDOW_SENTENCES", 3)
+    counts: list[int] = []
+    parts = list(
+        encode_stream(
+            tokenizer(), SharedRuntime(), iter(texts), BatchLimits(10), on_batch=counts.append
+        )
+    )
+    assert counts == [len(part.embeddings) for part in parts] == [3] * 16 + [2]
+    np.testing.assert_array_equal(np.concatenate([p.embeddings for p in parts]), whole.embeddings)
+    np.testing.assert_array_equal(np.concatenate([p.is_long for p in parts]), whole.is_long)
+
+
+def test_a_stream_of_threads_may_be_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_SHARED_WINDOW_SENTENCES", 2)
+    texts = iter(LETTERS * 4)
+    stream = encode_stream(tokenizer(), SharedRuntime(), texts, BatchLimits(10))
+    next(stream)
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("labse-encode")]
+    assert len(list(texts)) >= 4 * 26 - 8  # Two windows at work, one that waits, one that is read.
+
+
 def test_long_texts_are_cut_or_averaged_over_windows() -> None:
     text = "abcdefgh"  # Eight tokens in two windows of four.
     cut = next(encode_stream(tokenizer(), SumRuntime(), [text], BatchLimits(100)))
@@ -123,8 +152,17 @@ def test_no_sentences_give_nothing() -> None:
     assert list(encode_stream(tokenizer(), SumRuntime(), [], BatchLimits(10))) == []
 
 
-def test_a_vector_that_is_not_finite_is_an_error_that_names_the_sentence() -> None:
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_a_vector_that_is_not_finite_is_an_error_that_names_the_sentence(
+    monkeypatch: pytest.MonkeyPatch, num_threads: int
+) -> None:
+    monkeypatch.setattr(streaming, "_SHARED_WINDOW_SENTENCES", 1)
+
     class NanRuntime(SumRuntime):
+        def __init__(self) -> None:
+            super().__init__()
+            self.num_threads = num_threads
+
         def embed(self, input_ids: list[NDArray[np.int32]], /) -> NDArray[np.float32]:
             embeddings = super().embed(input_ids)
             embeddings[[len(ids) == 4 for ids in input_ids]] = np.nan

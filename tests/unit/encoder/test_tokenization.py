@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from labse.encoder import tokenization
+from labse.encoder.character_normalizer import CharacterNormalizer
 from labse.encoder.tokenization import SentenceTokenizer, TextOptions, TokenizedSentences
 from labse.errors import LabseError
 from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
@@ -39,6 +40,34 @@ def test_ids_are_those_of_the_library_whatever_the_text(
     expected = [library.encode(text).ids for text in texts]
     assert rows_of(tokenizer.tokenize(texts)) == expected
     assert rows_of(tokenizer.tokenize(texts)) == expected  # From what it remembers.
+
+
+@pytest.fixture(scope="module")
+def folding() -> Tokenizer:
+    pieces = [*VOCAB, *"αβγωσι'`ا가각ㄱ[]", *(f"##{one}" for one in "αβγωσί̈̇")]
+    return build_tokenizer(pieces, uncased=True)
+
+
+MARKED = [*ODD, *"ΆΐΣςßẞİıÉＡ［］ﬁ’½ﾞァｶᾳ", "́", "̈", "̇", "ͅ", "ᄀ"]
+MARKED += ["ᅡ", "ᆨ", "가", "각", "ে", "া", "￿", "［SEP］", "͸"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.lists(st.sampled_from(MARKED) | st.characters(exclude_categories=["Cs"])))
+def test_words_are_folded_as_the_library_folds_them(folding: Tokenizer, text: list[str]) -> None:
+    whole = "".join(text)
+    tokenizer = SentenceTokenizer(folding, max_seq_length=1000)
+    assert rows_of(tokenizer.tokenize([whole])) == [folding.encode(whole).ids]
+
+
+def test_each_character_is_folded_as_the_library_folds_it_among_others(folding: Tokenizer) -> None:
+    normalizer = CharacterNormalizer.of(folding)
+    assert normalizer is not None
+    words = [f"i{one}ω{one}e" for one in map(chr, range(32, 0x3400)) if one != "["]
+    normal, is_left = normalizer.normalize(words)
+    taken = [word for word, is_one in zip(words, is_left, strict=True) if not is_one]
+    assert normal == [folding.normalizer.normalize_str(word) for word in taken]
+    assert len(taken) > len(words) / 2
 
 
 def test_real_sentences_have_the_ids_of_the_library_with_the_excess_cut_before_sep(

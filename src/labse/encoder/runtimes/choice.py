@@ -109,7 +109,8 @@ def build_runtime(
             model, precision=precision, threads=threads, model_sha256=model_sha256
         )
     else:
-        built = NumpyRuntime(model, precision="int8" if precision == "int8" else "float32")
+        narrow: Literal["float32", "int8"] = "int8" if precision == "int8" else "float32"
+        built = NumpyRuntime(model, precision=narrow, threads=threads)
     return built
 
 

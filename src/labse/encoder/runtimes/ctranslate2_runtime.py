@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.encoder.streaming import token_budget_batches
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.system import count_cpus
+from labse.files.system import count_threads
 from labse.model_folder.folder import ModelFolder
 
 __all__ = ["CTranslate2Runtime"]
@@ -90,7 +90,7 @@ class CTranslate2Runtime:
             raise UsageError(f"CTranslate2 has no {precision} on this CPU; use float32")
         self._config = model.config
         self._dense = copy_dense(model.weights)
-        threads = threads or _count_threads()
+        threads = threads or count_threads()
         _keep_freed_memory()
         name = None if model_sha256 is None else _cache_name(model_sha256(), compute_type)
         self._encoder = _load_converted(model, compute_type, name, threads=threads)
@@ -170,12 +170,6 @@ def _keep_freed_memory() -> None:
     this one is never touched, so it takes no memory.
     """
     np.empty(31 << 20, np.uint8)
-
-
-def _count_threads() -> int:
-    """Returns what OpenMP would take."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else count_cpus()
 
 
 def _load_converted(

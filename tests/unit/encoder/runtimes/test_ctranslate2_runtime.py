@@ -11,7 +11,7 @@ import pytest
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.system import count_cpus
+from labse.files.system import count_cpus, count_threads
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.int8 import narrow_weights
 
@@ -72,7 +72,7 @@ def test_threads_follow_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
     num_cpus = count_cpus()
     for stated, expected in {"3": 3, "": num_cpus, "0": num_cpus, "2,1": num_cpus}.items():
         monkeypatch.setenv("OMP_NUM_THREADS", stated)
-        assert ctranslate2_runtime._count_threads() == expected
+        assert count_threads() == expected
 
 
 def test_no_sentences_give_no_rows(build_model: BuildModel, cache: Path) -> None:

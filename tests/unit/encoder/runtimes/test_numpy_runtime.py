@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from labse.encoder.runtimes import numpy_runtime
+from labse.encoder.runtimes.kept_rows import KeptRows
 from labse.encoder.runtimes.numpy_runtime import NumpyRuntime
 from labse.errors import UsageError
 from labse.model_folder.folder import ModelFolder
@@ -50,6 +51,44 @@ def test_vectors_are_those_of_the_definition(
     assert embeddings.dtype == np.float32
     expected = [embed_plainly(model, ids) for ids in INPUT_IDS]
     np.testing.assert_allclose(embeddings, expected, atol=2e-6)  # float32 sums of 32 values.
+
+
+def without_places(model: ModelFolder) -> ModelFolder:
+    """Such a model is a bag: a piece has one normalised row, wherever it stands."""
+    model.weights["embeddings.position_embeddings.weight"][:] = 0
+    return model
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_bag_gives_the_vectors_of_the_definition_first_and_from_what_it_kept(
+    build_model: BuildModel, settings: dict[str, object]
+) -> None:
+    model = without_places(build_model(0, **settings))
+    runtime = NumpyRuntime(model)
+
+    first, second = runtime.embed(INPUT_IDS), runtime.embed(INPUT_IDS)
+
+    expected = [embed_plainly(model, ids) for ids in INPUT_IDS]
+    np.testing.assert_allclose(first, expected, atol=2e-6)
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("num_kept", [0, 1, 3, 40])
+def test_which_rows_are_kept_changes_no_bit(num_kept: int) -> None:
+    generator = np.random.default_rng(0)
+    table, addend = generator.normal(size=(50, 16)), generator.normal(size=16)
+    ids = generator.integers(0, 50, (30, 7))
+
+    def pool(kept_bytes: int) -> list[np.ndarray]:
+        rows = KeptRows(
+            table.astype(np.float32),
+            addend=addend.astype(np.float32),
+            layer_norm_eps=1e-12,
+            kept_bytes=kept_bytes,
+        )
+        return [rows.pool(ids[start : start + 5]) for start in range(0, 30, 5)]
+
+    np.testing.assert_array_equal(pool(num_kept * 16 * 4), pool(1 << 20))
 
 
 def test_int8_rows_are_near_and_a_quarter_of_the_size(build_model: BuildModel) -> None:
