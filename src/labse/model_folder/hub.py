@@ -19,6 +19,7 @@ DEFAULT_FOLDER = Path(__file__).parents[1] / "models" / "default"
 _PREFIX = "hub:"
 _ALIASES = {"labse": "sentence-transformers/LaBSE"}
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_TIMEOUT_SECONDS = 10
 _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "pytorch_model.bin", "*/pytorch_model.bin"]
 
 
@@ -86,8 +87,11 @@ def _fetch(name: str) -> Path:
     except ResourceError as error:
         raise ResourceError(f"{name}: no such folder here, and {error}; or: {how}") from None
     try:
+        # Asked once: other calls of the package try a server that is not there for half a minute.
+        told = hub.HfApi().model_info(name, timeout=_TIMEOUT_SECONDS)
+        files = [file.rfilename for file in told.siblings or ()]
         # Of many LaBSEs the .bin is a second copy of the weights; it is fetched where it is alone.
-        ignored = ["*.bin"] if "model.safetensors" in hub.list_repo_files(name) else None
+        ignored = ["*.bin"] if "model.safetensors" in files else None
         found = hub.snapshot_download(name, allow_patterns=_PATTERNS, ignore_patterns=ignored)
     except Exception as error:  # Its own, those of its client for HTTP, and OSError.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]

@@ -1,5 +1,6 @@
 """Names of the hub, against a cache that the test builds: no test goes to the network."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_without_a_network_one_line_tells_how_to_bring_the_model() -> None:
         assert caught.value.exit_code == 4
     with pytest.raises(LabseError, match="not a name of the hub"):
         locate_model("hub:one/two/three")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    begin = time.monotonic()
+    with pytest.raises(ResourceError, match="owner/nmae: no such folder here, and it cannot be"):
+        locate_model("owner/nmae")
+    assert time.monotonic() - begin < 10  # Of a busy machine; with the client's retries, 23 more.
 
 
 def test_default_is_the_model_that_comes_with_labse(
