@@ -53,7 +53,7 @@ async function listStores() {
 startSearch();
 startMine((pairs) => {
   show(named("review"), { focus: true });
-  openPairs(pairs, "pairs from the tab Mine");
+  openPairs(pairs, "Pairs from the tab Mine");
 });
 startReview();
 startMap();
