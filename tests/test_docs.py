@@ -1,5 +1,6 @@
 """The documentation as a whole: nothing is missing from it."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -16,8 +17,18 @@ def test_the_python_reference_has_every_public_name() -> None:
 
 
 def test_every_page_stands_in_the_navigation() -> None:
-    listed = re.findall(r"\b([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    listed = re.findall(r" ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = [page.name for page in (ROOT / "docs").glob("*.md")]
+    pages += [f"notebooks/{page.stem}.md" for page in (ROOT / "docs/notebooks").glob("*.ipynb")]
+    assert sorted(listed) == sorted(pages)
+
+
+def test_the_notebooks_have_the_outputs_of_a_run() -> None:
+    for path in (ROOT / "docs/notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        assert any("image/png" in output.get("data", {}) for output in outputs), path.name
+        assert all(output["output_type"] != "error" for output in outputs), path.name
 
 
 def test_the_conda_recipe_asks_for_what_the_package_asks_for() -> None:

@@ -1,25 +1,37 @@
-"""Writes the pages that the program itself knows (commands, benchmarks), and keeps the site whole.
+"""Writes the pages that the program itself knows (commands, benchmarks, notebooks).
 
-Takes: pages that hold a line such as `<!-- commands -->`. Gives: the page with that line replaced,
-and pages that load nothing from elsewhere.
+Takes: pages that hold a line such as `<!-- commands -->`, and notebooks. Gives: the page with that
+line replaced, a page for each notebook, and pages that load nothing from elsewhere.
 Source: https://www.mkdocs.org/user-guide/configuration/#hooks
 """
 
 import html
 import inspect
-import json
 import re
+import sys
 from pathlib import Path
 
 import click
 import typer.main
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
 
 from labse.cli import app
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+sys.path.insert(0, str(Path(__file__).parent))  # Hooks are files, not a package.
+from benchmark_plots import write_benchmarks
+from notebook_pages import write_notebook
 
-
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SHIM = re.compile(r'https://[^"/]+/iframe-worker/shim')
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds a page for each notebook; the notebook itself stays beside it, to be taken home."""
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        page = f"notebooks/{path.stem}.md"
+        files.append(File.generated(config, page, content=write_notebook(path)))
+    return files
 
 
 def on_post_page(output: str, **_: object) -> str:
@@ -80,16 +92,3 @@ def _describe_command(command: click.Command, context: click.Context) -> list[st
 def _plain(text: str) -> str:
     """Removes what a terminal reads as colours and line breaks."""
     return re.sub(r"\[/?(dim|bold|cyan|green)\]", "", text.replace("\b", ""))
-
-
-def write_benchmarks() -> list[str]:
-    """Gives the recorded results, one part for each file."""
-    lines: list[str] = []
-    for path in sorted(RESULTS.glob("*.json*")):
-        text = path.read_text(encoding="utf-8")
-        parts = text.splitlines() if path.suffix == ".jsonl" else [text]
-        rows = [json.loads(part) for part in parts]
-        lines += [f"## {path.stem.replace('_', ' ')}", ""]
-        for row in rows:
-            lines += ["```json", json.dumps(row, indent=1)[:6000], "```", ""]
-    return lines
