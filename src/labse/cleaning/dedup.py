@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,7 @@ from labse.files.atomic import MANIFEST_NAME, check_writable, write_atomic
 from labse.files.stage import Stage, open_stage
 from labse.runtime import require, resumable
 
-if TYPE_CHECKING:
-    import pyarrow
-
-__all__ = ["DedupReport", "dedup_files", "merge_step", "partition_step"]
+__all__ = ["DedupReport", "cut_step", "dedup_files", "merge_step", "partition_step"]
 
 _PARTITION_BYTES = 1 << 25  # Of input files, compressed or not, to a partition.
 _MAX_PARTITIONS = 256  # Files that are open at once.
@@ -149,11 +146,13 @@ def _write_distinct(
     num_exact = num_rows - kept.total()
 
     # What is left becomes shards of equal size; near copies are looked for in them.
-    kind = cast("CorpusKind", settings["kind"])
     min_similarity = cast("float | None", settings["min_similarity"])
-    tables = (read_shard(_merged_path(stage.work, number)) for number in range(num_partitions))
     place = stage.folder if min_similarity is None else stage.work / "exact"
-    shards = _recut(tables, place, cast("int", settings["rows_per_shard"]), kind)
+    counts = [sum(cast("dict[str, int]", result["kept"]).values()) for result in merged]
+    tasks = _cut_tasks(settings, stage.work, counts, place)
+    run_tasks(tasks, stage, workers=workers)
+    kind = cast("CorpusKind", settings["kind"])
+    shards = [Path(task.outputs[0]) for task in tasks]
     num_near = 0
     if min_similarity is not None:
         dropped = drop_near_copies(shards, stage, kind, min_similarity, workers, on_progress)
@@ -233,6 +232,17 @@ def merge_step(pieces: Sequence[str], out: str, *, kind: CorpusKind) -> dict[str
     return {"num_rows": table.num_rows, "kept": dict(sorted(counts.items()))}
 
 
+def cut_step(
+    parts: Sequence[str], out: str, *, start: int, num_rows: int, kind: CorpusKind
+) -> dict[str, object]:
+    """Writes some rows of partitions that follow each other, from row `start` of the first on."""
+    arrow = require("pyarrow", "corpus")
+    tables = [read_shard(part) for part in parts]
+    table = arrow.concat_tables(tables).slice(start, num_rows).select(list(column_names(kind)))
+    write_shard(Path(out), table.combine_chunks())
+    return {"num_rows": table.num_rows}
+
+
 def _hash_rows(rows: Sequence[tuple[str, ...]]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Returns the upper and the lower half of the hash of each row; no text has a line feed."""
     digest = require("xxhash", "corpus").xxh3_128_digest
@@ -275,6 +285,27 @@ def _merge_tasks(
     return tasks
 
 
+def _cut_tasks(
+    settings: dict[str, object], work: Path, counts: Sequence[int], folder: Path
+) -> list[Task]:
+    """Cuts partitions of so many rows into shards of equal size; there is at least one."""
+    size, total = cast("int", settings["rows_per_shard"]), sum(counts)
+    ends = np.cumsum(counts)
+    inputs = " ".join(cast("dict[str, str]", settings["inputs"]).values())
+    tasks = []
+    for number, start in enumerate(range(0, max(total, 1), size)):
+        stop = min(start + size, total)
+        first = int(np.searchsorted(ends, start, side="right")) if total else 0
+        last = int(np.searchsorted(ends, stop))
+        parts = [str(_merged_path(work, part)) for part in range(first, last + 1)]
+        skipped = start - int(ends[first]) + counts[first]
+        out = str(folder / f"part-{number:05}.parquet")
+        arguments = {"start": skipped, "num_rows": stop - start, "kind": settings["kind"]}
+        places = {"parts": parts, "out": out}
+        tasks.append(Task(f"cut/{number:06}", cut_step, arguments, inputs, (out,), places))
+    return tasks
+
+
 def _piece_paths(work: Path, number: int, partitions: Sequence[int]) -> Iterator[Path]:
     """Yields where the rows of file `number` in each partition stand."""
     folder = work / "pieces" / f"{number:06}"
@@ -287,26 +318,3 @@ def _merged_path(work: Path, partition: int) -> Path:
     folder = work / "merged"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{partition:04}.parquet"
-
-
-def _recut(
-    tables: "Iterator[pyarrow.Table]", folder: Path, rows_per_shard: int, kind: CorpusKind
-) -> list[Path]:
-    """Cuts tables that follow each other into shards of equal size; there is at least one."""
-    arrow = require("pyarrow", "corpus")
-    folder.mkdir(parents=True, exist_ok=True)
-    shards: list[Path] = []
-
-    def write(table: "pyarrow.Table") -> None:
-        shards.append(folder / f"part-{len(shards):05}.parquet")
-        write_shard(shards[-1], table.combine_chunks())
-
-    pending = arrow.table({name: arrow.array([], arrow.string()) for name in column_names(kind)})
-    for table in tables:
-        pending = arrow.concat_tables([pending, table])
-        while pending.num_rows >= rows_per_shard:
-            write(pending.slice(0, rows_per_shard))
-            pending = pending.slice(rows_per_shard)
-    if pending.num_rows or not shards:
-        write(pending)
-    return shards
