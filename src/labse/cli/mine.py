@@ -25,7 +25,9 @@ from labse.cli.options import (
     parse_size,
 )
 from labse.errors import UsageError
+from labse.files.system import count_cpus
 from labse.mining.bitext import MiningOptions, SearchOptions
+from labse.mining.cluster_plan import ClusterSize
 from labse.mining.estimate import estimate_mining
 from labse.mining.mine_files import mine_files
 from labse.mining.mined_output import MinedOutput, OutputFormat
@@ -176,6 +178,38 @@ def mine(
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = False,
+    cluster_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --dry-run: tell what it would take on so many machines like this one.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="GPUs of these machines together; they embed and search.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = 0,
+    tflops: Annotated[
+        float,
+        typer.Option(
+            min=1e-6,
+            help="What a GPU reaches, 10^12 operations a second: 400 is 40 % of an H100's peak.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = 400,
+    node_price: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Price of one of these machines for an hour, to tell what all costs.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = None,
     precision: PrecisionOption = "float32",
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
@@ -210,11 +244,19 @@ def mine(
     )
     vectors = (source_vectors, target_vectors)
     encoder = partial(load_encoder, model, precision, runtime, threads)
+    if not dry_run and (cluster_size or gpus or node_price is not None):
+        raise UsageError("--cluster-size, --gpus and --node-price are for --dry-run")
+    if cluster_size is None and (gpus or node_price is not None):
+        raise UsageError("--gpus and --node-price are of a cluster; give --cluster-size")
     if dry_run:
         estimate = estimate_mining(
             source, target, vectors=vectors, column=column, encoder=encoder, k=k, search=search
         )
-        print_lines(("\t".join(row) for row in estimate.describe().items()), None)
+        told = estimate.describe()
+        if cluster_size is not None:
+            size = ClusterSize(cluster_size, count_cpus(), gpus, tflops, node_price=node_price)
+            told = {"lines": told["lines"], **estimate.plan(size).describe()}
+        print_lines(("\t".join(row) for row in told.items()), None)
         return
     with progress("mine") as update:
         mined = mine_files(

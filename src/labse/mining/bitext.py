@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from labse.cluster.tasks import Executor
 from labse.errors import LabseError, UsageError
 from labse.files.npy import release_map
 from labse.mining.margin import Margin, margin_scores
@@ -156,6 +157,9 @@ class SearchOptions:
         device: where the exact search multiplies; "auto" is a GPU if there is one.
         nprobe: lists of an "ivf" index that a query looks into; None: 64. More find more.
         ef: candidates that a query keeps in the graph of "hnsw"; None: 128. More find more.
+        workers: what runs the tasks of the exact search: 1 is this process with all its threads; an
+            executor, such as `labse.RayExecutor`, has its own machines.
+        gpus_per_task: GPUs, or the share of one, that an executor gives each of them.
     """
 
     memory_bytes: int = 1 << 30
@@ -163,6 +167,8 @@ class SearchOptions:
     device: str = "auto"
     nprobe: int | None = None
     ef: int | None = None
+    workers: int | Executor = 1
+    gpus_per_task: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks that index, device and effort go together.
@@ -185,6 +191,12 @@ class SearchOptions:
             raise UsageError(
                 f"--device {self.device} is for --index exact; {self.index} searches on the CPU"
             )
+        if self.workers != 1 and self.index not in ("auto", "exact"):
+            raise UsageError(
+                f"--cluster searches exactly, --index {self.index} on one machine; leave one out"
+            )
+        if self.gpus_per_task and self.workers == 1:
+            raise UsageError("--gpus-per-task is for the tasks of --cluster")
 
     @property
     def effort(self) -> int | None:
@@ -199,7 +211,7 @@ class SearchOptions:
         """
         if self.index not in ("auto", "exact"):
             require("faiss", "ann")
-        if self.device not in ("auto", "cpu"):
+        if self.device not in ("auto", "cpu") and self.workers == 1:
             build_engine("torch", 0, self.device)
 
 
@@ -230,6 +242,11 @@ def find_neighbours(
 
     # Compare all with all, shard by shard, as long as that takes hours and not days.
     index = choose_index(options.index, len(source), len(target))
+    if options.workers != 1 and index != "exact":
+        raise UsageError(
+            f"{len(source):,} and {len(target):,} lines: --cluster searches exactly, and so many "
+            "take long; --index exact says that they may"
+        )
     if index == "exact":
         return search_grid(
             sides.source.path,
@@ -238,6 +255,8 @@ def find_neighbours(
             sides.stage,
             memory_bytes=options.memory_bytes,
             device=options.device,
+            workers=options.workers,
+            gpus_per_task=options.gpus_per_task,
             on_progress=on_progress,
         )
 

@@ -13,17 +13,31 @@ import numpy as np
 
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource
-from labse.errors import UsageError
-from labse.mining.bitext import SearchOptions, choose_index, count_products
+from labse.errors import LabseError, UsageError
+from labse.files.stage import open_stage
+from labse.files.system import count_cpus
+from labse.mining.bitext import MinedIndices, SearchOptions, choose_index, count_products
+from labse.mining.cluster_plan import (
+    PROGRAM_BYTES,
+    ClusterPlan,
+    ClusterSize,
+    Rates,
+    cell_bytes,
+    plan_on_cluster,
+    tell_time,
+)
 from labse.mining.mine_files import open_two_files
-from labse.mining.sides import load_needed_encoder
-from labse.search.knn import EngineName, build_engine, mutual_neighbours
+from labse.mining.mined_output import read_mined
+from labse.mining.sides import EmbeddedSides, embed_side, load_needed_encoder
+from labse.model_folder.layout import read_layout
+from labse.search.grid import merge_neighbours, plan_grid
+from labse.search.knn import EngineName, Neighbours, build_engine, mutual_neighbours
+from labse.training.estimate import forward_flops
 
 __all__ = ["MiningEstimate", "estimate_mining"]
 
 _SAMPLE_LINES = 2000
 _SAMPLE_ROWS = 4096
-_PROGRAM_BYTES = 400 << 20  # Seen with torch loaded; 150 MiB without.
 _LINE_BYTES = 60  # Numbers of lines and results of the search, k = 4.
 
 
@@ -38,6 +52,11 @@ class MiningEstimate:
         index: which that is.
         memory_bytes: of the program.
         disk_bytes: in the work folder or a temporary one.
+        rates: seconds of one processor, for `plan_on_cluster`.
+        num_dimensions: of a vector.
+        text_bytes: of both files.
+        k: neighbours of a line.
+        task_bytes: memory of a task on a cluster.
     """
 
     num_lines: tuple[int, int]
@@ -46,11 +65,28 @@ class MiningEstimate:
     index: str
     memory_bytes: int
     disk_bytes: int
+    rates: Rates
+    num_dimensions: int
+    text_bytes: int
+    k: int
+    task_bytes: int
+
+    def plan(self, cluster: ClusterSize) -> ClusterPlan:
+        """Returns what an exact search would take on a cluster of such machines."""
+        return plan_on_cluster(
+            self.num_lines,
+            self.num_dimensions,
+            self.k,
+            self.rates,
+            cluster,
+            memory_bytes=self.task_bytes,
+            text_bytes=self.text_bytes,
+        )
 
     def describe(self) -> dict[str, str]:
         """Returns what a person reads, by its name."""
         sizes = "{:,} and {:,}".format(*self.num_lines)
-        times = f"{_minutes(self.encode_seconds)} to embed, {_minutes(self.search_seconds)}"
+        times = f"{tell_time(self.encode_seconds)} to embed, {tell_time(self.search_seconds)}"
         disk = f"{self.disk_bytes / 2**30:.2f} GiB"
         return {
             "lines": f"{sizes}, repeated ones counted",
@@ -82,7 +118,8 @@ def estimate_mining(
 
     # Count the lines of each side, and embed some.
     counts: list[int] = []
-    encode_seconds, text_bytes, size = 0.0, 0, 0
+    samples: list[list[str]] = []
+    encode_seconds, encode_flops, text_bytes, size = 0.0, 0.0, 0, 0
     for side in sides:
         sample = [line for line in itertools.islice(side.texts, _SAMPLE_LINES) if line.strip()]
         num_read = num_lines = max(len(sample), 1)
@@ -94,7 +131,9 @@ def estimate_mining(
             assert loaded is not None
             size = loaded.embedding_size
             encode_seconds += _time_encoding(loaded, sample) / num_read * num_lines
+            encode_flops += _count_flops(loaded, sample) / num_read * num_lines
         counts.append(num_lines)
+        samples.append(sample)
         text_bytes += num_bytes * num_lines // num_read
 
     # Multiply some rows, and add up what all would take.
@@ -105,13 +144,32 @@ def estimate_mining(
     ready = max(counts) * vector_bytes  # An index holds one side whole.
     if index == "exact":
         ready = min(search.memory_bytes, sum(counts) * vector_bytes)
+    per_product = _time_product(size, k, num_products)
+    cells = (
+        cell_bytes(plan_grid(counts[0], counts[1], k, search.memory_bytes), k)
+        if index == "exact"
+        else 0
+    )
+    # Of one processor: what is measured here uses all of them.
+    rates = Rates(
+        encode=encode_seconds / sum(counts) * count_cpus(),
+        product=per_product * count_cpus(),
+        merge=_time_merge(k),
+        line=_time_lines(samples, size),
+        encode_flops=encode_flops / sum(counts),
+    )
     return MiningEstimate(
         num_lines=(counts[0], counts[1]),
         encode_seconds=encode_seconds,
-        search_seconds=_time_product(size, k, num_products) * num_products,
+        search_seconds=per_product * num_products,
         index=index,
-        memory_bytes=_PROGRAM_BYTES + ready + sum(counts) * (_LINE_BYTES + 24 * k),
-        disk_bytes=text_bytes + sum(counts) * (size * 4 + 24 * k),
+        memory_bytes=PROGRAM_BYTES + ready + sum(counts) * (_LINE_BYTES + 24 * k),
+        disk_bytes=text_bytes + sum(counts) * (size * 4 + 24 * k) + cells,
+        rates=rates,
+        num_dimensions=size,
+        text_bytes=text_bytes,
+        k=k,
+        task_bytes=search.memory_bytes,
     )
 
 
@@ -119,6 +177,45 @@ def _time_encoding(encoder: SentenceEncoder, sample: list[str]) -> float:
     started = time.perf_counter()
     encoder.encode(sample)
     return time.perf_counter() - started
+
+
+def _count_flops(encoder: SentenceEncoder, sample: list[str]) -> float:
+    """Returns the operations of the layers for some lines; 0 where no folder tells of layers."""
+    if encoder.folder is None or not sample:
+        return 0.0
+    try:
+        bert = read_layout(encoder.folder).config.bert
+    except LabseError:  # A folder of transformers has no modules.
+        return 0.0
+    lengths = encoder.tokenize_windows(sample).lengths
+    return forward_flops(bert, len(lengths), int(np.ceil(lengths.mean())))
+
+
+def _time_lines(samples: list[list[str]], size: int) -> float:
+    """Returns the seconds of a line beside its vector and its neighbours: read, kept, written."""
+    generator = np.random.default_rng(0)
+    rows = [generator.standard_normal((len(lines), size), dtype=np.float32) for lines in samples]
+    if not all(map(len, rows)):
+        return 0.0
+    started = time.perf_counter()
+    with open_stage(None, {}) as stage:
+        source, target = (
+            embed_side(name, lines, vectors, stage)
+            for name, lines, vectors in zip(("source", "target"), samples, rows, strict=True)
+        )
+        order = np.arange(min(len(source.lines), len(target.lines)))
+        mined = MinedIndices(order, order, np.zeros(len(order), np.float32))
+        read_mined(mined, EmbeddedSides(source, target, stage), [])
+    return (time.perf_counter() - started) / sum(map(len, samples))
+
+
+def _time_merge(k: int) -> float:
+    """Returns the seconds to merge a neighbour of one more shard."""
+    similarities = np.random.default_rng(0).random((2, _SAMPLE_ROWS, k), dtype=np.float32)
+    best, found = (Neighbours(np.zeros((_SAMPLE_ROWS, k), np.int64), s) for s in similarities)
+    started = time.perf_counter()
+    merge_neighbours(best, found, k)
+    return (time.perf_counter() - started) / (_SAMPLE_ROWS * k)
 
 
 def _time_product(size: int, k: int, num_products: int) -> float:
@@ -132,7 +229,3 @@ def _time_product(size: int, k: int, num_products: int) -> float:
     started = time.perf_counter()
     mutual_neighbours(rows[0], rows[1], k, engine=engine)
     return (time.perf_counter() - started) / _SAMPLE_ROWS**2
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"

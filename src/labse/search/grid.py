@@ -11,7 +11,7 @@ Dimensions: N, M rows of the two sides, D embedding, K neighbours.
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,15 @@ from labse.files.stage import HASHES, Result, Stage
 from labse.runtime import OnProgress
 from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_neighbours
 
-__all__ = ["Grid", "merge_cells", "plan_grid", "search_cell", "search_grid"]
+__all__ = [
+    "Grid",
+    "merge_cells",
+    "merge_neighbours",
+    "plan_grid",
+    "row_bytes",
+    "search_cell",
+    "search_grid",
+]
 
 # A cell of 65,536 rows square of 768 dimensions takes 20 s on two cores.
 _SHARD_ROWS = 1 << 16
@@ -83,6 +91,7 @@ def search_grid(
     engine: EngineName = "auto",
     device: str = "auto",
     workers: int | Executor = 1,
+    gpus_per_task: float = 0.0,
     shard_rows: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> MutualNeighbours:
@@ -96,29 +105,50 @@ def search_grid(
         memory_bytes: of a task.
         engine, device: see `mutual_neighbours`.
         workers: processes, of which 1 is this one with all its threads; or an executor.
+        gpus_per_task: GPUs, or the share of one, that an executor gives a task.
         shard_rows: see `plan_grid`.
         on_progress: called with the source rows done and their number.
 
     Raises:
         LabseError: see `nearest_neighbours`; or a file of an earlier call is damaged.
     """
-    sizes = len(load_array(source)), len(load_array(target))
-    grid = plan_grid(*sizes, k, memory_bytes, shard_rows)
+    num_source, num_target = len(load_array(source)), len(load_array(target))
+    grid = plan_grid(num_source, num_target, k, memory_bytes, shard_rows)
+    num_done = 0
+
+    def tell(num_products: int, _: int | None = None) -> None:
+        if on_progress:
+            on_progress((num_done + num_products) // num_target, num_source)
+
+    def add(result: Result) -> None:
+        nonlocal num_done
+        num_done += cast("int", result["num_products"])
+        tell(0)
+
+    # Search each shard among each of the other side, unless all is merged already.
     merges = _merge_tasks(grid, stage, k)
     if any(find_result(task, stage) is None for task in merges):
-        _search_cells(
-            grid,
+        places: dict[str, object] = {
+            "source": str(source),
+            "target": str(target),
+            "engine": engine,
+            "device": device,
+            "memory_bytes": memory_bytes // 2,
+        }
+        places |= {"on_progress": tell} if workers == 1 else {}  # No other process can call it.
+        cells = _cell_tasks(grid, stage, k, places)
+        run_tasks(
+            [replace(cell, num_gpus=gpus_per_task, memory_bytes=memory_bytes) for cell in cells],
             stage,
-            {"source": str(source), "target": str(target), "memory_bytes": memory_bytes // 2}
-            | {"engine": engine, "device": device},
-            k,
-            workers,
-            on_progress,
+            workers=workers,
+            on_result=add,
         )
+
+    # What the shards have found is merged; together it is as large as the vectors.
     run_tasks(merges, stage, workers=workers)
-    shutil.rmtree(_cell_folder(stage), ignore_errors=True)  # As large as the vectors.
+    shutil.rmtree(_cell_folder(stage), ignore_errors=True)
     if on_progress:
-        on_progress(sizes[0], sizes[0])
+        on_progress(num_source, num_source)
     return MutualNeighbours(*(_join(merges, stage, direction) for direction in _DIRECTIONS))
 
 
@@ -183,7 +213,7 @@ def merge_cells(
     best = _read_cell(cells[0], direction, starts[0])
     for cell, start in zip(cells[1:], starts[1:], strict=True):
         found = _read_cell(cell, direction, start)
-        best = _merge(best, found, k)
+        best = merge_neighbours(best, found, k)
     arrays: tuple[NDArray[np.generic], ...] = best.neighbours, best.similarities
     hashes = {
         "/".join(Path(path).parts[-2:]): save_array(path, array)
@@ -192,35 +222,14 @@ def merge_cells(
     return {"num_rows": len(best.neighbours), HASHES: hashes}
 
 
-def _search_cells(
-    grid: Grid,
-    stage: Stage,
-    places: Mapping[str, object],
-    k: int,
-    workers: int | Executor,
-    on_progress: OnProgress | None,
-) -> None:
-    num_source, num_target = grid.source[-1][1], grid.target[-1][1]
-    num_done = 0
-
-    def tell(num_products: int, _: int | None = None) -> None:
-        if on_progress:
-            on_progress((num_done + num_products) // num_target, num_source)
-
-    def add(result: Result) -> None:
-        nonlocal num_done
-        num_done += cast("int", result["num_products"])
-        tell(0)
-
+def _cell_tasks(grid: Grid, stage: Stage, k: int, places: Mapping[str, object]) -> list[Task]:
     tasks = []
     for source_rows, target_rows in product(grid.source, grid.target):
-        path = _cell_path(stage, source_rows, target_rows)
+        out = str(_cell_path(stage, source_rows, target_rows))
         arguments = {"source_rows": source_rows, "target_rows": target_rows, "k": k}
-        where = {**places, "out": str(path)}
-        where |= {"on_progress": tell} if workers == 1 else {}  # No other process can call it.
-        name = f"search/{path.stem}"
-        tasks.append(Task(name, search_cell, arguments, "", (str(path),), where))
-    run_tasks(tasks, stage, workers=workers, on_result=add)
+        name = f"search/{Path(out).stem}"
+        tasks.append(Task(name, search_cell, arguments, "", (out,), {**places, "out": out}))
+    return tasks
 
 
 def _merge_tasks(grid: Grid, stage: Stage, k: int) -> list[Task]:
@@ -281,7 +290,7 @@ def _read_cell(path: str, direction: str, start: int) -> Neighbours:
         ) from None
 
 
-def _merge(best: Neighbours, found: Neighbours, k: int) -> Neighbours:
+def merge_neighbours(best: Neighbours, found: Neighbours, k: int) -> Neighbours:
     """Keeps the k best of both; the rows of a later shard have higher numbers: ties in order."""
     similarities = np.concatenate([best.similarities, found.similarities], axis=1)
     neighbours = np.concatenate([best.neighbours, found.neighbours], axis=1)

@@ -215,6 +215,22 @@ def test_a_dry_run_tells_time_memory_and_disk_and_leaves_nothing(
     assert not (tmp_path / "o.tsv").exists()
 
 
+def test_a_dry_run_tells_what_a_cluster_would_take(
+    run: Run, files: tuple[Path, Path], model: Path
+) -> None:
+    dry = ("mine", *files, "--model", model, "--dry-run")
+    ran = run(*dry, "--cluster-size", 64, "--gpus", 8, "--node-price", 2.5)
+    rows = dict(line.split("\t") for line in ran.out.splitlines())
+    stages = ["embed", "lines and pairs", "search", "merge"]
+    assert list(rows) == ["lines", *stages, "time", "memory", "disk", "money"]
+    for options, fault in (
+        ((*dry, "--gpus", 8), "give --cluster-size"),
+        ((*dry[:-1], "--cluster-size", 2), "are for --dry-run"),
+    ):
+        ran = run(*options)
+        assert (ran.code, fault in ran.err) == (2, True)
+
+
 def test_standard_input_cannot_be_tried(run: Run, files: tuple[Path, Path], model: Path) -> None:
     ran = run("mine", "-", files[1], "--model", model, "--dry-run")
     assert ran.code == 2
