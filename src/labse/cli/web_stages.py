@@ -107,6 +107,9 @@ def pairs(
         int,
         typer.Option("--k", min=1, help="Nearest pages of the other language that are looked at."),
     ] = 16,
+    across_hosts: Annotated[
+        bool, typer.Option("--across-hosts", help="Pair pages of different sites too.")
+    ] = False,
     model: ModelOption = None,
     json: JsonOption = False,
     precision: PrecisionOption = "float32",
@@ -114,6 +117,8 @@ def pairs(
     threads: ThreadsOption = None,
 ) -> None:
     """Find the pages that are one document in two languages, one to one for each site.
+
+    With --across-hosts all sites are one: what a site has translated of another is found too.
 
     Links (hreflang), addresses and texts vote. Candidates that are no pairs go to rejects-*.parquet
     with the reason. Stopped, the same command goes on.
@@ -132,6 +137,7 @@ def pairs(
             signals=_parse_signals(signals),
             min_score=min_score,
             k=k,
+            across_hosts=across_hosts,
             encoder=partial(load_encoder, model, precision, runtime, threads),
             on_progress=update,
         )

@@ -5,6 +5,7 @@ bytes depend on the rows alone, and a cursor from which a killed cut goes on.
 Source: docs/design.md, promises.
 """
 
+import contextlib
 import itertools
 import logging
 import os
@@ -29,6 +30,7 @@ from labse.runtime import require
 
 if TYPE_CHECKING:
     import pyarrow
+    from pyarrow.parquet import ParquetFile
 
 __all__ = [
     "ROWS_PER_SHARD",
@@ -41,6 +43,7 @@ __all__ = [
     "iter_rows",
     "iter_sentences",
     "list_shards",
+    "open_shard",
     "pair_files",
     "read_shard",
     "write_shard",
@@ -246,6 +249,21 @@ def read_shard(path: str | Path) -> "pyarrow.Table":
         raise LabseError(f"{path}: no such shard; run the command that makes it again")
     try:
         return parquet.read_table(local_path(path), partitioning=None)
+    except errors as error:
+        problem = " ".join(str(error).split())
+        raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None
+
+
+@contextlib.contextmanager
+def open_shard(path: str | Path) -> "Iterator[ParquetFile]":
+    """Opens a shard, whose row groups are read one by one in the block; errors as `read_shard`."""
+    parquet = require("pyarrow.parquet", "corpus")
+    errors = (require("pyarrow", "corpus").ArrowException, OSError)
+    if not Path(path).is_file():
+        raise LabseError(f"{path}: no such shard; run the command that makes it again")
+    try:
+        with parquet.ParquetFile(local_path(path)) as file:
+            yield file
     except errors as error:
         problem = " ".join(str(error).split())
         raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None

@@ -8,6 +8,7 @@ Source: docs/web.md; the alignment is that of docs/alignment.md.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,13 +22,14 @@ from labse.encoder.source import EncoderSource, load_encoder
 from labse.files.stage import hash_content, open_stage
 from labse.runtime import OnProgress, resumable
 from labse.web.addresses import host_of, site_of
-from labse.web.pair_records import BEAD_COLUMNS, read_rows, write_rows
+from labse.web.pair_records import BEAD_COLUMNS, count_rows, open_rows, read_rows
 from labse.web.pairs import check_stage_folder
-from labse.web.records import PageRecord, PageWriter, iter_groups
+from labse.web.records import PageRecord, read_pages
 
 __all__ = ["WebBeads", "web_align"]
 
 _PART_PAIRS = 100  # Documents aligned between two lines of the journal.
+_MAX_PARTS = 250  # Of one shard.
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _MAX_LINES = 5_000  # Of a page: alignment holds a table of its lines.
 
@@ -94,19 +96,12 @@ def web_align(
             drops: Counter[str] = Counter()
             num_done = 0
             for path in sorted(pairs.glob("part-*.parquet")):
-                rows = list(read_rows(path))
-                for number in range(0, max(1, len(rows)), _PART_PAIRS):
-                    part = rows[number : number + _PART_PAIRS]
-                    name = f"{path.stem}-{number // _PART_PAIRS:05}"
+                for number, part in enumerate(_iter_parts(path)):
+                    name = f"{path.stem}-{number:05}"
                     result = stage.result(name)
                     if result is None:
-                        result = _align_part(
-                            pages / path.name,
-                            part,
-                            stage.folder / f"{name}.parquet",
-                            used,
-                            max_size,
-                        )
+                        place = stage.folder / f"{name}.parquet"
+                        result = _align_part(pages, part, place, used, max_size)
                         stage.add(name, result)
                     beads.update(cast("dict[str, int]", result["num_beads"]))
                     drops.update(cast("dict[str, int]", result["drops"]))
@@ -125,40 +120,45 @@ def web_align(
     return WebBeads(done["num_documents"], done["num_beads"], done["drops"])
 
 
+def _iter_parts(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yields the pairs of a file, some at a time; at least once.
+
+    Parts are larger where there are many pairs: each reads its pages from all over their shards.
+    """
+    rows = read_rows(path)
+    size = max(_PART_PAIRS, count_rows(path) // _MAX_PARTS)
+    yield list(islice(rows, size))
+    while part := list(islice(rows, size)):
+        yield part
+
+
 def _align_part(
-    shard: Path, pairs: Sequence[Mapping[str, Any]], out: Path, encoder: Encoder, max_size: int
+    folder: Path, pairs: Sequence[Mapping[str, Any]], out: Path, encoder: Encoder, max_size: int
 ) -> dict[str, object]:
     drops: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    rows: list[dict[str, object]] = []
-    wanted = {int(pair[name]) for pair in pairs for name in ("source_row", "target_row")}
-    pages = dict(_read_pages(shard, wanted))
-    for pair in pairs:
-        found = _align_pair(pair, pages, encoder, max_size, drops)
-        counts[f"{pair['source_lang']}-{pair['target_lang']}"] += len(found)
-        rows += found
-    write_rows(out, rows, BEAD_COLUMNS)
+    sides = ("source", "target")
+    wanted = {(pair[f"{side}_shard"], pair[f"{side}_row"]) for pair in pairs for side in sides}
+    pages = dict(read_pages(folder, wanted))
+    with open_rows(out, BEAD_COLUMNS) as add:
+        for pair in pairs:
+            found = _align_pair(pair, pages, encoder, max_size, drops)
+            counts[f"{pair['source_lang']}-{pair['target_lang']}"] += len(found)
+            for row in found:
+                add(row)
     return {"num_beads": dict(counts), "drops": dict(drops)}
-
-
-def _read_pages(shard: Path, wanted: set[int]) -> Iterator[tuple[int, PageRecord]]:
-    start = 0
-    for table in iter_groups([(shard, None)]):
-        rows = [row for row in range(start, start + table.num_rows) if row in wanted]
-        if rows:
-            found = table.take([row - start for row in rows])
-            yield from zip(rows, PageWriter.read(found), strict=True)
-        start += table.num_rows
 
 
 def _align_pair(
     pair: Mapping[str, Any],
-    pages: Mapping[int, PageRecord],
+    pages: Mapping[tuple[str, int], PageRecord],
     encoder: Encoder,
     max_size: int,
     drops: Counter[str],
 ) -> list[dict[str, object]]:
-    source, target = pages[pair["source_row"]], pages[pair["target_row"]]
+    source, target = (
+        pages[pair[f"{side}_shard"], pair[f"{side}_row"]] for side in ("source", "target")
+    )
     for page in (source, target):
         if (num_over := len(page.sentences) - _MAX_LINES) > 0:
             drops["sentence after the first 5,000 of a page"] += num_over

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labse.corpus.shards import read_shard
+from labse.corpus.shards import open_shard
 from labse.files.atomic import write_atomic
 from labse.runtime import require
 
@@ -17,7 +17,8 @@ __all__ = ["BEAD_COLUMNS", "PAIR_COLUMNS", "open_rows", "read_rows", "write_rows
 _BATCH_ROWS = 4096
 
 PAIR_COLUMNS = {
-    **{"shard": str, "source_row": int, "target_row": int, "source_lang": str, "target_lang": str},
+    **{"source_shard": str, "source_row": int, "target_shard": str, "target_row": int},
+    **{"source_lang": str, "target_lang": str},
     **{
         "source_urls": list,
         "target_urls": list,
@@ -79,10 +80,17 @@ def write_rows(
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields rows.
+    """Yields rows, read some thousand at a time.
 
     Raises:
         LabseError: no such file, or not whole Parquet.
     """
-    for batch in read_shard(path).to_batches(max_chunksize=_BATCH_ROWS):
-        yield from batch.to_pylist()
+    with open_shard(path) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            yield from batch.to_pylist()
+
+
+def count_rows(path: Path) -> int:
+    """Returns how many rows a file has; errors are those of `read_rows`."""
+    with open_shard(path) as file:
+        return int(file.metadata.num_rows)

@@ -3,7 +3,7 @@
 Takes: a folder of `web_pages` and an encoder. Gives: pairs of pages in Parquet, one to one for each
     site and pair of languages; every other candidate with the reason why it is none.
 Source: docs/web.md. A shard is worked off after the other: memory holds one row group of text and,
-    of each page of the shard, a vector, its words and its links; sentence vectors lie on disk.
+    of each page of the shard, some numbers and its address; vectors and words lie on disk.
 """
 
 from collections import Counter
@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
+
+import numpy as np
 
 from labse import __version__
 from labse.corpus.languages import canonical_tag
@@ -22,14 +24,7 @@ from labse.files.stage import hash_content, open_stage
 from labse.runtime import OnProgress, resumable
 from labse.web.pair_records import open_rows
 from labse.web.shard_pages import ShardPages
-from labse.web.site_pairs import (
-    MIN_SCORE,
-    PAIRED,
-    Candidate,
-    PairOptions,
-    SitePage,
-    match_pages,
-)
+from labse.web.site_pairs import MIN_SCORE, PairOptions, match_pages
 
 __all__ = ["Signal", "WebPairs", "check_stage_folder", "parse_langs", "web_pairs"]
 
@@ -61,6 +56,7 @@ def web_pairs(
     signals: Sequence[Signal] = ("hreflang", "url", "text"),
     min_score: float = MIN_SCORE,
     k: int = 16,
+    across_hosts: bool = False,
     encoder: EncoderSource = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> WebPairs:
@@ -75,6 +71,7 @@ def web_pairs(
         signals: what may speak for a pair; the text is always looked at.
         min_score: of a pair: what speaks for it, and how much more than for its best rival.
         k: the nearest pages of the other language that are looked at, from both sides.
+        across_hosts: whether pages of different sites may be pairs: all are taken for one site.
         encoder: embeds the sentences; None is the model that comes with labse.
         on_progress: called with the pages done and their number.
 
@@ -99,17 +96,21 @@ def web_pairs(
         "model_sha256": hash_model and hash_model(),
         "langs": tags,
         **asdict(options),
+        **({"across_hosts": True} if across_hosts else {}),
     }
     with resumable(out), open_stage(out, key) as stage:
         if stage.manifest is None:
+            paths = sorted(pages.glob("part-*.parquet"))
             results = []
             num_done, num_pages = 0, cast("int", manifest["num_pages"])
-            for path in sorted(pages.glob("part-*.parquet")):
-                result = stage.result(path.stem)
+            for shards in [paths] if across_hosts else [[path] for path in paths]:
+                name = shards[0].stem
+                result = stage.result(name)
                 if result is None:
-                    shard = ShardPages(path, stage, used, tags)
-                    result = _pair_shard(shard, stage.folder, tags, options)
-                    stage.add(path.stem, result)
+                    shard = ShardPages(shards, stage, used, tags, is_one_site=across_hosts)
+                    number = name.removeprefix("part-")
+                    result = _pair_shard(shard, number, stage.folder, tags, options)
+                    stage.add(name, result)
                     shard.forget()
                 results.append(result)
                 num_done += cast("int", result["num_pages"])
@@ -149,53 +150,49 @@ def check_stage_folder(folder: Path, kind: str) -> dict[str, object]:
 
 
 def _pair_shard(
-    shard: ShardPages, folder: Path, tags: Sequence[str], options: PairOptions
+    shard: ShardPages, name: str, folder: Path, tags: Sequence[str], options: PairOptions
 ) -> dict[str, object]:
     """Pairs the pages of a shard, site by site, and writes pairs and rejects."""
     counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("num_pairs", "signals", "rejects")
+        kind: Counter() for kind in ("num_pairs", "signals", "rejects")
     }
+    nothing = np.zeros(0, np.int64)
     with (
-        open_rows(folder / shard.path.name) as add_pair,
-        open_rows(folder / shard.path.name.replace("part", "rejects")) as add_reject,
+        open_rows(folder / f"part-{name}.parquet") as add_pair,
+        open_rows(folder / f"rejects-{name}.parquet") as add_reject,
     ):
-        for site, by_lang in shard.iter_sites():
+        for by_lang in shard.iter_sites():
             for langs in combinations(tags, 2):
-                source, target = (by_lang.get(lang, []) for lang in langs)
-                base = shard.base_cosine(site, *langs)
-                for one in match_pages(source, target, shard.load, base, options):
-                    pages = source[one.source], target[one.target]
-                    row = _build_row(shard.path.stem, langs, pages, one)
-                    if one.reason != PAIRED:
-                        counts["rejects"][one.reason] += 1
+                places = by_lang.get(langs[0], nothing), by_lang.get(langs[1], nothing)
+                source, target = (shard.build_side(*sides) for sides in (places, places[::-1]))
+                base = shard.base_cosine(*places)
+                found = match_pages(source, target, base, options, shard.folder)
+                for n, m, told in () if found is None else found.iter_best_first():
+                    row = _build_row(shard, langs, (int(places[0][n]), int(places[1][m])), told)
+                    if told["reason"]:
+                        counts["rejects"][str(told["reason"])] += 1
                         add_reject(row)
                         continue
                     counts["num_pairs"]["-".join(langs)] += 1
-                    counts["signals"]["hreflang"] += one.hreflang > 0
-                    counts["signals"]["url"] += one.address
-                    counts["signals"]["text alone"] += not (one.hreflang or one.address)
+                    counts["signals"]["hreflang"] += bool(told["hreflang"])
+                    counts["signals"]["url"] += bool(told["address"])
+                    counts["signals"]["text alone"] += not (told["hreflang"] or told["address"])
                     add_pair(row)
     return {
         "num_pages": shard.num_pages,
         "drops": dict(shard.drops),
-        **{name: dict(counter) for name, counter in counts.items()},
+        **{kind: dict(counter) for kind, counter in counts.items()},
     }
 
 
 def _build_row(
-    shard: str, langs: tuple[str, str], pages: tuple[SitePage, SitePage], one: Candidate
+    shard: ShardPages, langs: tuple[str, str], places: tuple[int, int], told: dict[str, object]
 ) -> dict[str, object]:
-    told = ("score", "lead", "hreflang", "address", "cosine", "numbers", "words", "order", "reason")
-    return {
-        "shard": shard,
-        "source_row": pages[0].row,
-        "target_row": pages[1].row,
-        "source_lang": langs[0],
-        "target_lang": langs[1],
-        "source_urls": list(pages[0].addresses),
-        "target_urls": list(pages[1].addresses),
-        **{name: getattr(one, name) for name in told},
-    }
+    row: dict[str, object] = dict(told)
+    for side, lang, place in zip(("source", "target"), langs, places, strict=True):
+        row[f"{side}_lang"] = lang
+        row[f"{side}_shard"], row[f"{side}_row"], row[f"{side}_urls"] = shard.locate(place)
+    return row
 
 
 def _add_up(results: Sequence[object]) -> dict[str, object]:

@@ -3,18 +3,21 @@
 Takes: pages. Gives: Parquet in row groups that are small enough to be read one by one.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from labse.corpus.shards import open_shard
 from labse.errors import LabseError
 from labse.runtime import require
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["PageRecord", "PageWriter", "iter_groups", "page_schema", "read_rows"]
+__all__ = ["PageRecord", "PageWriter", "iter_groups", "page_schema", "read_pages", "read_rows"]
 
 _TEXTS = ("url", "host", "date", "html_lang", "lang", "canonical", "title", "robots", "license")
 
@@ -128,20 +131,32 @@ def iter_groups(
     Raises:
         LabseError: no such file, or it is none of `labse web pages`.
     """
-    arrow, parquet = require("pyarrow", "corpus"), require("pyarrow.parquet", "corpus")
     for path, groups in pieces:
-        try:
-            with parquet.ParquetFile(path) as file:
-                if missing := set(PageRecord.__slots__) - set(file.schema_arrow.names):
-                    raise LabseError(f"{path}: no pages of labse web pages (no {min(missing)})")
-                for number in range(file.num_row_groups) if groups is None else groups:
-                    table = file.read_row_group(number, columns=columns)
-                    yield table if columns is None else table.select(columns)
-        except FileNotFoundError:
-            raise LabseError(f"{path}: no such file; run labse web pages again") from None
-        except (arrow.ArrowException, OSError) as error:
-            problem = " ".join(str(error).split())
-            raise LabseError(f"{path}: not whole Parquet ({problem}); make it again") from None
+        with open_shard(path) as file:
+            if missing := set(PageRecord.__slots__) - set(file.schema_arrow.names):
+                raise LabseError(f"{path}: no pages of labse web pages (no {min(missing)})")
+            for number in range(file.num_row_groups) if groups is None else groups:
+                table = file.read_row_group(number, columns=columns)
+                yield table if columns is None else table.select(columns)
+
+
+def read_pages(
+    folder: Path, wanted: Iterable[tuple[str, int]]
+) -> Iterator[tuple[tuple[str, int], PageRecord]]:
+    """Yields some pages of shards, by shard and row; row groups without one are not read."""
+    by_shard: dict[str, list[int]] = {}
+    for shard, row in sorted(set(wanted)):
+        by_shard.setdefault(shard, []).append(row)
+    for shard, rows in by_shard.items():
+        path = folder / f"{shard}.parquet"
+        with open_shard(path) as file:
+            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        edges = [0, *accumulate(sizes)]
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            chosen = rows[bisect_left(rows, start) : bisect_left(rows, stop)]
+            for table in iter_groups([(path, [number] if chosen else [])]):
+                found = PageWriter.read(table.take([row - start for row in chosen]))
+                yield from zip(((shard, row) for row in chosen), found, strict=True)
 
 
 def read_rows(table: "pyarrow.Table") -> Iterator[tuple[Any, ...]]:

@@ -1,217 +1,276 @@
-"""The pages of a shard as pairing needs them: copies folded, links resolved, sentences embedded.
+"""The pages of shards as pairing needs them: copies folded, links resolved, sentences embedded.
 
-Takes: a shard of page records and an encoder. Gives: for each site its pages by language; the
-    sentence vectors of any page, from disk.
-Source: docs/web.md. Sentences are weighted by log length over the number of the site's pages that
-    have them, so menus and footers count next to nothing (Thompson and Koehn 2020, section 3.2).
+Takes: shards of page records and an encoder. Gives: for each site its pages by language.
+Source: docs/web.md. Of each page some numbers and its address are held; its texts lie on disk
+    (`page_arrays`).
+
+Dimensions: N pages of the shards, by row; P of them that are looked at, one of each text, by place.
 """
 
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.langid import is_same
-from labse.cleaning.pair_scores import weighted_length
 from labse.corpus.records import UNKNOWN_LANG
-from labse.encoder.protocol import Encoder, encode_sentences
-from labse.files.npy import load_array, save_array
+from labse.encoder.protocol import Encoder
+from labse.files.npy import ragged_positions
 from labse.files.stage import Stage
+from labse.runtime import require
 from labse.web.addresses import site_of, strip_language
-from labse.web.order_score import PageVectors, pool_sentences
+from labse.web.page_arrays import forget_page_arrays, write_page_arrays
 from labse.web.records import PageRecord, PageWriter, iter_groups, read_rows
-from labse.web.site_pairs import SitePage
-from labse.web.words import count_page
+from labse.web.site_pairs import PageSide
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["ShardPages", "find_lang"]
 
-_LIGHT = ("url", "host", "lang", "alternates", "canonical", "is_translated", "content_hash")
-_CACHED_PAGES = 500  # Of 400 sentences and 384 numbers, 300 MB.
+_LIGHT = ("url", "host", "lang", "canonical", "is_translated", "content_hash")
+_COLUMNS = {"site": "q", "lang": "h", "content": "Q", "url": "Q", "canonical": "Q", "key": "Q"}
+_NO_PAGE = -1
 
 
 class ShardPages:
-    """The pages of one shard that are in the languages asked for.
+    """The pages of shards that are in the languages asked for.
 
     Attributes:
-        path: the shard.
-        num_pages: all of its pages.
+        num_pages: all of their pages.
         drops: pages that are left out, by reason.
     """
 
-    def __init__(self, path: Path, stage: Stage, encoder: Encoder, tags: Sequence[str]) -> None:
-        self.path = path
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        stage: Stage,
+        encoder: Encoder,
+        tags: Sequence[str],
+        *,
+        is_one_site: bool = False,
+    ) -> None:
+        """Reads and embeds the pages.
+
+        Args:
+            paths: the shards.
+            stage: in which sentences are embedded.
+            encoder: embeds them.
+            tags: the languages asked for.
+            is_one_site: whether all pages are taken for those of one site.
+        """
         self.drops: Counter[str] = Counter()
-        self._stage = stage
-        self._tags = tags
-        self._rows = self._read_light()
-        self.num_pages = len(self._rows)
-        self._first = self._fold_copies()
-        self._files: list[Path] = []
-        self._places: dict[int, tuple[int, int, int]] = {}
-        self._weights: dict[int, NDArray[np.float32]] = {}
-        self._embed(encoder)
-        self.load = lru_cache(maxsize=_CACHED_PAGES)(self._load)
-        self._pages, self._means = self._build_pages()
+        self._paths, self._tags, self._is_one_site = paths, tags, is_one_site
+        self._folder = stage.work / paths[0].stem
+        self._read_light()
+        self.num_pages = len(self._urls)
+        self._fold_copies()
+        self._keys = self._find_keys()
+        self._links = self._find_links()
+        self._arrays = write_page_arrays(self._folder, stage, self._iter_texts(), encoder)
 
-    def iter_sites(self) -> Iterator[tuple[str, dict[str, list[SitePage]]]]:
-        """Yields each site with its pages by language, as asked for."""
-        yield from sorted(self._pages.items())
+    @property
+    def folder(self) -> Path:
+        """Where the arrays lie, and what is in between may."""
+        return self._folder
 
-    def base_cosine(self, site: str, source_lang: str, target_lang: str) -> float:
+    def iter_sites(self) -> Iterator[dict[str, NDArray[np.int64]]]:
+        """Yields the places of the pages of each site by language, as asked for."""
+        order = np.lexsort((np.arange(len(self._rows)), self._lang, self._site))
+        edges = np.flatnonzero(np.diff(self._site[order])) + 1
+        for places in np.split(order, edges) if len(order) else ():
+            langs = self._lang[places]
+            yield {self._tags[lang]: places[langs == lang] for lang in np.unique(langs).tolist()}
+
+    def build_side(self, places: NDArray[np.int64], other: NDArray[np.int64]) -> PageSide:
+        """Returns the pages of a site in a language, with their links to pages of another."""
+        links = np.full(len(places), _NO_PAGE, np.int64)
+        if len(places) and len(other):
+            link_from, link_to = self._links
+            starts, stops = (np.searchsorted(link_from, places, at) for at in ("left", "right"))
+            of = np.repeat(np.arange(len(places)), stops - starts)
+            to = link_to[ragged_positions(starts, stops - starts)]
+            is_other = np.isin(to, other)
+            of, to = of[is_other], to[is_other]
+            is_only = np.bincount(of, minlength=len(places))[of] == 1
+            links[of[is_only]] = to[is_only]
+        keys, key_pages = self._unique_keys(places)
+        return PageSide(self._arrays, places, links, keys, key_pages)
+
+    def base_cosine(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> float:
         """Returns the mean cosine of the sentences of a site in two languages."""
-        means = [self._means.get((site, lang)) for lang in (source_lang, target_lang)]
-        if means[0] is None or means[1] is None:
-            return 0.0
-        return float(means[0] @ means[1])
+        return float(self._arrays.mean_sentence(source) @ self._arrays.mean_sentence(target))
+
+    def locate(self, place: int) -> tuple[str, int, list[str]]:
+        """Returns the shard of a page, its row there, and all addresses of its text."""
+        row = int(self._rows[place])
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        rows = self._copies.get(row, [row])
+        urls = [self._urls[copy].as_py() for copy in rows]
+        return self._paths[shard].stem, row - int(self._starts[shard]), urls
 
     def forget(self) -> None:
-        """Deletes the vectors."""
-        self.load.cache_clear()
-        for file in self._files:
-            file.unlink(missing_ok=True)
+        """Deletes the arrays."""
+        forget_page_arrays(self._folder)
 
-    # ---- pages ----
+    # ---- what is held of each page ----
 
-    def _read_light(self) -> list["_Light"]:
-        rows = []
-        for table in iter_groups([(self.path, None)], _LIGHT):
-            for url, host, lang, alternates, canonical, is_translated, content in read_rows(table):
-                links = tuple(_plain(entry["url"]) for entry in alternates)
-                asked = find_lang(lang, self._tags)
-                rows.append(_Light(url, site_of(host), asked, links, _plain(canonical), content))
-                if is_translated:
-                    rows[-1].lang = ""
-                    self.drops["mark of machine translation"] += 1
-                elif not asked:
-                    is_unknown = lang == UNKNOWN_LANG
-                    reason = "language unknown" if is_unknown else "language not asked for"
-                    self.drops[reason] += 1
-        return rows
+    def _read_light(self) -> None:
+        arrow = require("pyarrow", "corpus")
+        urls: list[pyarrow.Array] = [arrow.array([], arrow.string())]
+        columns = {name: array(kind) for name, kind in _COLUMNS.items()}
+        sites: dict[str, int] = {}
+        langs: dict[str, int] = {}
+        starts = [0]
+        for path in self._paths:
+            num_rows = 0
+            for table in iter_groups([(path, None)], _LIGHT):
+                urls += table.column(0).chunks
+                num_rows += table.num_rows
+                for url, host, lang, canonical, is_translated, content in read_rows(table):
+                    if lang not in langs:
+                        asked = find_lang(lang, self._tags)
+                        langs[lang] = self._tags.index(asked) if asked else _NO_PAGE
+                    site = "" if self._is_one_site else site_of(host)
+                    columns["site"].append(sites.setdefault(site, len(sites)))
+                    columns["lang"].append(self._choose_lang(langs[lang], lang, is_translated))
+                    columns["content"].append(int(content[:16], 16))
+                    columns["url"].append(_hash(_plain(url)))
+                    columns["canonical"].append(_hash(_plain(canonical)) if canonical else 0)
+                    columns["key"].append(_hash(strip_language(url).key))
+            starts.append(starts[-1] + num_rows)
+        self._urls = arrow.chunked_array(urls).combine_chunks()
+        self._starts = np.array(starts, np.int64)
+        ranks = np.empty(len(sites), np.int32)  # Sites in the order of their names.
+        ranks[[sites[name] for name in sorted(sites)]] = np.arange(len(sites))
+        self._all_site, self._all_lang = ranks[np.array(columns["site"])], np.array(columns["lang"])
+        self._hashes = {name: np.array(columns[name]) for name in _COLUMNS}
 
-    def _fold_copies(self) -> dict[int, list[int]]:
-        """Returns for each text all pages that have it, under the one of the shortest address."""
-        copies: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-        for number, row in enumerate(self._rows):
-            if row.lang:
-                copies[row.site, row.lang, row.content].append(number)
-        folded = {}
-        for numbers in copies.values():
-            numbers.sort(key=lambda n: (len(self._rows[n].url), self._rows[n].url))
-            folded[numbers[0]] = numbers
-            self.drops["copy of a page, kept as its address"] += len(numbers) - 1
-        self.drops = +self.drops
-        return folded
+    def _choose_lang(self, asked: int, lang: str, is_translated: bool) -> int:
+        """Returns which of the languages asked for a page is in, and counts pages in none."""
+        if is_translated:
+            self.drops["mark of machine translation"] += 1
+            return _NO_PAGE
+        if asked == _NO_PAGE:
+            is_unknown = lang == UNKNOWN_LANG
+            self.drops["language unknown" if is_unknown else "language not asked for"] += 1
+        return asked
 
-    def _embed(self, encoder: Encoder) -> None:
-        """Embeds the pages of each row group, unless an earlier call has; fills `_places`."""
+    def _fold_copies(self) -> None:
+        """Takes all pages with one text for one, that of the shortest address."""
+        used = np.flatnonzero(self._all_lang >= 0)
+        keys = (self._hashes["content"][used], self._all_lang[used], self._all_site[used])
+        order = np.lexsort((used, *keys))
+        is_first = np.ones(len(used), bool)
+        for key in keys:
+            is_first[1:] = is_first[1:] & (key[order][1:] == key[order][:-1])
+        is_first[1:] = ~is_first[1:]
+        groups = np.split(used[order], np.flatnonzero(is_first)[1:]) if len(used) else []
+        self._copies: dict[int, list[int]] = {}
+        self._first = np.full(len(self._urls), _NO_PAGE, np.int64)  # The place of each row's page.
+        firsts = []
+        for group in groups:
+            rows = group.tolist()
+            if len(rows) > 1:
+                urls = {row: self._urls[row].as_py() for row in rows}
+                rows.sort(key=lambda row: (len(urls[row]), urls[row]))
+                self._copies[rows[0]] = rows
+                self.drops["copy of a page, kept as its address"] += len(rows) - 1
+            firsts.append(rows[0])
+        self._rows = np.sort(np.array(firsts, np.int64))
+        for group, first in zip(groups, firsts, strict=True):
+            self._first[group] = np.searchsorted(self._rows, first)
+        self._lang, self._site = self._all_lang[self._rows], self._all_site[self._rows]
+
+    # ---- addresses and links ----
+
+    def _find_keys(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Returns places, ascending, and the hashes of their addresses without languages."""
+        used = np.flatnonzero(self._first >= 0)
+        places, keys = self._first[used], self._hashes["key"][used]
+        order = np.lexsort((keys, places))
+        return places[order], keys[order]
+
+    def _unique_keys(
+        self, places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Returns the keys that one of these pages alone has, and its place among them."""
+        starts, stops = (np.searchsorted(self._keys[0], places, side) for side in ("left", "right"))
+        of = np.repeat(np.arange(len(places)), stops - starts)
+        keys = self._keys[1][ragged_positions(starts, stops - starts)]
+        pairs = np.unique(np.stack([keys, of.astype(np.uint64)], axis=1), axis=0)
+        found, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+        return found[counts == 1], pairs[first[counts == 1], 1].astype(np.int64)
+
+    def _find_links(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the places of pages and of those that they name by hreflang, both ascending."""
+        hashes, pages = self._index_addresses()
+        links = [np.zeros((0, 2), np.int64)]
         start = 0
-        for number, table in enumerate(iter_groups([(self.path, None)])):
-            numbers = [n for n in range(start, start + table.num_rows) if n in self._first]
+        for table in self._iter_tables(("alternates",)):
+            firsts = self._first[start : start + table.num_rows]
             start += table.num_rows
-            if not numbers:
-                continue
-            name = f"{self.path.stem}-vectors-{number:05}"
-            file = self._stage.work / f"{name}.npy"
-            pages = list(PageWriter.read(table.take([n - start + table.num_rows for n in numbers])))
-            if self._stage.result(name) is None or not file.is_file():
-                texts: dict[str, int] = {}
-                places = [texts.setdefault(s, len(texts)) for p in pages for s in p.sentences]
-                vectors = encode_sentences(encoder, list(texts)).astype(np.float16)
-                save_array(file, vectors[places])
-                self._stage.add(name, {"num_rows": len(places)})
-            stop = 0
-            for n, page in zip(numbers, pages, strict=True):
-                self._places[n] = (len(self._files), stop, stop + len(page.sentences))
-                self._weights[n] = _weigh(page)
-                stop += len(page.sentences)
-            self._files.append(file)
+            wanted = [
+                (int(firsts[n]), _hash(_plain(entry["url"])))
+                for n, entries in enumerate(table.column(0).to_pylist())
+                if firsts[n] >= 0
+                for entry in entries
+            ]
+            of = np.array([place for place, _ in wanted], np.int64)
+            to = np.array([key for _, key in wanted], np.uint64)
+            begins, ends = np.searchsorted(hashes, to), np.searchsorted(hashes, to, "right")
+            found = pages[ragged_positions(begins, ends - begins)]
+            pairs = np.stack([np.repeat(of, ends - begins), found], axis=1)
+            pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+            is_near = self._site[pairs[:, 0]] == self._site[pairs[:, 1]]
+            links.append(np.unique(pairs[is_near], axis=0))
+        joined = np.unique(np.concatenate(links), axis=0)
+        return joined[:, 0].copy(), joined[:, 1].copy()
 
-    def _load(self, row: int) -> PageVectors:
-        number, start, stop = self._places[row]
-        vectors = np.asarray(load_array(self._files[number])[start:stop])
-        return pool_sentences(vectors, self._weights[row])
+    def _index_addresses(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Returns the hashes of all addresses that a page stands at, or says that it does; and it.
 
-    def _build_pages(
-        self,
-    ) -> tuple[
-        dict[str, dict[str, list[SitePage]]], dict[tuple[str, str], NDArray[np.floating[Any]]]
-    ]:
-        addresses = self._index_addresses()
-        pages: dict[str, dict[str, list[SitePage]]] = defaultdict(lambda: defaultdict(list))
-        sums: dict[tuple[str, str], NDArray[np.floating[Any]]] = {}
+        What a page says counts where no page stands.
+        """
+        used = np.flatnonzero(self._first >= 0)
+        urls, claimed = self._hashes["url"][used], self._hashes["canonical"][used]
+        is_free = (claimed != 0) & ~np.isin(claimed, urls)
+        hashes = np.concatenate([urls, claimed[is_free]])
+        places = np.concatenate([self._first[used], self._first[used[is_free]]])
+        pairs = np.unique(np.stack([hashes, places.astype(np.uint64)], axis=1), axis=0)
+        return pairs[:, 0].copy(), pairs[:, 1].astype(np.int64)
+
+    # ---- texts ----
+
+    def _iter_tables(self, columns: Sequence[str] | None = None) -> "Iterator[pyarrow.Table]":
+        for path in self._paths:
+            yield from iter_groups([(path, None)], columns)
+
+    def _iter_texts(self) -> Iterator[tuple[str, Sequence[PageRecord]]]:
+        """Yields the pages of each row group that are looked at, under the name of the group."""
         start = 0
-        for table in iter_groups([(self.path, None)], ("sentences", "counts")):
-            for n, (sentences, counts) in enumerate(read_rows(table), start=start):
-                if n not in self._first:
-                    continue
-                light, vectors = self._rows[n], self._load(n)
-                copies = [self._rows[copy] for copy in self._first[n]]
-                links = {
-                    page for row in copies for url in row.links for page in addresses.get(url, ())
-                }
-                total = vectors.weights @ vectors.vectors
-                numbers, words = count_page(sentences, counts)
-                pages[light.site][light.lang].append(
-                    SitePage(
-                        row=n,
-                        lang=light.lang,
-                        addresses=tuple(row.url for row in copies),
-                        links=frozenset(links - {n}),
-                        keys=frozenset(strip_language(row.url).key for row in copies),
-                        vector=total / max(float(np.linalg.norm(total)), 1e-6),
-                        numbers=numbers,
-                        words=words,
-                    )
-                )
-                mean: NDArray[np.floating[Any]] = vectors.vectors.mean(axis=0)
-                key = light.site, light.lang
-                sums[key] = sums[key] + mean if key in sums else mean
-            start += table.num_rows
-        means: dict[tuple[str, str], NDArray[np.floating[Any]]] = {
-            key: total / len(pages[key[0]][key[1]]) for key, total in sums.items()
-        }
-        return pages, means
-
-    def _index_addresses(self) -> dict[str, set[int]]:
-        """Returns the pages, by their first copy, that stand at an address or say that they do."""
-        addresses: dict[str, set[int]] = defaultdict(set)
-        for first, copies in self._first.items():
-            for number in copies:
-                addresses[_plain(self._rows[number].url)].add(first)
-        for first, copies in self._first.items():
-            for number in copies:
-                canonical = self._rows[number].canonical
-                if canonical and canonical not in addresses:
-                    addresses[canonical].add(first)
-        return addresses
+        for path in self._paths:
+            for number, table in enumerate(iter_groups([(path, None)])):
+                stop = start + table.num_rows
+                places = slice(*np.searchsorted(self._rows, [start, stop]).tolist())
+                rows = self._rows[places] - start
+                start = stop
+                if len(rows):
+                    yield f"{path.stem}-texts-{number:05}", [*PageWriter.read(table.take(rows))]
 
 
-@dataclass(slots=True)
-class _Light:
-    """What of a page is held for the whole shard."""
-
-    url: str
-    site: str
-    lang: str
-    links: tuple[str, ...]
-    canonical: str
-    content: str
+def _hash(text: str) -> int:
+    digest: int = require("xxhash", "corpus").xxh3_64_intdigest(text.encode(errors="surrogatepass"))
+    return digest
 
 
 def _plain(url: str) -> str:
     """Returns an address as links are compared: without scheme and a slash at the end."""
     return url.partition("#")[0].partition("://")[2].rstrip("/")
-
-
-def _weigh(page: PageRecord) -> NDArray[np.float32]:
-    lengths = [weighted_length(sentence) for sentence in page.sentences]
-    weights: NDArray[np.float64] = np.log1p(lengths) / np.maximum(page.counts, 1)
-    return weights.astype(np.float32)
 
 
 def find_lang(lang: str, tags: Sequence[str]) -> str:

@@ -5,77 +5,63 @@ Takes: the pages of a site in two languages, with what was computed of their tex
 Source: Uszkoreit et al. 2010; Thompson and Koehn 2020, section 3; greedy one-to-one matching:
     Buck and Koehn 2016 (W16-2365). docs/web.md tells what each signal is worth.
 
-Dimensions: N and M pages of the two languages, D of a vector, C candidates.
+Dimensions: N and M pages of the two languages, C candidates.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.web.order_score import PageVectors, order_score
-from labse.web.words import (
-    Bag,
-    learn_translations,
-    number_rows,
-    translate_rows,
-    unit_word_rows,
-    word_rows,
-)
+from labse.web.page_arrays import PageArrays
+from labse.web.side_texts import NUMBER_WEIGHT, WORD_WEIGHT, SideTexts, TextPages
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-__all__ = ["MIN_SCORE", "PAIRED", "Candidate", "PairOptions", "SitePage", "match_pages"]
-
-PAIRED = ""
-"""The reason of a candidate that became a pair."""
+__all__ = ["MIN_SCORE", "REASONS", "Candidates", "PageSide", "PairOptions", "match_pages"]
 
 MIN_SCORE = 0.5
 """The least score and lead of a pair, together; docs/experiments.md tells what others give."""
 
-LOW_SCORE = "score too low"
-TAKEN = "a page belongs to a better pair"
-UNLIKE = "linked, but the texts are not alike"
+REASONS = (
+    "",
+    "score too low",
+    "a page belongs to a better pair",
+    "linked, but the texts are not alike",
+)
+"""Why a candidate is no pair, by number; of a pair nothing."""
 
-_BLOCK_CELLS = 1 << 21  # Pages compared at a time, with those of the other side.
-_Floats: TypeAlias = NDArray[np.floating]
-_NUMBER_WEIGHT, _WORD_WEIGHT, _TEXT_WEIGHT = 0.7, 1.5, 0.5
+_PAIRED, _LOW_SCORE, _TAKEN, _UNLIKE = range(4)
+_TEXT_WEIGHT = 0.5
 _LINK_BONUSES = (0.0, 0.1, 0.5)  # Of no link, one, and one each way.
 _ADDRESS_BONUS = 0.3
 # Of any pair. Pages that have nothing to do with each other have .01 to .1.
 _MIN_ORDER = 0.05
 _MIN_LEARNT_PAIRS = 30
-_MAX_WORD_PAIRS = 20_000_000  # That are counted, the surest pages first: 1,100 news, 200 manuals.
 _LEARNT_SHARE = 0.6  # Of the pairs of the first round, the surest, that words are learnt from.
+_WINDOW_PAGES = 16  # Whose sentences are held at a time.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SitePage:
-    """A page as pairing sees it.
+class PageSide:
+    """The pages of a site in one language, as pairing sees them.
 
     Attributes:
-        row: its number in the shard.
-        lang: the language of its text.
-        addresses: all that its text stands under; the first one names it.
-        links: the pages, by row, that it says it stands in another language at.
-        keys: its addresses without their languages.
-        vector: (D,) weighted mean of its sentences.
-        numbers: that stand in it.
-        words: that stand in it.
+        arrays: of their texts.
+        pages: (N,) which of these arrays, ascending.
+        links: (N,) the one page of the other language that each says it stands at, -1: none, or
+            several, which tell nothing.
+        keys: (K,) hashes of their addresses without their languages, each of one page alone.
+        key_pages: (K,) the place of that page among the N.
     """
 
-    row: int
-    lang: str
-    addresses: tuple[str, ...]
-    links: frozenset[int]
-    keys: frozenset[str]
-    vector: NDArray[np.float32]
-    numbers: Bag
-    words: Bag
+    arrays: PageArrays
+    pages: NDArray[np.int64]
+    links: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    key_pages: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +81,9 @@ class PairOptions:
     k: int = 16
 
 
-@dataclass(slots=True)
-class Candidate:
-    """Two pages that may be one document.
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """C pairs of pages that may be one document.
 
     Attributes:
         source: a page, by its place among the N.
@@ -110,241 +96,218 @@ class Candidate:
         order: see `order_score`.
         score: all of this.
         lead: how much lower the next best candidate of either page is; below 0 if one is better.
-        reason: why it is no pair; empty if it is one.
+        reason: why it is no pair, a place in `REASONS`.
     """
 
-    source: int
-    target: int
-    hreflang: int = 0
-    address: bool = False
-    cosine: float = 0.0
-    numbers: float = 0.0
-    words: float = 0.0
-    order: float = 0.0
-    score: float = 0.0
-    lead: float = 0.0
-    reason: str = LOW_SCORE
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    hreflang: NDArray[np.int8]
+    address: NDArray[np.bool_]
+    cosine: NDArray[np.float32]
+    numbers: NDArray[np.float32]
+    words: NDArray[np.float32]
+    order: NDArray[np.float32]
+    score: NDArray[np.float64]
+    lead: NDArray[np.float64]
+    reason: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def iter_best_first(self) -> Iterator[tuple[int, int, dict[str, object]]]:
+        """Yields both places and all that is told of each, the best score first."""
+        names = [field.name for field in fields(self)]
+        for part in _in_parts(np.lexsort((self.target, self.source, -self.score))):
+            for row in zip(*(getattr(self, name)[part].tolist() for name in names), strict=True):
+                told = dict(zip(names, row, strict=True))
+                source, target = told.pop("source"), told.pop("target")
+                yield source, target, {**told, "reason": REASONS[told["reason"]]}
 
 
 def match_pages(
-    source: Sequence[SitePage],
-    target: Sequence[SitePage],
-    load: Callable[[int], PageVectors],
-    base: float,
-    options: PairOptions,
-) -> list[Candidate]:
-    """Returns all candidates, with the pairs among them, best first.
+    source: PageSide, target: PageSide, base: float, options: PairOptions, folder: Path
+) -> Candidates | None:
+    """Returns all candidates, with the pairs among them; None if a side has no pages.
 
     Args:
         source: N pages of one language.
         target: M pages of the other.
-        load: gives the sentences of a page by its row.
         base: the cosine of sentences that have nothing to do with each other.
+        options: what decides.
+        folder: for what is too much for memory meanwhile.
     """
-    if not (source and target):
-        return []
+    if not (len(source.pages) and len(target.pages)):
+        return None
     told = _find_told(source, target, options)
-    orders: dict[tuple[int, int], float] = {}
-    sides = _Sides.of(source, target)
-    found = _score(sides, told, load, base, options, orders)
+    nothing: tuple[NDArray[np.int64], NDArray[np.float32]] = (
+        np.zeros(0, np.int64),
+        np.zeros(0, np.float32),
+    )
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        sides = TextPages(source.arrays, source.pages), TextPages(target.arrays, target.pages)
+        texts = SideTexts(*sides, Path(name))
+        found, orders = _score(texts, sides, told, base, options, nothing)
 
-    # Words that the surest pairs have in common tell more than vectors about the rest.
-    surest = _surest(_choose(found, replace(options, min_score=-np.inf)))
-    if len(surest) >= _MIN_LEARNT_PAIRS:
-        sides.learn(surest)
-        found = _score(sides, told, load, base, options, orders)
-    _choose(found, options)
-    return sorted(found, key=lambda one: (-one.score, one.source, one.target))
+        # Words that the surest pairs have in common tell more than vectors about the rest.
+        surest = _surest(found)
+        if len(surest) >= _MIN_LEARNT_PAIRS:
+            texts.learn(surest)
+            found, _ = _score(texts, sides, told, base, options, orders)
+    _choose(found, options.min_score)
+    return found
 
 
 # ---- what links and addresses tell ---------------------------------------------------------------
 
 
-def _find_told(
-    source: Sequence[SitePage], target: Sequence[SitePage], options: PairOptions
-) -> dict[tuple[int, int], tuple[int, bool]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """Pairs of places, n * M + m, ascending; the links of each, and whether addresses agree."""
+
+    keys: NDArray[np.int64]
+    links: NDArray[np.int8]
+    addresses: NDArray[np.bool_]
+
+    def look_up(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """Returns the links and addresses of pairs, most of which have none."""
+        links, addresses = np.zeros(len(keys), np.int8), np.zeros(len(keys), bool)
+        places = np.searchsorted(keys, self.keys)
+        links[places], addresses[places] = self.links, self.addresses
+        return links, addresses
+
+
+def _find_told(source: PageSide, target: PageSide, options: PairOptions) -> _Told:
     """Returns for pairs of places how many links there are, and whether their addresses agree."""
-    links: dict[tuple[int, int], int] = defaultdict(int)
+    num_target = len(target.pages)
+    links: list[NDArray[np.int64]] = []
     if options.use_links:
-        places = [{page.row: n for n, page in enumerate(side)} for side in (source, target)]
-        for n, page in enumerate(source):
-            for m in _only_one(page.links, places[1]):
-                links[n, m] += 1
-        for m, page in enumerate(target):
-            for n in _only_one(page.links, places[0]):
-                links[n, m] += 1
-    addresses: set[tuple[int, int]] = set()
+        for side, other in ((source, target), (target, source)):
+            n = np.flatnonzero(side.links >= 0)
+            m = np.searchsorted(other.pages, side.links[n])
+            links.append(n * num_target + m if side is source else m * num_target + n)
+    linked = np.concatenate([np.zeros(0, np.int64), *links])
+    same = np.zeros(0, np.int64)
     if options.use_addresses:
-        keys = [_unique_keys(side) for side in (source, target)]
-        addresses = {(keys[0][key], keys[1][key]) for key in keys[0].keys() & keys[1].keys()}
-    return {pair: (links.get(pair, 0), pair in addresses) for pair in links.keys() | addresses}
-
-
-def _only_one(links: frozenset[int], places: dict[int, int]) -> list[int]:
-    """Returns the place that a page links to; several of one language tell nothing."""
-    found = [places[row] for row in sorted(links) if row in places]
-    return found if len(found) == 1 else []
-
-
-def _unique_keys(pages: Sequence[SitePage]) -> dict[str, int]:
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, page in enumerate(pages):
-        for key in page.keys:
-            places[key].append(place)
-    return {key: found[0] for key, found in places.items() if len(found) == 1}
+        _, n, m = np.intersect1d(source.keys, target.keys, return_indices=True)
+        same = source.key_pages[n] * num_target + target.key_pages[m]
+    keys = np.union1d(linked, same)
+    counts = np.bincount(np.searchsorted(keys, linked), minlength=len(keys))
+    return _Told(keys, counts.astype(np.int8), np.isin(keys, same))
 
 
 # ---- what texts tell -----------------------------------------------------------------------------
 
 
-class _Sides:
-    """The texts of both sides as matrices, whose rows are compared block by block."""
-
-    def __init__(self, source: Sequence[SitePage], target: Sequence[SitePage]) -> None:
-        self.source, self.target = source, target
-        self._vectors = [_centred(np.array([p.vector for p in side])) for side in (source, target)]
-        self._numbers = number_rows([p.numbers for p in source], [p.numbers for p in target])
-        self._words = [word_rows([p.words for p in side]) for side in (source, target)]
-        self._translated: tuple[csr_matrix, csr_matrix] | None = None
-
-    @classmethod
-    def of(cls, source: Sequence[SitePage], target: Sequence[SitePage]) -> "_Sides":
-        return cls(source, target)
-
-    def learn(self, pairs: NDArray[np.int64]) -> None:
-        (rows, weights), (other_rows, other_weights) = self._words
-        sizes = np.diff(rows.indptr)[pairs[:, 0]] * np.diff(other_rows.indptr)[pairs[:, 1]]
-        pairs = pairs[np.cumsum(sizes, dtype=np.int64) <= _MAX_WORD_PAIRS]
-        translations = learn_translations(rows, other_rows, pairs)
-        self._translated = (
-            translate_rows(rows, weights, translations),
-            unit_word_rows(other_rows, other_weights),
-        )
-
-    def iter_blocks(self) -> Iterator[tuple[slice, _Floats, _Floats, _Floats]]:
-        """Yields rows of N, and (rows, M) cosines of vectors, of numbers and of words."""
-        num_rows = max(16, _BLOCK_CELLS // len(self.target))
-        for start in range(0, len(self.source), num_rows):
-            rows = slice(start, start + num_rows)
-            vectors = self._vectors[0][rows] @ self._vectors[1].T
-            numbers = (self._numbers[0][rows] @ self._numbers[1].T).toarray()
-            words = np.zeros_like(vectors)
-            if self._translated is not None:
-                words = (self._translated[0][rows] @ self._translated[1].T).toarray()
-            yield rows, vectors, numbers, words
-
-
-def _centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Takes off what all pages of a language have in common; few pages have no mean."""
-    centred = vectors - vectors.mean(axis=0) * (len(vectors) / (len(vectors) + 5))
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = centred / np.maximum(norms, 1e-6)
-    return unit
-
-
 def _score(
-    sides: _Sides,
-    told: dict[tuple[int, int], tuple[int, bool]],
-    load: Callable[[int], PageVectors],
+    texts: SideTexts,
+    sides: tuple[TextPages, TextPages],
+    told: _Told,
     base: float,
     options: PairOptions,
-    orders: dict[tuple[int, int], float],
-) -> list[Candidate]:
-    """Returns the candidates of both directions and those that links or addresses name, scored."""
-    parts = _find_candidates(sides, told, options.k)
-    candidates = []
-    loaded: dict[int, PageVectors] = {}
-    for (n, m), (cosine, numbers, words) in sorted(parts.items()):
-        if (n, m) not in orders:
-            if n not in loaded:
-                loaded.clear()  # Sorted by source: each of them is read once.
-                loaded[n] = load(sides.source[n].row)
-            orders[n, m] = order_score(loaded[n], load(sides.target[m].row), base)
-        links, address = told.get((n, m), (0, False))
-        order = orders[n, m]
-        text = cosine + _NUMBER_WEIGHT * numbers + _WORD_WEIGHT * words
-        score = order + _TEXT_WEIGHT * text
-        score += _LINK_BONUSES[links] + _ADDRESS_BONUS * address
-        candidates.append(Candidate(n, m, links, address, cosine, numbers, words, order, score))
-    _find_leads(candidates)
-    return candidates
+    known: tuple[NDArray[np.int64], NDArray[np.float32]],
+) -> tuple[Candidates, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Returns the candidates of both directions and those that links or addresses name, scored.
+
+    Args:
+        known: candidates whose order was looked at, and what it was; they are returned with more.
+    """
+    keys = np.union1d(texts.find_nearest(options.k), told.keys)
+    cosine, numbers, words = np.concatenate([*texts.measure(keys)]).T
+    order = _find_orders(keys, sides, base, known)
+    links, address = told.look_up(keys)
+    text = cosine.astype(np.float64) + NUMBER_WEIGHT * numbers + WORD_WEIGHT * words
+    score = order + _TEXT_WEIGHT * text
+    score += np.array(_LINK_BONUSES)[links] + _ADDRESS_BONUS * address
+    n, m = (places.astype(np.int32) for places in np.divmod(keys, len(sides[1])))
+    lead = np.minimum(_find_leads(n, score), _find_leads(m, score))
+    reason = np.full(len(keys), _LOW_SCORE, np.int8)
+    found = Candidates(
+        n, m, links, address, cosine, numbers, words, order, score, lead, reason
+    )  # fmt: skip
+    return found, (keys, order)
 
 
-def _find_candidates(
-    sides: _Sides, told: dict[tuple[int, int], tuple[int, bool]], k: int
-) -> dict[tuple[int, int], tuple[float, float, float]]:
-    num_target = len(sides.target)
-    best = np.full((k, num_target), -np.inf, np.float32)  # Of each target so far.
-    where = np.zeros((k, num_target), np.int64)
-    forward: list[tuple[int, int]] = []
-    for rows, vectors, numbers, words in sides.iter_blocks():
-        text = vectors + _NUMBER_WEIGHT * numbers + _WORD_WEIGHT * words
-        nearest = _largest(text, k)
-        forward += [(rows.start + n, int(m)) for n in range(len(text)) for m in nearest[n]]
-        joined = np.concatenate([best, text])
-        order = _largest(joined.T, k).T
-        places = np.concatenate(
-            [where, np.broadcast_to(np.arange(len(text))[:, None] + rows.start, text.shape)]
-        )
-        best, where = np.take_along_axis(joined, order, 0), np.take_along_axis(places, order, 0)
-    wanted = {*forward, *told}
-    is_there = np.isfinite(best)
-    wanted |= {(int(where[i, m]), m) for i, m in np.argwhere(is_there).tolist()}
+def _find_orders(
+    keys: NDArray[np.int64],
+    sides: tuple[TextPages, TextPages],
+    base: float,
+    known: tuple[NDArray[np.int64], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Returns the order scores of candidates, a window of pages of the source after the other."""
+    source, target = sides
+    orders = np.zeros(len(keys), np.float32)
+    is_known = np.isin(keys, known[0], assume_unique=True)
+    orders[is_known] = known[1][np.isin(known[0], keys, assume_unique=True)]
+    todo = np.flatnonzero(~is_known)
+    n, m = np.divmod(keys[todo], len(target))
+    window = n // _WINDOW_PAGES
+    order = np.lexsort((n, m, window))  # Each page of a window, and each that it meets, once.
+    held: dict[int, PageVectors] = {}
+    last = (-1, -1)
+    for part in _in_parts(order):
+        for at, here, row, column in zip(
+            todo[part].tolist(),
+            window[part].tolist(),
+            n[part].tolist(),
+            m[part].tolist(),
+            strict=True,
+        ):
+            if here != last[0]:
+                held.clear()
+            if row not in held:
+                held[row] = source.arrays.load_units(int(source.pages[row]))
+            if (here, column) != last:
+                other = target.arrays.load_units(int(target.pages[column]))
+            last = (here, column)
+            orders[at] = order_score(held[row], other, base)
+    return orders
 
-    # Once more, for the parts of those that were chosen.
-    by_row: dict[int, list[int]] = defaultdict(list)
-    for n, m in wanted:
-        by_row[n].append(m)
-    parts = {}
-    for rows, vectors, numbers, words in sides.iter_blocks():
-        for n in range(rows.start, min(rows.stop, len(sides.source))):
-            for m in by_row.get(n, ()):
-                at = n - rows.start, m
-                parts[n, m] = (float(vectors[at]), float(numbers[at]), float(words[at]))
-    return parts
 
-
-def _largest(values: _Floats, k: int) -> NDArray[np.int64]:
-    """Returns (rows, k) the places of the largest values of each row, in no order."""
-    if values.shape[1] <= k:
-        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.argpartition(values, values.shape[1] - k, axis=1)[:, -k:]
+def _in_parts(order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(order), 1 << 14):
+        yield order[start : start + (1 << 14)]
 
 
 # ---- decision ------------------------------------------------------------------------------------
 
 
-def _choose(candidates: Sequence[Candidate], options: PairOptions) -> list[Candidate]:
+def _choose(found: Candidates, min_score: float) -> None:
     """Takes the best candidates one to one; marks each with the reason why it is no pair."""
-    used: tuple[set[int], set[int]] = (set(), set())
-    pairs = []
-    for one in sorted(candidates, key=lambda c: (-c.score, c.source, c.target)):
-        if one.source in used[0] or one.target in used[1]:
-            one.reason = TAKEN
-            continue
-        if one.score + one.lead < options.min_score or one.order < _MIN_ORDER:
-            one.reason = UNLIKE if one.hreflang or one.address else LOW_SCORE
-            continue
-        used[0].add(one.source)
-        used[1].add(one.target)
-        one.reason = PAIRED
-        pairs.append(one)
-    return pairs
+    is_low = (found.score + found.lead < min_score) | (found.order < _MIN_ORDER)
+    is_told = (found.hreflang > 0) | found.address
+    used = set[int](), set[int]()
+    for part in _in_parts(np.lexsort((found.target, found.source, -found.score))):
+        reasons = np.where(is_told[part], _UNLIKE, _LOW_SCORE)
+        rows = zip(found.source[part].tolist(), found.target[part].tolist(), strict=True)
+        for at, ((n, m), low) in enumerate(zip(rows, is_low[part].tolist(), strict=True)):
+            if n in used[0] or m in used[1]:
+                reasons[at] = _TAKEN
+            elif not low:
+                used[0].add(n)
+                used[1].add(m)
+                reasons[at] = _PAIRED
+        found.reason[part] = reasons
 
 
-def _find_leads(candidates: Sequence[Candidate]) -> None:
-    """Fills in how far each candidate is above its best rival on either side."""
-    best: dict[tuple[bool, int], list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for one in candidates:
-        for key in ((False, one.source), (True, one.target)):
-            best[key] = sorted([*best[key], one.score])[-2:]
-    for one in candidates:
-        tops = [best[key] for key in ((False, one.source), (True, one.target))]
-        one.lead = min(one.score - top[0 if one.score == top[1] else 1] for top in tops)
+def _find_leads(pages: NDArray[np.int32], score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns how far each candidate is above the best rival of its page on one side."""
+    order = np.lexsort((score, pages))
+    ordered = pages[order]
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    sizes = np.diff(last, prepend=-1)
+    best = np.maximum(score[order[last]], 0)
+    second = np.where(sizes > 1, np.maximum(score[order[last - (sizes > 1)]], 0), 0)
+    lead = np.empty(len(score))
+    rivals = np.repeat(best, sizes)
+    is_best = score[order] == rivals
+    lead[order] = score[order] - np.where(is_best, np.repeat(second, sizes), rivals)
+    return lead
 
 
-def _surest(pairs: Sequence[Candidate]) -> NDArray[np.int64]:
+def _surest(found: Candidates) -> NDArray[np.int64]:
     """Returns (P, 2) the places of the pairs that stand out most from their rivals."""
-    num_taken = int(len(pairs) * _LEARNT_SHARE)
-    chosen = sorted(pairs, key=lambda one: (-one.lead, one.source, one.target))[:num_taken]
-    return np.array([(one.source, one.target) for one in chosen], np.int64).reshape(-1, 2)
+    _choose(found, -np.inf)
+    pairs = np.flatnonzero(found.reason == _PAIRED)
+    order = np.lexsort((found.target[pairs], found.source[pairs], -found.lead[pairs]))
+    chosen = pairs[order[: int(len(pairs) * _LEARNT_SHARE)]]
+    return np.stack([found.source[chosen], found.target[chosen]], axis=1).astype(np.int64)

@@ -10,18 +10,30 @@ Dimensions: P pages, W words of one side, V of the other.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.runtime import require
+from labse.web.sparse_rows import SparseRows, count_values
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Bag", "count_page", "learn_translations", "number_rows", "word_rows"]
+__all__ = [
+    "Bag",
+    "Bags",
+    "count_page",
+    "learn_translations",
+    "number_rows",
+    "translate_rows",
+    "unit_word_rows",
+    "word_rows",
+]
 
 Bag: TypeAlias = NDArray[np.uint64]
 """Hashes of the distinct words or numbers of a page, sorted."""
@@ -36,6 +48,8 @@ _WIDE = re.compile(
 _MAX_WORDS = 1_000  # Distinct ones of a page.
 _MAX_PAGE_SHARE = 0.3  # Of pages with a word; a commoner one tells no two apart.
 _MIN_DICE = 0.15
+_CHUNK_PAGES = 512
+_MAX_MEETINGS = 2_000_000  # Of words of both sides that are counted at a time.
 _MAX_TRANSLATIONS = 3
 # Rows shorter than this are not made unit rows: that the one number of two pages is the same says
 # little. One number that is on one of a hundred pages has a length of 4.6.
@@ -76,28 +90,65 @@ def _hash(words: Iterable[str]) -> Bag:
     )
 
 
-def number_rows(source: Sequence[Bag], target: Sequence[Bag]) -> "tuple[csr_matrix, csr_matrix]":
-    """Returns unit rows of the numbers of both sides, in the same columns; rare ones weigh more."""
-    vocabulary, pages = np.unique(np.concatenate([*source, *target]), return_counts=True)
-    num_pages = len(source) + len(target)
-    is_kept = pages > 1
-    vocabulary, idf = vocabulary[is_kept], np.log(num_pages / pages[is_kept])
-    rows = [_unit_rows(_rows(bags, vocabulary), idf, _MIN_NORM) for bags in (source, target)]
-    return rows[0], rows[1]
+class Bags:
+    """The numbers or the words of the pages of one side, chunk by chunk."""
+
+    def __init__(
+        self,
+        read: Callable[[NDArray[np.int64]], tuple[NDArray[np.uint64], NDArray[np.int64]]],
+        pages: NDArray[np.int64],
+        num_values: int,
+        release: Callable[[], None],
+    ) -> None:
+        """Keeps how they are read: `read` gives values and lengths of pages, `release` lets go."""
+        self._read, self._pages, self._release = read, pages, release
+        self.num_values = num_values
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
+        for start in range(0, len(self._pages), _CHUNK_PAGES):
+            yield self._read(self._pages[start : start + _CHUNK_PAGES])
+            self._release()
 
 
-def word_rows(bags: Sequence[Bag]) -> "tuple[csr_matrix, NDArray[np.float64]]":
-    """Returns (P, W) which words a page has, and (W,) their weights; common words have none."""
-    vocabulary, pages = np.unique(
-        np.concatenate([np.zeros(0, np.uint64), *bags]), return_counts=True
+def number_rows(bags: tuple[Bags, Bags], folder: Path) -> tuple[SparseRows, SparseRows]:
+    """Returns unit rows of the numbers of both sides, in the same columns; rare ones weigh more.
+
+    Args:
+        bags: of both sides.
+        folder: for what is too much for memory.
+    """
+    vocabulary, pages = count_values(
+        lambda: (chunk for side in bags for chunk, _ in side), sum(side.num_values for side in bags)
     )
-    is_kept = (pages > 1) & (pages <= max(2, _MAX_PAGE_SHARE * len(bags)))
+    idf = np.log(sum(len(side) for side in bags) / pages)
+
+    def build(side: Bags, name: str) -> SparseRows:
+        blocks = (_unit_rows(_rows(*chunk, vocabulary), idf, _MIN_NORM) for chunk in side)
+        return SparseRows(blocks, len(vocabulary), side.num_values, folder / name)
+
+    return build(bags[0], "source-numbers"), build(bags[1], "target-numbers")
+
+
+def word_rows(bags: Bags, path: Path) -> tuple[SparseRows, NDArray[np.float64]]:
+    """Returns (P, W) which words a page has, and (W,) their weights; common words have none.
+
+    Args:
+        bags: of one side.
+        path: files of this name hold what is too much for memory.
+    """
+    vocabulary, pages = count_values(lambda: (chunk for chunk, _ in bags), bags.num_values)
+    is_kept = pages <= max(2, _MAX_PAGE_SHARE * len(bags))
     vocabulary = vocabulary[is_kept]
-    return _rows(bags, vocabulary), np.log(len(bags) / pages[is_kept])
+    blocks = (_rows(*chunk, vocabulary) for chunk in bags)
+    rows = SparseRows(blocks, len(vocabulary), bags.num_values, path)
+    return rows, np.log(len(bags) / pages[is_kept])
 
 
 def learn_translations(
-    source: "csr_matrix", target: "csr_matrix", pairs: NDArray[np.int64]
+    source: SparseRows, target: SparseRows, pairs: NDArray[np.int64]
 ) -> "csr_matrix":
     """Returns (W, V) how surely a word stands for another, 0 for most, learnt from paired pages.
 
@@ -109,32 +160,56 @@ def learn_translations(
         pairs: (N, 2) which of them are pairs.
     """
     sparse = require("scipy.sparse", "corpus")
-    left, right = source[pairs[:, 0]], target[pairs[:, 1]]
-    both = (left.T @ right).tocoo()
+    left, right = source.gather(pairs[:, 0]), target.gather(pairs[:, 1])
     totals = [np.asarray(side.sum(axis=0)).ravel() for side in (left, right)]
-    of_source, of_target = totals[0][both.row], totals[1][both.col]
-    dice = 2 * both.data / (of_source + of_target)
-    by_chance = of_source * of_target / max(1, len(pairs))
-    is_kept = (both.data >= 2) & (dice >= _MIN_DICE) & (both.data > 2 * by_chance)
-    rows, columns, dice = both.row[is_kept], both.col[is_kept], dice[is_kept]
 
-    # The best translations of each word.
+    # Some words at a time: all words that meet any other are too many for memory.
+    words = left.T.tocsr()
+    meetings = np.cumsum(words @ np.diff(right.indptr).astype(np.float64))
+    parts = np.searchsorted(meetings, np.arange(0, meetings[-1:].sum(), _MAX_MEETINGS))
+    edges = np.unique([0, *parts.tolist(), words.shape[0]])
+    nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    found = [nothing] + [
+        _best_translations(words[start:stop] @ right, start, totals, len(pairs))
+        for start, stop in pairwise(edges.tolist())
+    ]
+    rows, columns, dice = (np.concatenate(column) for column in zip(*found, strict=True))
+    shape = (source.num_columns, target.num_columns)
+    return sparse.csr_matrix((dice, (rows, columns)), shape=shape)
+
+
+def _best_translations(
+    both: "csr_matrix", start: int, totals: Sequence[NDArray[Any]], num_pairs: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Returns rows, columns and Dice of the best translations of some words, numbered from `start`.
+
+    Args:
+        both: pages of pairs that have a word of the one side and one of the other.
+        start: the number of the first word.
+        totals: pages that have each word, of both sides.
+        num_pairs: all pairs.
+    """
+    both = both.tocoo()
+    places = both.row.astype(np.int64) + start
+    of_source, of_target = totals[0][places], totals[1][both.col]
+    dice = 2 * both.data / (of_source + of_target)
+    by_chance = of_source * of_target / max(1, num_pairs)
+    is_kept = (both.data >= 2) & (dice >= _MIN_DICE) & (both.data > 2 * by_chance)
+    rows, columns, dice = places[is_kept], both.col[is_kept].astype(np.int64), dice[is_kept]
     order = np.lexsort((columns, -dice, rows))
     rows, columns, dice = rows[order], columns[order], dice[order]
-    firsts = np.searchsorted(rows, rows)
-    is_best = np.arange(len(rows)) - firsts < _MAX_TRANSLATIONS
-    shape = (source.shape[1], target.shape[1])
-    return sparse.csr_matrix((dice[is_best], (rows[is_best], columns[is_best])), shape=shape)
+    is_best = np.arange(len(rows)) - np.searchsorted(rows, rows) < _MAX_TRANSLATIONS
+    return rows[is_best], columns[is_best], dice[is_best].astype(np.float64)
 
 
-def _rows(bags: Sequence[Bag], vocabulary: NDArray[np.uint64]) -> "csr_matrix":
+def _rows(
+    joined: NDArray[np.uint64], lengths: NDArray[np.int64], vocabulary: NDArray[np.uint64]
+) -> "csr_matrix":
     sparse = require("scipy.sparse", "corpus")
-    lengths = [len(bag) for bag in bags]
-    joined = np.concatenate([np.zeros(0, np.uint64), *bags])
-    rows = np.repeat(np.arange(len(bags)), lengths)
-    shape = (len(bags), len(vocabulary))
+    shape = (len(lengths), len(vocabulary))
     if not len(vocabulary):
         return sparse.csr_matrix(shape, dtype=np.float32)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
     columns = np.minimum(np.searchsorted(vocabulary, joined), len(vocabulary) - 1)
     is_known = vocabulary[columns] == joined
     values = np.ones(int(is_known.sum()), np.float32)
@@ -152,13 +227,21 @@ def _unit_rows(
 
 
 def translate_rows(
-    rows: "csr_matrix", weights: NDArray[np.float64], translations: "csr_matrix"
-) -> "csr_matrix":
+    rows: SparseRows, weights: NDArray[np.float64], translations: "csr_matrix", path: Path
+) -> SparseRows:
     """Returns unit rows of what the words of pages stand for on the other side."""
-    translated: Any = _unit_rows(rows, weights) @ translations
-    return _unit_rows(translated.tocsr(), np.ones(translations.shape[1]))
+    ones = np.ones(translations.shape[1])
+
+    def translate(block: "csr_matrix") -> "csr_matrix":
+        translated: Any = _unit_rows(block, weights) @ translations
+        return _unit_rows(translated.tocsr(), ones)
+
+    blocks = rows.map_blocks(_CHUNK_PAGES, translate)
+    num_entries = _MAX_TRANSLATIONS * int(rows.column_counts.sum())
+    return SparseRows(blocks, translations.shape[1], num_entries, path)
 
 
-def unit_word_rows(rows: "csr_matrix", weights: NDArray[np.float64]) -> "csr_matrix":
+def unit_word_rows(rows: SparseRows, weights: NDArray[np.float64], path: Path) -> SparseRows:
     """Returns unit rows of the words of pages, rare ones weighing more."""
-    return _unit_rows(rows, weights)
+    blocks = rows.map_blocks(_CHUNK_PAGES, lambda block: _unit_rows(block, weights))
+    return SparseRows(blocks, rows.num_columns, int(rows.column_counts.sum()), path)

@@ -1,14 +1,19 @@
 """From a WARC of a small site to a release: the way of a user, with the model that is shipped."""
 
+import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 
 import labse
 from labse import SentenceEncoder
+from labse.errors import InterruptedRunError
 from labse.training.lineage import describe_folder
 
 
@@ -71,6 +76,58 @@ def test_the_same_run_gives_the_same_bytes(
     names = ("pages/part-00000.parquet", "pairs/part-00000.parquet", "bitext.jsonl")
     for name in (*names, "bitext.card.md"):
         assert (tmp_path / "W" / name).read_bytes() == (finished / name).read_bytes()
+
+
+def _stop_after(encoder: SentenceEncoder, num_calls: int) -> SentenceEncoder:
+    """Returns the encoder of a user who presses Ctrl-C after so many calls."""
+    stopped, calls = copy.copy(encoder), iter(range(num_calls))
+
+    def encode(sentences: Sequence[str]) -> NDArray[np.float32]:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return encoder.encode(sentences)
+
+    stopped.encode = encode  # type: ignore[method-assign, assignment]
+    return stopped
+
+
+def test_pairs_that_were_stopped_are_those_of_an_undisturbed_run(
+    finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    for num_calls in (0, 1):
+        stopped = _stop_after(encoder, num_calls)
+        with pytest.raises(InterruptedRunError):
+            labse.web_pairs(
+                finished / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=stopped
+            )
+    labse.web_pairs(finished / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=encoder)
+    for name in ("part-00000.parquet", "rejects-00000.parquet"):
+        assert (tmp_path / "pairs" / name).read_bytes() == (finished / "pairs" / name).read_bytes()
+
+
+def test_pages_of_two_sites_are_pairs_if_that_is_asked_for(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    pages = [
+        (f"https://{lang}site.org/{number}", build_page(texts[number_of_side]))
+        for number, texts in enumerate(DOCUMENTS.values())
+        for number_of_side, lang in enumerate(("one", "other"))
+    ]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+    labse.web_pages([tmp_path / "a.warc"], tmp_path / "pages")
+    for across_hosts, number in ((False, {}), (True, {"deu-eng": 5})):
+        done = labse.web_pairs(
+            tmp_path / "pages",
+            tmp_path / f"pairs-{across_hosts}",
+            langs=["de", "en"],
+            across_hosts=across_hosts,
+            encoder=encoder,
+        )
+        assert done.num_pairs == number
+    rows = pq.read_table(tmp_path / "pairs-True" / "part-00000.parquet").to_pylist()
+    for row in rows:
+        urls = [row[f"{side}_urls"][0] for side in ("source", "target")]
+        assert [url.rpartition("/")[2] for url in urls] == [urls[0][-1]] * 2
 
 
 def test_pages_that_are_excluded_are_taken_out_of_a_finished_release(
