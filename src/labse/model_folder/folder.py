@@ -54,7 +54,7 @@ from labse.model_folder.weights import (
     read_tensors,
 )
 from labse.network.config import DualEncoderConfig
-from labse.vocab.tokenizer import load_tokenizer
+from labse.vocab.tokenizer import load_equal_files, load_tokenizer
 
 __all__ = [
     "ModelFolder",
@@ -241,17 +241,27 @@ def _read_modules(folder: Path, listed: Mapping[str, str] | None) -> ModelFolder
     # Where the hashes are those written, `write_model_folder` has compared the vocabulary's files.
     is_compared = listed is None or {_VOCAB_NAME, _TOKENIZER_NAME} <= set(listed)
     is_alone = is_compared or not (layout.transformer / _VOCAB_NAME).is_file()
-    tokenizer = (load_foreign_tokenizer if is_alone else load_tokenizer)(layout.transformer)
-    model = _join(folder, layout.config, weights, tokenizer)
+    if listed and is_compared and (loaded := load_equal_files(layout.transformer)) is not None:
+        tokenizer, num_ids = loaded
+    else:
+        tokenizer = (load_foreign_tokenizer if is_alone else load_tokenizer)(layout.transformer)
+        num_ids = None
+    model = _join(folder, layout.config, weights, tokenizer, num_ids=num_ids)
     return replace(model, prompts=layout.prompts)
 
 
 def _join(
-    folder: Path, config: DualEncoderConfig, weights: StoredWeights, tokenizer: Tokenizer
+    folder: Path,
+    config: DualEncoderConfig,
+    weights: StoredWeights,
+    tokenizer: Tokenizer,
+    *,
+    num_ids: int | None = None,
 ) -> ModelFolder:
-    """Checks that the parts fit each other."""
+    """Checks that the parts fit each other; ids are below `num_ids`, None if that is not known."""
     check_shapes(config, weights, where=str(folder))
-    _check_token_ids(tokenizer, config, where=f"{folder}/{_TOKENIZER_NAME}")
+    if num_ids is None or num_ids > config.bert.vocab_size:
+        _check_token_ids(tokenizer, config, where=f"{folder}/{_TOKENIZER_NAME}")
     return ModelFolder(config=config, weights=weights, tokenizer=tokenizer)
 
 

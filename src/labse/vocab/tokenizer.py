@@ -4,6 +4,8 @@ Takes: a vocabulary. Gives: a `tokenizers.Tokenizer` and the files that Hugging 
 Source: BERT's FullTokenizer; transformers `BertTokenizerFast`, whose ids ours equal.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ __all__ = [
     "MAX_WORD_CHARS",
     "SPECIAL_TOKENS",
     "build_tokenizer",
+    "load_equal_files",
     "load_tokenizer",
     "save_vocabulary",
 ]
@@ -137,6 +140,56 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     vocab_path = Path(folder) / _VOCAB_NAME
     _check_same(pieces, list(read_lines(vocab_path)), path=path, vocab_path=vocab_path)
     return tokenizer
+
+
+def load_equal_files(folder: str | Path) -> tuple[Tokenizer, int] | None:
+    """Loads a tokenizer of ours whose two files are known to have the same pieces.
+
+    The pieces come from `vocab.txt` and the rest from `tokenizer.json`, in less than half the time
+    that the library takes for the pieces of the latter; and the lines say what ids there are,
+    which else takes a list of all: 0.95 s and 0.4 s for 280,000 pieces (2026-11-30).
+
+    Returns:
+        The tokenizer, and the number above all its ids; None for files of another shape, of which
+        nothing is said.
+    """
+    head, _, rest = _read_bytes(Path(folder) / _TOKENIZER_NAME).partition(b'"vocab":{')
+    lines = _read_bytes(Path(folder) / _VOCAB_NAME)
+    try:
+        stated = json.loads(head + b'"vocab":{}}}')
+        model, added = stated["model"], stated["added_tokens"]
+        # Added tokens keep the ids that they have in the model that is there when they are read.
+        model["vocab"] = {token["content"]: token["id"] for token in added}
+        num_pieces = lines.count(b"\n")
+        # The library writes pieces in the order of their ids, and nothing behind them.
+        if not rest.endswith(b":%d}}}" % (num_pieces - 1)) or model["type"] != "WordPiece":
+            return None
+        if re.search(r"\s\n", lines.decode()):  # White space that it takes off a line.
+            return None
+        tokenizer = Tokenizer.from_str(json.dumps(stated))
+        tokenizer.model = WordPiece.from_file(
+            str(Path(folder) / _VOCAB_NAME),
+            unk_token=model["unk_token"],
+            max_input_chars_per_word=model["max_input_chars_per_word"],
+            continuing_subword_prefix=model["continuing_subword_prefix"],
+        )
+    except BaseException as error:  # tokenizers raises nothing narrower, and panics.
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        return None
+
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    ids = {token["content"]: tokenizer.model.token_to_id(token["content"]) for token in added}
+    is_same = tokenizer.get_vocab_size() == num_pieces and ids == model["vocab"]
+    return (tokenizer, num_pieces) if is_same else None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _pieces_by_id(ids: Mapping[str, int], *, where: str) -> list[str]:

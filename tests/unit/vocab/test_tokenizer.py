@@ -9,6 +9,7 @@ from labse.errors import LabseError
 from labse.vocab.tokenizer import (
     SPECIAL_TOKENS,
     build_tokenizer,
+    load_equal_files,
     load_tokenizer,
     save_vocabulary,
 )
@@ -167,3 +168,35 @@ def test_files_that_disagree_are_refused_with_the_line(tmp_path: Path) -> None:
     path.write_text("\n".join([*VOCAB, "z", ""]), "utf-8")
     with pytest.raises(LabseError, match=r"vocab\.txt has 16 entries, tokenizer\.json has 15"):
         load_tokenizer(tmp_path)
+
+
+def write_files(folder: Path, vocab: list[str], lines: list[str], **arguments: bool) -> str:
+    """Writes both files as a model folder has them; returns what the tokenizer is."""
+    tokenizer = build_tokenizer(vocab, **arguments)
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    (folder / "vocab.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(tokenizer.to_str())
+
+
+ODD_PIECES = ['"', "\\", ":", "}", '"vocab":{', '":', "##\u3000a", "e\u0301"]
+
+
+@pytest.mark.parametrize("uncased", [False, True])
+@pytest.mark.parametrize("vocab", [VOCAB, VOCAB[5:] + VOCAB[:5], [*VOCAB, *ODD_PIECES]])
+def test_equal_files_give_the_same_tokenizer_as_the_library(
+    tmp_path: Path, vocab: list[str], uncased: bool
+) -> None:
+    expected = write_files(tmp_path, vocab, vocab, uncased=uncased)
+    loaded = load_equal_files(tmp_path)
+    assert loaded is not None
+    assert loaded[0].to_str() == expected
+    assert loaded[1] == len(vocab)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [VOCAB[:-1], [*VOCAB, "more"], VOCAB[::-1], [*VOCAB[:-1], "a"], [*VOCAB[:-1], "b\u3000"], []],
+)
+def test_of_files_of_another_shape_nothing_is_said(tmp_path: Path, lines: list[str]) -> None:
+    write_files(tmp_path, VOCAB, lines)
+    assert load_equal_files(tmp_path) is None
