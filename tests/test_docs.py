@@ -38,3 +38,14 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for() -> None:
     asked = {line.strip(" -").replace(" ", "") for line in run.splitlines()}
     assert asked == {"python" + project["requires-python"], *project["dependencies"]}
     assert f'version = "{labse.__version__}"' in recipe
+
+
+def test_the_version_to_cite_is_the_version() -> None:
+    assert f"\nversion: {labse.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_notice_names_the_data_files_of_others() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for path in (ROOT / "src/labse").rglob("*.tsv"):
+        if "models" not in path.parts:
+            assert path.relative_to(ROOT / "src").as_posix() in notice

@@ -12,11 +12,11 @@ cd "$root"
 echo "== build, metadata, licence files"
 "$1" -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet build twine cyclonedx-bom
-rm -rf dist && "$work/tools/bin/python" -m build --outdir dist . >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+rm -rf dist && mkdir -p build && "$work/tools/bin/python" -m build --outdir dist . >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 "$work/tools/bin/twine" check --strict dist/*
 wheel=$(ls dist/*.whl) sdist=$(ls dist/*.tar.gz)
 "$1" -m zipfile -l "$wheel" >"$work/names"
-for name in licenses/LICENSE labse/py.typed models/default/manifest.json; do
+for name in licenses/LICENSE licenses/NOTICE labse/py.typed models/default/manifest.json; do
   grep -q "$name" "$work/names" || { echo "$wheel: $name is missing"; exit 1; }
 done
 size=$(stat -c %s "$wheel")
@@ -39,7 +39,7 @@ for python in "$@"; do
   used=$(du -sm "$work/venv" | cut -f1)
   echo "environment: $used MB"
   [ "$used" -le 420 ] || { echo "the base install takes $used MB, more than 420"; exit 1; }
-  "$work/tools/bin/cyclonedx-py" environment "$work/venv" --output-file dist/sbom.json >/dev/null
+  "$work/tools/bin/cyclonedx-py" environment "$work/venv" --output-file build/sbom.json >/dev/null
   try "$python" "$sdist"
 done
 
@@ -60,4 +60,4 @@ for extra in $extras "${extras// /,}"; do
   try "$1" "$wheel[$extra]"
   echo "labse[$extra]: $(du -sm "$work/venv" | cut -f1) MB"
 done
-ls -l dist
+ls -l dist build/sbom.json # The list of parts is no part of an upload, so it lies elsewhere.
