@@ -2,16 +2,24 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import labse
+from labse.cleaning.dedup import dedup_files
 from labse.cluster.local import LocalExecutor
 from labse.cluster.on_ray import RayExecutor
 from labse.cluster.run import run_tasks
 from labse.cluster.tasks import MAX_TRIES, WINDOW, Executor, Task
-from labse.errors import InterruptedRunError, LabseError
+from labse.encoder.check.cluster_check import check_cluster
+from labse.errors import InterruptedRunError, LabseError, ResourceError
+from labse.files.atomic import sha256_file
 from labse.files.stage import Result, open_stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -42,7 +50,12 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "local":
         yield LocalExecutor(2)
         return
-    with RayExecutor(request.getfixturevalue("cluster").address) as executor:
+    yield request.getfixturevalue("ray_executor")
+
+
+@pytest.fixture(scope="module")
+def ray_executor(cluster: "Cluster") -> Iterator[RayExecutor]:  # type: ignore[name-defined] # noqa: F821
+    with RayExecutor(cluster.address) as executor:
         yield executor
 
 
@@ -51,6 +64,11 @@ def write_step(folder: str, name: str, then: str = "") -> Result:
     (Path(folder) / f"{name}-{os.getpid()}.call").touch()
     if then == "fail":
         raise LabseError(f"{name} is damaged")
+    if then == "sleep":
+        import ray
+
+        (Path(folder) / f"{ray.get_runtime_context().get_node_id()}.node").touch()
+        time.sleep(1)
     if then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     (Path(folder) / name).write_text(name)
@@ -112,3 +130,113 @@ def test_a_task_that_kills_its_worker_is_named_and_the_others_are_done(
         tasks[2] = make_task(tmp_path, "task2")
         assert run_tasks(tasks, stage, workers=executor) == [{"name": name} for name in names]
     assert num_calls(tmp_path, "task5") <= 2
+
+
+# ---- the cluster -----------------------------------------------------------------------------
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Returns the hash of each file but the journal, whose lines stand in the order of the day."""
+    return {
+        str(path.relative_to(folder)): sha256_file(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (".lock", "progress.jsonl")
+    }
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("corpus")
+    paths = [folder / f"part{number}.txt" for number in range(3)]
+    for number, path in enumerate(paths):
+        lines = (f"Im Garten stehen heute {n * (number + 1)} alte Apfelbäume." for n in range(400))
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+    return paths
+
+
+def test_a_cluster_writes_the_bytes_of_one_machine(
+    ray_executor: RayExecutor, corpus: list[Path], tmp_path: Path
+) -> None:
+    for name, workers in (("here", 1), ("there", ray_executor)):
+        labse.clean(corpus, tmp_path / name, lang="de", rows_per_shard=200, workers=workers)
+        unique = tmp_path / f"{name}-unique"
+        report = dedup_files(tmp_path / name, unique, min_similarity=0.9, workers=workers)
+        assert report.num_exact > 0
+    assert hash_files(tmp_path / "here") == hash_files(tmp_path / "there")
+    assert {*hash_files(tmp_path / "here-unique")} == {*hash_files(tmp_path / "there-unique")}
+
+
+def test_a_task_that_fits_on_no_node_is_told(ray_executor: RayExecutor, tmp_path: Path) -> None:
+    task = replace(make_task(tmp_path, "large"), memory_bytes=10**15)
+    with pytest.raises(ResourceError, match=r"no node .* 1,000,000.0 GB"):
+        list(ray_executor.run([task]))
+
+
+def test_a_node_of_another_version_is_told(
+    ray_executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labse.cluster.on_ray.__version__", "99.0")
+    with pytest.raises(ResourceError, match=f"has labse {labse.__version__}, .* has 99.0"):
+        list(ray_executor.run([make_task(tmp_path, "old")]))
+
+
+def test_a_folder_that_is_not_shared_is_told(
+    ray_executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labse.cluster.on_ray._SEE_SECONDS", 0.5)
+    task = replace(make_task(tmp_path, "x"), outputs=(str(tmp_path / "elsewhere"),))
+    with pytest.raises(ResourceError, match="not seen here: the folder must be one that all nodes"):
+        list(ray_executor.run([task]))
+
+
+def test_the_nodes_are_looked_at(ray_executor: RayExecutor, tmp_path: Path) -> None:
+    report = check_cluster(ray_executor, tmp_path)
+    assert report.is_well
+    assert [node.num_cpus for node in report.nodes] == [1, 1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_driver_goes_on_and_a_second_one_is_refused(
+    cluster: "Cluster",  # type: ignore[name-defined] # noqa: F821
+    corpus: list[Path],
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "labse", "corpus", "clean", *map(str, corpus), "--lang", "de"]
+    command += ["--rows-per-shard", "200", "--cluster", cluster.address, "--out"]
+    out = tmp_path / "out"
+    journal = out / "progress.jsonl"
+    with subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE) as first:
+        while not (journal.is_file() and '"score/' in journal.read_text()):
+            assert first.poll() is None, first.stderr and first.stderr.read()
+            time.sleep(0.02)
+        first.send_signal(signal.SIGSTOP)
+        second = subprocess.run([*command, str(out)], capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert "another process" in second.stderr
+        first.kill()
+    done = [line for line in journal.read_text().splitlines() if '"score/' in line]
+    assert len(done) < 6
+
+    # The same command: what is marked is not done again, and nobody sees the difference.
+    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    assert all(line in journal.read_text() for line in done)
+    labse.clean(corpus, tmp_path / "here", lang="de", rows_per_shard=200)
+    assert hash_files(out) == hash_files(tmp_path / "here")
+
+
+def test_a_lost_node_costs_its_tasks_and_nothing_else(
+    cluster: "Cluster",  # type: ignore[name-defined] # noqa: F821
+    ray_executor: RayExecutor,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node = cluster.add_node(**NODE)
+    names = [f"task{number}" for number in range(24)]
+    results = []
+    for task, _ in ray_executor.run(make_task(tmp_path, name, "sleep") for name in names):
+        results.append(task.name)
+        if node in cluster.list_all_nodes() and (tmp_path / f"{node.node_id}.node").exists():
+            cluster.remove_node(node, allow_graceful=False)
+    assert sorted(results) == sorted(names)
+    assert all((tmp_path / name).read_text() == name for name in names)
+    assert "its worker was lost" in caplog.text

@@ -73,6 +73,7 @@ _COMMANDS = (
      "List the languages of a model: pairs trained on, scores in tests, and whether it serves."),
     ("info", "info",
      "Tell what a folder is, what it was made from, and whether its files are unchanged."),
+    ("cluster", "cluster", "Look at the nodes of a Ray cluster before work is sent to them."),
     ("doctor", "doctor",
      "Look at what this machine has for encoding: processor, threads, model, disk, locale."),
 )  # fmt: skip

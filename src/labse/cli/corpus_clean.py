@@ -10,6 +10,7 @@ from labse.cleaning.bounds import BOUNDS
 from labse.cleaning.pipeline import CleaningReport
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnsOption,
     JsonOption,
     KindOption,
@@ -19,6 +20,7 @@ from labse.cli.options import (
     SourceLangOption,
     TargetLangOption,
     WorkersOption,
+    open_workers,
 )
 from labse.config import load_config
 from labse.corpus.shards import ROWS_PER_SHARD
@@ -81,6 +83,7 @@ def clean(
     ] = None,
     rejects: RejectsOption = False,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     rows_per_shard: RowsPerShardOption = ROWS_PER_SHARD,
     json: JsonOption = False,
 ) -> None:
@@ -97,7 +100,7 @@ def clean(
 
     labse corpus clean a.de a.en --kind pairs --source-lang de --target-lang en --out clean
     """
-    with progress("clean") as on_progress:
+    with open_workers(workers, cluster) as executor, progress("clean") as on_progress:
         report = cleaning.clean(
             files,
             out,
@@ -109,7 +112,7 @@ def clean(
             identify=language_id,
             quality=quality,
             rejects=rejects,
-            workers=workers,
+            workers=executor,
             rows_per_shard=rows_per_shard,
             on_progress=on_progress,
         )
@@ -125,6 +128,7 @@ def decide(
     set_: SetOption = None,
     rejects: RejectsOption = False,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Decide anew, with other bounds, from the scores that stand in a folder.
@@ -138,9 +142,9 @@ def decide(
     labse corpus decide clean --bounds strict.toml --json
     """
     limits = load_config(BOUNDS[cleaning.read_kind(folder)], bounds, set_ or ())
-    with progress("decide") as on_progress:
+    with open_workers(workers, cluster) as executor, progress("decide") as on_progress:
         report = cleaning.decide(
-            folder, bounds=limits, rejects=rejects, workers=workers, on_progress=on_progress
+            folder, bounds=limits, rejects=rejects, workers=executor, on_progress=on_progress
         )
     _print_report(folder, report, json)
 

@@ -9,6 +9,7 @@ import typer
 from labse.cleaning.dedup import dedup_files
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnsOption,
     JsonOption,
     KindOption,
@@ -18,6 +19,7 @@ from labse.cli.options import (
     SourceLangOption,
     TargetLangOption,
     WorkersOption,
+    open_workers,
 )
 from labse.corpus.shards import ROWS_PER_SHARD
 from labse.corpus.tables import parse_columns
@@ -51,6 +53,7 @@ def dedup(
         ),
     ] = None,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     rows_per_shard: RowsPerShardOption = ROWS_PER_SHARD,
     json: JsonOption = False,
 ) -> None:
@@ -65,7 +68,7 @@ def dedup(
 
     labse corpus dedup a.parquet b.parquet --kind pairs --near 0.8 --out unique --workers 8
     """
-    with progress("dedup") as on_progress:
+    with open_workers(workers, cluster) as executor, progress("dedup") as on_progress:
         report = dedup_files(
             files,
             out,
@@ -75,7 +78,7 @@ def dedup(
             columns=parse_columns(columns),
             skip_unknown=skip_unknown,
             min_similarity=near,
-            workers=workers,
+            workers=executor,
             rows_per_shard=rows_per_shard,
             on_progress=on_progress,
         )

@@ -1,15 +1,21 @@
 """Options that several commands share, and the encoder they ask for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from labse.cli.console import parse_size
+from labse.cluster.on_ray import RayExecutor
+from labse.cluster.tasks import Executor
 from labse.corpus.shards import CorpusKind
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.errors import UsageError
 
 __all__ = [
+    "ClusterOption",
     "ColumnOption",
     "ColumnsOption",
     "DeviceOption",
@@ -35,6 +41,7 @@ __all__ = [
     "WorkOption",
     "WorkersOption",
     "load_encoder",
+    "open_workers",
     "parse_size",
 ]
 
@@ -126,6 +133,16 @@ TargetLangOption = Annotated[
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="Processes; the bytes do not differ.")
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|ray://HOST:PORT",
+        help="Ray cluster that does the work in place of --workers: auto is the one that this "
+        "machine belongs to. All its nodes must see the inputs and --out under the same paths; "
+        "the bytes do not differ. Needs the extra cluster.",
+    ),
+]
 RowsPerShardOption = Annotated[
     int, typer.Option("--rows-per-shard", min=1, help="Rows of a shard.")
 ]
@@ -180,3 +197,20 @@ def load_encoder(
     return SentenceEncoder.from_pretrained(
         model, precision=precision, runtime=runtime, threads=threads
     )
+
+
+@contextmanager
+def open_workers(workers: int, cluster: str | None) -> Iterator[int | Executor]:
+    """Gives what `workers` of a library call takes: processes, or a cluster for the block.
+
+    Raises:
+        UsageError: both were asked for.
+        ResourceError: see `RayExecutor`.
+    """
+    if cluster is None:
+        yield workers
+        return
+    if workers != 1:
+        raise UsageError("--workers: are processes of this machine; leave it out with --cluster")
+    with RayExecutor(cluster) as executor:
+        yield executor

@@ -12,6 +12,7 @@ import typer
 from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
+    ClusterOption,
     JsonOption,
     KOption,
     ModelOption,
@@ -20,6 +21,7 @@ from labse.cli.options import (
     ThreadsOption,
     WorkersOption,
     load_encoder,
+    open_workers,
 )
 from labse.errors import UsageError
 from labse.rating.calibration import read_min_score
@@ -65,6 +67,7 @@ def pages(
     out: FolderOption,
     base_url: BaseUrlOption = None,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Read web archives or HTML into page records: Parquet, all pages of a site in one file.
@@ -78,8 +81,8 @@ def pages(
 
     labse web pages mirror/ --base-url https://example.com --out W/pages
     """
-    with progress("pages") as update:
-        done = web_pages(inputs, out, base_url=base_url, workers=workers, on_progress=update)
+    with open_workers(workers, cluster) as executor, progress("pages") as update:
+        done = web_pages(inputs, out, base_url=base_url, workers=executor, on_progress=update)
     _tell_pages(done)
     say(f"{out}: {done.num_pages:,} pages of {done.num_sites:,} sites")
     if json:
@@ -308,6 +311,7 @@ def run(
     ] = "bitext.tmx",
     exclude_urls: ExcludeOption = None,
     workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     model: ModelOption = None,
     json: JsonOption = False,
     precision: PrecisionOption = "float32",
@@ -320,7 +324,7 @@ def run(
 
     labse web run CC-MAIN-1.warc.gz --langs de,en --out W
     """
-    with contextlib.ExitStack() as stack:
+    with open_workers(workers, cluster) as executor, contextlib.ExitStack() as stack:
 
         def begin(stage: str) -> OnProgress:
             stack.close()
@@ -333,7 +337,7 @@ def run(
             langs=_split(langs),
             base_url=base_url,
             name=name,
-            workers=workers,
+            workers=executor,
             encoder=partial(load_encoder, model, precision, runtime, threads),
             exclude_urls=exclude_urls,
             on_stage=begin,

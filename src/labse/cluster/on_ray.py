@@ -8,12 +8,13 @@ and returns small JSON, so that a lost node costs the tasks that ran there and n
 import logging
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,22 +22,44 @@ from typing import Any, Self
 from labse import __version__
 from labse.cluster import node_calls
 from labse.cluster.tasks import MAX_TRIES, WINDOW, Task, lost_tasks_error
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.stage import Result
 from labse.runtime import hold_interrupts, require
 
-__all__ = ["RayExecutor"]
+__all__ = ["NodeAnswer", "RayExecutor"]
 
 _LOGGER = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
 _LOOK_SECONDS = 5.0  # Between two looks at the nodes.
 _MAX_MEMORY_TRIES = 2  # Of a task that needs more memory than its node has.
+_CONNECT_SECONDS = 10.0
 _SEE_SECONDS = (
     30.0  # In which a file of another node must be seen; NFS keeps a listing for 3 to 60.
 )
 # Ray would set the first to the processors of a task; all are read when a process starts.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAnswer:
+    """What a node is, and what it answered.
+
+    Attributes:
+        node: its host name and address.
+        num_cpus: processors that it gives to tasks.
+        num_gpus: GPUs likewise.
+        memory_bytes: memory likewise.
+        result: what the function returned; None if it did not run.
+        problem: why it did not.
+    """
+
+    node: str
+    num_cpus: int
+    num_gpus: int
+    memory_bytes: int
+    result: Result | None
+    problem: str
 
 
 class RayExecutor:
@@ -63,7 +86,7 @@ class RayExecutor:
         options = {"max_retries": 0, "retry_exceptions": False, "scheduling_strategy": "SPREAD"}
         self._call = self._ray.remote(**options)(node_calls.call_step)
         self._nodes: dict[str, str] = {}
-        self._cpus = 0
+        self._resources: list[Mapping[str, float]] = []
         self._looked = -_LOOK_SECONDS
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
@@ -72,18 +95,17 @@ class RayExecutor:
         running: dict[Any, _Try] = {}
         again: list[_Try] = []
         lost: dict[str, str] = {}
+        fitting: set[tuple[int, float, int]] = set()
         try:
             while True:
                 # Hand out what the cluster can use soon, those that were lost first.
-                room = max(WINDOW * self._count_cpus() - len(running), 0)
+                room = max(WINDOW * max(self._count_cpus(), 1) - len(running), 0)
                 fresh = (_Try(task) for task in islice(waiting, max(room - len(again), 0)))
-                for attempt in [*again[:room], *fresh]:
+                for attempt in chain(again[:room], fresh):
+                    self._check_fits(attempt.task, fitting)
                     running[self._submit(attempt.task)] = attempt
                 del again[:room]
                 if not running:
-                    if again:  # No node is there at the moment.
-                        time.sleep(_POLL_SECONDS)
-                        continue
                     break
 
                 # Take what is done; a lost worker is no error of the task.
@@ -104,6 +126,51 @@ class RayExecutor:
                     self._ray.cancel(reference, force=True)
         if lost:
             raise lost_tasks_error(lost)
+
+    def call_on_nodes(
+        self, step: Callable[..., Result], arguments: Mapping[str, object], *, timeout: float
+    ) -> list[NodeAnswer]:
+        """Calls a function once on each node that is up, beside what runs there.
+
+        Args:
+            step: see `Task`.
+            arguments: by name.
+            timeout: seconds to wait for all of them.
+        """
+        spread = require("ray.util.scheduling_strategies", "cluster").NodeAffinitySchedulingStrategy
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        running = {}
+        for node in sorted(nodes, key=lambda node: str(node["NodeManagerAddress"])):
+            strategy = spread(node["NodeID"], soft=False)
+            options = {"num_cpus": 0, "scheduling_strategy": strategy}
+            call = self._call.options(**options).remote
+            names = step.__module__, step.__qualname__, dict(arguments)
+            running[call(*names, version=__version__, folder=os.getcwd())] = node
+        with hold_interrupts():
+            done, _ = self._ray.wait([*running], num_returns=len(running), timeout=timeout)
+        answers = []
+        for reference, node in running.items():
+            name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            resources = node["Resources"]
+            kind: str = "raised"
+            value: Any = f"did not answer in {timeout:.0f} seconds"
+            if reference in done:
+                try:
+                    kind, _, value = self._ray.get(reference)
+                except self._ray.exceptions.RayError as error:
+                    value = " ".join(str(error).split())[:200]
+            is_done = kind == "done"
+            answers.append(
+                NodeAnswer(
+                    node=name,
+                    num_cpus=int(resources.get("CPU", 0)),
+                    num_gpus=int(resources.get("GPU", 0)),
+                    memory_bytes=int(resources.get("memory", 0)),
+                    result=value if is_done else None,
+                    problem="" if is_done else str(value),
+                )
+            )
+        return answers
 
     def close(self) -> None:
         """Ends the connection, and with it what still runs."""
@@ -170,9 +237,29 @@ class RayExecutor:
             for gone in self._nodes.keys() - nodes.keys():
                 _LOGGER.warning("node %s is lost; its tasks are done by others", self._nodes[gone])
             self._nodes = {key: node["NodeManagerHostname"] for key, node in nodes.items()}
-            self._cpus = int(sum(node["Resources"].get("CPU", 0) for node in nodes.values()))
+            self._resources = [node["Resources"] for node in nodes.values()]
             self._looked = time.monotonic()
-        return self._cpus
+        return int(sum(resources.get("CPU", 0) for resources in self._resources))
+
+    def _check_fits(self, task: Task, fitting: set[tuple[int, float, int]]) -> None:
+        """Refuses a kind of task that no node can ever run, on which Ray would wait for ever.
+
+        Raises:
+            ResourceError: there is none, and none was there before.
+        """
+        needs = task.num_cpus, task.num_gpus, task.memory_bytes
+        if needs in fitting:
+            return
+        names = ("CPU", "GPU", "memory")
+        for resources in self._resources:
+            if all(resources.get(n, 0) >= need for n, need in zip(names, needs, strict=True)):
+                fitting.add(needs)
+                return
+        most = [max((r.get(name, 0) for r in self._resources), default=0) for name in names]
+        raise ResourceError(
+            f"{task.name}: no node of the cluster has what it needs: {_tell_needs(*needs)}; the "
+            f"largest have {_tell_needs(*most)}"
+        )
 
 
 @dataclass(slots=True)
@@ -195,23 +282,44 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - a module without
     """Connects to a cluster; nothing is printed, and nobody else's handler is changed.
 
     Raises:
+        UsageError: the address is none.
         ResourceError: no cluster answers there.
     """
+    _check_address(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray prints the last lines of a lost node to standard output, among data; we tell of it anyway.
+    setattr(require("ray._private.worker", "cluster"), "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
     is_main = threading.current_thread() is threading.main_thread()
     handler: Callable[..., object] | int | None = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="labse")
     except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
-        told = " ".join(str(error).split())
+        told = "none runs here" if address == "auto" else " ".join(str(error).split())[:200]
         raise ResourceError(
-            f"--cluster {address}: no Ray cluster answers ({told[:200]}); start one with: ray "
-            "start --head"
+            f"--cluster {address}: no Ray cluster answers ({told}); start one: ray start --head"
         ) from None
     finally:
         if is_main:  # Ray sets one of its own.
             signal.signal(signal.SIGTERM, handler)
+
+
+def _tell_needs(num_cpus: float, num_gpus: float, memory_bytes: float) -> str:
+    return f"{num_cpus:g} CPUs, {num_gpus:g} GPUs and {memory_bytes / 1e9:,.1f} GB of memory"
+
+
+def _check_address(address: str) -> None:
+    """Finds out whether somebody listens there: Ray itself would go on trying, for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--cluster {address}: give auto, or an address such as ray://head:10001")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ResourceError(f"--cluster {address}: no Ray cluster answers: {reason}") from None
 
 
 def _with_node(error: Exception, node: str) -> Exception:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labse.cluster.tasks import Executor
 from labse.corpus.file_formats import choose_layout
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.runtime import OnProgress
@@ -35,7 +36,7 @@ def web_run(
     langs: Sequence[str],
     base_url: str | None = None,
     name: str = "bitext.tmx",
-    workers: int = 1,
+    workers: int | Executor = 1,
     encoder: EncoderSource = None,
     exclude_urls: str | Path | None = None,
     on_stage: Callable[[str], OnProgress] = lambda _: lambda *_: None,
@@ -50,7 +51,7 @@ def web_run(
         langs: see `web_pairs`.
         base_url: see `web_pages`.
         name: of the release in `out`, .tmx, .tsv, .jsonl or .parquet.
-        workers: processes that read pages.
+        workers: processes that read pages, or what runs the tasks elsewhere.
         encoder: embeds the sentences; None is the model that comes with labse.
         exclude_urls: see `web_bitext`.
         on_stage: called with the name of each stage; gives its `on_progress`.
