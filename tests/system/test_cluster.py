@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import labse
@@ -21,6 +22,9 @@ from labse.encoder.check.cluster_check import check_cluster
 from labse.errors import InterruptedRunError, LabseError, ResourceError
 from labse.files.atomic import sha256_file
 from labse.files.stage import Result, open_stage
+from labse.mining.bitext import SearchOptions
+from labse.mining.mine_files import mine_files
+from labse.mining.mined_output import MinedOutput
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -164,6 +168,23 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
         assert report.num_exact > 0
     assert hash_files(tmp_path / "here") == hash_files(tmp_path / "there")
     assert {*hash_files(tmp_path / "here-unique")} == {*hash_files(tmp_path / "there-unique")}
+
+
+def test_mining_on_a_cluster_gives_the_pairs_of_one_machine(
+    ray_executor: RayExecutor, tmp_path: Path
+) -> None:
+    vectors = np.random.default_rng(1).normal(size=(2, 300, 16)).astype(np.float32)
+    for name, side in zip("st", vectors, strict=True):
+        np.save(tmp_path / f"{name}.npy", side / np.linalg.norm(side, axis=1, keepdims=True))
+    for name, workers in (("here", 1), ("there", ray_executor)):
+        mine_files(
+            str(tmp_path / "s.npy"),
+            str(tmp_path / "t.npy"),
+            MinedOutput(tmp_path / f"{name}.tsv"),
+            search=SearchOptions(workers=workers),
+            work=tmp_path / name,
+        )
+    assert (tmp_path / "here.tsv").read_bytes() == (tmp_path / "there.tsv").read_bytes()
 
 
 def test_a_task_that_fits_on_no_node_is_told(ray_executor: RayExecutor, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command `labse mine`."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ import typer
 
 from labse.cli.console import print_lines, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnOption,
     DeviceOption,
     JsonOption,
@@ -22,6 +24,7 @@ from labse.cli.options import (
     ThreadsOption,
     WorkOption,
     load_encoder,
+    open_workers,
     parse_size,
 )
 from labse.errors import UsageError
@@ -170,6 +173,15 @@ def mine(
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = None,
+    cluster: ClusterOption = None,
+    gpus_per_task: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="GPUs, or the share of one, that --cluster gives each task of the search.",
+            rich_help_panel=_LARGE_PANEL,
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -244,6 +256,14 @@ def mine(
     )
     vectors = (source_vectors, target_vectors)
     encoder = partial(load_encoder, model, precision, runtime, threads)
+    if cluster is not None and (dry_run or work is None):
+        raise UsageError(
+            "--cluster: --dry-run plans one by --cluster-size"
+            if dry_run
+            else "--cluster: give --work, a folder that all nodes share"
+        )
+    if gpus_per_task and cluster is None:
+        raise UsageError("--gpus-per-task is for the tasks of --cluster")
     if not dry_run and (cluster_size or gpus or node_price is not None):
         raise UsageError("--cluster-size, --gpus and --node-price are for --dry-run")
     if cluster_size is None and (gpus or node_price is not None):
@@ -258,7 +278,7 @@ def mine(
             told = {"lines": told["lines"], **estimate.plan(size).describe()}
         print_lines(("\t".join(row) for row in told.items()), None)
         return
-    with progress("mine") as update:
+    with open_workers(1, cluster) as executor, progress("mine") as update:
         mined = mine_files(
             source,
             target,
@@ -267,7 +287,7 @@ def mine(
             column=column,
             encoder=encoder,
             options=MiningOptions(k, margin, min_score, retrieval),
-            search=search,
+            search=replace(search, workers=executor, gpus_per_task=gpus_per_task),
             work=work,
             on_progress=update,
         )
