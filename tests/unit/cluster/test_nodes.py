@@ -1,0 +1,48 @@
+"""What a node does with a call, and addresses at which no cluster is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import labse
+from labse.cluster.node_calls import call_step
+from labse.cluster.on_ray import RayExecutor
+from labse.encoder.check.cluster_check import probe_step
+from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.atomic import sha256_file
+
+
+def test_a_node_tells_what_came_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(os.getcwd())  # The call changes it.
+    (tmp_path / "a.txt").write_text("a")
+    step = sha256_file.__module__, sha256_file.__qualname__
+    options = {"version": labse.__version__, "folder": str(tmp_path)}
+    kind, _, value = call_step(*step, {"path": "a.txt"}, **options)
+    assert (kind, value) == ("done", sha256_file(tmp_path / "a.txt"))
+
+    # An error comes as it is, with the lines of the node as a note.
+    kind, node, value = call_step(*step, {"path": "none.txt"}, **options)
+    assert kind == "raised"
+    assert isinstance(value, LabseError)
+    assert value.__notes__[0].startswith(f"on {node}:")
+
+    kind, _, value = call_step(*step, {"path": "a.txt"}, version="99.0", folder=".")
+    assert kind == "unfit"
+    assert "this machine has 99.0" in value
+
+
+def test_a_node_that_does_not_see_the_shared_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mark").write_text("mark")
+    assert probe_step(str(tmp_path), "mark", None)["sees_mark"]
+    told = probe_step(str(tmp_path / "elsewhere"), "mark", str(tmp_path / "no-model"))
+    assert (told["sees_mark"], told["written"]) == (False, "")
+    assert "no such model folder" in str(told["model_problem"])
+
+
+def test_an_address_without_a_cluster_is_told_at_once() -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match="give auto, or an address"):
+        RayExecutor("nonsense")
+    with pytest.raises(ResourceError, match="no Ray cluster answers: Connection refused"):
+        RayExecutor("ray://127.0.0.1:1")
