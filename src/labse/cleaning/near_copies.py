@@ -31,6 +31,7 @@ __all__ = [
     "compare_step",
     "drop_near_copies",
     "filter_step",
+    "find_near_copies",
     "jaccard_similarity",
     "pair_step",
     "sign_step",
@@ -59,8 +60,35 @@ def drop_near_copies(
 ) -> Counter[str]:
     """Writes the shards without near copies to the stage; returns the rows dropped, by language.
 
+    What is held is that of `find_near_copies`, or a shard.
+    """
+    similar = find_near_copies(shards, stage, kind, min_similarity, workers, on_progress)
+    dropped = _choose_dropped(similar)
+    work = stage.work / "near"
+    with write_atomic(work / "dropped.npy") as stream:
+        np.save(stream, dropped)
+
+    # Each shard loses its own.
+    hashes, digest = [sha256_file(shard) for shard in shards], sha256_file(work / "dropped.npy")
+    tasks = _filter_tasks(shards, hashes, stage.folder, work / "dropped.npy", digest, kind)
+    counts: Counter[str] = Counter()
+    for result in run_tasks(tasks, stage=stage, workers=workers):
+        counts.update(cast("dict[str, int]", result["dropped"]))
+    return counts
+
+
+def find_near_copies(
+    shards: Sequence[Path],
+    stage: Stage,
+    kind: CorpusKind,
+    min_similarity: float,
+    workers: int | Executor = 1,
+    on_progress: OnProgress = lambda *_: None,
+) -> _Ids:
+    """Returns (pairs, 4): both rows of each pair that is alike, the lower first, and their lengths.
+
     Row r of shard s is `s << 32 | r` here. Here, pairs of rows that may be alike are held, 16 bytes
-    each; a task holds the keys of a part of the rows, the text of some pairs, or a shard.
+    each; a task holds the keys of a part of the rows, or the text of some pairs.
     """
     work = stage.work / "near"
     work.mkdir(exist_ok=True)
@@ -76,23 +104,12 @@ def drop_near_copies(
     run(tasks)
     edges = _join_edges(tasks)
 
-    # The texts of pairs are compared; of those alike the longest stays.
+    # The texts of pairs are compared.
     with write_atomic(work / "edges.npy") as stream:
         np.save(stream, edges)
     tasks = _compare_tasks(shards, content, work, len(edges), min_similarity, kind)
     run(tasks)
-    similar = [_EMPTY, *(np.load(task.outputs[0]) for task in tasks)]
-    dropped = _choose_dropped(np.concatenate(similar))
-    with write_atomic(work / "dropped.npy") as stream:
-        np.save(stream, dropped)
-
-    # Each shard loses its own.
-    digest = sha256_file(work / "dropped.npy")
-    filtered = run(_filter_tasks(shards, hashes, stage.folder, work / "dropped.npy", digest, kind))
-    counts: Counter[str] = Counter()
-    for result in filtered:
-        counts.update(cast("dict[str, int]", result["dropped"]))
-    return counts
+    return np.concatenate([_EMPTY, *(np.load(task.outputs[0]) for task in tasks)])
 
 
 def sign_step(shard: str, out: str, *, number: int, kind: CorpusKind) -> dict[str, object]:

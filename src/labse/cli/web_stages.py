@@ -226,6 +226,13 @@ def bitext(
             "--exact-copies", help="Keep pairs that differ in case, punctuation and digits alone."
         ),
     ] = False,
+    min_similarity: Annotated[
+        float | None,
+        typer.Option(
+            help="Also keep the best alone of pairs whose sides are alike by this share of their "
+            "5-grams of characters, such as 0.8."
+        ),
+    ] = None,
     one_to_one: Annotated[
         bool, typer.Option("--one-to-one", help="Keep the best translation of each sentence alone.")
     ] = False,
@@ -287,6 +294,7 @@ def bitext(
             bounds=bounds,
             min_bead_score=min_bead_score,
             near_copies=not exact_copies,
+            min_similarity=min_similarity,
             one_sided_copies=not one_to_one,
             exclude_urls=exclude_urls,
             k=k,

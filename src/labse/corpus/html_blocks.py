@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from labse.corpus.html_text import decode_html
 
-__all__ = ["Alternate", "HtmlPage", "parse_html", "parse_link_header"]
+__all__ = ["Alternate", "HtmlPage", "parse_html", "parse_link_header", "resolve_address"]
 
 _MAX_ALTERNATES = 1_000  # A page that lists 10^5 alternates says nothing about any of them.
 _MAX_URL = 2_000
@@ -260,7 +260,7 @@ class _Reader:
 
     def read_base(self, _: str, given: dict[str, str]) -> None:
         if self._base_url == self._url and "href" in given:
-            self._base_url = _resolve(self._url, given["href"]) or self._url
+            self._base_url = resolve_address(self._url, given["href"]) or self._url
 
     def read_link(self, name: str, given: dict[str, str]) -> None:
         rel, lang = given.get("rel", ""), given.get("hreflang", "")
@@ -295,17 +295,17 @@ _READERS = {
 def _add_link(page: HtmlPage, rel: str, lang: str, href: str, base_url: str) -> None:
     words = rel.lower().split()
     if "canonical" in words and not page.canonical:
-        page.canonical = _resolve(base_url, href)
+        page.canonical = resolve_address(base_url, href)
     if "license" in words and not page.license:
-        page.license = _resolve(base_url, href)
+        page.license = resolve_address(base_url, href)
     if "alternate" in words and lang and len(page.alternates) <= _MAX_ALTERNATES:
-        if target := _resolve(base_url, href):
+        if target := resolve_address(base_url, href):
             page.alternates.append(Alternate(_UNWRITABLE.sub("", lang)[:_MAX_CODE], target))
         else:
             page.num_bad_links += 1
 
 
-def _resolve(base_url: str, href: str) -> str:
+def resolve_address(base_url: str, href: str) -> str:
     """Returns the absolute address without its fragment; empty if it is none of the web."""
     try:
         # As browsers do: line ends inside are dropped, spaces inside are written as %20.

@@ -38,7 +38,9 @@ __all__ = [
 MAX_PAGE_BYTES = 16 << 20  # Of a page; Common Crawl cuts pages at 5 MiB (1 MiB until 2025).
 TOO_LARGE = "larger than 16 MiB"
 CUT_SHORT = "archive damaged or cut short"
+NOT_200 = "HTTP status other than 200"
 """Reasons for which pages are left out."""
+_REDIRECTS = (301, 302, 303, 307, 308)
 _HTTP_RECORD = (
     b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
     b"Content-Length: %d\r\n\r\n"
@@ -100,8 +102,8 @@ def read_warc(
     origin = Path(path).name
     for record in _iter_records(path, ("response", "resource")):
         html = _read_page(path, record)
-        if isinstance(html, str):
-            drops[html] += 1
+        if isinstance(html, str) or html.location:
+            drops[html if isinstance(html, str) else NOT_200] += 1
             continue
         page = extract_main_text(html.payload, charset=html.charset)
         if page.problem:
@@ -123,6 +125,7 @@ class Capture:
         charset: the encoding that HTTP names.
         link: the header `Link` of HTTP, or empty.
         content_language: the header `Content-Language` of HTTP, or empty.
+        location: the address that this one redirects to; there is no text then.
     """
 
     url: str
@@ -132,6 +135,7 @@ class Capture:
     charset: str | None = None
     link: str = ""
     content_language: str = ""
+    location: str = ""
 
 
 def plan_slices(path: str | Path, num_records: int) -> tuple[list[tuple[int, int | None]], str]:
@@ -167,6 +171,8 @@ def iter_captures(
     path: str | Path, *, start: int = 0, stop: int | None = None, drops: Counter[str]
 ) -> Iterator[Capture]:
     """Yields the pages of a WARC or WET file, or of a slice of it, with what came with them.
+
+    Redirects are among them.
 
     Args:
         path: the file.
@@ -212,7 +218,9 @@ def _read_capture(path: str | Path, record: "WarcRecord") -> Capture | str:
     html = _read_page(path, record)
     if isinstance(html, str):
         return html
-    return Capture(url, date, html.payload, "", html.charset, html.link, html.content_language)
+    return Capture(
+        url, date, html.payload, "", html.charset, html.link, html.content_language, html.location
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,7 @@ class _Html:
     charset: str | None
     link: str = ""
     content_language: str = ""
+    location: str = ""
 
 
 def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
@@ -236,8 +245,12 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
         # A record of its own: an error in HTTP must not end the reading of the archive.
         http = type(record).from_bytes(_HTTP_RECORD % len(body) + body)
         http.parse_http(auto_decode="all", strict_mode=False)
-        if http.http_headers.status_code != 200:
-            return "HTTP status other than 200"
+        found = {name.lower(): value for name, value in http.http_headers.astuples()}
+        status = http.http_headers.status_code
+        if status in _REDIRECTS and found.get("location"):
+            return _Html(b"", None, location=found["location"])
+        if status != 200:
+            return NOT_200
         if not (http.http_content_type or "").lower().startswith(_HTML_TYPES):
             return "not HTML"
         payload = http.reader.read(MAX_PAGE_BYTES + 1)
@@ -245,7 +258,6 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
         return "HTTP that cannot be decoded"
     if len(payload) > MAX_PAGE_BYTES:
         return TOO_LARGE
-    found = {name.lower(): value for name, value in http.http_headers.astuples()}
     return _Html(
         payload, http.http_charset, found.get("link", ""), found.get("content-language", "")
     )

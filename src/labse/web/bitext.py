@@ -32,7 +32,7 @@ from labse.runtime import OnProgress, resumable
 from labse.web.addresses import host_of
 from labse.web.bead_scores import Scorer, find_reasons, score_beads
 from labse.web.card import draw_drops, render_card
-from labse.web.near_copies import choose_best, near_key
+from labse.web.near_copies import choose_best, choose_near, near_key
 from labse.web.pair_records import BEAD_COLUMNS, read_rows, write_rows
 from labse.web.pairs import check_stage_folder
 from labse.web.release import ReleasedPair, write_release
@@ -70,6 +70,7 @@ def web_bitext(
     bounds: FilterBounds | None = None,
     min_bead_score: float | None = MIN_BEAD_SCORE,
     near_copies: bool = True,
+    min_similarity: float | None = None,
     one_sided_copies: bool = True,
     exclude_urls: str | Path | None = None,
     k: int = 4,
@@ -90,6 +91,8 @@ def web_bitext(
         bounds: what a pair must keep; None takes those of `recommend_bounds`.
         min_bead_score: the least score of a bead; None lets all pass.
         near_copies: whether pairs that differ in case, punctuation, digits and spaces are one.
+        min_similarity: of both sides, from which pairs are one too, the share of 5-grams that both
+            have; None: such pairs are several.
         one_sided_copies: whether a sentence may have several translations; else the best stays.
         exclude_urls: a file that names an address a line; what stands under these alone goes.
         k: neighbours that make a margin.
@@ -113,6 +116,8 @@ def web_bitext(
     manifest = check_stage_folder(beads, "web_align")
     excluded = set(read_lines(exclude_urls)) if exclude_urls else set()
     bounds = recommend_bounds(has_langs=True) if bounds is None else bounds
+    if min_similarity is not None and not 0 < min_similarity <= 1:
+        raise UsageError(f"--min-similarity {min_similarity}: give a share above 0, such as 0.8")
     if bounds.min_margin is not None:
         raise UsageError("min_margin is for pairs without documents; here it is min_score")
 
@@ -138,7 +143,8 @@ def web_bitext(
             stage.finish({"kind": "web_scores", "labse_version": __version__, "num_beads": total})
 
         # Decide, and write.
-        plan = _decide(work, bounds, min_bead_score, near_copies, one_sided_copies)
+        copies = _Copies(near_copies, min_similarity, one_sided_copies)
+        plan = _decide(work, bounds, min_bead_score, copies)
         release = _Release(plan, excluded, model_sha256)
         write_release(out, release.iter_pairs(work))
         if removed is not None:
@@ -225,19 +231,27 @@ class _Plan:
     drops: Counter[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """Which pairs are one: see `web_bitext`."""
+
+    near: bool
+    min_similarity: float | None
+    one_sided: bool
+
+
 def _decide(
-    work: Path,
-    bounds: FilterBounds,
-    min_bead_score: float | None,
-    near_copies: bool,
-    one_sided_copies: bool,
+    work: Path, bounds: FilterBounds, min_bead_score: float | None, copies: _Copies
 ) -> _Plan:
     drops: Counter[str] = Counter()
+    paths = sorted(work.glob("part-*.parquet"))
+    sizes: list[int] = []
     digests: dict[str, list[bytes]] = {"pair": [], "source": [], "target": []}
     scores: list[float] = []
     is_kept: list[bool] = []
-    for path in sorted(work.glob("part-*.parquet")):
+    for path in paths:
         rows = list(read_rows(path))
+        sizes.append(len(rows))
         names = [n for n, value in rows[0].items() if isinstance(value, float)] if rows else []
         columns = {n: np.array([row[n] for row in rows], np.float32) for n in names}
         reasons = find_reasons(columns, bounds, min_bead_score) if rows else []
@@ -246,7 +260,7 @@ def _decide(
         for row in rows:
             langs = f"{row['source_lang']}-{row['target_lang']}"
             pair = (row["source"], row["target"], langs)
-            digests["pair"].append(near_key(*pair) if near_copies else _digest(*pair))
+            digests["pair"].append(near_key(*pair) if copies.near else _digest(*pair))
             digests["source"].append(_digest(langs, row["source"]))
             digests["target"].append(_digest(langs, row["target"]))
             scores.append(row["margin_score"])
@@ -260,8 +274,13 @@ def _decide(
         stays[number] = number[best]
         is_copy = best != np.arange(len(number))
         drops["copy or near copy of a better pair"] += int(is_copy.sum())
+    if copies.min_similarity is not None:
+        is_first = stays == np.arange(len(stays))
+        near = choose_near(paths, sizes, is_first, ranks, copies.min_similarity)
+        drops["near copy of a better pair"] += int((near != np.arange(len(near))).sum())
+        stays[stays >= 0] = near[stays[stays >= 0]]
     # Then of each sentence the best pair, if one translation is wanted.
-    for side in () if one_sided_copies else ("source", "target"):
+    for side in () if copies.one_sided else ("source", "target"):
         number = np.flatnonzero(stays == np.arange(len(stays)))
         best = choose_best(_halves(digests[side])[number], ranks[number])
         gone = number[best != np.arange(len(number))]

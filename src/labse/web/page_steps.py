@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.pair_scores import weighted_length
-from labse.corpus.html_blocks import HtmlPage, parse_html, parse_link_header
+from labse.corpus.html_blocks import (
+    HtmlPage,
+    parse_html,
+    parse_link_header,
+    resolve_address,
+)
 from labse.corpus.records import UNKNOWN_LANG
 from labse.corpus.sentence_splitting import split_sentences
 from labse.corpus.web_archives import MAX_PAGE_BYTES, TOO_LARGE, Capture, iter_captures
@@ -30,6 +35,7 @@ from labse.web.page_language import (
     find_page_languages,
 )
 from labse.web.records import PageRecord, PageWriter, iter_groups, read_rows
+from labse.web.redirects import plain_address, read_redirects, write_redirects
 
 __all__ = ["list_html_files", "merge_step", "read_step"]
 
@@ -44,12 +50,21 @@ _MAX_HOSTS_TOLD = 1_000
 
 
 def read_step(
-    path: str, out: str, *, base_url: str | None, start: int, stop: int | None, num_shards: int
+    path: str,
+    out: str,
+    redirects: str,
+    *,
+    base_url: str | None,
+    start: int,
+    stop: int | None,
+    num_shards: int,
 ) -> dict[str, object]:
     """Reads a slice of an archive or folder; writes its pages in row groups of one shard each.
 
+    Redirects go to a file of their own.
+
     Returns:
-        The row groups of each shard, the number of pages and what was left out.
+        The row groups of each shard in both files, the number of pages and what was left out.
     """
     drops: Counter[str] = Counter()
     if base_url is None:
@@ -57,7 +72,9 @@ def read_step(
     else:
         captures = _iter_files(Path(path), base_url, start, stop, drops)
     groups: dict[str, list[int]] = {}
+    leading: dict[int, list[tuple[str, str]]] = {}
     num_rows = 0
+    captures = _without_redirects(captures, leading, num_shards, drops)
     with write_atomic(out) as stream, PageWriter(stream) as writer:
         for batch in _batches(_read_pages(captures, drops)):
             by_shard: dict[int, list[PageRecord]] = {}
@@ -66,7 +83,32 @@ def read_step(
             for shard, pages in sorted(by_shard.items()):
                 groups.setdefault(str(shard), []).append(writer.write(pages))
             num_rows += len(batch)
-    return {"num_rows": num_rows, "groups": groups, "drops": dict(sorted(drops.items()))}
+    return {
+        "num_rows": num_rows,
+        "groups": groups,
+        "redirects": write_redirects(redirects, leading),
+        "drops": dict(sorted(drops.items())),
+    }
+
+
+def _without_redirects(
+    captures: Iterable[Capture],
+    leading: dict[int, list[tuple[str, str]]],
+    num_shards: int,
+    drops: Counter[str],
+) -> Iterator[Capture]:
+    """Yields what is no redirect; the others go to `leading`, by the shard of their end."""
+    for capture in captures:
+        if not capture.location:
+            yield capture
+            continue
+        location = resolve_address(capture.url, capture.location)
+        if not location:
+            drops["redirect to no address of the web"] += 1
+            continue
+        drops["redirect, an address of the page that it leads to"] += 1
+        shard = _shard_of(site_of(host_of(location)), num_shards)
+        leading.setdefault(shard, []).append((capture.url, location))
 
 
 def list_html_files(folder: Path) -> list[Path]:
@@ -158,6 +200,7 @@ def _build_record(parsed: _Parsed, lang: str, drops: Counter[str]) -> PageRecord
         lang_share=0.0,
         alternates=[(alternate.lang, alternate.url) for alternate in page.alternates],
         canonical=page.canonical,
+        aliases=[],
         title=page.title,
         robots=page.robots,
         license=page.license,
@@ -192,19 +235,28 @@ def _shard_of(site: str, num_shards: int) -> int:
 # ---- merge -------------------------------------------------------------------------------------
 
 
-def merge_step(pieces: Sequence[tuple[str, Sequence[int]]], out: str) -> dict[str, object]:
+def merge_step(
+    pieces: Sequence[tuple[str, Sequence[int]]],
+    redirects: Sequence[tuple[str, Sequence[int]]],
+    out: str,
+) -> dict[str, object]:
     """Writes the pages of a shard, with the counts of their sentences and their languages.
 
     Args:
         pieces: files of `read_step`, and the row groups of each that are of this shard.
+        redirects: likewise.
         out: the shard.
     """
     survey = _survey(pieces)
+    leading = read_redirects(redirects)
     langs: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
     with write_atomic(out) as stream, PageWriter(stream) as writer:
         for batch in _batches(_iter_kept(pieces, survey.is_kept)):
-            pages = [survey.complete(page) for page in batch]
+            pages = [
+                replace(survey.complete(page), aliases=leading.get(plain_address(page.url), []))
+                for page in batch
+            ]
             langs.update(page.lang for page in pages)
             hosts.update(page.host for page in pages)
             writer.write(pages)

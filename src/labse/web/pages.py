@@ -120,14 +120,18 @@ def _write_pages(
             drops[CUT_SHORT] += 1
         for place, (start, stop) in enumerate(slices):
             piece = stage.work / f"{number:05}-{place:06}.parquet"
+            redirects = piece.with_suffix(".redirects.parquet")
             arguments: dict[str, object] = {
                 "path": str(source.path),
                 "base_url": source.base_url,
                 "out": str(piece),
+                "redirects": str(redirects),
             }
             arguments |= {"start": start, "stop": stop, "num_shards": num_shards}
             name = f"read/{number:05}/{place:06}"
-            tasks.append(Task(name, read_step, arguments, source.sha256, (str(piece),)))
+            tasks.append(
+                Task(name, read_step, arguments, source.sha256, (str(piece), str(redirects)))
+            )
     read = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
     for result in read:
         found = cast("dict[str, int]", result["drops"])
@@ -137,13 +141,14 @@ def _write_pages(
     inputs = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()
     merges = []
     for shard in range(num_shards):
-        pieces = [
-            [task.outputs[0], groups]
-            for task, result in zip(tasks, read, strict=True)
-            if (groups := cast("dict[str, list[int]]", result["groups"]).get(str(shard)))
-        ]
         path = str(stage.folder / f"part-{shard:05}.parquet")
-        told = {"pieces": pieces, "out": path}
+        told: dict[str, object] = {"out": path}
+        for kind, place, name in (("pieces", 0, "groups"), ("redirects", 1, "redirects")):
+            told[kind] = [
+                [task.outputs[place], groups]
+                for task, result in zip(tasks, read, strict=True)
+                if (groups := cast("dict[str, list[int]]", result[name]).get(str(shard)))
+            ]
         merges.append(Task(f"merge/{shard:05}", merge_step, told, inputs, (path,)))
     merged = run_tasks(merges, stage, workers=workers)
 

@@ -35,6 +35,7 @@ class PageRecord:
         lang_share: the share of its text that is in `lang`; 0 if that cannot be told.
         alternates: code and absolute address of each `hreflang`.
         canonical: the address that it says is the true one.
+        aliases: addresses that redirect to its own.
         title: of the page.
         robots: `noindex`, `nofollow` and the like, joined by commas.
         license: the address in `rel=license`.
@@ -55,6 +56,7 @@ class PageRecord:
     lang_share: float
     alternates: Sequence[tuple[str, str]]
     canonical: str
+    aliases: Sequence[str]
     title: str
     robots: str
     license: str
@@ -78,7 +80,7 @@ def page_schema() -> "pyarrow.Schema":
     alternate = arrow.struct([("lang", text), ("url", text)])
     types = {name: text for name in (*_TEXTS, "content_hash")}
     types |= {"lang_share": arrow.float32(), "is_translated": arrow.bool_()}
-    types |= {name: arrow.list_(text) for name in ("tags", "block_langs", "sentences")}
+    types |= {name: arrow.list_(text) for name in ("aliases", "tags", "block_langs", "sentences")}
     types |= {name: arrow.list_(number) for name in ("blocks", "counts")}
     types |= {"alternates": arrow.list_(alternate)}
     return arrow.schema([(name, types[name]) for name in PageRecord.__slots__])

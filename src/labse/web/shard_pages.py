@@ -25,6 +25,7 @@ from labse.runtime import require
 from labse.web.addresses import site_of, strip_language
 from labse.web.page_arrays import forget_page_arrays, write_page_arrays
 from labse.web.records import PageRecord, PageWriter, iter_groups, read_rows
+from labse.web.redirects import plain_address
 from labse.web.site_pairs import PageSide
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ShardPages", "find_lang"]
 
-_LIGHT = ("url", "host", "lang", "canonical", "is_translated", "content_hash")
-_COLUMNS = {"site": "q", "lang": "h", "content": "Q", "url": "Q", "canonical": "Q", "key": "Q"}
+_LIGHT = ("url", "host", "lang", "canonical", "aliases", "is_translated", "content_hash")
+_COLUMNS = {"site": "q", "lang": "h", "content": "Q", "url": "Q", "key": "Q"}
 _NO_PAGE = -1
 
 
@@ -111,7 +112,10 @@ class ShardPages:
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
         rows = self._copies.get(row, [row])
         urls = [self._urls[copy].as_py() for copy in rows]
-        return self._paths[shard].stem, row - int(self._starts[shard]), urls
+        for copy in rows:
+            urls += [self._claims[copy]] if copy in self._claims else []
+            urls += self._aliases.get(copy, [])
+        return self._paths[shard].stem, row - int(self._starts[shard]), [*dict.fromkeys(urls)]
 
     def forget(self) -> None:
         """Deletes the arrays."""
@@ -126,21 +130,27 @@ class ShardPages:
         sites: dict[str, int] = {}
         langs: dict[str, int] = {}
         starts = [0]
+        self._claims: dict[int, str] = {}  # What a page says its true address is.
+        self._aliases: dict[int, list[str]] = {}  # What redirects to it.
         for path in self._paths:
             num_rows = 0
             for table in iter_groups([(path, None)], _LIGHT):
                 urls += table.column(0).chunks
                 num_rows += table.num_rows
-                for url, host, lang, canonical, is_translated, content in read_rows(table):
+                for url, host, lang, canonical, aliases, is_translated, content in read_rows(table):
                     if lang not in langs:
                         asked = find_lang(lang, self._tags)
                         langs[lang] = self._tags.index(asked) if asked else _NO_PAGE
+                    row = len(columns["site"])
+                    if canonical and plain_address(canonical) != plain_address(url):
+                        self._claims[row] = canonical
+                    if aliases:
+                        self._aliases[row] = aliases
                     site = "" if self._is_one_site else site_of(host)
                     columns["site"].append(sites.setdefault(site, len(sites)))
                     columns["lang"].append(self._choose_lang(langs[lang], lang, is_translated))
                     columns["content"].append(int(content[:16], 16))
-                    columns["url"].append(_hash(_plain(url)))
-                    columns["canonical"].append(_hash(_plain(canonical)) if canonical else 0)
+                    columns["url"].append(_hash(plain_address(url)))
                     columns["key"].append(_hash(strip_language(url).key))
             starts.append(starts[-1] + num_rows)
         self._urls = arrow.chunked_array(urls).combine_chunks()
@@ -215,7 +225,7 @@ class ShardPages:
             firsts = self._first[start : start + table.num_rows]
             start += table.num_rows
             wanted = [
-                (int(firsts[n]), _hash(_plain(entry["url"])))
+                (int(firsts[n]), _hash(plain_address(entry["url"])))
                 for n, entries in enumerate(table.column(0).to_pylist())
                 if firsts[n] >= 0
                 for entry in entries
@@ -232,16 +242,27 @@ class ShardPages:
         return joined[:, 0].copy(), joined[:, 1].copy()
 
     def _index_addresses(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Returns the hashes of all addresses that a page stands at, or says that it does; and it.
+        """Returns the hashes of all addresses that lead to a page, ascending, and the page.
 
-        What a page says counts where no page stands.
+        What redirects, and what a page says its address is, counts where no page stands. Where all
+        pages name the start of their site, none is known by it.
         """
         used = np.flatnonzero(self._first >= 0)
-        urls, claimed = self._hashes["url"][used], self._hashes["canonical"][used]
-        is_free = (claimed != 0) & ~np.isin(claimed, urls)
-        hashes = np.concatenate([urls, claimed[is_free]])
-        places = np.concatenate([self._first[used], self._first[used[is_free]]])
+        claims = [(row, url) for row, url in self._claims.items() if self._first[row] >= 0]
+        leading = [(row, url) for row, urls in self._aliases.items() for url in urls]
+        rows = np.array([row for row, _ in (*claims, *leading)], np.int64)
+        told = np.array([_hash(plain_address(url)) for _, url in (*claims, *leading)], np.uint64)
+        is_new = ~np.isin(told, self._hashes["url"][used]) & (self._first[rows] >= 0)
+        hashes = np.concatenate([self._hashes["url"][used], told[is_new]])
+        places = np.concatenate([self._first[used], self._first[rows[is_new]]])
         pairs = np.unique(np.stack([hashes, places.astype(np.uint64)], axis=1), axis=0)
+
+        # An address that one page alone claims is one of its own.
+        distinct, counts = np.unique(pairs[:, 0], return_counts=True)
+        is_only = is_new & (
+            counts[np.searchsorted(distinct, told).clip(max=len(distinct) - 1)] == 1
+        )
+        self._claims = {row: url for (row, url), only in zip(claims, is_only, strict=False) if only}
         return pairs[:, 0].copy(), pairs[:, 1].astype(np.int64)
 
     # ---- texts ----
@@ -266,11 +287,6 @@ class ShardPages:
 def _hash(text: str) -> int:
     digest: int = require("xxhash", "corpus").xxh3_64_intdigest(text.encode(errors="surrogatepass"))
     return digest
-
-
-def _plain(url: str) -> str:
-    """Returns an address as links are compared: without scheme and a slash at the end."""
-    return url.partition("#")[0].partition("://")[2].rstrip("/")
 
 
 def find_lang(lang: str, tags: Sequence[str]) -> str:

@@ -34,9 +34,9 @@ __all__ = ["NUMBER_WEIGHT", "WORD_WEIGHT", "SideTexts", "TextPages"]
 NUMBER_WEIGHT, WORD_WEIGHT = 0.7, 1.5
 """What the cosines of numbers and of words are worth beside that of vectors."""
 
-_TILE = 1024  # Pages of a side that are compared at a time: 4 MB for each measure.
+_TILE = 512  # Pages of a side that are compared at a time: 1 MB for each measure.
 _MAX_CELLS = 1 << 34  # Pairs of pages that are all compared: 130,000 pages of each language.
-_MEASURED = 4096  # Candidates that are measured at a time.
+_MEASURED = 2048  # Candidates that are measured at a time.
 _MAX_WORD_PAIRS = 20_000_000  # That are counted, the surest pages first: 1,100 news, 200 manuals.
 _MAX_PRODUCTS = 2_000_000_000  # Of numbers or words that both have; the commonest say least.
 _Floats: TypeAlias = NDArray[np.floating]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["SparseRows", "count_values"]
 
 _BLOCK_ROWS = 512
-_MAX_HELD = 1 << 21  # Entries in memory; more lie on disk.
+_MAX_HELD = 1 << 18  # Entries in memory; more lie on disk.
+_MAX_SORTED = 1 << 20  # Values that are counted at a time.
 
 
 class SparseRows:
@@ -136,7 +137,7 @@ def count_values(
         iter_chunks: gives all values, hashes, in chunks; called once for each part of their range.
         num_values: all of them; of more than are held, one part of their range after the other.
     """
-    num_bits = max(0, (num_values // _MAX_HELD).bit_length())
+    num_bits = max(0, (num_values // _MAX_SORTED).bit_length())
     values: list[NDArray[np.uint64]] = []
     counts: list[NDArray[np.int64]] = []
     for part in range(1 << num_bits):

@@ -49,7 +49,7 @@ _MAX_WORDS = 1_000  # Distinct ones of a page.
 _MAX_PAGE_SHARE = 0.3  # Of pages with a word; a commoner one tells no two apart.
 _MIN_DICE = 0.15
 _CHUNK_PAGES = 512
-_MAX_MEETINGS = 2_000_000  # Of words of both sides that are counted at a time.
+_MAX_MEETINGS = 200_000  # Of words of both sides that are counted at a time.
 _MAX_TRANSLATIONS = 3
 # Rows shorter than this are not made unit rows: that the one number of two pages is the same says
 # little. One number that is on one of a hundred pages has a length of 4.6.

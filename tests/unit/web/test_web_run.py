@@ -78,6 +78,17 @@ def test_the_same_run_gives_the_same_bytes(
         assert (tmp_path / "W" / name).read_bytes() == (finished / name).read_bytes()
 
 
+def _with_lengths(records: bytes) -> bytes:
+    """Returns WARC records whose lengths are those of what they hold now."""
+    found = []
+    for record in filter(None, records.split(b"WARC/1.0\r\n")):
+        head, _, http = record.partition(b"\r\n\r\n")
+        http = http.removesuffix(b"\r\n\r\n")
+        head = head.rpartition(b"Content-Length")[0] + b"Content-Length: %d" % len(http)
+        found.append(b"WARC/1.0\r\n" + head + b"\r\n\r\n" + http + b"\r\n\r\n")
+    return b"".join(found)
+
+
 def _stop_after(encoder: SentenceEncoder, num_calls: int) -> SentenceEncoder:
     """Returns the encoder of a user who presses Ctrl-C after so many calls."""
     stopped, calls = copy.copy(encoder), iter(range(num_calls))
@@ -183,6 +194,69 @@ def test_links_pair_pages_that_stand_at_one_address_in_two_languages(
         tmp_path / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=encoder
     )
     assert done.num_pairs == {"deu-eng": 1}
+
+
+def test_all_addresses_that_lead_to_a_page_are_its_own(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    english, german = DOCUMENTS["bread"]
+    root = "https://example.com"
+    true = f'<link rel=canonical href="{root}/bread">'
+    pages = build_warc(
+        [
+            (f"{root}/page?id=7", build_page(english, head=true)),
+            (f"{root}/brot", build_page(german)),
+        ]
+    )
+    moved = b"".join(
+        build_warc([(url, "")]).replace(b"200 OK", b"301 OK\r\nLocation: " + to)
+        for url, to in (
+            (f"{root}/old", b"/older"),
+            (f"{root}/older", b"/brot"),
+            (f"{root}/a", b"/b"),
+            (f"{root}/b", b"/a"),
+            (f"{root}/c", b"mailto:x"),
+        )
+    )
+    (tmp_path / "a.warc").write_bytes(pages + _with_lengths(moved))
+    done = labse.web_pages([tmp_path / "a.warc"], tmp_path / "pages")
+    assert done.drops == {
+        "redirect, an address of the page that it leads to": 4,
+        "redirect to no address of the web": 1,
+    }
+    labse.web_pairs(tmp_path / "pages", tmp_path / "pairs", langs=["de", "en"], encoder=encoder)
+    row = pq.read_table(tmp_path / "pairs" / "part-00000.parquet").to_pylist()[0]
+    assert row["source_urls"] == [f"{root}/brot", f"{root}/old", f"{root}/older"]
+    assert row["target_urls"] == [f"{root}/page?id=7", f"{root}/bread"]
+
+
+def test_near_copies_give_their_addresses_to_the_best(
+    finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    english = [*DOCUMENTS["train"][0]]
+    german = [*DOCUMENTS["train"][1]]
+    pages = []
+    for number, word in enumerate(("Please show", "Please do show")):
+        english[2] = f"{word} your ticket to the conductor of this train."
+        german[2] = (
+            f"Bitte zeigen Sie {'' if number else 'gern '}Ihre Fahrkarte dem Schaffner im Zug."
+        )
+        english[3], german[3] = f"Car {number} is green.", f"Wagen {number} ist grün."
+        pages += [(f"https://a.com/en/{number}", build_page(english))]
+        pages += [(f"https://a.com/de/{number}", build_page(german))]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+    labse.web_run([tmp_path / "a.warc"], tmp_path / "W", langs=["de", "en"], encoder=encoder)
+    labse.web_bitext(
+        tmp_path / "W/beads",
+        tmp_path / "near.jsonl",
+        min_similarity=0.7,
+        encoder=encoder,
+        work=tmp_path / "W/scores",
+    )
+    rows = [json.loads(line) for line in (tmp_path / "near.jsonl").read_text().splitlines()]
+    tickets = [row for row in rows if "ticket" in row["target"]]
+    assert len(tickets) == 1
+    assert sorted(tickets[0]["source_urls"]) == ["https://a.com/de/0", "https://a.com/de/1"]
 
 
 def test_a_site_without_one_of_the_languages_gives_an_empty_release(
