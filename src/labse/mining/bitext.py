@@ -151,13 +151,14 @@ class SearchOptions:
     """How neighbours are searched; all but an approximate index find the same ones.
 
     Attributes:
-        memory_bytes: vectors that are searched at a time; program and results come on top.
+        memory_bytes: vectors that are searched at a time, or an index; program and results come on
+            top.
         index: "exact" compares all with all, "auto" does so up to 4 * 10**12 products; the others,
             of faiss, are faster and miss some.
         device: where the exact search multiplies; "auto" is a GPU if there is one.
         nprobe: lists of an "ivf" index that a query looks into; None: 64. More find more.
         ef: candidates that a query keeps in the graph of "hnsw"; None: 128. More find more.
-        workers: what runs the tasks of the exact search: 1 is this process with all its threads; an
+        workers: what runs the tasks of the search: 1 is this process with all its threads; an
             executor, such as `labse.RayExecutor`, has its own machines.
         gpus_per_task: GPUs, or the share of one, that an executor gives each of them.
     """
@@ -191,10 +192,6 @@ class SearchOptions:
             raise UsageError(
                 f"--device {self.device} is for --index exact; {self.index} searches on the CPU"
             )
-        if self.workers != 1 and self.index not in ("auto", "exact"):
-            raise UsageError(
-                f"--cluster searches exactly, --index {self.index} on one machine; leave one out"
-            )
         if self.gpus_per_task and self.workers == 1:
             raise UsageError("--gpus-per-task is for the tasks of --cluster")
 
@@ -223,7 +220,7 @@ def find_neighbours(
 ) -> MutualNeighbours:
     """Finds the neighbours of the distinct lines of both sides among each other.
 
-    The exact search keeps its finished shards in the stage of the sides.
+    What is finished stays in the stage of the sides, shard by shard.
 
     Raises:
         LabseError: the sides have vectors of different widths.
@@ -242,11 +239,6 @@ def find_neighbours(
 
     # Compare all with all, shard by shard, as long as that takes hours and not days.
     index = choose_index(options.index, len(source), len(target))
-    if options.workers != 1 and index != "exact":
-        raise UsageError(
-            f"{len(source):,} and {len(target):,} lines: --cluster searches exactly, and so many "
-            "take long; --index exact says that they may"
-        )
     if index == "exact":
         return search_grid(
             sides.source.path,
@@ -270,9 +262,21 @@ def find_neighbours(
             "index %s: for so few lines the exact search takes no longer and misses nothing", index
         )
     found = []
-    for name, queries, corpus in (("source", source, target), ("target", target, source)):
+    for name, queries, corpus in (
+        ("source", sides.source, sides.target),
+        ("target", sides.target, sides.source),
+    ):
         searched = approximate_neighbours(
-            queries, corpus, k, index=index, effort=options.effort, on_progress=on_progress
+            queries.path,
+            corpus.path,
+            k,
+            sides.stage,
+            name=f"{index}-{options.effort or 'auto'}-{name}",
+            index=index,
+            effort=options.effort,
+            memory_bytes=options.memory_bytes,
+            workers=options.workers,
+            on_progress=on_progress,
         )
         _LOGGER.info(
             "index %s, %s side: recall %.3f of the exact neighbours (%d rows sampled)",

@@ -10,9 +10,9 @@ Dimensions: N, M rows of the two sides, D embedding, K neighbours.
 
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import cast
 
@@ -30,12 +30,15 @@ from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_ne
 
 __all__ = [
     "Grid",
+    "join_merged",
     "merge_cells",
     "merge_neighbours",
+    "merge_tasks",
     "plan_grid",
     "row_bytes",
     "search_cell",
     "search_grid",
+    "write_cell",
 ]
 
 # A cell of 65,536 rows square of 768 dimensions takes 20 s on two cores.
@@ -126,8 +129,9 @@ def search_grid(
         tell(0)
 
     # Search each shard among each of the other side, unless all is merged already.
-    merges = _merge_tasks(grid, stage, k)
-    if any(find_result(task, stage) is None for task in merges):
+    merges = _merge_both(grid, stage, k)
+    every = [*chain.from_iterable(merges.values())]
+    if any(find_result(task, stage) is None for task in every):
         places: dict[str, object] = {
             "source": str(source),
             "target": str(target),
@@ -145,11 +149,11 @@ def search_grid(
         )
 
     # What the shards have found is merged; together it is as large as the vectors.
-    run_tasks(merges, stage, workers=workers)
+    run_tasks(every, stage, workers=workers)
     shutil.rmtree(_cell_folder(stage), ignore_errors=True)
     if on_progress:
         on_progress(num_source, num_source)
-    return MutualNeighbours(*(_join(merges, stage, direction) for direction in _DIRECTIONS))
+    return MutualNeighbours(*(join_merged(merges[name], stage, name) for name in _DIRECTIONS))
 
 
 def search_cell(
@@ -186,16 +190,20 @@ def search_cell(
         device=device,
         on_progress=on_progress,
     )
+    write_cell(out, {"forward": found.forward, "backward": found.backward})
+    sizes = (stop - start for start, stop in (source_rows, target_rows))
+    return {"num_products": int(np.prod([*sizes], dtype=np.int64))}
+
+
+def write_cell(out: str, found: Mapping[str, Neighbours]) -> None:
+    """Writes the neighbours in one shard, by direction, for `merge_cells`."""
     arrays: dict[str, NDArray[np.generic]] = {}
-    for direction in _DIRECTIONS:
-        side: Neighbours = getattr(found, direction)
+    for direction, side in found.items():
         # Numbers inside the shard: half the bytes of those in the whole side.
         arrays[direction] = side.neighbours.astype(np.uint32)
         arrays[f"{direction}_similarities"] = side.similarities
     with write_atomic(out) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
-    sizes = (stop - start for start, stop in (source_rows, target_rows))
-    return {"num_products": int(np.prod([*sizes], dtype=np.int64))}
 
 
 def merge_cells(
@@ -232,34 +240,58 @@ def _cell_tasks(grid: Grid, stage: Stage, k: int, places: Mapping[str, object]) 
     return tasks
 
 
-def _merge_tasks(grid: Grid, stage: Stage, k: int) -> list[Task]:
+def _merge_both(grid: Grid, stage: Stage, k: int) -> dict[str, list[Task]]:
+    """Returns the tasks that merge the cells, by direction."""
+
+    def cell(rows: tuple[int, int], other: tuple[int, int]) -> Path:
+        return _cell_path(stage, rows, other)
+
+    def turned_cell(rows: tuple[int, int], other: tuple[int, int]) -> Path:
+        return _cell_path(stage, other, rows)
+
+    return {
+        "forward": merge_tasks(stage, "forward", grid.source, grid.target, cell, k),
+        "backward": merge_tasks(stage, "backward", grid.target, grid.source, turned_cell, k),
+    }
+
+
+def merge_tasks(
+    stage: Stage,
+    direction: str,
+    shards: Sequence[tuple[int, int]],
+    others: Sequence[tuple[int, int]],
+    cell: Callable[[tuple[int, int], tuple[int, int]], Path],
+    k: int,
+) -> list[Task]:
+    """Returns the tasks that merge what is found for each of `shards` in all of `others`.
+
+    Args:
+        stage: where the work is.
+        direction: what is merged; see `merge_cells`.
+        shards: rows whose neighbours are sought.
+        others: rows that they are sought among.
+        cell: gives the file of a shard and one of the others.
+        k: neighbours of a row.
+    """
     folder = stage.folder / "merged"
+    starts = [start for start, _ in others]
     tasks = []
-    for direction, own, others in zip(
-        _DIRECTIONS, (grid.source, grid.target), (grid.target, grid.source), strict=True
-    ):
-        for rows in own:
-            pairs = [(rows, other) if own is grid.source else (other, rows) for other in others]
-            cells = [str(_cell_path(stage, *pair)) for pair in pairs]
-            stem = f"{direction}-{rows[0]:012}"
-            out = [str(folder / f"{stem}.neighbours.npy"), str(folder / f"{stem}.similarities.npy")]
-            arguments = {"direction": direction, "starts": [start for start, _ in others], "k": k}
-            name = f"merge/{stem}-{rows[1]:012}"
-            places = {"cells": cells, "out": out}
-            tasks.append(Task(name, merge_cells, arguments, "", tuple(out), places))
+    for rows in shards:
+        stem = f"{direction}-{rows[0]:012}"
+        out = [str(folder / f"{stem}.{name}.npy") for name in ("neighbours", "similarities")]
+        places = {"cells": [str(cell(rows, other)) for other in others], "out": out}
+        arguments = {"direction": direction, "starts": starts, "k": k}
+        name = f"merge/{stem}-{rows[1]:012}"
+        tasks.append(Task(name, merge_cells, arguments, "", tuple(out), places))
     return tasks
 
 
-def _join(merges: Sequence[Task], stage: Stage, direction: str) -> Neighbours:
-    """Maps the merged shards of one side as one array each; they are small."""
+def join_merged(merges: Sequence[Task], stage: Stage, direction: str) -> Neighbours:
+    """Maps the merged shards of one direction as one array each; they are small."""
     arrays = []
     for place, (name, dtype) in enumerate((("neighbours", "<i8"), ("similarities", "<f4"))):
         path = stage.folder / f"{direction}-{name}.npy"
-        shards = [
-            load_array(task.outputs[place])
-            for task in merges
-            if task.arguments["direction"] == direction
-        ]
+        shards = [load_array(task.outputs[place]) for task in merges]
         with write_array(path, dtype, shards[0].shape[1:]) as append:
             for shard in shards:
                 append(shard)
