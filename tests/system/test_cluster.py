@@ -24,7 +24,6 @@ from labse.files.atomic import sha256_file
 from labse.files.stage import Result, open_stage
 from labse.mining.bitext import SearchOptions
 from labse.mining.mine_files import mine_files
-from labse.mining.mined_output import MinedOutput
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -170,23 +169,6 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     assert {*hash_files(tmp_path / "here-unique")} == {*hash_files(tmp_path / "there-unique")}
 
 
-def test_mining_on_a_cluster_gives_the_pairs_of_one_machine(
-    ray_executor: RayExecutor, tmp_path: Path
-) -> None:
-    vectors = np.random.default_rng(1).normal(size=(2, 300, 16)).astype(np.float32)
-    for name, side in zip("st", vectors, strict=True):
-        np.save(tmp_path / f"{name}.npy", side / np.linalg.norm(side, axis=1, keepdims=True))
-    for name, workers in (("here", 1), ("there", ray_executor)):
-        mine_files(
-            str(tmp_path / "s.npy"),
-            str(tmp_path / "t.npy"),
-            MinedOutput(tmp_path / f"{name}.tsv"),
-            search=SearchOptions(workers=workers),
-            work=tmp_path / name,
-        )
-    assert (tmp_path / "here.tsv").read_bytes() == (tmp_path / "there.tsv").read_bytes()
-
-
 def test_a_task_that_fits_on_no_node_is_told(ray_executor: RayExecutor, tmp_path: Path) -> None:
     task = replace(make_task(tmp_path, "large"), memory_bytes=10**15)
     with pytest.raises(ResourceError, match=r"no node .* 1,000,000.0 GB"):
@@ -261,3 +243,25 @@ def test_a_lost_node_costs_its_tasks_and_nothing_else(
     assert sorted(results) == sorted(names)
     assert all((tmp_path / name).read_text() == name for name in names)
     assert "its worker was lost" in caplog.text
+
+
+@pytest.mark.parametrize("index", ["exact", "ivf-sq"])
+def test_mining_on_a_cluster_writes_what_one_machine_writes(
+    ray_executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    monkeypatch.setattr("labse.search.grid._SHARD_ROWS", 150)
+    monkeypatch.setattr("labse.search.grid._MAX_SHARDS", 2)
+    generator = np.random.default_rng(0)
+    source = generator.standard_normal((400, 16), dtype=np.float32)
+    target = source + 0.3 * generator.standard_normal((400, 16), dtype=np.float32)
+    np.save(tmp_path / "source.npy", source)
+    np.save(tmp_path / "target.npy", target)
+    written = []
+    for name, workers in (("here", 1), ("there", ray_executor)):
+        out = tmp_path / f"{name}.tsv"
+        search = SearchOptions(index=index, workers=workers)  # type: ignore[arg-type]
+        paths = tmp_path / "source.npy", tmp_path / "target.npy"
+        mined = mine_files(*paths, out, search=search, work=tmp_path / name)
+        assert mined.num_written > 300
+        written.append(out.read_bytes())
+    assert written[0] == written[1]

@@ -109,6 +109,8 @@ def mine_files(
     if output.with_quality and not sides[0].has_text:
         raise UsageError("--quality needs the text; vectors go with --source-vectors")
     search.check_device()
+    if search.workers != 1 and work is None:
+        raise UsageError("what runs elsewhere needs `work`, a folder that all machines see")
 
     with embed_sides(
         sides, encoder, work=work, settings={"--k": options.k}, on_progress=on_progress

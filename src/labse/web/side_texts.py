@@ -16,7 +16,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.files.npy import load_array, write_array
+from labse.files.npy import write_array
+from labse.files.stage import open_stage
 from labse.search.approximate import approximate_neighbours
 from labse.web.page_arrays import BagName, PageArrays
 from labse.web.sparse_rows import SparseRows
@@ -109,19 +110,25 @@ class SideTexts:
     def _find_approximately(self, k: int) -> NDArray[np.int64]:
         """Returns candidates by an index of the vectors alone, twice as many."""
         if self._by_index is None:
-            paths = [self._folder / f"{name}-centred.npy" for name in ("source", "target")]
-            for number, (side, path) in enumerate(zip(self._sides, paths, strict=True)):
+            source, target = (self._folder / f"{name}-centred.npy" for name in ("source", "target"))
+            for number, (side, path) in enumerate(zip(self._sides, (source, target), strict=True)):
                 width = self._means[number].shape
                 with write_array(path, np.float32, width) as append:
                     for part in _tiles(len(side)):
                         append(self._vectors(number, np.arange(part.start, part.stop)))
                         self._release()
-            source, target = (load_array(path) for path in paths)
-            forward = approximate_neighbours(source, target, 2 * k).found.neighbours
-            backward = approximate_neighbours(target, source, 2 * k).found.neighbours
-            found = forward + np.arange(len(source))[:, None] * len(target)
-            other = backward * len(target) + np.arange(len(target))[:, None]
-            self._by_index = np.unique(np.concatenate([found.ravel(), other.ravel()]))
+            sizes = len(self._sides[0]), len(self._sides[1])
+            with open_stage(None, {}) as stage:
+                forward, backward = (
+                    approximate_neighbours(side, other, 2 * k, stage, name=name).found.neighbours
+                    for name, side, other in (
+                        ("forward", source, target),
+                        ("backward", target, source),
+                    )
+                )
+                pairs = forward + np.arange(sizes[0])[:, None] * sizes[1]
+                turned = backward * sizes[1] + np.arange(sizes[1])[:, None]
+                self._by_index = np.unique(np.concatenate([pairs.ravel(), turned.ravel()]))
         return self._by_index
 
     def measure(self, candidates: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
