@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
         ("llama_index_search", "llama_index", "The station is behind the church."),
         ("opusfilter_score", "opusfilter", "Das ist ein Hund.\tThat is a dog.\n"),
         ("ray_encode", "ray", "2\t"),
+        ("mteb_bitext", "mteb", "accuracy 1.00"),
     ],
 )
 def test_an_example_finds_what_it_looks_for(

@@ -59,8 +59,8 @@ def dedup(
 ) -> None:
     """Keep each row once, across all files.
 
-    Rows come out sorted by a hash of their content, so the result depends on the set of rows alone:
-    neither the order of the files nor that in them counts. Of near copies the longest stays.
+    Rows come out sorted by a hash of their content. So the result depends on the set of rows alone,
+    whatever their order. Of near copies the longest stays.
 
     [bold]Examples[/bold]
 

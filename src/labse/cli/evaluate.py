@@ -73,8 +73,8 @@ def tatoeba(
 ) -> None:
     """Tatoeba: is the nearest sentence of the other language the translation?
 
-    P@1 in both directions, and the means over the paper's groups whose sets are all there: 14, 36,
-    82 and 112 are their numbers of languages, each language counts once, in both directions.
+    P@1 in both directions, and the means over the paper's groups. 14, 36, 82 and 112 are their
+    numbers of languages. A group counts if all its sets are there; each language counts once.
 
     [bold]Examples[/bold]
 
@@ -111,9 +111,9 @@ def bucc(
 ) -> None:
     """BUCC: find the translations hidden in two corpora of sentences without one.
 
-    Forward and backward, by cosine and by margin. The threshold is tuned on the training split
-    and tested on the test split, or, without test.gold, on halves of the training split; rows
-    whose threshold is the best one of the tested split itself say "oracle".
+    Forward and backward, by cosine and by margin. The threshold is tuned on the training split and
+    tested on the test split. Without test.gold, halves of the training split tune each other. Rows
+    that say "oracle" have the best threshold of the tested split itself.
 
     [bold]Examples[/bold]
 
@@ -327,7 +327,7 @@ def evaluate_all(
     """All protocols that the test sets of a folder allow, each with its defaults.
 
     All files are read before anything is encoded. The report of a set is written when that set is
-    done and stays if a later one fails; report.json of all is there only when all are done.
+    done, and stays if a later one fails. The report.json of all is written last.
 
     [bold]Examples[/bold]
 

@@ -123,8 +123,10 @@ def filter(
     min_cds_forward: Annotated[
         float | None,
         typer.Option(
-            help="Drop pairs with a lower contrastive score (log P of the trusted model minus that "
-            "of the other, a word), which selects domains too; needs --cds.",
+            help=(
+                "Drop pairs with a lower contrastive score: log P of the trusted model minus that "
+                "of the other, a word. It selects domains too. Needs --cds."
+            ),
             rich_help_panel=_BOUNDS,
         ),
     ] = None,

@@ -50,8 +50,10 @@ def hard_negatives(
         typer.Option(
             min=0,
             max=1,
-            help="Least distance of a negative's cosine below the positive's, as a share of the "
-            "positive's: what is nearer may be a translation that no pair tells of.",
+            help=(
+                "Least distance of a negative's cosine below the positive's, as a share of the "
+                "positive's. What is nearer may be a translation that no pair tells of."
+            ),
         ),
     ] = 0.05,
     absolute_margin: Annotated[

@@ -37,10 +37,12 @@ EncoderOption = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="Model folder, ours or of sentence-transformers; or sentence-transformers:PATH, run "
-        "by that library; or module:function, which takes a list of sentences and returns their "
-        "vectors; or a.npy,b.npy, vectors of the lines of a.txt and b.txt. Without it, the model "
-        "that comes with labse.",
+        help=(
+            "Model folder, ours or of sentence-transformers. Or sentence-transformers:PATH, run by "
+            "that library. Or module:function, which takes sentences and returns vectors. "
+            "Or a.npy,b.npy: vectors of the lines of a.txt and b.txt. Without it, the model "
+            "that comes with labse."
+        ),
         rich_help_panel="Model",
     ),
 ]

@@ -72,8 +72,10 @@ def mine(
     retrieval: Annotated[
         Literal["forward", "backward", "intersect", "max"],
         typer.Option(
-            help="Pairs to take: the best target of each source, the best source of each target, "
-            "pairs that are both, or the best of either while both lines are free."
+            help=(
+                "Pairs to take. forward: the best target of each source; backward: the best source "
+                "of each target; intersect: both at once; max: best first, each line once."
+            )
         ),
     ] = "intersect",
     ids: Annotated[
@@ -149,9 +151,11 @@ def mine(
     index: Annotated[
         Literal["auto", "exact", "ivf", "ivf-sq", "ivf-pq", "hnsw"],
         typer.Option(
-            help="Search for neighbours: exact compares all with all; the others, of faiss, miss "
-            "some, tell how many, and are faster from some 200,000 lines a side. auto is exact up "
-            "to 2 million.",
+            help=(
+                "Search for neighbours. exact compares all with all. The others, of faiss, miss "
+                "some, tell how many, and are faster from some 200,000 lines a side. auto is exact "
+                "up to 2 million."
+            ),
             rich_help_panel=_LARGE_PANEL,
         ),
     ] = "auto",
@@ -230,7 +234,7 @@ def mine(
 
     Prints a table with a header: margin_score, source, target; --ids adds both line numbers,
     --flags what is odd, --source-lang and --target-lang the languages. A tab or line end inside a
-    text becomes a space, and how often is told; --json, one object a line, keeps the text as it is.
+    text becomes a space, and how often is told. --json keeps the text as it is, one object a line.
     Blank lines are left out, repeated ones taken once. Of two files of vectors the row numbers are
     printed, from 0, which --ids does then not repeat.
 

@@ -42,16 +42,20 @@ def rate(
     labels: Annotated[
         Literal["good-bad", "paracrawl", "glance"],
         typer.Option(
-            help="What can be said of a pair: good or bad; ParaCrawl's V F MT E T A L; or the CC "
-            "CB CS X WL NL of Quality at a Glance. calibrate --good says which count as good."
+            help=(
+                "What can be said of a pair: good or bad, ParaCrawl's V F MT E T A L, or CC CB CS "
+                "X WL NL of Quality at a Glance. calibrate --good says which are good."
+            )
         ),
     ] = "good-bad",
     stratify: Annotated[
         Literal["even", "score"],
         typer.Option(
-            help="even: all pairs have the same chance. score: each tenth of the range of scores "
-            "is rated as often, so that few bad and good pairs lie far from the bound; calibrate "
-            "weights them back."
+            help=(
+                "even: all pairs have the same chance. score: each tenth of the range of scores is "
+                "rated equally often, so that pairs near the bound come often. calibrate weights "
+                "them back."
+            )
         ),
     ] = "even",
     score: Annotated[

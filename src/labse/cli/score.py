@@ -72,8 +72,10 @@ def score(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File to write, in place of standard output: .txt for the numbers alone; .tsv, "
-            ".jsonl or .parquet for the pairs with the columns cosine and margin_score.",
+            help=(
+                "File to write, in place of standard output. .txt has the numbers alone; .tsv, "
+                ".jsonl and .parquet the pairs with the columns cosine and margin_score."
+            ),
         ),
     ] = None,
     column: ColumnOption = None,

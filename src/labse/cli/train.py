@@ -91,9 +91,11 @@ def train(
         str | None,
         typer.Option(
             metavar="SHARE|N",
-            help="Hold pairs out of training, and tell at the end whether the model is better at "
-            "them: a share (0.05, 5%) or their number; 0 holds none out. With --pairs 5 %, 20 to "
-            "1,000 pairs.",
+            help=(
+                "Hold pairs out of training, and tell at the end whether the model is better at "
+                "them. A share (0.05, 5%) or a number; 0 holds none out. With --pairs 5 %, 20 to "
+                "1,000 pairs."
+            ),
         ),
     ] = None,
     set_: SetOption = None,

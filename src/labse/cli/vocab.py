@@ -79,9 +79,11 @@ def vocab(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a report on the words counted, report.json and report.png: the rate "
-            "of [UNK], pieces a word and characters a piece by language, the share of the pieces "
-            "by script. Also printed as a table. The picture needs matplotlib: the extra plot.",
+            help=(
+                "Folder for report.json and report.png. They have, by language, the rate of [UNK], "
+                "pieces a word and characters a piece; and the share of the pieces by script. Also "
+                "printed as a table. The picture needs matplotlib: the extra plot."
+            ),
         ),
     ] = None,
     memory: MemoryOption = "2GB",
