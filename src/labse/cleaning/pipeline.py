@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
@@ -214,7 +214,8 @@ def _decide(
         kept = str(_made(out, "kept", name, part))
         dropped = str(_made(out, "rejects", name, part)) if rejects else None
         arguments = {"kind": kind, "bounds": limits}
-        places = {"scored": str(out / "scores" / shard), "kept": kept, "rejects": dropped}
+        places = {"scored": str(out / "scores" / shard), "sha256": digest}
+        places |= {"kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
         tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs, places))
     results = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
@@ -232,7 +233,7 @@ def _read_sums(scores: Path) -> dict[str, str]:
         raise LabseError(f"{scores / MANIFEST_NAME}: damaged; run labse corpus clean again")
     for shard in sums:
         listed_file(scores, shard)  # The rows that are kept go to a file of that name too.
-        if len(Path(shard).parts) != 2:
+        if len(Path(shard).parts) != 2 or not isinstance(sums[shard], str):
             raise LabseError(f"{scores / MANIFEST_NAME}: {shard!r} is not SOURCE/PART")
     return sums
 
@@ -246,7 +247,10 @@ def read_kind(out: str | Path) -> CorpusKind:
     path = Path(out) / "scores" / MANIFEST_NAME
     if not path.is_file():
         raise LabseError(f"{out}: no whole scores in it; run labse corpus clean first")
-    return cast("CorpusKind", read_json(path)["kind"])
+    kind = read_json(path).get("kind")
+    if kind not in get_args(CorpusKind):
+        raise LabseError(f"{path}: damaged; run labse corpus clean again")
+    return cast("CorpusKind", kind)
 
 
 def _name_sources(paths: Sequence[str]) -> dict[str, str]:

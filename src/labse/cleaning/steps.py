@@ -20,6 +20,7 @@ from labse.config import parse_config
 from labse.corpus.records import UNKNOWN_LANG
 from labse.corpus.shards import CorpusKind, column_names, cut_shards, read_shard, write_shard
 from labse.corpus.tables import ColumnNames
+from labse.errors import LabseError
 from labse.files.atomic import sha256_file
 from labse.runtime import require
 
@@ -94,23 +95,34 @@ def score_step(
 
 
 def decide_step(
-    scored: str, kept: str, rejects: str | None, *, kind: CorpusKind, bounds: Mapping[str, object]
+    scored: str,
+    sha256: str,
+    kept: str,
+    rejects: str | None,
+    *,
+    kind: CorpusKind,
+    bounds: Mapping[str, object],
 ) -> dict[str, object]:
     """Writes the rows that the bounds keep, and counts rows by language and reason.
 
     Args:
         scored: a shard that `score_step` wrote.
+        sha256: of that file when it was written.
         kept: the shard to write, which is there even if no row is kept.
         rejects: the shard of dropped rows with their reason and scores; None writes none.
         kind: what the rows are.
         bounds: the fields of `TextBounds` or `PairBounds`.
 
     Raises:
-        LabseError: a broken shard.
+        LabseError: a shard that is broken or not what was written.
         ResourceError: a file cannot be written.
     """
     table = read_shard(scored)
     names = column_names(kind)
+    if sha256_file(scored) != sha256 or not set(names) <= set(table.column_names):
+        raise LabseError(
+            f"{scored}: was changed or damaged since it was written; run labse corpus clean again"
+        )
     limits = parse_config(BOUNDS[kind], bounds, where="bounds")
     scores = {
         name: table.column(name).to_numpy()

@@ -12,7 +12,7 @@ from typing import cast
 from labse.cluster.local import LocalExecutor
 from labse.cluster.tasks import Executor, Task
 from labse.errors import UsageError
-from labse.files.stage import Result, Stage
+from labse.files.stage import HASHES, Result, Stage
 from labse.runtime import OnProgress
 
 __all__ = ["OnProgress", "count_rows", "find_result", "run_tasks"]
@@ -52,17 +52,19 @@ def run_tasks(
 
     executor = LocalExecutor(workers) if isinstance(workers, int) else workers
     for task, result in executor.run(unfinished.values()):
-        stage.add(task.name, result, task.fingerprint())
+        made = [path for path in map(Path, task.outputs) if path.is_relative_to(stage.folder)]
+        files = [] if HASHES in result else made  # A step may tell the hashes itself.
+        stage.add(task.name, result, task.fingerprint(), files=files)
         results[task.name] = result
         on_result(result)
     return [results[task.name] for task in tasks]
 
 
 def find_result(task: Task, stage: Stage) -> Result | None:
-    """Returns the result of a task that is done and whose files are there; else None."""
+    """Returns the result of a task that is done and whose files are what it wrote; else None."""
     if not all(Path(output).is_file() for output in task.outputs):
         return None
-    return stage.result(task.name, task.fingerprint())
+    return stage.result(task.name, task.fingerprint(), remake=True)
 
 
 def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[Result], None]:

@@ -31,7 +31,8 @@ class Task:
         arguments: JSON, by name.
         inputs: what names the content of the input, such as a SHA-256: another content or other
             arguments make the task run again.
-        outputs: files that the step writes; if one is missing, the task runs again.
+        outputs: files that the step writes; if one is missing, or one in the folder of the stage is
+            not what was written, the task runs again.
         places: more arguments, which say where files lie: what is made does not depend on them.
         num_cpus: processors that it keeps busy; a cluster gives it as many, and as many threads.
         num_gpus: GPUs that it needs, or a share of one; a cluster shows it no other.

@@ -15,8 +15,9 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +42,7 @@ __all__ = [
     "replace_folder",
     "scratch_folder",
     "sha256_file",
+    "temporary_folder",
     "write_atomic",
     "write_json",
 ]
@@ -58,7 +60,8 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path` that takes its name when the block ends well.
 
     Its folder is made if it is not there. After an error or a kill nothing stands under `path` but
-    what stood there before. A link stays one: the file that it points to is replaced.
+    what stood there before; what a kill left beside it goes when the same file is written again. A
+    link stays one: the file that it points to is replaced.
 
     Raises:
         ResourceError: `path` is or lies in something that cannot be written, or the disk is full.
@@ -66,6 +69,8 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """
     target, temporary = _choose_places(path)
     make_folder(target.parent)
+    if target.name in _list_unfinished(target.parent):
+        remove_leftovers(target)
     try:
         with temporary.open("wb") as stream:
             try_lock(stream.fileno())
@@ -177,7 +182,7 @@ def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
 
 
 @contextlib.contextmanager
-def scratch_folder(target: Path) -> Iterator[Path]:
+def scratch_folder(target: Path, *, mode: int = 0o777) -> Iterator[Path]:
     """Gives a folder beside `target` that is removed at the end; a kill leaves it to the next call.
 
     Raises:
@@ -187,7 +192,7 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     temporary = _temporary_of(target)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        temporary.mkdir(mode, parents=True)
         # Windows opens no folder: there it stands unlocked, and after a kill it is left.
         descriptor = None if os.name == "nt" else os.open(temporary, os.O_RDONLY)
     except OSError as error:
@@ -200,6 +205,20 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         if descriptor is not None:
             os.close(descriptor)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Gives a folder in the system's place for temporary files, removed at the end.
+
+    A process that is killed leaves it to the next one that asks for such a folder, since it may
+    hold gigabytes.
+
+    Raises:
+        ResourceError: it cannot be made.
+    """
+    with scratch_folder(Path(tempfile.gettempdir(), "labse"), mode=0o700) as folder:
+        yield folder
 
 
 @contextlib.contextmanager
@@ -261,6 +280,17 @@ def remove_leftovers(target: Path) -> None:
                 os.close(descriptor)
             if is_abandoned and os.name == "nt":  # Which removes nothing that is open.
                 left.unlink()
+
+
+@lru_cache(maxsize=1024)
+def _list_unfinished(folder: Path) -> frozenset[str]:
+    """Returns of which files temporary ones stood in a folder when this process first wrote there.
+
+    A folder may hold a file for each of 10^5 documents: it is listed once, not for each of them.
+    """
+    with contextlib.suppress(OSError):
+        return frozenset(filter(None, map(find_final_name, os.listdir(folder))))
+    return frozenset()
 
 
 def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:

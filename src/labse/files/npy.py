@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -51,6 +52,8 @@ Vectors: TypeAlias = ArrayLike | SupportsDetach | Sequence[SupportsDetach]
 Append = Callable[[NDArray[Any]], None]
 
 _BLOCK_ROWS = 8192
+# What NumPy raises over a header, which it reads as Python; found by tests/faults/fuzz.py.
+_BAD_HEADERS = (ValueError, TypeError, OverflowError, SyntaxError, MemoryError, TokenError)
 
 
 @contextmanager
@@ -168,7 +171,7 @@ def load_array(path: str | Path) -> NDArray[Any]:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise LabseError(f"{path}: no such file") from None
-    except ValueError:  # NumPy's own words advise to unpickle the file.
+    except _BAD_HEADERS:  # NumPy's own words advise to unpickle the file.
         raise LabseError(f"{path}: not a whole .npy file; write it again") from None
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -200,7 +203,7 @@ def hash_rows(path: str | Path, num_rows: int) -> "hashlib._Hash":
                     raise EOFError("cut short")
                 digest.update(content)
                 left -= len(content)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, *_BAD_HEADERS) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabseError(f"{path}: not a whole .npy file ({reason}); write it again") from None
     return digest

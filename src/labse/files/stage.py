@@ -16,10 +16,11 @@ work is finished, `manifest.json` takes its place.
             stage.finish({"kind": "parts"})
 """
 
+import hashlib
 import json
+import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from labse.files.atomic import (
     make_folder,
     read_json,
     sha256_file,
+    temporary_folder,
     write_atomic,
     write_json,
 )
@@ -56,12 +58,15 @@ JOURNAL_NAME = "progress.jsonl"
 HASHES = "files_sha256"
 """Where a result has the hashes of the files of a part, by their place in the folder."""
 
+_LOGGER = logging.getLogger(__name__)
+
 Result = Mapping[str, object]
 """What a part tells of itself, as JSON."""
 
 LoadedT = TypeVar("LoadedT")
 
 _MAX_SHOWN = 40
+_CHECK = "check"
 
 
 class Stage:
@@ -102,11 +107,17 @@ class Stage:
         """What each part tells that is done, by its name."""
         return {name: result for name, (_, result) in self._results.items()}
 
-    def result(self, name: str, inputs: str = "") -> Result | None:
+    def result(self, name: str, inputs: str = "", *, remake: bool = False) -> Result | None:
         """Returns what a part told that was done with the same inputs; None if there is none.
 
+        Args:
+            name: of the part.
+            inputs: see `add`.
+            remake: whether the part is to be done again if a file of it was changed or damaged
+                since it was written: None is returned. Else that is an error.
+
         Raises:
-            LabseError: a file of the part was changed or damaged since it was written.
+            LabseError: a file of the part was changed or damaged.
         """
         of, result = self._results.get(name, ("", None))
         if result is None or of != inputs:
@@ -115,9 +126,14 @@ class Stage:
             self._unchecked.remove(name)
             hashes = result.get(HASHES)
             for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
-                content = sha256_file(listed_file(self.folder, path))
-                self.check(path, content == sha256)
-        return result
+                file = listed_file(self.folder, path)
+                is_whole = (file.is_file() or not remake) and sha256_file(file) == sha256
+                if not is_whole and remake:
+                    _LOGGER.warning("%s: is not what was written; it is made again", file)
+                    del self._results[name]
+                    return None
+                self.check(path, is_whole)
+        return {key: value for key, value in result.items() if key != HASHES}
 
     def check(self, path: str, is_whole: bool) -> None:
         """Refuses a file of an earlier call that is not what that call wrote.
@@ -214,8 +230,8 @@ def open_stage(
         ResourceError: it cannot be written.
     """
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="labse-") as name:
-            stage = Stage(Path(name), _Found(key, {}, None), section)
+        with temporary_folder() as temporary:
+            stage = Stage(temporary, _Found(key, {}, None), section)
             try:
                 yield stage
             finally:
@@ -299,12 +315,16 @@ def _read_journal(folder: Path) -> _Found | None:
     for line in read_lines(path):
         try:
             rows.append(json.loads(line))
-        except ValueError:  # The last one, cut short by a kill.
+        except (ValueError, RecursionError):  # The last one, cut short by a kill.
             break
     try:
-        results = {row["done"]: (row["inputs"], row["result"]) for row in rows[1:]}
-        return _Found(rows[0]["key"], results, None)
-    except (IndexError, KeyError, TypeError):
+        if not all(map(_is_as_written, rows)):
+            raise ValueError("changed")
+        # Items are read of a key and of what a part tells, so both must have some.
+        results = {row["done"]: (row["inputs"], dict(row["result"])) for row in rows[1:]}
+        key = rows[0]["key"]
+        return _Found(None if key is None else dict(key), results, None)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise LabseError(f"{path}: damaged; delete the folder and start again") from None
 
 
@@ -402,6 +422,8 @@ def make_once(
         UsageError, ResourceError: see `open_stage`.
     """
     if (manifest := _find_manifest(cache, key)) is not None:
+        if is_main:  # A kill between the manifest and the end of `finish` leaves it.
+            shutil.rmtree(cache / ".work", ignore_errors=True)
         with suppress(LabseError, OSError, KeyError, TypeError, ValueError):  # Damaged.
             return load(manifest), True
     if not is_main:
@@ -426,4 +448,16 @@ def _as_json(value: Result) -> dict[str, object]:
 
 
 def _line(row: Result) -> bytes:
+    """Returns a line of the journal, with a hash of itself."""
+    row = {**row, _CHECK: _hash_row(row)}
     return json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+def _is_as_written(row: dict[str, object]) -> bool:
+    """Tells a row that was changed; those of earlier versions have no hash."""
+    check = row.pop(_CHECK, None)
+    return check is None or check == _hash_row(row)
+
+
+def _hash_row(row: Result) -> str:
+    return hashlib.sha256(json.dumps(row).encode()).hexdigest()[:16]

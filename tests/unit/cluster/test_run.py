@@ -63,6 +63,18 @@ def test_changed_arguments_inputs_or_lost_outputs_run_again(tmp_path: Path, stag
     assert calls(tmp_path) == [3, 2]
 
 
+def test_an_output_that_was_damaged_since_is_made_again(tmp_path: Path) -> None:
+    for damage in (None, "b"):
+        with open_stage(tmp_path, {}) as stage:
+            tasks = tasks_of(tmp_path, [1, 1])
+            assert run_tasks(tasks, stage) == [{"num_rows": 1}, {"num_rows": 1}]
+        (tmp_path / "1").write_text(damage or "a")
+    with open_stage(tmp_path, {}) as stage:
+        run_tasks(tasks, stage)
+    assert (tmp_path / "1").read_text() == "a"
+    assert calls(tmp_path) == [1, 2]
+
+
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path, stage: Stage) -> None:
     (task,) = tasks_of(tmp_path, [1])
     with pytest.raises(UsageError, match="two inputs are named task0"):

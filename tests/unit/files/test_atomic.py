@@ -22,6 +22,7 @@ from labse.files.atomic import (
     remove_leftovers,
     replace_folder,
     sha256_file,
+    temporary_folder,
     write_atomic,
     write_json,
 )
@@ -203,6 +204,26 @@ def test_what_killed_processes_left_of_a_file_goes_and_what_is_being_written_sta
         ".a.bin.draft.tmp",
         ".other.123-0a1b2c3d.tmp",
     ]
+
+
+def test_a_file_that_is_written_again_leaves_nothing_of_a_killed_process(tmp_path: Path) -> None:
+    for name in (".a.bin.123-0a1b2c3d.tmp", ".b.bin.123-0a1b2c3d.tmp"):
+        (tmp_path / name).touch()
+    with write_atomic(tmp_path / "a.bin") as stream:
+        stream.write(b"x")
+    assert sorted(os.listdir(tmp_path)) == [".b.bin.123-0a1b2c3d.tmp", "a.bin"]
+
+
+def test_a_temporary_folder_is_the_owners_and_a_killed_process_leaves_it_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / ".labse.123-0a1b2c3d.tmp").mkdir()
+    (tmp_path / ".labse.123-0a1b2c3d.tmp" / "vectors").write_bytes(b"x")
+    with temporary_folder() as folder:
+        assert os.listdir(tmp_path) == [folder.name]
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not os.listdir(tmp_path)
 
 
 def test_a_folder_appears_when_the_block_ends_well(tmp_path: Path) -> None:

@@ -87,6 +87,19 @@ def test_a_file_that_is_no_whole_array_is_told(tmp_path: Path) -> None:
             load_array(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f4', (", b"{'descr': '<f4', 'shape': (-3,)", b"'''", b"(" * 300, b"{[]: 1}"],
+)
+def test_a_header_that_is_none_is_told(tmp_path: Path, header: bytes) -> None:
+    np.save(tmp_path / "a.npy", np.arange(3))
+    content = (tmp_path / "a.npy").read_bytes()
+    size = len(content) - 24 - 10
+    (tmp_path / "a.npy").write_bytes(content[:10] + header[:size].ljust(size) + content[-24:])
+    with pytest.raises(LabseError, match=r"a\.npy: not a whole"):
+        load_array(tmp_path / "a.npy")
+
+
 def test_a_new_map_takes_its_disk_space_at_once(tmp_path: Path) -> None:
     array = map_new_array(tmp_path / "a.npy", np.int32, (1000,))
     array[:] = 3

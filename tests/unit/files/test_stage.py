@@ -191,13 +191,25 @@ def test_a_kill_at_any_change_lets_the_same_work_go_on(tmp_path: Path) -> None:
 
 
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
-    for damage in ("", "{", "[]", "{}", '{"key": {}}\n{"done": 3}\n'):
+    row = '{"key": {}}\n{"done": "one", "inputs": "", "result": 3}\n'
+    for damage in ("", "{", "[]", "{}", '{"key": 3}', '{"key": {}}\n{"done": 3}\n', row):
         (tmp_path / JOURNAL_NAME).write_text(damage)
         with (
             pytest.raises(LabseError, match="damaged; delete the folder"),
             open_stage(tmp_path, KEY),
         ):
             pass
+
+
+def test_a_changed_line_of_the_journal_is_told(tmp_path: Path) -> None:
+    with open_stage(tmp_path, KEY) as stage:
+        stage.add("one", {"rows": 1, "name": "\udcff\u2028é"})
+    with open_stage(tmp_path, KEY) as stage:
+        assert stage.result("one") == {"rows": 1, "name": "\udcff\u2028é"}
+    journal = tmp_path / JOURNAL_NAME
+    journal.write_bytes(journal.read_bytes().replace(b'"rows": 1', b'"rows": 2'))
+    with pytest.raises(LabseError, match="damaged; delete"), open_stage(tmp_path, KEY):
+        pass
 
 
 def test_work_that_stopped_at_its_input_does_not_hold_the_folder(tmp_path: Path) -> None:
@@ -229,6 +241,16 @@ def test_a_folder_is_made_once_for_a_key_and_anew_if_it_is_damaged(tmp_path: Pat
     with pytest.raises(LabseError, match="made by the first process of other data"):
         make_once(cache, other, make, load, is_main=False)
     assert make_once(cache, other, make, load) == (loaded, False)
+
+
+def test_what_a_kill_at_the_end_left_goes_when_the_folder_is_used(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    make_once(cache, KEY, lambda stage: {}, lambda manifest: manifest)
+    (cache / ".work").mkdir()  # `finish` was killed after the manifest.
+    make_once(cache, KEY, lambda stage: {}, lambda manifest: manifest, is_main=False)
+    assert (cache / ".work").is_dir()
+    make_once(cache, KEY, lambda stage: {}, lambda manifest: manifest)
+    assert not (cache / ".work").exists()
 
 
 def test_a_folder_without_work_cannot_be_gone_on_with(tmp_path: Path) -> None:
