@@ -1,6 +1,7 @@
 """Folders of strangers: each is read, or refused in one line; nothing outside of them is opened."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,24 @@ def test_a_link_to_a_device_is_no_file_of_a_model(
     (folder / "manifest.json").write_text('{"files": {"zero": "x"}}')
     command = ["encode", "t.txt", "--out", "o.npy", "--model", folder]
     assert_one_line(run, *command, told="is a device, pipe or folder")
+
+
+@pytest.mark.parametrize("name", ["config.json", "1_Pooling/config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "memory", "large"])
+def test_a_file_of_a_model_that_is_none_is_not_read(
+    run: Run, make_folder: Callable[..., Path], name: str, kind: str
+) -> None:
+    path = make_folder("m") / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":  # 40 GB of nothing.
+        path.touch()
+        os.truncate(path, 40 << 30)
+    else:
+        path.symlink_to({"zeros": "/dev/zero", "memory": "/proc/self/mem"}[kind])
+    command = ["encode", "t.txt", "--out", "o.npy", "--model", "m"]
+    assert_one_line(run, *command, told=name if kind != "zeros" else "m/")
 
 
 def test_two_models_whose_manifests_list_nothing_are_two(

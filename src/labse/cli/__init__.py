@@ -163,10 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return fail("out of memory; give less data at a time", ResourceError.exit_code)
     except OSError as error:
-        if error.filename is None and error.errno not in _DISK_FULL:
-            raise
+        if is_verbose():
+            traceback.print_exc()
         _discard_output()
-        return fail(f"{error.filename or 'output'}: {error.strerror}", ResourceError.exit_code)
+        where = "output" if error.errno in _DISK_FULL else "the system says"
+        return fail(
+            f"{error.filename or where}: {error.strerror or error}", ResourceError.exit_code
+        )
     except BaseException as error:
         if not is_panic(error):
             raise

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.system import open_unfollowed, sync, try_lock
-from labse.files.text import open_binary
+from labse.files.text import open_binary, read_whole
 
 __all__ = [
     "MANIFEST_NAME",
@@ -438,8 +438,7 @@ def read_json(path: str | Path) -> dict[str, object]:
     Raises:
         LabseError: no such file, or it does not hold one JSON object.
     """
-    with open_binary(path) as stream:
-        payload = stream.read()
+    payload = read_whole(path)
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,7 @@ Source: docs/design.md, promises.
 
 import bz2
 import contextlib
+import errno
 import gzip
 import os
 import sys
@@ -27,6 +28,7 @@ __all__ = [
     "open_binary",
     "read_chunks",
     "read_lines",
+    "read_whole",
     "refuse_one_text",
 ]
 
@@ -35,6 +37,11 @@ ItemT = TypeVar("ItemT", bound=str | Path)
 # In the environment, so that worker processes have it too; `labse --max-line` sets it.
 MAX_LINE_VARIABLE = "LABSE_MAX_LINE_BYTES"
 _MAX_LINE_BYTES = 16 << 20  # A book has about 1 MB. 320 KB of .zst may hold a line of 10 GB.
+
+# Of settings; a tokenizer of half a million pieces has 40 MB.
+_MAX_WHOLE_BYTES = 1 << 30
+# A damaged disk, a file of a system that is gone, a device.
+_READ_ERRORS = (errno.EIO, errno.ESTALE, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 
 _COMPRESSIONS = (".bz2", ".gz", ".zst")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -215,12 +222,27 @@ def _slice(chunks: Iterable[bytes], num_bytes: int) -> Iterator[bytes]:
             yield chunk[start : start + num_bytes]
 
 
+def read_whole(path: str | Path, *, max_bytes: int = _MAX_WHOLE_BYTES) -> bytes:
+    """Returns the bytes of a file of settings, which is small and lies on the disk.
+
+    Raises:
+        LabseError: it cannot be read, is larger, or is no file: a folder of a stranger may hold a
+            pipe, or a link to a device that never ends.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise LabseError(f"{path}: is a device or pipe, not a file; nothing of it is read")
+    with open_binary(path) as stream:
+        if os.fstat(stream.fileno()).st_size > max_bytes:
+            raise LabseError(f"{path}: larger than {max_bytes >> 20} MiB, so it holds no settings")
+        return stream.read()
+
+
 @contextlib.contextmanager
 def open_binary(path: str | Path) -> Iterator[BufferedReader]:
     """Opens the bytes of a file as they lie on disk; `-` is standard input.
 
     Raises:
-        LabseError: no such file, or it cannot be read.
+        LabseError: no such file, or it cannot be read, which may come out in the block.
     """
     if str(path) == "-":
         if sys.stdin is None:
@@ -234,4 +256,10 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
     except OSError as error:
         raise LabseError(f"{path}: cannot be read: {error.strerror}") from None
     with stream:
-        yield stream
+        try:
+            yield stream
+        except OSError as error:
+            # Of a read: nothing else in the block fails without the name of a file.
+            if error.filename is not None or error.errno not in _READ_ERRORS:
+                raise
+            raise LabseError(f"{path}: cannot be read: {error.strerror}") from None

@@ -4,6 +4,7 @@ Takes: files and an index, there or to be made. Gives: the index with their rows
 Source: docs/design.md, promises; `labse.files.stage` keeps what is done.
 """
 
+import contextlib
 import itertools
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from labse.corpus.inputs import hash_files
 from labse.encoder.source import AnyEncoderSource, load_any_encoder
+from labse.errors import LabseError
+from labse.files.atomic import MANIFEST_NAME
 from labse.files.stage import JOURNAL_NAME, Stage, open_stage
 from labse.index.addresses import DEFAULT_MEMORY, is_server
 from labse.index.embedding_index import Added, EmbeddingIndex
@@ -91,10 +94,20 @@ def _open_or_create(
     out: str | Path, encoder: AnyEncoderSource, model: str | None, memory_bytes: int
 ) -> EmbeddingIndex:
     """Opens the index that a stopped call has left, or makes an empty one."""
-    if not is_server(out) and (Path(out) / _STAGE / JOURNAL_NAME).is_file():
+    is_begun = not is_server(out) and (Path(out) / _STAGE / JOURNAL_NAME).is_file()
+    if is_begun or (not is_server(out) and _is_empty_index(Path(out))):
         loaded = load_any_encoder(encoder)  # None means the one that comes with labse here too.
         return EmbeddingIndex.open(out, encoder=loaded, memory_bytes=memory_bytes)
     return EmbeddingIndex.create(out, encoder=encoder, model=model, memory_bytes=memory_bytes)
+
+
+def _is_empty_index(folder: Path) -> bool:
+    """Tells an index that a call has made and was killed before it wrote down what goes in."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return False
+    with contextlib.suppress(LabseError), EmbeddingIndex.open(folder) as index:
+        return not len(index)
+    return False
 
 
 def add_files(

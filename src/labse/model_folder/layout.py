@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from labse.config import parse_config
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json
+from labse.files.text import read_whole
 from labse.network.config import BertConfig, DualEncoderConfig
 
 __all__ = [
@@ -222,7 +223,7 @@ def _read_module_entries(folder: Path) -> list[tuple[str, str]]:
             f"{folder}: not a model folder, it has no {MODULES_NAME}, config.json or checkpoint"
         )
     try:
-        return [(str(entry["type"]), str(entry["path"])) for entry in json.loads(path.read_bytes())]
+        return [(str(entry["type"]), str(entry["path"])) for entry in json.loads(read_whole(path))]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise LabseError(f"{path}: not a list of modules ({error!r})") from None
 

@@ -32,7 +32,7 @@ from labse.files.atomic import (
     sha256_file,
     write_json,
 )
-from labse.files.stage import open_stage
+from labse.files.stage import JOURNAL_NAME, open_stage
 from labse.files.text import as_list
 from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
@@ -121,7 +121,8 @@ def count_files(
     how = _Reading(lang, langs, columns, skip_unknown)
     tag = how.describe(files)
     folder, hashes = Path(folder).resolve(), hash_files(files)
-    if (folder / MANIFEST_NAME).is_file() and is_count_folder(folder):
+    is_stopped = (folder / JOURNAL_NAME).is_file()  # A kill may leave it beside the manifest.
+    if (folder / MANIFEST_NAME).is_file() and not is_stopped and is_count_folder(folder):
         tables = open_tables(folder)
         if ([file.sha256 for file in tables.inputs], tables.lang) == ([*hashes.values()], tag):
             return tables

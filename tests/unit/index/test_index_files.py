@@ -25,6 +25,16 @@ def rows_of(folder: Path, encoder: ToyEncoder) -> dict[str, IndexRow]:
         return {row.id: row for rows, _ in index.scan() for row in rows}
 
 
+def test_an_index_that_was_killed_before_its_first_row_is_gone_on_with(
+    tmp_path: Path, toy_encoder: ToyEncoder
+) -> None:
+    (tmp_path / "a.en").write_text("a dog\n", encoding="utf-8")
+    EmbeddingIndex.create(tmp_path / "store", encoder=toy_encoder).close()
+    assert index_files([tmp_path / "a.en"], tmp_path / "store", encoder=toy_encoder).num_rows == 1
+    with pytest.raises(UsageError, match="is not empty"):
+        index_files([tmp_path / "a.en"], tmp_path / "store", encoder=toy_encoder)
+
+
 def test_text_and_tables_become_rows_with_typed_metadata(
     tmp_path: Path, toy_encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
