@@ -1,0 +1,32 @@
+"""A few rounds of the trials in tests/faults, which can be run for as long as one likes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import labse
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.system
+
+
+def run(script: str, *arguments: str) -> None:
+    path = os.pathsep.join([str(Path(labse.__file__).parents[1]), str(ROOT)])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, str(ROOT / "tests/faults" / script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.timeout(600)
+def test_killed_commands_end_in_the_same_bytes() -> None:
+    pytest.importorskip("qdrant_edge")
+    run("kill.py", "--times", "2")
+
+
+@pytest.mark.timeout(600)
+def test_changed_files_are_read_or_refused() -> None:
+    run("fuzz.py", "--times", "1500")
