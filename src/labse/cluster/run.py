@@ -53,8 +53,8 @@ def run_tasks(
     executor = LocalExecutor(workers) if isinstance(workers, int) else workers
     for task, result in executor.run(unfinished.values()):
         made = [path for path in map(Path, task.outputs) if path.is_relative_to(stage.folder)]
-        files = [] if HASHES in result else made  # A step may tell the hashes itself.
-        stage.add(task.name, result, task.fingerprint(), files=files)
+        outputs = [] if HASHES in result else made  # A step may tell the hashes itself.
+        stage.add(task.name, result, task.fingerprint(), outputs=outputs)
         results[task.name] = result
         on_result(result)
     return [results[task.name] for task in tasks]
@@ -64,7 +64,7 @@ def find_result(task: Task, stage: Stage) -> Result | None:
     """Returns the result of a task that is done and whose files are what it wrote; else None."""
     if not all(Path(output).is_file() for output in task.outputs):
         return None
-    return stage.result(task.name, task.fingerprint(), remake=True)
+    return stage.result(task.name, task.fingerprint())
 
 
 def count_rows(on_progress: OnProgress, total: int | None = None) -> Callable[[Result], None]:

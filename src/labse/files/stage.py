@@ -67,6 +67,7 @@ LoadedT = TypeVar("LoadedT")
 
 _MAX_SHOWN = 40
 _CHECK = "check"
+_OUTPUTS = "outputs_sha256"
 
 
 class Stage:
@@ -107,33 +108,36 @@ class Stage:
         """What each part tells that is done, by its name."""
         return {name: result for name, (_, result) in self._results.items()}
 
-    def result(self, name: str, inputs: str = "", *, remake: bool = False) -> Result | None:
+    def result(self, name: str, inputs: str = "") -> Result | None:
         """Returns what a part told that was done with the same inputs; None if there is none.
 
-        Args:
-            name: of the part.
-            inputs: see `add`.
-            remake: whether the part is to be done again if a file of it was changed or damaged
-                since it was written: None is returned. Else that is an error.
+        Nor is there one if an output of the part was changed or damaged since it was written.
 
         Raises:
-            LabseError: a file of the part was changed or damaged.
+            LabseError: a file of the part was changed or damaged since it was written.
         """
         of, result = self._results.get(name, ("", None))
         if result is None or of != inputs:
             return None
         if name in self._unchecked:
             self._unchecked.remove(name)
-            hashes = result.get(HASHES)
-            for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
-                file = listed_file(self.folder, path)
-                is_whole = (file.is_file() or not remake) and sha256_file(file) == sha256
-                if not is_whole and remake:
-                    _LOGGER.warning("%s: is not what was written; it is made again", file)
+            for path, is_whole in self._compare(result, HASHES):
+                self.check(path, is_whole)
+            for path, is_whole in self._compare(result, _OUTPUTS):
+                if not is_whole:
+                    where = self.folder / path
+                    _LOGGER.warning("%s: is not what was written; it is made again", where)
                     del self._results[name]
                     return None
-                self.check(path, is_whole)
-        return {key: value for key, value in result.items() if key != HASHES}
+        return {key: value for key, value in result.items() if key not in (HASHES, _OUTPUTS)}
+
+    def _compare(self, result: Result, kind: str) -> Iterator[tuple[str, bool]]:
+        """Yields each file of a part, and whether it is what was written."""
+        hashes = result.get(kind)
+        for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
+            file = listed_file(self.folder, path)
+            is_there = kind == HASHES or file.is_file()
+            yield path, is_there and sha256_file(file) == sha256
 
     def check(self, path: str, is_whole: bool) -> None:
         """Refuses a file of an earlier call that is not what that call wrote.
@@ -148,7 +152,13 @@ class Stage:
             )
 
     def add(
-        self, name: str, result: Result, inputs: str = "", *, files: Iterable[Path] = ()
+        self,
+        name: str,
+        result: Result,
+        inputs: str = "",
+        *,
+        files: Iterable[Path] = (),
+        outputs: Iterable[Path] = (),
     ) -> None:
         """Writes down that a part is done, whose files are on the disk.
 
@@ -157,12 +167,14 @@ class Stage:
             result: to be returned by `result`.
             inputs: what the part depends on beside the key, such as a hash.
             files: in the folder, whose content a later call compares with that of now.
+            outputs: likewise, of a part that is done again if they are not the same.
 
         Raises:
             ResourceError: it cannot be written.
         """
-        hashes = {path.relative_to(self.folder).as_posix(): sha256_file(path) for path in files}
-        result = {**result, HASHES: hashes} if hashes else result
+        for kind, paths in ((HASHES, files), (_OUTPUTS, outputs)):
+            hashes = {path.relative_to(self.folder).as_posix(): sha256_file(path) for path in paths}
+            result = {**result, kind: hashes} if hashes else result
         self._results[name] = (inputs, result)
         self._unchecked.discard(name)
         stream = self._stream or self.begin()
