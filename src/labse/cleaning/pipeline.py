@@ -214,8 +214,8 @@ def _decide(
         kept = str(_made(out, "kept", name, part))
         dropped = str(_made(out, "rejects", name, part)) if rejects else None
         arguments = {"kind": kind, "bounds": limits}
-        places = {"scored": str(out / "scores" / shard), "sha256": digest}
-        places |= {"kept": kept, "rejects": dropped}
+        where = {"scored": str(out / "scores" / shard), "sha256": digest}
+        places = {**where, "kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
         tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs, places))
     results = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))

@@ -333,7 +333,9 @@ def _read_journal(folder: Path) -> _Found | None:
         if not all(map(_is_as_written, rows)):
             raise ValueError("changed")
         # Items are read of a key and of what a part tells, so both must have some.
-        results = {row["done"]: (row["inputs"], dict(row["result"])) for row in rows[1:]}
+        results: dict[str, tuple[str, Result]] = {
+            row["done"]: (row["inputs"], dict(row["result"])) for row in rows[1:]
+        }
         key = rows[0]["key"]
         return _Found(None if key is None else dict(key), results, None)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
