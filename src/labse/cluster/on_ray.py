@@ -22,7 +22,7 @@ from typing import Any, Self
 from labse import __version__
 from labse.cluster import node_calls
 from labse.cluster.tasks import MAX_TRIES, WINDOW, Task, lost_tasks_error
-from labse.errors import LabseError, ResourceError, UsageError
+from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.stage import Result
 from labse.runtime import hold_interrupts, require
 
@@ -88,6 +88,7 @@ class RayExecutor:
         self._nodes: dict[str, str] = {}
         self._resources: list[Mapping[str, float]] = []
         self._looked = -_LOOK_SECONDS
+        self._is_lost = False
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Yields tasks as they end; see `Executor`."""
@@ -121,7 +122,7 @@ class RayExecutor:
                     else:
                         lost[attempt.task.name] = attempt.reason
         finally:
-            for reference in running:
+            for reference in () if self._is_lost else running:
                 with suppress(Exception):
                     self._ray.cancel(reference, force=True)
         if lost:
@@ -233,6 +234,7 @@ class RayExecutor:
     def _count_cpus(self) -> int:
         """Returns the processors of all nodes that are up; tells of nodes that went away."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._check_head()
             nodes = {n["NodeID"]: n for n in self._ray.nodes() if n["Alive"]}
             for gone in self._nodes.keys() - nodes.keys():
                 _LOGGER.warning("node %s is lost; its tasks are done by others", self._nodes[gone])
@@ -240,6 +242,24 @@ class RayExecutor:
             self._resources = [node["Resources"] for node in nodes.values()]
             self._looked = time.monotonic()
         return int(sum(resources.get("CPU", 0) for resources in self._resources))
+
+    def _check_head(self) -> None:
+        """Finds out whether the head is there: Ray would wait a minute and end the process.
+
+        Raises:
+            InterruptedRunError: it is not.
+        """
+        if self.address.startswith("ray://"):
+            return
+        host, _, port = self._ray.get_runtime_context().gcs_address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        except OSError:
+            self._is_lost = True
+            raise InterruptedRunError(
+                f"the head of the cluster ({host}) is gone; the same command goes on when it is "
+                "back, or on another cluster"
+            ) from None
 
     def _check_fits(self, task: Task, fitting: set[tuple[int, float, int]]) -> None:
         """Refuses a kind of task that no node can ever run, on which Ray would wait for ever.
