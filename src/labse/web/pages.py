@@ -113,11 +113,12 @@ def _write_pages(
     # Pages are read slice by slice; each slice sorts its own by shard.
     drops: Counter[str] = Counter()
     tasks = []
+    damaged: set[str] = set()
     for number, source in enumerate(sources):
         slices, problem = source.plan()
         if problem:
             _LOGGER.warning(f"{problem}; the pages before that are read")
-            drops[CUT_SHORT] += 1
+            damaged.add(f"{number:05}")
         for place, (start, stop) in enumerate(slices):
             piece = stage.work / f"{number:05}-{place:06}.parquet"
             redirects = piece.with_suffix(".redirects.parquet")
@@ -133,9 +134,15 @@ def _write_pages(
                 Task(name, read_step, arguments, source.sha256, (str(piece), str(redirects)))
             )
     read = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
-    for result in read:
+    for task, result in zip(tasks, read, strict=True):
         found = cast("dict[str, int]", result["drops"])
         drops.update({name: count for name, count in found.items() if name != CUT_SHORT})
+        if CUT_SHORT in found and (number_of_source := task.name.split("/")[1]) not in damaged:
+            # A wrong length swallows what follows: each record looks whole until it is read.
+            damaged.add(number_of_source)
+            _LOGGER.warning(f"{task.arguments['path']}: damaged; the pages before that are read")
+    drops[CUT_SHORT] += len(damaged)
+    drops = +drops
 
     # Then shard by shard: which captures stay, and on how many pages a sentence stands.
     inputs = hashlib.sha256("".join(source.sha256 for source in sources).encode()).hexdigest()

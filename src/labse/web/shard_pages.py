@@ -36,6 +36,7 @@ __all__ = ["ShardPages", "find_lang"]
 _LIGHT = ("url", "host", "lang", "canonical", "aliases", "is_translated", "content_hash")
 _COLUMNS = {"site": "q", "lang": "h", "content": "Q", "url": "Q", "key": "Q"}
 _NO_PAGE = -1
+_GROUP_PAGES = 200  # Whose records are held at a time.
 
 
 class ShardPages:
@@ -272,7 +273,7 @@ class ShardPages:
             yield from iter_groups([(path, None)], columns)
 
     def _iter_texts(self) -> Iterator[tuple[str, Sequence[PageRecord]]]:
-        """Yields the pages of each row group that are looked at, under the name of the group."""
+        """Yields the pages that are looked at, some of a row group at a time, under a name."""
         start = 0
         for path in self._paths:
             for number, table in enumerate(iter_groups([(path, None)])):
@@ -280,8 +281,9 @@ class ShardPages:
                 places = slice(*np.searchsorted(self._rows, [start, stop]).tolist())
                 rows = self._rows[places] - start
                 start = stop
-                if len(rows):
-                    yield f"{path.stem}-texts-{number:05}", [*PageWriter.read(table.take(rows))]
+                for part in range(0, len(rows), _GROUP_PAGES):
+                    chosen = table.take(rows[part : part + _GROUP_PAGES])
+                    yield f"{path.stem}-texts-{number:05}-{part}", [*PageWriter.read(chosen)]
 
 
 def _hash(text: str) -> int:

@@ -101,7 +101,7 @@ class SideTexts:
                     text += weight * (left @ right.block(columns).T).toarray()
                 best[0].add(rows, columns, text)
                 best[1].add(columns, rows, text.T)
-            self._release()
+                self._release()
         forward = np.arange(sizes[0])[:, None] * sizes[1] + best[0].places
         backward = best[1].places * sizes[1] + np.arange(sizes[1])[:, None]
         found: NDArray[np.int64] = np.unique(np.concatenate([forward.ravel(), backward.ravel()]))

@@ -33,6 +33,15 @@ def test_an_archive_in_one_member_that_is_cut_short_says_so(tmp_path: Path) -> N
     assert done.drops["archive damaged or cut short"] == 1
 
 
+def test_a_wrong_length_that_swallows_other_pages_is_told(tmp_path: Path) -> None:
+    first, *rest = (build_warc([page]) for page in build_site()[:4])
+    length = first.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]
+    records = [first.replace(b"Length: " + length, b"Length: 90000"), *rest]
+    (tmp_path / "a.warc.gz").write_bytes(b"".join(map(gzip.compress, [*rest, *records])))
+    done = labse.web_pages([tmp_path / "a.warc.gz"], tmp_path / "pages")
+    assert (done.num_pages, done.drops) == (3, {"archive damaged or cut short": 1})
+
+
 def test_damage_inside_a_page_is_that_of_the_archive(tmp_path: Path) -> None:
     numbers = [f"Line {number**3} of many." for number in range(9000)]
     packed = bytearray(gzip.compress(build_warc([("https://a.com/", build_page(numbers))])))
