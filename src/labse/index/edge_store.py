@@ -1,19 +1,22 @@
 """The embedded store: a shard of Qdrant Edge in a folder, held by one process.
 
 Takes: a folder. Gives: a `VectorStore` in this process.
-Source: qdrant-edge-py 0.9, a beta whose version is pinned; only this module touches it.
+Source: qdrant-edge-py 0.9, a beta whose version is pinned; only this module and `edge_config` touch
+it.
 
-Added rows are scanned in float32. `compact` makes 8-bit vectors, which are scanned about four times
-as fast and rescored in float32; or a graph (HNSW) over them.
+Added rows are scanned in float32. `compact` makes vectors of two bits a value, which are scanned
+several times as fast; the best some hundred are rescored in float32. Or it makes a graph (HNSW)
+over 8-bit vectors. While many rows are added, each 200,000 become a part that is compacted and
+left alone: parts are searched in parallel.
 """
 
 import contextlib
 import shutil
+import threading
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -29,14 +32,16 @@ from labse.files.atomic import (
     read_json,
     write_json,
 )
-from labse.index.qdrant_payload import (
-    field_path,
-    to_filter,
-    to_hit,
-    to_payload,
-    to_row,
-    truth_path,
+from labse.index.edge_config import (
+    MOST_PART_ROWS,
+    PART_ROWS,
+    build_config,
+    build_params,
+    edge_filter,
+    require_edge,
+    small_bytes,
 )
+from labse.index.qdrant_payload import field_path, to_hit, to_payload, to_row, truth_path
 from labse.index.rows import Hit, IndexRow, columns_of
 from labse.index.store import (
     StoreHeader,
@@ -46,17 +51,12 @@ from labse.index.store import (
     sort_hits,
 )
 from labse.index.where import Where
-from labse.runtime import require
 
 __all__ = ["EdgeStore"]
 
 _SHARD = "shard"
 _HINT = "wait for it, or ask that process"
 _BATCH_ROWS = 1000
-_OVERSAMPLING = 4.0  # Recall@10 of 8-bit vectors: .977 with 1, .998 with 2, 1.0000 with 4.
-_GRAPH_EDGES = 16
-_GRAPH_EF = 512  # Recall@10 of 200,000 rows: .958 with 128, .982 with 256.
-_MIN_COMPACTED = 10_000  # Below, a scan in float32 takes under 5 ms.
 _BEGUN = "being made"
 _FLUSH_SECONDS = 10.0
 _SPARE_BYTES = 96 << 20  # The engine takes files of 32 MiB for its log, vectors and payloads.
@@ -73,11 +73,14 @@ class EdgeStore:
         self.name = str(folder)
         self._folder = folder
         self._memory_bytes = memory_bytes
-        self._edge = _require_edge()
+        self._edge = require_edge()
         self._stack = contextlib.ExitStack()
         self._shard: Any = None
-        self._num_edges = 0
+        self._is_graph = False
         self._num_rows = 0  # When it was compacted.
+        self._num_added = 0  # Since then.
+        self._num_parts = 1  # Of like size; 1 if one is larger than the others may be.
+        self._compacting = threading.Lock()
         self._flushed = time.monotonic()
 
     @classmethod
@@ -88,7 +91,7 @@ class EdgeStore:
             UsageError: the folder holds something.
             ResourceError: it cannot be written, or the engine is not installed.
         """
-        _require_edge()
+        require_edge()
         is_begun = (folder / MANIFEST_NAME).is_file() and _is_begun(
             read_json(folder / MANIFEST_NAME)
         )
@@ -118,7 +121,7 @@ class EdgeStore:
             LabseError: it is none, or damaged.
             UsageError: another process holds it.
         """
-        _require_edge()
+        require_edge()
         if not folder.is_dir():
             raise LabseError(f"{folder}: no such index; labse index FILES --out {folder} makes it")
         if not (folder / MANIFEST_NAME).is_file():
@@ -135,7 +138,7 @@ class EdgeStore:
                 raise LabseError(
                     f"{folder}: its making was stopped before it held a row; make it again"
                 )
-            store._num_edges = _GRAPH_EDGES if manifest.get("is_graph") is True else 0
+            store._is_graph = manifest.get("is_graph") is True
             num_rows = manifest.get("num_compacted")
             store._num_rows = num_rows if isinstance(num_rows, int) else 0
             if not (folder / _SHARD / "segments").is_dir():
@@ -161,6 +164,8 @@ class EdgeStore:
                 for number, vector, row in zip(ids, vectors, part, strict=True)
             ]
             self._update("upsert_points", points)
+            self._num_added += len(part)
+            self._compact_part()
         self._flush_at_times()
         return num_replaced
 
@@ -180,11 +185,9 @@ class EdgeStore:
     ) -> list[list[Hit]]:
         """See `VectorStore`."""
         edge = self._edge
-        condition = _filter(where)
-        params = edge.SearchParams(
-            hnsw_ef=max(_GRAPH_EF, 2 * k),
-            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING),
-        )
+        condition = edge_filter(where)
+        size = self.header.embedding_size
+        params = build_params(k, self._num_parts, size, is_graph=self._is_graph)
         found = []
         for query in queries.tolist():
             request = edge.QueryRequest(
@@ -200,7 +203,7 @@ class EdgeStore:
 
     def count(self, where: Where | None = None) -> int:
         """See `VectorStore`."""
-        condition = _filter(where)
+        condition = edge_filter(where)
         request = self._edge.CountRequest(exact=True, filter=condition)
         return int(self._call(self._shard.count, request))
 
@@ -218,7 +221,7 @@ class EdgeStore:
         self, batch_rows: int, where: Where | None = None
     ) -> Iterator[tuple[list[IndexRow], NDArray[np.float32]]]:
         """See `VectorStore`."""
-        offset, condition = None, _filter(where)
+        offset, condition = None, edge_filter(where)
         while True:
             request = self._edge.ScrollRequest(
                 offset=offset,
@@ -236,15 +239,16 @@ class EdgeStore:
 
     def compact(self, *, graph: bool | None = None) -> None:
         """See `VectorStore`; small stores are scanned in float32 as they are."""
-        if graph is not None and graph != bool(self._num_edges):
-            self._num_edges = _GRAPH_EDGES if graph else 0
-        self._num_rows = self._call(self._shard.info).points_count
+        if graph is not None:
+            self._is_graph = graph
+        self._num_rows, self._num_added = self._call(self._shard.info).points_count, 0
         self._check_space(self._num_rows * self._row_bytes)  # All is written anew.
         self._call(self._shard.flush)
         self._call(self._shard.close)
         self._write_header()
         self._load()
         self._call(self._shard.optimize)
+        self._num_parts = self._count_parts()
         self._call(self._shard.flush)
 
     def info(self) -> StoreInfo:
@@ -258,7 +262,7 @@ class EdgeStore:
             f"qdrant-edge {self._edge_version()}",
             self.count(),
             min(info.indexed_vectors_count, info.points_count),
-            bool(self._num_edges),
+            self._is_graph,
             num_bytes,
         )
 
@@ -275,31 +279,39 @@ class EdgeStore:
     def _load(self) -> None:
         path = str(self._folder / _SHARD)
         self._shard = self._call(self._edge.EdgeShard.load, path, self._config())
+        self._num_parts = self._count_parts()
 
     def _config(self) -> object:
-        edge = self._edge
         # What does not fit is mapped from the disk in place of being held.
-        fits = self._num_rows * self.header.embedding_size <= self._memory_bytes
-        quantization = edge.ScalarQuantizationConfig(
-            edge.ScalarType.Int8,
-            quantile=0.99,
-            memory=edge.Memory.Pinned if fits else edge.Memory.Cold,
-        )
-        row_kilobytes = self.header.embedding_size * 4 / 1024
-        return edge.EdgeConfig(
-            vectors=edge.EdgeVectorParams(
-                size=self.header.embedding_size,
-                distance=edge.Distance.Dot,
-                quantization_config=quantization,
-            ),
-            hnsw_config=edge.HnswIndexConfig(
-                m=self._num_edges, ef_construct=100, full_scan_threshold=_MIN_COMPACTED
-            ),
-            optimizers=edge.EdgeOptimizersConfig(
-                indexing_threshold=int(_MIN_COMPACTED * row_kilobytes),
-                default_segment_number=2,
-            ),
-        )
+        is_held = self._fits(self._num_rows)
+        return build_config(self.header.embedding_size, is_graph=self._is_graph, is_held=is_held)
+
+    def _compact_part(self) -> None:
+        """Compacts what was added, if it is enough for a part; building a graph is asked for."""
+        is_due = self._num_added >= PART_ROWS and not self._is_graph
+        if not is_due or not self._compacting.acquire(blocking=False):
+            return
+        try:
+            num_rows = self._call(self._shard.info).points_count
+            if self._fits(num_rows + PART_ROWS):  # Else `compact` reads them from the disk.
+                self._check_space(2 * PART_ROWS * self._row_bytes)
+                self._call(self._shard.optimize)
+                self._num_rows = num_rows
+                self._num_parts = self._count_parts()
+                self._write_header()
+            self._num_added = 0
+        finally:
+            self._compacting.release()
+
+    def _count_parts(self) -> int:
+        num_there = self._call(self._shard.info).segments_count - 1  # One takes what is added.
+        num_full = self._num_rows // MOST_PART_ROWS
+        return num_full if 1 <= num_full <= num_there else 1
+
+    def _fits(self, num_rows: int) -> bool:
+        """Tells whether the small vectors of so many rows may be held."""
+        num_bytes = num_rows * small_bytes(self.header.embedding_size, is_graph=self._is_graph)
+        return num_bytes <= self._memory_bytes
 
     def _flush_at_times(self) -> None:
         """The engine's log outlives the process; now and then all goes to the disk itself."""
@@ -370,36 +382,9 @@ class EdgeStore:
 
     def _write_header(self) -> None:
         made_by = {"labse_version": __version__, "engine": f"qdrant-edge {self._edge_version()}"}
-        state = {"is_graph": bool(self._num_edges), "num_compacted": self._num_rows}
+        state = {"is_graph": self._is_graph, "num_compacted": self._num_rows}
         manifest = {**self.header.to_json(), **made_by, **state}
         write_json(self._folder / MANIFEST_NAME, manifest)
-
-
-def _filter(where: Where | None) -> object:
-    return None if where is None else to_filter(where, _EdgeParts())
-
-
-class _EdgeParts:
-    """See `FilterParts`."""
-
-    def __init__(self) -> None:
-        self._edge = _require_edge()
-
-    def combine(self, **parts: list[object]) -> object:
-        return self._edge.Filter(**parts)
-
-    def text(self, path: str, value: str) -> object:
-        return self._edge.FieldCondition(path, match=self._edge.MatchValue(value))
-
-    def numbers(self, path: str, bounds: Mapping[str, float]) -> object:
-        return self._edge.FieldCondition(path, range=self._edge.RangeFloat(**bounds))
-
-    def is_empty(self, path: str) -> object:
-        return self._edge.IsEmptyCondition(path)
-
-
-def _require_edge() -> ModuleType:
-    return require("qdrant_edge", "index")
 
 
 def _is_begun(manifest: Mapping[str, object]) -> bool:

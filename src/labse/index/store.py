@@ -87,7 +87,7 @@ class StoreInfo:
     Attributes:
         engine: name and version.
         num_rows: that are there.
-        num_compacted: rows whose 8-bit vectors or graph a search uses; the others are scanned.
+        num_compacted: rows whose small vectors or graph a search uses; the others are scanned.
         is_graph: whether it searches a graph; else it scans.
         num_bytes: on the disk; None where the engine does not tell.
     """
