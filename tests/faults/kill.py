@@ -311,6 +311,8 @@ def read_result(trial: Trial, folder: Path) -> object:
         if path.is_file() and path.name not in UNLIKE:
             is_told = path.suffix in (".json", ".jsonl") and b'"' in path.read_bytes()
             files[name] = list(without_times(path)) if is_told else path.read_bytes()
+            if path.name == "progress.jsonl":  # Of several workers, in the order they ended.
+                files[name] = sorted(map(str, files[name]))
     return files
 
 
