@@ -104,7 +104,7 @@ class Candidates:
         columns: of the other.
         lower: their cosine is not below it.
         upper: nor above it.
-        is_crowded: they are too many to be useful.
+        is_crowded: they are too many to be useful, so none of them are given.
     """
 
     rows: NDArray[np.int64]
@@ -136,20 +136,18 @@ def find_candidates(
     rows, tiles = np.nonzero(is_open)
 
     values = products.open_tiles(axis, rows, tiles)
-    places = np.flatnonzero(values >= floor[rows][:, None])
+    is_found = values >= floor[rows][:, None]
+    if np.count_nonzero(is_found) > 16 * k * len(reached) and num_columns > k:
+        nothing, no_bounds = np.empty(0, np.int64), np.empty(0, np.float32)
+        return Candidates(nothing, nothing, no_bounds, no_bounds, is_crowded=True)
+    places = np.flatnonzero(is_found)
     tile_numbers, offsets = np.divmod(places, TILE)
     columns = offsets * num_tiles + tiles[tile_numbers]
     is_real = columns < num_columns
     rows, columns = rows[tile_numbers][is_real], columns[is_real]
     found = values.ravel()[places[is_real]]
-    is_crowded = len(rows) > 16 * k * len(reached) and num_columns > k
-    return Candidates(
-        rows,
-        columns,
-        _certain_cosine(found, products),
-        _possible_cosine(found, products),
-        is_crowded,
-    )
+    lower, upper = _certain_cosine(found, products), _possible_cosine(found, products)
+    return Candidates(rows, columns, lower, upper, is_crowded=False)
 
 
 def _floor(reached: NDArray[np.float32], products: Products) -> NDArray[np.float32]:

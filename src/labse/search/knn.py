@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from labse.files.npy import release_map
 from labse.runtime import OnProgress, require
+from labse.search.crowded import decide_crowded
 from labse.search.engine import Candidates, Engine, find_candidates
 from labse.search.numpy_engine import NumpyEngine
 from labse.search.sides import Block, Side, check_side
@@ -221,12 +222,16 @@ def _compare_blocks(
 ) -> int:
     """Multiplies two blocks, adds the candidates of both, and returns the number of products."""
     found = _find_candidates(source, target, forward, backward, engine)
-    if engine.name != NumpyEngine.name and any(pairs.is_crowded for pairs in found):
+    if engine.name != NumpyEngine.name and found is None:
         # Too many within the error of the products: float32 is 30,000 times as precise.
         exact = NumpyEngine()
         source = Block(source.start, source.index, exact.load(forward.side.units(source.index)))
         target = Block(target.start, target.index, exact.load(forward.other.units(target.index)))
         found = _find_candidates(source, target, forward, backward, exact)
+    if found is None:
+        bounds = forward.lower_bounds(source), backward.lower_bounds(target) if backward.k else None
+        sides, k = (forward.side, forward.other), (forward.k, backward.k)
+        found = decide_crowded(sides, (source, target), bounds, k)
     forward.add_candidates(source, target, found[0])
     if backward.k:
         backward.add_candidates(target, source, found[1])
@@ -235,14 +240,15 @@ def _compare_blocks(
 
 def _find_candidates(
     source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine
-) -> list[Candidates]:
+) -> list[Candidates] | None:
+    """Returns those of both sides, None where there are too many."""
     products = engine.multiply(source.operand, target.operand)
     bounds = forward.lower_bounds(source)
     found = [find_candidates(products, 0, bounds, forward.k, len(target.index))]
-    if backward.k:
+    if backward.k and not found[0].is_crowded:
         bounds = backward.lower_bounds(target)
         found.append(find_candidates(products, 1, bounds, backward.k, len(source.index)))
-    return found
+    return None if any(pairs.is_crowded for pairs in found) else found
 
 
 def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> Engine:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.search import crowded
 from labse.search.knn import mutual_neighbours, nearest_neighbours
 
 
@@ -87,6 +88,39 @@ def test_both_searches_equal_brute_force_whatever_the_block(
         neighbours, similarities = brute_force(queries, corpus, k)
         assert side.similarities.tolist() == similarities.tolist()
         assert side.neighbours.tolist() == neighbours.tolist()
+
+
+def tied_rows(kind: str) -> tuple[NDArray, NDArray]:
+    """Two sides whose cosines are nearly all one number."""
+    source, target = random_rows(130, 8), random_rows(150, 8, seed=1)
+    lengths = np.arange(1, 151, dtype=np.float32)[:, None]
+    if kind == "one direction":
+        return lengths[:130] * source[:1], lengths * source[:1]
+    if kind == "nearly one direction":
+        return source[:1] + source * np.float32(1e-7), source[:1] + target * np.float32(1e-7)
+    if kind == "nothing in common":
+        zeros = np.zeros_like(target)
+        return np.hstack([source, zeros[:130]]), np.hstack([zeros, target])
+    return np.sign(source[:, :3]), np.sign(target[:, :3])  # Whole numbers.
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    "kind", ["one direction", "nearly one direction", "nothing in common", "whole numbers"]
+)
+def test_ties_everywhere_are_ordered_by_row(
+    kind: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch" if engine == "torch" else "numpy")
+    monkeypatch.setattr(crowded, "_PART_ROWS", 50)
+    source, target = tied_rows(kind)
+    found = mutual_neighbours(source, target, 2, engine=engine, block_rows=128)
+    for side, expected in (
+        (found.forward, brute_force(source, target, 2)),
+        (found.backward, brute_force(target, source, 2)),
+    ):
+        np.testing.assert_array_equal(side.similarities, expected[1])
+        np.testing.assert_array_equal(side.neighbours, expected[0])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
