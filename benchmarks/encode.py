@@ -176,6 +176,8 @@ def compare_default(model: Path, folder: Path, num_lines: int, rounds: int) -> d
 
 
 def main() -> None:
+    if len(sys.argv) < 3 or sys.argv[1] not in ("base", "mixed", "default"):
+        sys.exit((__doc__ or "").strip())
     mode, model = sys.argv[1], Path(sys.argv[2])
     num_lines = int(sys.argv[3]) if len(sys.argv) > 3 else 400
     rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 3
