@@ -1,5 +1,7 @@
 """The command `labse serve`."""
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -164,6 +166,10 @@ def serve(
         model_name=name,
         on_start=lambda address: say(f"{name}: listening on {address}"),
     )
+    # All is answered. The server's own threads abort the process if one of them asks for Python
+    # while Python ends, as with clients that hold their connections.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _parse_store(given: str) -> tuple[str, str]:
