@@ -14,7 +14,8 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --constraint /tmp/constraints.txt \
       "$(ls /wheels/labse-*.whl)[serve,index,qdrant]" \
     && rm /tmp/constraints.txt
-USER labse
+# By number: Kubernetes can then tell that it is not root.
+USER 10001
 WORKDIR /var/lib/labse
 # A model with layers is converted once and kept here.
 ENV LABSE_CACHE=/var/lib/labse/cache
