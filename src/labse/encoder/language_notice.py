@@ -1,12 +1,14 @@
 """A warning, once a language, where a text is in one that the model is not usable for.
 
 Takes: the texts that are encoded. Gives: a line in the log.
-Source: the verdicts of `languages.tsv`; pycld2 tells the language of the first texts of a call.
+Source: the verdicts of `languages.tsv`; pycld2, if it is installed, tells the language of
+    the first texts of a call.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 
@@ -30,7 +32,8 @@ class LanguageNotice:
     def __init__(self, folder: Path | None) -> None:
         """Prepares; the folder of a model is not read before there are enough texts."""
         self._folder = folder
-        self._num_calls = 0 if folder else _MAX_CALLS
+        is_able = folder is not None and find_spec("pycld2") is not None  # Of the extra corpus.
+        self._num_calls = 0 if is_able else _MAX_CALLS
         self._told: set[str] = set()
 
     def watch(self, texts: Iterable[str]) -> Iterable[str]:
