@@ -35,6 +35,7 @@ __all__ = [
     "jaccard_similarity",
     "pair_step",
     "sign_step",
+    "split_rows",
 ]
 
 _ORDER = 5  # Characters of a shingle.
@@ -201,13 +202,19 @@ def filter_step(
     arrow = require("pyarrow", "corpus")
     gone = np.load(dropped, mmap_mode="r")
     bounds = np.array([number << _ROW_BITS, (number + 1) << _ROW_BITS], np.uint64)
-    rows = gone[slice(*np.searchsorted(gone, bounds))] & np.uint64((1 << _ROW_BITS) - 1)
+    _, rows = split_rows(gone[slice(*np.searchsorted(gone, bounds))])
     table = read_shard(shard)
     is_kept = np.ones(table.num_rows, bool)
-    is_kept[rows.astype(np.int64)] = False
+    is_kept[rows] = False
     write_shard(Path(out), table.filter(arrow.array(is_kept)))
     texts = _table_rows(shard, kind)
     return {"dropped": dict(sorted(Counter(texts[row][0] for row in rows.tolist()).items()))}
+
+
+def split_rows(rows: _Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the shard of each row of `find_near_copies`, and its place there."""
+    low = np.uint64((1 << _ROW_BITS) - 1)
+    return (rows >> np.uint64(_ROW_BITS)).astype(np.int64), (rows & low).astype(np.int64)
 
 
 def jaccard_similarity(text: str, other: str) -> float:

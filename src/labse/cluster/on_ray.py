@@ -26,7 +26,7 @@ from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageEr
 from labse.files.stage import Result
 from labse.runtime import hold_interrupts, require
 
-__all__ = ["NodeAnswer", "RayExecutor"]
+__all__ = ["NodeAnswer", "RayExecutor", "is_seen"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -359,12 +359,19 @@ def _await_files(paths: Iterable[str], node: str) -> None:
     """
     stop = time.monotonic() + _SEE_SECONDS
     for path in paths:
-        while not Path(path).is_file():
-            if time.monotonic() > stop:
-                raise ResourceError(
-                    f"node {node} has written {path}, and it is not seen here: the folder must be "
-                    "one that all nodes share; labse cluster check tells which nodes see it"
-                )
-            with suppress(OSError):
-                os.listdir(Path(path).parent)  # Makes NFS look again.
-            time.sleep(_POLL_SECONDS)
+        if not is_seen(Path(path), stop):
+            raise ResourceError(
+                f"node {node} has written {path}, and it is not seen here: the folder must be "
+                "one that all nodes share; labse cluster check tells which nodes see it"
+            )
+
+
+def is_seen(path: Path, stop: float) -> bool:
+    """Waits for a file of another node, as on a network file system, until a monotonic time."""
+    while not path.is_file():
+        if time.monotonic() > stop:
+            return False
+        with suppress(OSError):
+            os.listdir(path.parent)  # Makes NFS look again.
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -244,26 +244,26 @@ def read_shard(path: str | Path) -> "pyarrow.Table":
         ResourceError: pyarrow is not installed.
     """
     parquet = require("pyarrow.parquet", "corpus")
-    errors = (require("pyarrow", "corpus").ArrowException, OSError)
-    if not Path(path).is_file():
-        raise LabseError(f"{path}: no such shard; run the command that makes it again")
-    try:
+    with _told_as_shard(path):
         return parquet.read_table(local_path(path), partitioning=None)
-    except errors as error:
-        problem = " ".join(str(error).split())
-        raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None
 
 
 @contextlib.contextmanager
 def open_shard(path: str | Path) -> "Iterator[ParquetFile]":
     """Opens a shard, whose row groups are read one by one in the block; errors as `read_shard`."""
     parquet = require("pyarrow.parquet", "corpus")
+    with _told_as_shard(path), parquet.ParquetFile(local_path(path)) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _told_as_shard(path: str | Path) -> Iterator[None]:
+    """Raises LabseError for a shard that is not there, or that the block cannot read."""
     errors = (require("pyarrow", "corpus").ArrowException, OSError)
     if not Path(path).is_file():
         raise LabseError(f"{path}: no such shard; run the command that makes it again")
     try:
-        with parquet.ParquetFile(local_path(path)) as file:
-            yield file
+        yield
     except errors as error:
         problem = " ".join(str(error).split())
         raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None

@@ -7,13 +7,14 @@ Source: the verdicts of `languages.tsv`; pycld2, if it is installed, tells the l
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
 from labse.cleaning.langid import guess_language
-from labse.model_folder.languages import read_languages
+from labse.model_folder.languages import ModelLanguage, read_languages
+from labse.runtime import has_module
 
 __all__ = ["LanguageNotice"]
 
@@ -32,7 +33,7 @@ class LanguageNotice:
     def __init__(self, folder: Path | None) -> None:
         """Prepares; the folder of a model is not read before there are enough texts."""
         self._folder = folder
-        is_able = folder is not None and find_spec("pycld2") is not None  # Of the extra corpus.
+        is_able = folder is not None and has_module("pycld2")  # Of the extra corpus.
         self._num_calls = 0 if is_able else _MAX_CALLS
         self._told: set[str] = set()
 
@@ -46,18 +47,22 @@ class LanguageNotice:
         return chain(first, stream)
 
     def _look_at(self, texts: Sequence[str]) -> None:
-        if self._folder is None or len(texts) < _MIN_TEXTS:
+        if len(texts) < _MIN_TEXTS:
             return
         self._num_calls += 1
         lang, num_texts = Counter(map(guess_language, texts)).most_common(1)[0]
         if num_texts < _MIN_SHARE * len(texts) or lang in self._told:
             return
-        for language in read_languages(self._folder):
-            if language.lang == lang and language.verdict == "not usable":
-                self._told.add(lang)
-                _LOGGER.warning(
-                    "the text seems to be in %s, where this model found only %.0f of 100 "
-                    "translations in its tests, so many results will be wrong; see labse languages",
-                    language.name,
-                    100 * min(language.scores.values()),
-                )
+        if (language := self._not_usable.get(lang)) is not None:
+            self._told.add(lang)
+            _LOGGER.warning(
+                "the text seems to be in %s, where this model found only %.0f of 100 "
+                "translations in its tests, so many results will be wrong; see labse languages",
+                language.name,
+                100 * min(language.scores.values()),
+            )
+
+    @cached_property
+    def _not_usable(self) -> Mapping[str, ModelLanguage]:
+        rows = () if self._folder is None else read_languages(self._folder)
+        return {row.lang: row for row in rows if row.verdict == "not usable"}

@@ -44,7 +44,7 @@ from labse.encoder.tokenization import SentenceTokenizer, TextOptions, Tokenized
 from labse.files.text import refuse_one_text
 from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
-from labse.model_folder.hub import DEFAULT_NAME, locate_model
+from labse.model_folder.hub import locate_model
 from labse.model_folder.layout import Prompts
 from labse.runtime import OnProgress, require
 
@@ -92,7 +92,7 @@ class SentenceEncoder:
                 model.
             ResourceError: torch is asked for and not installed.
         """
-        folder = locate_model(DEFAULT_NAME if path is None else path)
+        folder = locate_model(path)
         device = None if device is None else str(device)
         check_options(runtime, precision, threads, device)
         model_sha256 = cache(partial(hash_model_folder, folder))

@@ -23,16 +23,18 @@ _TIMEOUT_SECONDS = 10
 _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "pytorch_model.bin", "*/pytorch_model.bin"]
 
 
-def locate_model(path: str | Path) -> Path:
+def locate_model(path: str | Path | None) -> Path:
     """Returns the folder of a model; a name of the hub is fetched if no cache here has it.
 
-    `default` is the model that comes with labse, `LaBSE` is `sentence-transformers/LaBSE`, unless
-    a folder of that name is there. `runs/model` is a path where there is a folder `runs`.
+    `default`, or None, is the model that comes with labse, `LaBSE` is
+    `sentence-transformers/LaBSE`, unless a folder of that name is there. `runs/model` is a path
+    where there is a folder `runs`.
 
     Raises:
         LabseError: this build of labse has no model, or the name is none of the hub.
         ResourceError: the model must be fetched, and huggingface_hub or the network is missing.
     """
+    path = DEFAULT_NAME if path is None else path
     text = str(path)
     if text == DEFAULT_NAME and not Path(path).exists():
         return _locate_default()

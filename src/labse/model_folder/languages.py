@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from labse.errors import LabseError
 from labse.files.text import read_lines
-from labse.model_folder.hub import DEFAULT_NAME, locate_model
+from labse.model_folder.hub import locate_model
 
 __all__ = ["LANGUAGES_NAME", "ModelLanguage", "Verdict", "model_languages", "read_languages"]
 
@@ -51,7 +51,7 @@ def model_languages(model: str | Path | None = None) -> tuple[ModelLanguage, ...
     Raises:
         LabseError: there is no such model, or its folder does not say.
     """
-    folder = locate_model(DEFAULT_NAME if model is None else model)
+    folder = locate_model(model)
     if not (folder / LANGUAGES_NAME).is_file():
         raise LabseError(
             f"{folder}: does not say which languages it was trained on (no {LANGUAGES_NAME}); "

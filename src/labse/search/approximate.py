@@ -26,7 +26,7 @@ from labse.files.atomic import write_atomic
 from labse.files.npy import load_array, release_map
 from labse.files.stage import Result, Stage
 from labse.runtime import OnProgress, require
-from labse.search.grid import join_merged, merge_tasks, write_cell
+from labse.search.grid import cut_rows, join_merged, merge_tasks, write_cell
 from labse.search.knn import Neighbours, nearest_neighbours
 
 __all__ = [
@@ -113,8 +113,8 @@ def approximate_neighbours(
 
     # Train, fill the lists of each shard, search each in each, and merge, unless that is done.
     size = max(_CHUNK_ROWS, memory_bytes // _row_bytes(index, corpus_rows.shape[1]))
-    shards = _cut(num_rows, size)
-    asked = _cut(num_queries, _QUERY_ROWS)
+    shards = cut_rows(num_rows, size)
+    asked = cut_rows(num_queries, _QUERY_ROWS)
     folder = stage.folder / "index" / name
     width = min(k, num_rows)
 
@@ -299,10 +299,6 @@ def _complete(
     neighbours, similarities = np.array(found.neighbours), np.array(found.similarities)
     neighbours[rows], similarities[rows] = exact.neighbours, exact.similarities
     return Neighbours(neighbours, similarities)
-
-
-def _cut(num_rows: int, size: int) -> list[tuple[int, int]]:
-    return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
 def _row_bytes(index: IndexKind, num_dimensions: int) -> int:

@@ -30,6 +30,7 @@ from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_ne
 
 __all__ = [
     "Grid",
+    "cut_rows",
     "join_merged",
     "merge_cells",
     "merge_neighbours",
@@ -80,8 +81,13 @@ def plan_grid(
     sides = []
     for num_rows in (num_source, num_target):
         rows = shard_rows or max(_SHARD_ROWS, min(most, -(-num_rows // _MAX_SHARDS)))
-        sides.append([(s, min(s + rows, num_rows)) for s in range(0, num_rows, rows)])
+        sides.append(cut_rows(num_rows, rows))
     return Grid(*sides)
+
+
+def cut_rows(num_rows: int, size: int) -> list[tuple[int, int]]:
+    """Returns the first row, and the row after the last, of each shard of so many rows."""
+    return [(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
 def search_grid(

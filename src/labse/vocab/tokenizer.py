@@ -4,6 +4,7 @@ Takes: a vocabulary. Gives: a `tokenizers.Tokenizer` and the files that Hugging 
 Source: BERT's FullTokenizer; transformers `BertTokenizerFast`, whose ids ours equal.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from tokenizers.processors import TemplateProcessing
 
 from labse.errors import LabseError, is_panic
 from labse.files.atomic import read_json, write_atomic, write_json
-from labse.files.text import read_lines
+from labse.files.text import read_lines, read_whole
 from labse.vocab.counts import build_normalizer, build_splitter
 
 __all__ = [
@@ -186,10 +187,9 @@ def load_equal_files(folder: str | Path) -> tuple[Tokenizer, int] | None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    with contextlib.suppress(LabseError):
+        return read_whole(path)
+    return b""
 
 
 def _pieces_by_id(ids: Mapping[str, int], *, where: str) -> list[str]:

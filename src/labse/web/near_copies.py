@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.cleaning.near_copies import find_near_copies
+from labse.cleaning.near_copies import find_near_copies, split_rows
 from labse.files.stage import open_stage
 
 __all__ = ["choose_best", "choose_near", "near_key"]
-
-_ROW_BITS = 32
 
 
 def near_key(source: str, target: str, langs: str) -> bytes:
@@ -70,8 +68,8 @@ def choose_near(
     with open_stage(None, {}) as stage:
         similar = find_near_copies(parts, stage, "pairs", min_similarity)[:, :2]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    shards, rows = similar >> np.uint64(_ROW_BITS), similar & np.uint64((1 << _ROW_BITS) - 1)
-    numbers = starts[shards.astype(np.int64)] + rows.astype(np.int64)
+    shards, rows = split_rows(similar)
+    numbers = starts[shards] + rows
     numbers = numbers[is_kept[numbers].all(axis=1)]
 
     # Each pair of rows both ways; those that each is like stand one after another.

@@ -8,7 +8,6 @@ Source: docs/web.md. Sentences are weighted by log length over the number of the
 Dimensions: P pages, U units (sentences, or what long pages are pooled to), D of a vector.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -129,11 +128,6 @@ def write_page_arrays(
             stage.add(name, {"num_rows": num_rows})
         go_on()
     return PageArrays(folder)
-
-
-def forget_page_arrays(folder: Path) -> None:
-    """Deletes what was written."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 _FILES: dict[str, DTypeLike] = {

@@ -7,6 +7,7 @@ Source: docs/web.md. Of each page some numbers and its address are held; its tex
 Dimensions: N pages of the shards, by row; P of them that are looked at, one of each text, by place.
 """
 
+import shutil
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from labse.files.npy import ragged_positions
 from labse.files.stage import Stage
 from labse.runtime import require
 from labse.web.addresses import site_of, strip_language
-from labse.web.page_arrays import forget_page_arrays, write_page_arrays
+from labse.web.page_arrays import write_page_arrays
 from labse.web.records import PageRecord, PageWriter, iter_groups, read_rows
 from labse.web.redirects import plain_address
 from labse.web.site_pairs import PageSide
@@ -120,7 +121,7 @@ class ShardPages:
 
     def forget(self) -> None:
         """Deletes the arrays."""
-        forget_page_arrays(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     # ---- what is held of each page ----
 

@@ -51,7 +51,7 @@ def test_few_short_or_mixed_texts_tell_nothing(
 def test_without_pycld2_there_is_none(
     notice: LanguageNotice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("labse.encoder.language_notice.find_spec", lambda _: None)
+    monkeypatch.setattr("labse.encoder.language_notice.has_module", lambda _: False)
     again = LanguageNotice(notice._folder)
     assert list(again.watch(SOMALI)) == SOMALI
     assert not caplog.records

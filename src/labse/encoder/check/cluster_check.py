@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import cast
 
 from labse import __version__
-from labse.cluster.on_ray import NodeAnswer, RayExecutor
+from labse.cluster.on_ray import NodeAnswer, RayExecutor, is_seen
 from labse.errors import LabseError, ResourceError
 from labse.model_folder.hash import hash_model_folder
-from labse.model_folder.hub import DEFAULT_NAME, locate_model
+from labse.model_folder.hub import locate_model
 
 __all__ = ["ClusterReport", "NodeFinding", "check_cluster", "probe_step"]
 
@@ -156,7 +156,7 @@ def _judge(
             problems.append(f"does not see {folder}: the folder is not shared with it")
         elif not told["written"]:
             problems.append(f"cannot write in {folder}")
-        elif not _is_seen(folder / str(told["written"])):
+        elif not is_seen(folder / str(told["written"]), time.monotonic() + _SEE_SECONDS):
             problems.append(f"writes in {folder}, and its files are not seen here")
 
         # The model, and what else decides about bytes.
@@ -189,17 +189,8 @@ def _judge(
     )
 
 
-def _is_seen(path: Path) -> bool:
-    stop = time.monotonic() + _SEE_SECONDS
-    while not path.is_file():
-        if time.monotonic() > stop:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def _hash_model(model: str | None) -> str:
-    return hash_model_folder(locate_model(DEFAULT_NAME if model is None else model))
+    return hash_model_folder(locate_model(model))
 
 
 def _find_versions() -> dict[str, str]:
