@@ -40,15 +40,15 @@ def languages(
     labse languages --all --json
     """
     rows = model_languages(model)
-    if json:
-        print_json({"languages": [asdict(row) for row in rows]})
-        return
 
-    # Choose the rows.
-    tags = [canonical_tag(lang) for lang in langs or ()]
-    shown = [row for row in rows if everything or row.scores]
-    if tags:
+    # Choose the rows: those named, or what a test set judges.
+    if tags := [canonical_tag(lang) for lang in langs or ()]:
         shown = [row for row in rows if row.lang in tags]
+    else:
+        shown = [row for row in rows if json or everything or row.scores]
+    if json:
+        print_json({"languages": [asdict(row) for row in shown]})
+        return
     sets = sorted({name for row in rows for name in row.scores})
 
     if shown:

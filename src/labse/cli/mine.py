@@ -39,6 +39,12 @@ __all__ = ["mine"]
 
 _OUTPUT_PANEL = "Output"
 _LARGE_PANEL = "Large corpora"
+_ODD = {
+    "copy": "copies",
+    "number": "with other numbers",
+    "name": "with other names",
+    "letterless": "without letters on a side",
+}
 
 
 def mine(
@@ -299,14 +305,12 @@ def mine(
     if mined.num_altered:
         what = "a character that the format cannot; another is in its place"
         say(f"{mined.num_altered:,} pairs hold {what}")
-    if mined.flags:
-        say(
-            "{copy:,} pairs look like copies, {number:,} have other numbers, {name:,} other names, "
-            "{letterless:,} no letters on a side; --flags shows them".format(**mined.flags)
-        )
+    odd = [f"{number:,} {_ODD[flag]}" for flag, number in mined.flags.items() if number]
+    if odd:
+        say(f"odd pairs: {', '.join(odd)}; --flags shows them")
     dropped = f"; {mined.num_dropped:,} dropped by flag" if mined.num_dropped else ""
     say(f"{mined.num_written:,} pairs{dropped}")
-    if mined.num_truncated is not None:
+    if mined.num_truncated:
         now = " of those embedded now" if work is not None else ""
         say(f"{mined.num_truncated:,} lines{now} cut to {mined.max_seq_length} tokens")
     if mined.start_score is not None and mined.num_written:

@@ -397,6 +397,7 @@ def find_differences(
 
 def _tell_difference(difference: tuple[str, object, object]) -> str:
     name, before, now = difference
+    name = name.removeprefix("inputs.")  # The name of a file says enough.
     shown = f"{json.dumps(before)}, now {json.dumps(now)}"
     return f"{name} ({shown})" if len(shown) <= _MAX_SHOWN else name
 

@@ -26,7 +26,7 @@ _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "pytorch_model.bin", "*/pyt
 def locate_model(path: str | Path | None) -> Path:
     """Returns the folder of a model; a name of the hub is fetched if no cache here has it.
 
-    `default`, or None, is the model that comes with labse, `LaBSE` is
+    None is the model that comes with labse. So is `default`, and `LaBSE` is
     `sentence-transformers/LaBSE`, unless a folder of that name is there. `runs/model` is a path
     where there is a folder `runs`.
 
@@ -34,10 +34,9 @@ def locate_model(path: str | Path | None) -> Path:
         LabseError: this build of labse has no model, or the name is none of the hub.
         ResourceError: the model must be fetched, and huggingface_hub or the network is missing.
     """
-    path = DEFAULT_NAME if path is None else path
-    text = str(path)
-    if text == DEFAULT_NAME and not Path(path).exists():
+    if path is None or (str(path) == DEFAULT_NAME and not Path(path).exists()):
         return _locate_default()
+    text = str(path)
     name = _ALIASES.get(text.removeprefix(_PREFIX).lower(), text.removeprefix(_PREFIX))
     is_asked = text.startswith(_PREFIX)
     is_path = Path(path).exists() or not _NAME.fullmatch(name) or Path(name).parent.is_dir()

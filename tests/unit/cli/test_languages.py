@@ -24,8 +24,10 @@ def test_without_names_it_lists_the_judged_ones_and_counts_the_rest(
     assert "--all lists them" in err
 
 
-def test_json_has_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_all_or_those_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["languages", "--json"]) == 0
     rows = {row["lang"]: row for row in json.loads(capsys.readouterr().out)["languages"]}
     assert rows["amh"]["scores"].keys() == {"Tatoeba", "TICO-19"}
     assert rows["abk"]["verdict"] == "not judged"
+    assert main(["languages", "sw", "--json"]) == 0
+    assert [row["lang"] for row in json.loads(capsys.readouterr().out)["languages"]] == ["swa"]

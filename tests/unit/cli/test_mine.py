@@ -34,7 +34,7 @@ def test_pairs_are_rows_of_score_source_and_target(
     ]
     assert "1 pairs hold a character that the format cannot" in ran.err
     assert "target: 4 lines, 1 blank, 0 repeated" in ran.err
-    assert "\n3 pairs\n0 lines cut to 24 tokens" in ran.err
+    assert ran.err.endswith("\n3 pairs\n")
 
 
 def test_the_quality_is_a_column(run: Run, files: tuple[Path, Path], model: Path) -> None:
@@ -182,8 +182,10 @@ def test_a_device_that_cannot_be_used_is_refused_before_the_work(
 def test_truncation_after_a_stop_is_told_of_what_was_embedded_now(
     run: Run, files: tuple[Path, Path], model: Path, tmp_path: Path
 ) -> None:
+    with files[0].open("a") as stream:
+        stream.write("free " * 40 + "\n")
     command = ("mine", *files, "--model", model, "--work", tmp_path / "work")
-    assert "0 lines of those embedded now cut to 24 tokens" in run(*command).err
+    assert "1 lines of those embedded now cut to 24 tokens" in run(*command).err
 
 
 def test_memory_that_is_too_little_is_refused(

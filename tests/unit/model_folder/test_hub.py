@@ -98,3 +98,4 @@ def test_default_is_the_model_that_comes_with_labse(
     assert locate_model("default") == tmp_path / "packaged"
     Path("default").mkdir()
     assert locate_model("default") == Path("default")
+    assert locate_model(None) == tmp_path / "packaged"
