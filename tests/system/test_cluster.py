@@ -21,7 +21,7 @@ from labse.cluster.tasks import MAX_TRIES, WINDOW, Executor, Task
 from labse.encoder.check.cluster_check import check_cluster
 from labse.errors import InterruptedRunError, LabseError, ResourceError
 from labse.files.atomic import sha256_file
-from labse.files.stage import Result, open_stage
+from labse.files.stage import HASHES, Result, open_stage
 from labse.mining.bitext import SearchOptions
 from labse.mining.mine_files import mine_files
 
@@ -89,10 +89,11 @@ def num_calls(folder: Path, name: str) -> int:
 
 def test_each_task_runs_once_and_tells_its_result(executor: Executor, tmp_path: Path) -> None:
     names = [f"task{number}" for number in range(20)]
-    results = {
-        task.name: result for task, result in executor.run(make_task(tmp_path, n) for n in names)
-    }
-    assert results == {name: {"name": name} for name in names}
+    results = [*executor.run(make_task(tmp_path, name) for name in names)]
+    assert sorted(task.name for task, _ in results) == sorted(names)
+    for task, result in results:
+        hashes = {path: sha256_file(path) for path in task.outputs}
+        assert result == {"name": task.name, HASHES: hashes}
     assert [num_calls(tmp_path, name) for name in names] == [1] * 20
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from labse.cluster.tasks import Task
+from labse.cluster.tasks import Task, run_step
 from labse.files.stage import Result
 
 
@@ -14,4 +14,5 @@ class JsonExecutor:
         """See `labse.cluster.tasks.Executor`."""
         for task in reversed(list(tasks)):
             arguments = json.loads(json.dumps({**task.arguments, **task.places}))
-            yield task, json.loads(json.dumps(task.step(**arguments)))
+            result = run_step(task.step, arguments, task.outputs)
+            yield task, json.loads(json.dumps(result))

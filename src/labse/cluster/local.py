@@ -86,7 +86,7 @@ def _run_pool(
         while True:
             for task in islice(tasks, WINDOW * workers - len(running)):
                 with hold_interrupts():
-                    running[pool.submit(task.step, **task.arguments, **task.places)] = task
+                    running[pool.submit(task.run)] = task
             if not running:
                 break
             with hold_interrupts():

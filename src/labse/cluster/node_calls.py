@@ -8,6 +8,7 @@ import importlib
 import os
 import socket
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,13 @@ __all__ = ["call_step"]
 
 
 def call_step(
-    module: str, name: str, arguments: dict[str, Any], *, version: str, folder: str
+    module: str,
+    name: str,
+    arguments: dict[str, Any],
+    outputs: Sequence[str] = (),
+    *,
+    version: str,
+    folder: str,
 ) -> tuple[str, str, Any]:
     """Calls a function of labse; returns a kind of outcome, the node, and what came of it.
 
@@ -23,12 +30,13 @@ def call_step(
         module: of the function.
         name: of the function in its module.
         arguments: by name.
+        outputs: files that it writes; see `run_step`.
         version: of labse on the machine of the user.
         folder: from which the user's relative paths count.
 
     Returns:
-        "done", "raised" or "unfit"; the host name; the result, the exception, or what is wrong with
-        the node.
+        "done", "raised" or "unfit"; the host name; what `run_step` returns, the exception, or what
+        is wrong with the node.
     """
     node = socket.gethostname()
     try:
@@ -41,7 +49,8 @@ def call_step(
         os.chdir(folder)
     try:
         step = getattr(importlib.import_module(module), name)
-        return "done", node, step(**arguments)
+        run_step = importlib.import_module("labse.cluster.tasks").run_step
+        return "done", node, run_step(step, arguments, outputs)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # A library written in Rust raises one of these.

@@ -199,7 +199,8 @@ class RayExecutor:
         step = task.step.__module__, task.step.__qualname__
         with hold_interrupts():
             call = self._call.options(**options).remote
-            return call(*step, arguments, version=__version__, folder=os.getcwd())
+            folder = os.getcwd()
+            return call(*step, arguments, task.outputs, version=__version__, folder=folder)
 
     def _take(self, reference: Any, attempt: "_Try") -> Result | None:  # noqa: ANN401
         """Returns the result; None if the worker was lost.

@@ -5,7 +5,7 @@ Gives: their results, in order; a `Stage` knows them, so that after a kill only 
 Source: docs/design.md. The marks are written here, in the process that was started by the user.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -52,11 +52,13 @@ def run_tasks(
 
     executor = LocalExecutor(workers) if isinstance(workers, int) else workers
     for task, result in executor.run(unfinished.values()):
-        made = [path for path in map(Path, task.outputs) if path.is_relative_to(stage.folder)]
-        outputs = [] if HASHES in result else made  # A step may tell the hashes itself.
-        stage.add(task.name, result, task.fingerprint(), outputs=outputs)
-        results[task.name] = result
-        on_result(result)
+        told = dict(result)
+        hashes = cast("Mapping[str, str]", told.pop(HASHES)).items()
+        files = {Path(path): sha256 for path, sha256 in hashes}
+        files = {path: files[path] for path in files if path.is_relative_to(stage.folder)}
+        stage.add(task.name, told, task.fingerprint(), files=files)
+        results[task.name] = told
+        on_result(told)
     return [results[task.name] for task in tasks]
 
 

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from labse import __version__
 from labse.errors import InterruptedRunError
-from labse.files.stage import Result
+from labse.files.atomic import sha256_file
+from labse.files.stage import HASHES, Result
 
-__all__ = ["MAX_TRIES", "WINDOW", "Executor", "Task", "lost_tasks_error"]
+__all__ = ["MAX_TRIES", "WINDOW", "Executor", "Task", "lost_tasks_error", "run_step"]
 
 MAX_TRIES = 4  # Of a task whose worker is lost each time; an error of ours is never tried again.
 WINDOW = 4  # Tasks for each worker that are handed out at a time.
@@ -50,8 +51,8 @@ class Task:
     memory_bytes: int = 0
 
     def run(self) -> Result:
-        """Calls the step."""
-        return self.step(**self.arguments, **self.places)
+        """Calls the step in this process; see `run_step`."""
+        return run_step(self.step, {**self.arguments, **self.places}, self.outputs)
 
     def fingerprint(self) -> str:
         """Returns a hash of what the result depends on, the version of labse included."""
@@ -60,11 +61,23 @@ class Task:
         return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 
+def run_step(
+    step: Callable[..., Result], arguments: Mapping[str, object], outputs: Sequence[str]
+) -> Result:
+    """Calls a step where it is to run; returns its result and, as `HASHES`, those of its outputs.
+
+    The machine that has written a file hashes it: no other has to read it.
+    """
+    return {**step(**arguments), HASHES: {path: sha256_file(path) for path in outputs}}
+
+
 class Executor(Protocol):
     """Runs tasks that are independent of one another."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
         """Yields each task with its result, as they end; takes no more of them than it can use.
+
+        A result is that of `run_step`.
 
         A task whose worker is lost is tried again, `MAX_TRIES` times in all at most. If it is lost
         each time, the others are finished first. Whoever stops reading stops those that run.

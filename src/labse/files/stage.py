@@ -21,10 +21,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TypeVar
 
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
@@ -56,7 +57,7 @@ __all__ = [
 
 JOURNAL_NAME = "progress.jsonl"
 HASHES = "files_sha256"
-"""Where a result has the hashes of the files of a part, by their place in the folder."""
+"""Where a result has the hashes of the files of a part."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -67,7 +68,6 @@ LoadedT = TypeVar("LoadedT")
 
 _MAX_SHOWN = 40
 _CHECK = "check"
-_OUTPUTS = "outputs_sha256"
 
 
 class Stage:
@@ -111,45 +111,26 @@ class Stage:
     def result(self, name: str, inputs: str = "") -> Result | None:
         """Returns what a part told that was done with the same inputs; None if there is none.
 
-        Nor is there one if an output of the part was changed or damaged since it was written.
-
-        Raises:
-            LabseError: a file of the part was changed or damaged since it was written.
+        Nor is there one if a file of the part is not what was written: the part is done again.
         """
         of, result = self._results.get(name, ("", None))
         if result is None or of != inputs:
             return None
         if name in self._unchecked:
             self._unchecked.remove(name)
-            for path, is_whole in self._compare(result, HASHES):
-                self.check(path, is_whole)
-            for path, is_whole in self._compare(result, _OUTPUTS):
-                if not is_whole:
-                    where = self.folder / path
-                    _LOGGER.warning("%s: is not what was written; it is made again", where)
+            hashes = result.get(HASHES)
+            for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
+                file = listed_file(self.folder, path)
+                if not file.is_file() or sha256_file(file) != sha256:
+                    self.tell_damaged(file)
                     del self._results[name]
                     return None
-        return {key: value for key, value in result.items() if key not in (HASHES, _OUTPUTS)}
+        return {key: value for key, value in result.items() if key != HASHES}
 
-    def _compare(self, result: Result, kind: str) -> Iterator[tuple[str, bool]]:
-        """Yields each file of a part, and whether it is what was written."""
-        hashes = result.get(kind)
-        for path, sha256 in hashes.items() if isinstance(hashes, dict) else ():
-            file = listed_file(self.folder, path)
-            is_there = kind == HASHES or file.is_file()
-            yield path, is_there and sha256_file(file) == sha256
-
-    def check(self, path: str, is_whole: bool) -> None:
-        """Refuses a file of an earlier call that is not what that call wrote.
-
-        Raises:
-            LabseError: it is not whole.
-        """
-        if not is_whole:
-            raise LabseError(
-                f"{self.folder / path}: was changed or damaged since it was written; delete "
-                f"{self.folder} and start again"
-            )
+    @staticmethod
+    def tell_damaged(path: Path) -> None:
+        """Warns of a file of an earlier call that is not what that call wrote."""
+        _LOGGER.warning("%s: is not what was written; it is made again", path)
 
     def add(
         self,
@@ -157,8 +138,7 @@ class Stage:
         result: Result,
         inputs: str = "",
         *,
-        files: Iterable[Path] = (),
-        outputs: Iterable[Path] = (),
+        files: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
         """Writes down that a part is done, whose files are on the disk.
 
@@ -166,15 +146,14 @@ class Stage:
             name: of the part; what is there of this name is replaced.
             result: to be returned by `result`.
             inputs: what the part depends on beside the key, such as a hash.
-            files: in the folder, whose content a later call compares with that of now.
-            outputs: likewise, of a part that is done again if they are not the same.
+            files: of the part, in the folder, with their SHA-256: a later call does the part again
+                if a file is not the same.
 
         Raises:
             ResourceError: it cannot be written.
         """
-        for kind, paths in ((HASHES, files), (_OUTPUTS, outputs)):
-            hashes = {path.relative_to(self.folder).as_posix(): sha256_file(path) for path in paths}
-            result = {**result, kind: hashes} if hashes else result
+        hashes = {path.relative_to(self.folder).as_posix(): files[path] for path in files}
+        result = {**result, HASHES: hashes} if hashes else result
         self._results[name] = (inputs, result)
         self._unchecked.discard(name)
         stream = self._stream or self.begin()

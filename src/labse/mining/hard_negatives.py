@@ -31,7 +31,7 @@ from labse.dual_encoder.data.negatives import negative_columns
 from labse.encoder.protocol import Encoder
 from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import make_folder
+from labse.files.atomic import make_folder, sha256_file
 from labse.files.stage import Stage, open_stage
 from labse.files.text import read_lines
 from labse.mining.bitext import SearchOptions, find_neighbours
@@ -227,7 +227,7 @@ def group_pairs(
         num_pairs = _write_groups(pairs, folder, buffered_chars)
         found = [[*langs, num] for langs, num in num_pairs.items()]
         files = [folder / f"{n:05d}.{s}" for n in range(len(found)) for s in ("source", "target")]
-        stage.add("groups", {"groups": found}, files=files)
+        stage.add("groups", {"groups": found}, files={file: sha256_file(file) for file in files})
     groups = (stage.result("groups") or {})["groups"]
     assert isinstance(groups, list)
     return [

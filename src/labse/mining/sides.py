@@ -34,7 +34,7 @@ from labse.encoder.protocol import Encoder, encode_sentences
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import make_folder, write_atomic
+from labse.files.atomic import make_folder, sha256_file, write_atomic
 from labse.files.npy import find_bad_row, hash_rows, load_array, write_array
 from labse.files.stage import Result, Stage, hash_content, open_stage
 from labse.files.text import open_binary
@@ -349,7 +349,8 @@ def _store_lines(
     make_folder(folder)
     if stage.result(f"{name}/lines") is None:
         _write_lines(lines, folder, find_unknown)
-        stage.add(f"{name}/lines", {}, files=[folder / _TEXT, folder / _INDEX])
+        files = {file: sha256_file(file) for file in (folder / _TEXT, folder / _INDEX)}
+        stage.add(f"{name}/lines", {}, files=files)
     with np.load(folder / _INDEX, allow_pickle=False) as index:
         return LineStore(folder / _TEXT, *(index[key] for key in LineStore.__slots__[1:]))
 
@@ -439,9 +440,11 @@ def _write_vectors(
     """Writes all chunks, from the first that an earlier call did not mark as done."""
     part, path = f"{name}/vectors", stage.folder / name / _VECTORS
     marked = stage.result(part) or {"rows": 0, "width": None}
+    digest = hash_rows(path, int(str(marked["rows"])))
+    if digest.hexdigest() != marked.get("rows_sha256", digest.hexdigest()):
+        stage.tell_damaged(path)
+        marked, digest = {"rows": 0, "width": None}, hash_rows(path, 0)
     done, width = int(str(marked["rows"])), marked["width"]
-    digest = hash_rows(path, done)
-    stage.check(part, digest.hexdigest() == marked.get("rows_sha256", digest.hexdigest()))
     with contextlib.ExitStack() as stack:
         append = None
         for chunk in chunks(done):

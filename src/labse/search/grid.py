@@ -24,7 +24,7 @@ from labse.cluster.tasks import Executor, Task
 from labse.errors import LabseError
 from labse.files.atomic import write_atomic
 from labse.files.npy import load_array, save_array, write_array
-from labse.files.stage import HASHES, Result, Stage
+from labse.files.stage import Result, Stage
 from labse.runtime import OnProgress
 from labse.search.knn import EngineName, MutualNeighbours, Neighbours, mutual_neighbours
 
@@ -137,7 +137,8 @@ def search_grid(
     # Search each shard among each of the other side, unless all is merged already.
     merges = _merge_both(grid, stage, k)
     every = [*chain.from_iterable(merges.values())]
-    if any(find_result(task, stage) is None for task in every):
+    unmerged = [task for task in every if find_result(task, stage) is None]
+    if unmerged:
         places: dict[str, object] = {
             "source": str(source),
             "target": str(target),
@@ -146,7 +147,8 @@ def search_grid(
             "memory_bytes": memory_bytes // 2,
         }
         places |= {"on_progress": tell} if workers == 1 else {}  # No other process can call it.
-        cells = _cell_tasks(grid, stage, k, places)
+        needed = {cell for task in unmerged for cell in cast("list[str]", task.places["cells"])}
+        cells = [cell for cell in _cell_tasks(grid, stage, k, places) if cell.outputs[0] in needed]
         run_tasks(
             [replace(cell, num_gpus=gpus_per_task, memory_bytes=memory_bytes) for cell in cells],
             stage,
@@ -229,11 +231,9 @@ def merge_cells(
         found = _read_cell(cell, direction, start)
         best = merge_neighbours(best, found, k)
     arrays: tuple[NDArray[np.generic], ...] = best.neighbours, best.similarities
-    hashes = {
-        "/".join(Path(path).parts[-2:]): save_array(path, array)
-        for path, array in zip(out, arrays, strict=True)
-    }
-    return {"num_rows": len(best.neighbours), HASHES: hashes}
+    for path, array in zip(out, arrays, strict=True):
+        save_array(path, array)
+    return {"num_rows": len(best.neighbours)}
 
 
 def _cell_tasks(grid: Grid, stage: Stage, k: int, places: Mapping[str, object]) -> list[Task]:

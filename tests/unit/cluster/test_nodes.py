@@ -8,20 +8,30 @@ import pytest
 import labse
 from labse.cluster.node_calls import call_step
 from labse.cluster.on_ray import RayExecutor
+from labse.cluster.tasks import run_step
 from labse.encoder.check.cluster_check import probe_step
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import sha256_file
+from labse.files.stage import HASHES, Result
+
+
+def copy_step(path: str, out: str) -> Result:
+    Path(out).write_bytes(Path(path).read_bytes())
+    return {"num_files": 1}
 
 
 def test_a_node_tells_what_came_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(os.getcwd())  # The call changes it.
     (tmp_path / "a.txt").write_text("a")
-    step = sha256_file.__module__, sha256_file.__qualname__
+    step = copy_step.__module__, copy_step.__qualname__
     options = {"version": labse.__version__, "folder": str(tmp_path)}
-    kind, _, value = call_step(*step, {"path": "a.txt"}, **options)
-    assert (kind, value) == ("done", sha256_file(tmp_path / "a.txt"))
+    kind, _, value = call_step(*step, {"path": "a.txt", "out": "b.txt"}, ("b.txt",), **options)
+    hashes = {"b.txt": sha256_file(tmp_path / "a.txt")}  # The node hashes what it has written.
+    assert (kind, value) == ("done", {"num_files": 1, HASHES: hashes})
+    assert value == run_step(copy_step, {"path": "a.txt", "out": "b.txt"}, ["b.txt"])
 
     # An error comes as it is, with the lines of the node as a note.
+    step = sha256_file.__module__, sha256_file.__qualname__
     kind, node, value = call_step(*step, {"path": "none.txt"}, **options)
     assert kind == "raised"
     assert isinstance(value, LabseError)
