@@ -19,7 +19,8 @@ from labse import LabseError, SentenceEncoder
 from labse.mining.quality import load_pair_quality
 from labse.rating.by_lang_pair import fit_by_lang_pair
 from labse.rating.calibration import fit_precision, smooth_precision
-from labse.rating.rating import Ratings, sample_order
+from labse.rating.ratings import Ratings
+from labse.rating.sample import sample_order
 
 WANTED = (("V+F", 0.5), ("V+F+MT", 0.7), ("V+F+MT", 0.8), ("not A, not L", 0.8),
           ("not A, not L", 0.9))  # fmt: skip

@@ -20,7 +20,7 @@ from labse.corpus.readers import read_pairs
 from labse.errors import LabseError
 from labse.mining.bitext import MiningOptions, select_pairs
 from labse.rating.calibration import fit_precision
-from labse.rating.rating import Ratings
+from labse.rating.ratings import Ratings
 from labse.search.knn import mutual_neighbours
 
 SIZES = (100, 300, 1_000, 3_000, 10_000)

@@ -25,7 +25,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError
 from labse.files.npy import load_array
 from labse.model_folder.folder import read_model_folder, write_model_folder
-from labse.rating.rating import read_gold_pairs, read_ratings
+from labse.rating.ratings import read_gold_pairs, read_ratings
 from labse.vocab.count_tables import open_tables
 from labse.vocab.folder import learn_vocabulary
 from labse.vocab.tokenizer import load_tokenizer

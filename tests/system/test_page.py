@@ -17,7 +17,7 @@ from labse import SentenceEncoder
 from labse.encoder.check.sample import sample_languages
 from labse.index.embedding_index import EmbeddingIndex
 from labse.rating.calibration import fit_precision
-from labse.rating.rating import read_ratings
+from labse.rating.ratings import read_ratings
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("qdrant_edge")

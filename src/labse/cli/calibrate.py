@@ -20,7 +20,7 @@ from labse.rating.calibration import (
     fit_precision,
     plot_precision,
 )
-from labse.rating.rating import Ratings, read_gold_pairs, read_mined, read_ratings
+from labse.rating.ratings import Ratings, read_gold_pairs, read_mined, read_ratings
 
 __all__ = ["calibrate"]
 

@@ -15,7 +15,9 @@ from labse.cli.options import ColumnsOption
 from labse.corpus.tables import parse_columns
 from labse.errors import UsageError
 from labse.rating.labels import SKIP, Scheme, find_scheme
-from labse.rating.rating import MinedRow, RatingFile, draw_sample
+from labse.rating.rating_file import RatingFile
+from labse.rating.ratings import MinedRow
+from labse.rating.sample import draw_sample
 
 __all__ = ["rate"]
 

@@ -17,7 +17,7 @@ from labse.rating.calibration import (
     bound_interval,
     smooth_precision,
 )
-from labse.rating.rating import Ratings
+from labse.rating.ratings import Ratings
 
 __all__ = ["LangPairBound", "fit_by_lang_pair", "prior_strength"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labse.errors import LabseError
 from labse.files.atomic import read_json, write_atomic
-from labse.rating.rating import MinedRow, Ratings
+from labse.rating.ratings import MinedRow, Ratings
 from labse.runtime import require
 
 __all__ = [

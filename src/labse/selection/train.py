@@ -23,7 +23,7 @@ from labse.files.stage import open_stage
 from labse.mining.logistic import LogisticModel, fit_logistic_model
 from labse.mining.quality import measure_quality, nearby_cosines, warn_of_other_encoder
 from labse.rating.labels import SKIP, choose_good
-from labse.rating.rating import read_rated_rows
+from labse.rating.ratings import read_rated_rows
 from labse.runtime import OnProgress, resumable
 from labse.selection.cds import KIND, QUALITY, WordProbabilities, join_inputs
 from labse.selection.made_errors import make_errors

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from labse.errors import LabseError
 from labse.rating.calibration import fit_precision, num_ratings_needed, wilson_interval
-from labse.rating.rating import Ratings, sample_order
+from labse.rating.ratings import Ratings
+from labse.rating.sample import sample_order
 from labse.serving.answers import ApiError, json_response
 from labse.serving.bodies import CalibrateBody, ReviewBody, openapi_body, receive_body
 from labse.serving.state import state_of

@@ -3,7 +3,7 @@ import pytest
 
 from labse.rating.by_lang_pair import fit_by_lang_pair, prior_strength
 from labse.rating.calibration import fit_precision
-from labse.rating.rating import Ratings
+from labse.rating.ratings import Ratings
 
 
 def drawn(sizes: dict[str, tuple[int, float]], seed: int) -> Ratings:

@@ -15,7 +15,7 @@ from labse.rating.calibration import (
     plot_precision,
     wilson_interval,
 )
-from labse.rating.rating import MinedRow, Ratings
+from labse.rating.ratings import MinedRow, Ratings
 
 
 def ratings(rows: list[tuple[float, bool]]) -> Ratings:

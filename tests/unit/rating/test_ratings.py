@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from labse.corpus.writers import write_rows
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.rating.labels import SCHEMES
-from labse.rating.rating import (
-    MinedRow,
-    RatingFile,
-    draw_sample,
-    read_gold_pairs,
-    read_mined,
-    read_ratings,
-    sample_order,
-)
+from labse.rating.rating_file import RatingFile
+from labse.rating.ratings import MinedRow, read_gold_pairs, read_mined, read_ratings
+from labse.rating.sample import draw_sample, sample_order
 
 ROWS = [MinedRow(n, 1 / n, f"source {n}", f"ziel ä {n}") for n in range(1, 6)]
 

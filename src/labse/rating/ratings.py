@@ -1,46 +1,33 @@
-"""Rating mined pairs by hand: a sample over all scores, and a file that survives a kill.
+"""Pairs that were mined, and what people said of them.
 
-Takes: what `labse mine` wrote, a seed. Gives: pairs in the order to rate; ratings, row by row.
-Source: Feng et al., arXiv 2007.01852, section 3.1: people rate samples. What several say of one
-pair is a share; Horvitz and Thompson 1952, weights of a sample that is not even.
+Takes: what `labse mine`, `labse rate` or others wrote. Gives: rows; ratings with their weights.
+Source: what several say of one pair is a share; Horvitz and Thompson 1952, weights of a sample
+that is not even.
 """
 
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.corpus.tables import ColumnNames, open_table
-from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.system import try_lock
+from labse.errors import LabseError
 from labse.files.text import format_suffix, read_lines
 from labse.rating.agreement import krippendorff_alpha
-from labse.rating.labels import SCHEMES, SKIP, Scheme, choose_good
+from labse.rating.labels import SCHEMES, SKIP, choose_good
 
 __all__ = [
     "MinedRow",
-    "RatingFile",
     "Ratings",
-    "Stratify",
-    "draw_sample",
     "read_gold_pairs",
     "read_mined",
     "read_rated_rows",
     "read_ratings",
-    "sample_order",
 ]
-
-Stratify: TypeAlias = Literal["even", "score"]
-
-_NUM_STRATA = 10
-_OUTLIERS = 1.0  # Percent at each end of the scores that make no stratum of their own.
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,214 +303,3 @@ def _parse_score(cell: str, path: str | Path, line: int) -> float:
             f"{path}, line {line}: the score is {cell[:40]!r}; expected a finite number"
         )
     return score
-
-
-# ---- the sample ------------------------------------------------------------------------------
-
-
-def draw_sample(
-    path: str | Path,
-    count: int,
-    *,
-    seed: int,
-    stratify: Stratify = "even",
-    score: str = "score",
-    columns: ColumnNames | None = None,
-) -> list[MinedRow]:
-    """Returns up to `count` pairs in the order to rate; a larger count only adds pairs at the end.
-
-    Args:
-        path: of a table, see `read_mined`.
-        count: pairs.
-        seed: of the sample and its order.
-        stratify: "even": all pairs have the same chance. "score": each tenth of the range of scores
-            is rated as often, so that the few pairs between the many bad and the many good ones,
-            where a bound lies, are rated most; the ratings are weighted back.
-        score: the column of scores.
-
-    Raises:
-        LabseError: the file is empty or a row of it is broken.
-        ValueError: another way to stratify.
-    """
-    if stratify not in get_args(Stratify):
-        raise ValueError(f"stratify must be one of {get_args(Stratify)}, not {stratify!r}")
-    scores = np.array([row.score for row in read_mined(path, score, columns=columns)])
-    if not len(scores):
-        raise LabseError(f"{path}: empty; there is nothing to rate")
-    strata = None if stratify == "even" else _strata_of_range(scores)
-    order = sample_order(scores, seed=seed, strata=strata)[:count].tolist()
-    wanted = set(order)
-    mined = enumerate(read_mined(path, score, columns=columns))
-    rows = {number: row for number, row in mined if number in wanted}
-    if strata is None:
-        return [rows[number] for number in order]
-    sizes = np.bincount(strata)
-    return [
-        replace(
-            rows[number],
-            stratum=int(strata[number]) + 1,
-            stratum_pairs=int(sizes[strata[number]]),
-        )
-        for number in order
-    ]
-
-
-def _strata_of_range(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Returns (N,) which tenth of the range each score is in; outliers are in the outer ones."""
-    low, high = np.percentile(scores, [_OUTLIERS, 100 - _OUTLIERS])
-    bounds = np.linspace(low, high, _NUM_STRATA + 1)[1:-1]
-    places: NDArray[np.int64] = np.searchsorted(bounds, scores, side="right")
-    return places
-
-
-def sample_order(
-    scores: NDArray[np.float64], *, seed: int, strata: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Returns the numbers of all rows in an order whose every beginning is spread over the scores.
-
-    The rows are cut by score into ten strata of equal size; each round takes one row of each, in a
-    new order. So every pair has the same chance to be rated, and the precision of the ratings
-    estimates that of the file. With `strata`, (N,) the number of each row's, these are taken
-    instead.
-    """
-    generator = np.random.default_rng(seed)
-    if strata is None:
-        num_strata = max(min(_NUM_STRATA, len(scores)), 1)
-        parts = np.array_split(np.argsort(scores, kind="stable"), num_strata)
-    else:
-        parts = [np.flatnonzero(strata == number) for number in np.unique(strata)]
-    parts = [generator.permutation(part) for part in parts]
-    rounds = []
-    for number in range(max(map(len, parts))):
-        row = [int(part[number]) for part in parts if number < len(part)]
-        rounds.extend(generator.permutation(np.array(row, np.int64)).tolist())
-    return np.array(rounds, np.int64)
-
-
-# ---- the file of ratings ---------------------------------------------------------------------
-
-
-class RatingFile:
-    """A TSV of score, label, source, target and line that grows by one rating at a time.
-
-    Each rating is on the disk before the next is asked for. A row that a kill cut short is removed
-    when the file is opened again. Only one process may hold it.
-    """
-
-    def __init__(
-        self, path: str | Path, sample: list[MinedRow], scheme: Scheme = SCHEMES["good-bad"]
-    ) -> None:
-        """Opens or makes the file, for labels of one scheme.
-
-        Raises:
-            LabseError: it holds something other than ratings.
-            UsageError: it holds ratings of other pairs, or another process rates there.
-            ResourceError: it cannot be written.
-        """
-        self._path = path
-        self._rows = {row.line: row for row in sample}
-        self._allowed = scheme.labels
-        self._labels: dict[int, str] = {}
-        self._stream = self._open()
-        try:
-            self._ends = self._read()
-        except BaseException:
-            self._stream.close()
-            raise
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Closes the file."""
-        self._stream.close()
-
-    @property
-    def labels(self) -> dict[int, str]:
-        """The label of each line rated so far, in the order of rating."""
-        return dict(self._labels)
-
-    def rate(self, row: MinedRow, label: str) -> None:
-        """Appends a rating and waits until it is on the disk."""
-        self._stream.seek(0, os.SEEK_END)
-        self._stream.write(_format(row, label))
-        self._sync()
-        self._labels[row.line] = label
-        self._ends.append(self._stream.tell())
-
-    def undo(self) -> MinedRow | None:
-        """Removes the last rating and returns its pair; None if there is none."""
-        if not self._labels:
-            return None
-        line, _ = self._labels.popitem()
-        self._ends.pop()
-        self._stream.truncate(self._ends[-1] if self._ends else 0)
-        self._sync()
-        return self._rows[line]
-
-    def _sync(self) -> None:
-        try:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise ResourceError(f"{self._path}: cannot be written: {error.strerror}") from None
-
-    def _open(self) -> BinaryIO:
-        try:
-            stream = Path(self._path).open("a+b")  # noqa: SIM115
-        except OSError as error:
-            raise ResourceError(f"{self._path}: cannot be written: {error.strerror}") from None
-        if try_lock(stream.fileno()) is False:
-            stream.close()
-            raise UsageError(f"{self._path}: another labse rate is writing it") from None
-        return stream
-
-    def _read(self) -> list[int]:
-        """Fills `_labels` and returns where each row ends."""
-        self._stream.seek(0)
-        ends: list[int] = []
-        for number, raw in enumerate(self._stream.readlines(), start=1):
-            row, label = self._parse(raw, number)
-            if row is None or label is None:  # Cut short by a kill.
-                self._stream.truncate(ends[-1] if ends else 0)
-                break
-            self._labels[row.line] = label
-            ends.append((ends[-1] if ends else 0) + len(raw))
-        return ends
-
-    def _parse(self, raw: bytes, number: int) -> tuple[MinedRow | None, str | None]:
-        where = f"{self._path}, line {number}"
-        if not raw.endswith(b"\n"):
-            texts = (_format(row, label) for row in self._rows.values() for label in self._allowed)
-            if any(text.startswith(raw) for text in texts):
-                return None, None
-            raise LabseError(f"{where}: not a row of labse rate; give another --out")
-        cells = raw[:-1].decode(errors="replace").split("\t")
-        label = cells[1] if len(cells) in (5, 6, 8) and cells[1] in self._allowed else None
-        if label is None or not cells[4].isdecimal():
-            raise LabseError(
-                f"{where}: not a row of labse rate (score, {', '.join(self._allowed)}, source, "
-                "target, line); give another --out"
-            )
-        row = self._rows.get(int(cells[4]))
-        if row is None or _format(row, label) != raw:
-            raise UsageError(
-                f"{where}: rates a pair that is not in this sample; give the same file, --count, "
-                "--seed and --stratify as before, or another --out"
-            )
-        return row, label
-
-
-def _format(row: MinedRow, label: str) -> bytes:
-    cells = [repr(row.score), label, row.source, row.target, str(row.line)]
-    if row.lang_pair or row.stratum_pairs:
-        cells.append(row.lang_pair)
-    if row.stratum_pairs:
-        cells += [str(row.stratum), str(row.stratum_pairs)]
-    return ("\t".join(cells) + "\n").encode()
