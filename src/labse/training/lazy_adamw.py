@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from labse.training.eager import without_compiler
+
 __all__ = ["LazyAdamW", "sparse_gradients"]
 
 
+@without_compiler
 class LazyAdamW(torch.optim.Optimizer):
     """AdamW that updates a row when it has a gradient and catches up then on what it missed.
 

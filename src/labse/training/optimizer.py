@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from labse.training.distributed import SINGLE, Processes
+from labse.training.eager import AdamW, without_compiler
 from labse.training.lazy_adamw import LazyAdamW, sparse_gradients
+from labse.training.sharding import is_part
 
 __all__ = [
     "Lamb",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@without_compiler
 class RowwiseAdagrad(torch.optim.Optimizer):
     """AdaGrad with one accumulator a row, on the rows that have a gradient.
 
@@ -89,9 +91,7 @@ def build_optimizers(
         {"params": [p for p in dense if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in dense if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=lr, eps=eps, fused=True)
-    ]
+    optimizers: list[torch.optim.Optimizer] = [AdamW(groups, lr=lr, eps=eps, fused=True)]
     if tables and embedding_optimizer == "adamw":
         optimizers.append(LazyAdamW(tables, lr=embedding_lr, eps=eps, weight_decay=weight_decay))
     elif tables:
@@ -135,7 +135,7 @@ def clip_gradients(
         if gradient.is_sparse:
             parameter.grad = gradient = gradient.coalesce()
             values.append(gradient.values())
-        elif isinstance(gradient, DTensor):
+        elif is_part(gradient):
             parts.append(gradient.to_local())
         else:
             values.append(gradient)
@@ -159,6 +159,7 @@ def _norms(tensors: Sequence[Tensor]) -> list[float]:
     return torch.stack(norms).tolist() if norms else []
 
 
+@without_compiler
 class Lamb(torch.optim.Optimizer):
     """Layer-wise scaled Adam with decoupled weight decay.
 

@@ -6,21 +6,25 @@ Source: torch.distributed.fsdp.fully_shard; Zhao et al., arXiv 2304.11277.
 Checkpoints hold whole tensors in safetensors, gathered one by one, and not the parts as
 torch.distributed.checkpoint writes them: its metadata is a pickle, which can run code when it is
 read, and a whole tensor needs no resharding to be read by another number of processes.
+
+torch's modules for this take over a second to import, so a run that is not cut does without them.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeGuard, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from labse.training.distributed import SINGLE, Processes
 
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
 __all__ = [
     "gather_tensor",
+    "is_part",
     "is_sharded",
     "load_state",
     "part_like",
@@ -40,6 +44,9 @@ def shard(model: nn.Module, layers: Iterable[nn.Module], processes: Processes) -
     whole on each process, for a step touches few of its rows and its optimizer keeps little. A
     gradient is the sum over processes, as that of `Processes.sum_gradients`.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
     device = next(model.parameters()).device.type
     mesh = init_device_mesh(device, (processes.size,))
     for layer in layers:
@@ -58,7 +65,14 @@ def shard(model: nn.Module, layers: Iterable[nn.Module], processes: Processes) -
 
 def is_sharded(model: nn.Module) -> bool:
     """Says whether `shard` has cut this model."""
-    return isinstance(model, FSDPModule)
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and isinstance(model, fsdp.FSDPModule)
+
+
+def is_part(tensor: Tensor) -> "TypeGuard[DTensor]":
+    """Says whether a tensor is one process's part of one that `shard` has cut."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def gather_tensor(tensor: Tensor, processes: Processes = SINGLE) -> Tensor:
@@ -66,7 +80,7 @@ def gather_tensor(tensor: Tensor, processes: Processes = SINGLE) -> Tensor:
 
     The others get an empty tensor where it was cut, so that only one process needs the memory.
     """
-    if not isinstance(tensor, DTensor):
+    if not is_part(tensor):
         return tensor
     whole: Tensor = tensor.full_tensor()
     return whole.cpu() if processes.is_main else whole.new_empty(0)
@@ -100,8 +114,10 @@ def whole_copy(model: M, build: Callable[[], M], processes: Processes) -> M:
 
 def part_like(tensor: Tensor, other: Tensor) -> Tensor:
     """Returns this process's part of a whole tensor that all have, cut as `other` is."""
-    if not isinstance(other, DTensor):
+    if not is_part(other):
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     # Without a source, each takes its part of what it has itself.
     return distribute_tensor(
         tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from labse.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from labse.training.eager import AdamW
 from labse.training.lazy_adamw import LazyAdamW
 from labse.training.optimizer import (
     Lamb,
@@ -60,6 +63,38 @@ def test_rowwise_adagrad_refuses_dense_gradients() -> None:
     table(torch.tensor([0])).sum().backward()
     with pytest.raises(ValueError, match="sparse"):
         RowwiseAdagrad(table.parameters(), lr=0.1).step()
+
+
+def test_adamw_is_that_of_torch() -> None:
+    weights = []
+    for make in (AdamW, torch.optim.AdamW):
+        weight = nn.Parameter(torch.arange(6.0).reshape(2, 3))
+        optimizer = make([weight], lr=0.1, weight_decay=0.1, fused=True)
+        for _ in range(3):
+            optimizer.zero_grad()
+            weight.square().sum().backward()
+            optimizer.step()
+        weights.append(weight.detach())
+    assert torch.equal(*weights)
+
+
+def test_training_starts_without_the_compiler_of_torch() -> None:
+    code = """
+import sys, torch, labse.encoder.trained
+from labse.training.optimizer import *
+for name in ("adagrad", "adamw"):
+    model = torch.nn.Sequential(torch.nn.Embedding(2, 2, sparse=True), torch.nn.Linear(2, 2))
+    options = dict(lr=0.1, embedding_lr=0.1, weight_decay=0.1, eps=1e-6)
+    for optimizer in build_optimizers(model, embedding_optimizer=name, **options):
+        optimizer.zero_grad()
+        model(torch.tensor([1])).sum().backward()
+        clip_gradients(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+print({"torch._dynamo", "torch.distributed.tensor", "sympy"} & {*sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_biases_and_layer_norms_are_not_decayed() -> None:
