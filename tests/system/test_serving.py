@@ -108,6 +108,7 @@ def test_slow_clients_do_not_stop_a_fast_one(port: int) -> None:
         one.sendall(HEAD[: 40 if number % 2 else None])  # Half of a head ...
         if number % 2 == 0:
             one.sendall(b"Content-Length: 100\r\n\r\n{")  # ... or a body that does not come.
+    time.sleep(0.5)  # Until they are seen to be slow, they have the places of others.
     begin = time.monotonic()
     for _ in range(20):
         assert post(port, "/embed", {"inputs": TEXTS})[0] == 200
@@ -135,6 +136,25 @@ def test_requests_in_flight_are_answered_or_refused_when_it_is_ended() -> None:
         statuses = [answer.result(60)[0] for answer in answers]
     assert set(statuses) <= {200, 429, 503}
     assert 200 in statuses
+
+
+def test_a_signal_is_not_lost_when_the_loop_is_behind() -> None:
+    # More wake-ups wait than the loop's pipe holds, so that a signal does not fit in.
+    code = """
+import asyncio, os, signal, sys
+from labse import serve
+
+def fall_behind(_):
+    for _ in range(2000):
+        asyncio.get_running_loop().call_soon_threadsafe(int)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+serve(port=int(sys.argv[1]), on_start=fall_behind)
+os._exit(0)
+"""
+    command = [sys.executable, "-c", code, str(free_port())]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_what_cannot_be_served_is_told_before_the_model_is_loaded(port: int) -> None:

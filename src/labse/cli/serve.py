@@ -89,6 +89,14 @@ def serve(
             rich_help_panel=_LIMITS_PANEL,
         ),
     ] = 5.0,
+    max_requests: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Requests that are worked on at a time; one too many is told so at once (429).",
+            rich_help_panel=_LIMITS_PANEL,
+        ),
+    ] = 100,
     max_lines: Annotated[
         int,
         typer.Option(
@@ -145,6 +153,7 @@ def serve(
         batch_tokens=batch_tokens,
         max_queued_tokens=max_queued_tokens,
         max_wait_seconds=max_wait,
+        max_requests=max_requests,
         max_lines=max_lines,
         max_body_bytes=parse_size(max_body),
         request_seconds=request_seconds,

@@ -21,12 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from labse.serving.answers import ApiError, error_response
 from labse.serving.metrics import Metrics
 from labse.serving.options import ServingOptions
+from labse.serving.places import Place, Places
 
 __all__ = ["Entrance"]
 
 _LOGGER = logging.getLogger(__name__)
 _OPEN_PATHS = ("/", "/health", "/ready", "/favicon.ico")
 _OPEN_FOLDER = "/page/"  # Nothing but the files of the page, which ask for the key.
+_SHAPES = ("/", "/v1/")  # Paths of the two shapes of errors.
 _GONE = 499  # As nginx counts a client that did not wait.
 _BODIES_AT_A_TIME = 8
 _DRAIN_BODY_SECONDS = 2.0
@@ -57,6 +59,8 @@ class Entrance:
         self._is_idle = asyncio.Event()
         self._bodies: Timeouts = set()
         self._running: set[asyncio.Future[None]] = set()
+        self._places = Places(options.max_requests)
+        self._busy = [_to_messages(shape, options) for shape in _SHAPES]
 
     @property
     def num_open(self) -> int:
@@ -92,6 +96,11 @@ class Entrance:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        if scope["method"] == "POST" and self._places.is_full:
+            # Before anything is checked: those turned away must not slow the others down.
+            await self._turn_away(scope, send)
+            self._metrics.count_turned_away()
+            return
         self._num_open += 1
         start = time.perf_counter()
         answer = _Answer(send, must_close=False)
@@ -114,10 +123,15 @@ class Entrance:
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         parts: list[bytes] = []
+        place = None
         try:
             self._check_head(scope)
             if scope["method"] == "POST":
+                place = Place(self._places)
                 await self._read_body(receive, parts)
+                if not place.keep():
+                    await self._turn_away(scope, answer)
+                    return
         except ApiError as refused:
             # What is left of its body would be read as the next request.
             answer.must_close = True
@@ -128,6 +142,14 @@ class Entrance:
             await self._run(scope, b"".join(parts), receive, answer)
         finally:
             self._num_bytes -= sum(map(len, parts))
+            if place is not None:
+                place.leave()
+
+    async def _turn_away(self, scope: Scope, send: Send) -> None:
+        if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            send = _Answer(send, must_close=True)  # How long the body is, is not sure.
+        for message in self._busy[scope["path"].startswith(_SHAPES[1])]:
+            await send({**message})
 
     async def _refuse(self, scope: Scope, answer: "_Answer", error: ApiError) -> None:
         await error_response(scope["path"], error)(scope, _never_receive, answer)
@@ -244,6 +266,17 @@ class Entrance:
         if running.cancelled() and answer.status is None and not has_gone.is_set():
             fault = ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
             await self._refuse(scope, answer, fault)
+
+
+def _to_messages(path: str, options: ServingOptions) -> tuple[Message, Message]:
+    """Returns the answer to a request too many, ready to be sent."""
+    wait = {"Retry-After": "1"}
+    sentence = f"the server is busy with {options.max_requests} requests; try again in 1 s"
+    response = error_response(path, ApiError(429, sentence, headers=wait))
+    headers = MutableHeaders(raw=response.raw_headers)
+    headers.update(_HEADERS | {"cache-control": "no-store"})
+    start = {"type": "http.response.start", "status": 429, "headers": headers.raw}
+    return start, {"type": "http.response.body", "body": response.body}
 
 
 class _GoneError(Exception):

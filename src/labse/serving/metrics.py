@@ -26,6 +26,7 @@ class Metrics:
             ["route", "status"],
             registry=registry,
         )
+        self._turned_away = self._requests.labels("other", "429")
         self._latency = Histogram(
             "labse_request_seconds",
             "Seconds from the head of a request to the end of its answer.",
@@ -56,6 +57,10 @@ class Metrics:
         """Counts an answer; 499 is a client that went away."""
         self._requests.labels(route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
+
+    def count_turned_away(self) -> None:
+        """Counts a request too many, of which nothing was read."""
+        self._turned_away.inc()
 
     def count_sentences(self, num_sentences: int, num_tokens: int, num_truncated: int) -> None:
         """Counts what a request brings."""

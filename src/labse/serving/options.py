@@ -24,6 +24,7 @@ class ServingOptions:
         max_queued_tokens: tokens that may wait before 429 is answered, of each request those of
             its next turn, a quarter of a batch at most; None takes 16 batches.
         max_wait_seconds: a request whose turn would come later is answered 429 at once.
+        max_requests: that are worked on at a time; one too many is answered 429 before it is read.
         max_inputs: texts of a request for vectors.
         max_lines: lines of one side of a request that mines, aligns or scores.
         max_body_bytes: of a request.
@@ -40,6 +41,7 @@ class ServingOptions:
     batch_tokens: int | None = None
     max_queued_tokens: int | None = None
     max_wait_seconds: float = 5.0
+    max_requests: int = 100
     max_inputs: int = 2048
     max_lines: int = 20_000
     max_body_bytes: int = 16 << 20

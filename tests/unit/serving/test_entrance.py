@@ -24,6 +24,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def slow_echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0.2)
+    await echo(scope, receive, send)
+
+
 async def ask(
     entrance: Entrance, parts: list[bytes | float | None], *headers: tuple[bytes, bytes]
 ) -> tuple[int | None, dict[bytes, bytes]]:
@@ -99,6 +104,37 @@ def test_keys_hosts_and_kinds_are_checked_before_the_body(connect: Callable[...,
     assert plain.status_code == 415, "a form of another page could send it"
 
 
+def test_one_request_too_many_is_told_so_before_it_is_read() -> None:
+    async def run() -> tuple[list[int | None], dict[bytes, bytes], list[bytes | float | None]]:
+        entrance = Entrance(slow_echo, ServingOptions(max_requests=2), Metrics())
+        running = [asyncio.ensure_future(ask(entrance, [b"a"])) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        unread: list[bytes | float | None] = [b"a"]
+        status, headers = await ask(entrance, unread)
+        later = [status, *[(await one)[0] for one in running], (await ask(entrance, [b"a"]))[0]]
+        return later, headers, unread
+
+    statuses, headers, unread = asyncio.run(run())
+    assert statuses == [429, 200, 200, 200]
+    assert unread == [b"a"]
+    assert headers[b"retry-after"] == b"1"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert b"connection" not in headers, "the client comes again on the same one"
+
+
+def test_slow_bodies_keep_nobody_out_and_are_refused_when_all_places_are_taken() -> None:
+    async def run() -> list[int | None]:
+        entrance = Entrance(slow_echo, ServingOptions(max_requests=1), Metrics())
+        slow = [asyncio.ensure_future(ask(entrance, [0.3, b"a"]))]
+        await asyncio.sleep(0.1)
+        slow.append(asyncio.ensure_future(ask(entrance, [0.3, b"a"])))
+        await asyncio.sleep(0.5)
+        fast = asyncio.ensure_future(ask(entrance, [b"a"]))
+        return [(await one)[0] for one in (*slow, fast)]
+
+    assert asyncio.run(run()) == [200, 429, 200]
+
+
 def test_a_client_that_goes_away_ends_its_work() -> None:
     ended = []
 
@@ -123,12 +159,8 @@ def test_a_fault_of_ours_is_an_answer_without_its_text() -> None:
 
 
 def test_a_server_that_ends_answers_what_is_there_and_refuses_the_rest() -> None:
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
-        await echo(scope, receive, send)
-
     async def run() -> tuple[Any, int, Any]:
-        entrance = Entrance(slow, ServingOptions(drain_seconds=5), Metrics())
+        entrance = Entrance(slow_echo, ServingOptions(drain_seconds=5), Metrics())
         running = asyncio.ensure_future(ask(entrance, [b"a"]))
         await asyncio.sleep(0.05)
         draining = asyncio.ensure_future(entrance.drain())
