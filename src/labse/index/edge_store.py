@@ -155,7 +155,7 @@ class EdgeStore:
         for start in range(0, len(rows), _BATCH_ROWS):
             part = rows[start : start + _BATCH_ROWS]
             self._check_space(sum(self._row_bytes + 8 * len(row.text) for row in part))
-            ids = [str(point_id(row.id)) for row in part]
+            ids = [point_id(row.id) for row in part]
             num_replaced += len(self._call(self._shard.retrieve, ids, False, False))
             vectors = np.ascontiguousarray(embeddings[start : start + _BATCH_ROWS], np.float32)
             # An array is read three times as fast as a list.
@@ -171,7 +171,7 @@ class EdgeStore:
 
     def delete(self, ids: Sequence[str]) -> int:
         """See `VectorStore`."""
-        numbers = [str(point_id(row_id)) for row_id in dict.fromkeys(ids)]
+        numbers = [point_id(row_id) for row_id in dict.fromkeys(ids)]
         num_found = 0
         for start in range(0, len(numbers), _BATCH_ROWS):
             part = numbers[start : start + _BATCH_ROWS]
@@ -209,7 +209,7 @@ class EdgeStore:
 
     def read(self, ids: Sequence[str]) -> list[IndexRow]:
         """See `VectorStore`."""
-        numbers = [str(point_id(row_id)) for row_id in ids]
+        numbers = [point_id(row_id) for row_id in ids]
         found = {}
         for start in range(0, len(numbers), _BATCH_ROWS):
             part = numbers[start : start + _BATCH_ROWS]

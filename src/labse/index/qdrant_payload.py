@@ -91,8 +91,13 @@ def to_payload(row: IndexRow) -> dict[str, Any]:
             truths[name] = str(value)
         else:
             metadata[name] = value
-    own = {"id": row.id, "text": row.text, "lang": row.lang}
-    return {**own, "metadata": metadata, **({"truths": truths} if truths else {})}
+    payload: dict[str, Any] = {"id": row.id, "text": row.text, "lang": row.lang}
+    # The engine takes 6 µs for each value, an empty one too.
+    if metadata:
+        payload["metadata"] = metadata
+    if truths:
+        payload["truths"] = truths
+    return payload
 
 
 def to_row(payload: Mapping[str, Any]) -> IndexRow:
@@ -107,5 +112,5 @@ def to_hit(score: float, payload: Mapping[str, Any]) -> Hit:
 
 
 def _metadata_of(payload: Mapping[str, Any]) -> dict[str, Any]:
-    truths = payload.get("truths", {})
-    return {**payload["metadata"], **{name: value == "True" for name, value in truths.items()}}
+    metadata, truths = payload.get("metadata", {}), payload.get("truths", {})
+    return {**metadata, **{name: value == "True" for name, value in truths.items()}}

@@ -83,7 +83,7 @@ class QdrantStore:
         with close_on_error(store):
             found = []
             if store._call(store._client.collection_exists, _HEADERS):
-                number = str(point_id(store._name))
+                number = point_id(store._name)
                 found = store._call(store._client.retrieve, _HEADERS, [number])
             if not found:
                 raise LabseError(f"{store.name}: no such index; labse index FILES --out makes one")
@@ -96,7 +96,7 @@ class QdrantStore:
         num_replaced = 0
         for start in range(0, len(rows), _BATCH_ROWS):
             part = rows[start : start + _BATCH_ROWS]
-            ids = [str(point_id(row.id)) for row in part]
+            ids = [point_id(row.id) for row in part]
             num_replaced += self._count_ids(ids)
             vectors = embeddings[start : start + _BATCH_ROWS].tolist()
             points = [
@@ -108,7 +108,7 @@ class QdrantStore:
 
     def delete(self, ids: Sequence[str]) -> int:
         """See `VectorStore`."""
-        numbers = [str(point_id(row_id)) for row_id in dict.fromkeys(ids)]
+        numbers = [point_id(row_id) for row_id in dict.fromkeys(ids)]
         num_found = 0
         for start in range(0, len(numbers), _BATCH_ROWS):
             part = numbers[start : start + _BATCH_ROWS]
@@ -146,7 +146,7 @@ class QdrantStore:
 
     def read(self, ids: Sequence[str]) -> list[IndexRow]:
         """See `VectorStore`."""
-        numbers = [str(point_id(row_id)) for row_id in ids]
+        numbers = [point_id(row_id) for row_id in ids]
         found = {}
         for start in range(0, len(numbers), _BATCH_ROWS):
             part = numbers[start : start + _BATCH_ROWS]
@@ -239,7 +239,7 @@ class QdrantStore:
 
     def _write_header(self) -> None:
         point = self._models.PointStruct(
-            id=str(point_id(self._name)), vector=[1.0], payload=self.header.to_json()
+            id=point_id(self._name), vector=[1.0], payload=self.header.to_json()
         )
         self._call(self._client.upsert, _HEADERS, [point], wait=True)
 
