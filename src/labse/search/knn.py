@@ -23,6 +23,7 @@ from labse.runtime import OnProgress, require
 from labse.search.crowded import decide_crowded
 from labse.search.engine import Candidates, Engine, find_candidates
 from labse.search.numpy_engine import NumpyEngine
+from labse.search.short_rows import ShortRows, choose_short_rows
 from labse.search.sides import Block, Side, check_side
 from labse.search.top_k import TopK
 
@@ -97,7 +98,7 @@ def nearest_neighbours(
         ResourceError: torch or the device is asked for and not there.
     """
     sides = _check_sides(queries, corpus, ("queries", "corpus"), k)
-    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress)
+    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress, both=False)
     return _search(*sides, plan, both=False)[0]
 
 
@@ -117,7 +118,7 @@ def mutual_neighbours(
     See `nearest_neighbours` for arguments, memory and errors.
     """
     sides = _check_sides(source, target, ("source", "target"), k)
-    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress)
+    plan = _plan(sides, k, block_rows, memory_bytes, engine, device, on_progress, both=True)
     return MutualNeighbours(*_search(*sides, plan, both=True))
 
 
@@ -127,6 +128,7 @@ class _Plan:
     block_rows: int
     memory_bytes: int
     engine: Engine
+    short_rows: ShortRows | None
     on_progress: OnProgress | None
 
 
@@ -138,12 +140,17 @@ def _plan(
     engine: EngineName,
     device: str,
     on_progress: OnProgress | None,
+    *,
+    both: bool,
 ) -> _Plan:
     for name, value in (("block_rows", block_rows), ("memory_bytes", memory_bytes)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     built = build_engine(engine, len(sides[0].kept) * len(sides[1].kept), device)
-    return _Plan(k, block_rows or built.block_rows, memory_bytes, built, on_progress)
+    # A product in bfloat16 is as fast as one of short rows in float32.
+    is_numpy = built.name == NumpyEngine.name
+    short_rows = choose_short_rows(sides, k, both=both) if is_numpy else None
+    return _Plan(k, block_rows or built.block_rows, memory_bytes, built, short_rows, on_progress)
 
 
 def _check_sides(
@@ -184,7 +191,7 @@ def _search(
         for blocks in _pair_blocks(source, target, plan):
             if len(running) == _WAITING_BLOCKS:
                 num_done = wait_for_oldest()
-            running.append(pool.submit(_compare_blocks, *blocks, forward, backward, plan.engine))
+            running.append(pool.submit(_compare_blocks, *blocks, forward, backward, plan))
         while running:
             num_done = wait_for_oldest()
 
@@ -201,10 +208,12 @@ def _pair_blocks(source: Side, target: Side, plan: _Plan) -> Iterator[tuple[Bloc
     fit into memory is read once a panel, not once a block.
     """
     row_bytes = source.rows.shape[1] * plan.engine.value_bytes
+    row_bytes += plan.short_rows.num_values * 4 if plan.short_rows else 0
     panel_rows = max(plan.block_rows, plan.memory_bytes // max(1, 2 * row_bytes))
 
     def blocks(side: Side, start: int, stop: int) -> Iterator[Block]:
-        return side.blocks(plan.engine, plan.block_rows, start, stop)
+        shorten = plan.short_rows.shorten if plan.short_rows else None
+        return side.blocks(plan.engine, plan.block_rows, start, stop, shorten)
 
     fits = len(target.kept) <= panel_rows
     ready = list(blocks(target, 0, panel_rows)) if fits else []
@@ -218,18 +227,20 @@ def _pair_blocks(source: Side, target: Side, plan: _Plan) -> Iterator[tuple[Bloc
 
 
 def _compare_blocks(
-    source: Block, target: Block, forward: TopK, backward: TopK, engine: Engine
+    source: Block, target: Block, forward: TopK, backward: TopK, plan: _Plan
 ) -> int:
     """Multiplies two blocks, adds the candidates of both, and returns the number of products."""
-    found = _find_candidates(source, target, forward, backward, engine)
-    if engine.name != NumpyEngine.name and found is None:
+    bounds = forward.lower_bounds(source), backward.lower_bounds(target) if backward.k else None
+    found = plan.short_rows.find(source, target, bounds) if plan.short_rows else None
+    if found is None:
+        found = _find_candidates(source, target, forward, backward, plan.engine)
+    if plan.engine.name != NumpyEngine.name and found is None:
         # Too many within the error of the products: float32 is 30,000 times as precise.
         exact = NumpyEngine()
         source = Block(source.start, source.index, exact.load(forward.side.units(source.index)))
         target = Block(target.start, target.index, exact.load(forward.other.units(target.index)))
         found = _find_candidates(source, target, forward, backward, exact)
     if found is None:
-        bounds = forward.lower_bounds(source), backward.lower_bounds(target) if backward.k else None
         sides, k = (forward.side, forward.other), (forward.k, backward.k)
         found = decide_crowded(sides, (source, target), bounds, k)
     forward.add_candidates(source, target, found[0])

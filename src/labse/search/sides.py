@@ -7,7 +7,7 @@ proposed by multilinear hashing modulo 2**64 (Carter & Wegman 1979) and decided 
 times faster than a digest of each row (384 float32, one core, 2026-11).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +37,15 @@ _SEED = 20071852  # Any fixed number: the hash decides nothing.
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some of the kept rows of one side: where they start, which they are, ready to multiply."""
+    """Some of the kept rows of one side: where they start, which they are, ready to multiply.
+
+    `short` are fewer values of each row, where the search has use for them.
+    """
 
     start: int
     index: NDArray[np.int64]
     operand: Operand
+    short: NDArray[np.float32] | None = None
 
     @property
     def place(self) -> slice:
@@ -69,11 +73,20 @@ class Side:
         units: NDArray[np.float32] = (rows / self.norms[index][:, None]).astype(np.float32)
         return units
 
-    def blocks(self, engine: Engine, block_rows: int, start: int, stop: int) -> Iterator[Block]:
+    def blocks(
+        self,
+        engine: Engine,
+        block_rows: int,
+        start: int,
+        stop: int,
+        shorten: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    ) -> Iterator[Block]:
         """Yields the kept rows from `start` to `stop`, or to the last one, block by block."""
         for first in range(start, min(stop, len(self.kept)), block_rows):
             index = self.kept[first : min(first + block_rows, stop)]
-            yield Block(first, index, engine.load(self.units(index)))
+            units = self.units(index)
+            short = shorten(units) if shorten else None
+            yield Block(first, index, engine.load(units), short)
 
 
 def check_side(rows: NDArray[np.floating], name: str, k: int) -> Side:
