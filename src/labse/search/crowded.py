@@ -22,6 +22,8 @@ __all__ = ["decide_crowded"]
 
 _FLOAT64_UNIT = 2.0**-53
 _PART_ROWS = 1024  # 8 MiB of cosines.
+_STRIP_ROWS = 64  # 512 KiB of them, which stay in the cache.
+_FIRST_COLUMNS = 64
 _EXACT_SCALE = 2.0**20
 _EXACT_LIMIT = 2.0**53
 
@@ -51,12 +53,11 @@ def decide_crowded(
         for second in seconds:
             parts = slice(first, first + _PART_ROWS), slice(second, second + _PART_ROWS)
             rows, columns = (block.index[part] for block, part in zip(blocks, parts, strict=True))
-            cosines, is_certain = _all_cosines(*sides, rows, columns)
-            found = _choose(cosines, is_certain, reached[0][parts[0]], k[0])
-            forward.append(_Found(found.rows + first, found.columns + second, *found[2:]))
+            part = _all_cosines(*sides, rows, columns)
+            forward.append(_choose(part, reached[0][parts[0]], k[0]).shift(first, second))
             if reached[1] is not None:
-                found = _choose(cosines.T, is_certain.T, reached[1][parts[1]], k[1])
-                backward.append(_Found(found.rows + second, found.columns + first, *found[2:]))
+                found = _choose(part.transpose(), reached[1][parts[1]], k[1])
+                backward.append(found.shift(second, first))
     error = _error(sides[0])
     return [_join(found, error) for found in (forward, backward) if found]
 
@@ -66,6 +67,20 @@ class _Found(NamedTuple):
     columns: NDArray[np.int64]
     cosines: NDArray[np.float64]
     is_certain: NDArray[np.bool_]
+
+    def shift(self, first_row: int, first_column: int) -> "_Found":
+        return self._replace(rows=self.rows + first_row, columns=self.columns + first_column)
+
+
+class _Part(NamedTuple):
+    """All pairs of some rows: where it is certain, `rounded` is what `exact_cosines` gives."""
+
+    cosines: NDArray[np.float64]  # (B, C)
+    rounded: NDArray[np.float32]
+    is_certain: NDArray[np.bool_]
+
+    def transpose(self) -> "_Part":
+        return _Part(self.cosines.T, self.rounded.T, self.is_certain.T)
 
 
 def _join(found: list[_Found], error: float) -> Candidates:
@@ -79,19 +94,25 @@ def _join(found: list[_Found], error: float) -> Candidates:
 
 def _all_cosines(
     side: Side, other: Side, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Returns (B, C) cosines, and which of them round to the float32 of `exact_cosines`."""
+) -> _Part:
+    """Computes (B, C) cosines, and which of them round to the float32 of `exact_cosines`."""
     left, right = side.rows[rows].astype(np.float64), other.rows[columns].astype(np.float64)
     cosines: NDArray[np.float64] = left @ right.T
-    cosines /= np.outer(side.norms[rows], other.norms[columns])
-    if _has_exact_sums(left, right):
-        return cosines, np.ones(cosines.shape, bool)
-    error = _error(side)
-    is_certain = (cosines - error).astype(np.float32) == (cosines + error).astype(np.float32)
+    rounded, is_certain = np.empty(cosines.shape, np.float32), np.ones(cosines.shape, bool)
+    error = 0.0 if _has_exact_sums(left, right) else _error(side)
+    other_norms = other.norms[columns]
+    for start in range(0, len(rows), _STRIP_ROWS):
+        strip = slice(start, start + _STRIP_ROWS)
+        cosines[strip] /= np.outer(side.norms[rows[strip]], other_norms)
+        rounded[strip] = cosines[strip] - error
+        if error:
+            is_certain[strip] = rounded[strip] == (cosines[strip] + error).astype(np.float32)
     if not is_certain.all() and not (left.all() or right.all()):
-        # Without a place where both are not zero, all products are.
-        is_certain |= (left != 0).astype(np.float32) @ (right != 0).astype(np.float32).T == 0
-    return cosines, is_certain
+        # Without a place where both are not zero, all products are, and so is the cosine.
+        is_zero = (left != 0).astype(np.float32) @ (right != 0).astype(np.float32).T == 0
+        rounded[is_zero] = 0
+        is_certain |= is_zero
+    return _Part(cosines, rounded, is_certain)
 
 
 def _error(side: Side) -> float:
@@ -110,15 +131,20 @@ def _has_exact_sums(left: NDArray[np.float64], right: NDArray[np.float64]) -> bo
     return bool(largest * left.shape[1] < _EXACT_LIMIT)
 
 
-def _choose(
-    cosines: NDArray[np.float64],
-    is_certain: NDArray[np.bool_],
-    reached: NDArray[np.float32],
-    k: int,
-) -> _Found:
+def _choose(part: _Part, reached: NDArray[np.float32], k: int) -> _Found:
     """Finds in (B, C) the k best certain pairs of each row, ties by column, and the uncertain."""
-    rounded = np.ascontiguousarray(cosines, np.float32)
-    is_uncertain = ~np.ascontiguousarray(is_certain)
+    cosines, rounded, is_certain = part
+    if is_certain.all():
+        # Where all tie, the first columns have the k best.
+        highest = rounded.max(axis=1)
+        is_best = rounded[:, :_FIRST_COLUMNS] == highest[:, None]
+        place = np.cumsum(is_best, axis=1, dtype=np.int32)
+        if (place[:, -1] >= k).all():
+            is_best &= (place <= k) & (highest >= reached)[:, None]
+            rows, columns = np.nonzero(is_best)
+            return _Found(rows, columns, cosines[rows, columns], is_certain[rows, columns])
+
+    rounded, is_uncertain = np.ascontiguousarray(rounded), ~np.ascontiguousarray(is_certain)
     chosen = np.ones(rounded.shape, bool)
     if rounded.shape[1] > k:
         ranked = np.where(is_uncertain, np.float32(-np.inf), rounded)

@@ -114,6 +114,11 @@ class Candidates:
     is_crowded: bool
 
 
+_OPENED_TILES = 4096  # 1 MiB of products.
+_NO_INDEX, _NO_BOUND = np.empty(0, np.int64), np.empty(0, np.float32)
+_CROWD = Candidates(_NO_INDEX, _NO_INDEX, _NO_BOUND, _NO_BOUND, is_crowded=True)
+
+
 def find_candidates(
     products: Products, axis: Axis, reached: NDArray[np.float32], k: int, num_columns: int
 ) -> Candidates:
@@ -135,17 +140,25 @@ def find_candidates(
         is_open = _may_reach(maxima, floor)
     rows, tiles = np.nonzero(is_open)
 
-    values = products.open_tiles(axis, rows, tiles)
-    is_found = values >= floor[rows][:, None]
-    if np.count_nonzero(is_found) > 16 * k * len(reached) and num_columns > k:
-        nothing, no_bounds = np.empty(0, np.int64), np.empty(0, np.float32)
-        return Candidates(nothing, nothing, no_bounds, no_bounds, is_crowded=True)
-    places = np.flatnonzero(is_found)
-    tile_numbers, offsets = np.divmod(places, TILE)
-    columns = offsets * num_tiles + tiles[tile_numbers]
-    is_real = columns < num_columns
-    rows, columns = rows[tile_numbers][is_real], columns[is_real]
-    found = values.ravel()[places[is_real]]
+    most = 16 * k * len(reached) if num_columns > k else is_open.size * TILE
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+    num_found = 0
+    # By parts: of a crowd only as much is opened as tells that it is one.
+    for start in range(0, len(rows), _OPENED_TILES):
+        in_part = slice(start, start + _OPENED_TILES)
+        part_rows, part_tiles = rows[in_part], tiles[in_part]
+        values = products.open_tiles(axis, part_rows, part_tiles)
+        places = np.flatnonzero(values >= floor[part_rows][:, None])
+        num_found += len(places)
+        if num_found > most:
+            return _CROWD
+        tile_numbers, offsets = np.divmod(places, TILE)
+        columns = offsets * num_tiles + part_tiles[tile_numbers]
+        is_real = columns < num_columns
+        found = values.ravel()[places[is_real]]
+        parts.append((part_rows[tile_numbers[is_real]], columns[is_real], found))
+    parts.append((_NO_INDEX, _NO_INDEX, _NO_BOUND))
+    rows, columns, found = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     lower, upper = _certain_cosine(found, products), _possible_cosine(found, products)
     return Candidates(rows, columns, lower, upper, is_crowded=False)
 
