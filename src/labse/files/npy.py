@@ -34,6 +34,7 @@ __all__ = [
     "load_array",
     "map_new_array",
     "ragged_positions",
+    "read_rows",
     "release_map",
     "save_array",
     "write_array",
@@ -233,6 +234,24 @@ def release_map(array: NDArray[Any]) -> None:
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not array.flags.writeable:
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def read_rows(path: str | Path, array: NDArray[Any], part: slice) -> NDArray[Any]:
+    """Reads consecutive rows of a file that is mapped, past the map.
+
+    What is read of a map counts as memory of this process, and a system may map megabytes for a
+    single row; what is read from the file is gone with the rows.
+
+    Args:
+        path: of the file.
+        array: the whole of it, from `load_array`.
+        part: the rows.
+    """
+    row_values = int(np.prod(array.shape[1:], dtype=np.int64))
+    size = max(0, part.stop - part.start) * row_values
+    start = Path(path).stat().st_size - array.nbytes + part.start * row_values * array.itemsize
+    rows = np.fromfile(path, array.dtype, size, offset=start)
+    return rows.reshape(-1, *array.shape[1:])
 
 
 def ragged_positions(

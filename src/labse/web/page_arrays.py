@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from labse.cleaning.pair_scores import weighted_length
 from labse.encoder.protocol import Encoder, encode_sentences
-from labse.files.npy import gather_ragged, load_array, release_map, write_array
+from labse.files.npy import gather_ragged, load_array, read_rows, release_map, write_array
 from labse.files.stage import Stage
 from labse.web.order_score import MAX_UNITS, PageVectors, pool_sentences
 from labse.web.records import PageRecord
@@ -30,7 +30,6 @@ BagName: TypeAlias = Literal["numbers", "words"]
 Group: TypeAlias = tuple[str, Sequence[PageRecord]]
 
 _MAX_SENTENCES = 4_000  # Embedded together: 6 MB of vectors.
-_RELEASE_PAGES = 500  # Read of the map of units before it is let go of: 25 MB.
 
 
 class PageArrays:
@@ -40,16 +39,15 @@ class PageArrays:
         self._maps = {name: load_array(folder / f"{name}.npy") for name in _FILES}
         lengths = np.array(self._maps.pop("lengths"))
         edges = np.concatenate([np.zeros((1, 3), np.int64), np.cumsum(lengths, axis=0)])
-        self._units, self._bags = edges[:, 0].copy(), {"numbers": edges[:, 1], "words": edges[:, 2]}
-        self._num_read = 0
+        self._edges = edges[:, 0].copy()
+        self._bags = {"numbers": edges[:, 1].copy(), "words": edges[:, 2].copy()}
+        self._units = folder / "units.npy"
 
     def load_units(self, page: int) -> PageVectors:
         """Returns the sentences of a page."""
-        part = slice(self._units[page], self._units[page + 1])
-        self._num_read += 1
-        if self._num_read % _RELEASE_PAGES == 0:
-            self.release()
-        return pool_sentences(np.array(self._maps["units"][part]), self._maps["weights"][part])
+        part = slice(int(self._edges[page]), int(self._edges[page + 1]))
+        units = read_rows(self._units, self._maps["units"], part)
+        return pool_sentences(units, self._maps["weights"][part])
 
     def vectors(self, pages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns (N, D) the unit vectors of some pages."""
