@@ -41,6 +41,7 @@ from labse.serving.server import serve as serve
 from labse.vocab.folder import learn_vocabulary as learn_vocabulary
 from labse.web.beads import web_align as web_align
 from labse.web.bitext import web_bitext as web_bitext
+from labse.web.mine import web_mine as web_mine
 from labse.web.pages import web_pages as web_pages
 from labse.web.pairs import web_pairs as web_pairs
 from labse.web.run import web_run as web_run

@@ -1,4 +1,4 @@
-"""The commands `labse web ...`: their group; the commands stand in `web_stages`."""
+"""The commands `labse web ...`: their group; they stand in `web_stages` and `web_bitext`."""
 
 import typer
 
@@ -11,8 +11,9 @@ _COMMANDS = (
     ("pages", "web_stages", "Read web archives or HTML: pages with their sentences and links."),
     ("pairs", "web_stages", "Find the pages that are one document in two languages."),
     ("align", "web_stages", "Align the sentences of these pages."),
-    ("bitext", "web_stages", "Score the sentence pairs, leave out copies, and write a release."),
-    ("run", "web_stages", "All four, from archives to a release."),
+    ("mine", "web_stages", "Find translations among all sentences, whatever page they stand on."),
+    ("bitext", "web_bitext", "Score the sentence pairs, leave out copies, and write a release."),
+    ("run", "web_stages", "All of it, from archives to a release."),
 )
 
 app = typer.Typer(

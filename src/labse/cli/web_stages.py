@@ -1,7 +1,6 @@
-"""The commands `labse web pages`, `pairs`, `align`, `bitext` and `run`."""
+"""The commands `labse web pages`, `pairs`, `align`, `mine` and `run`."""
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
     ClusterOption,
@@ -23,18 +21,17 @@ from labse.cli.options import (
     load_encoder,
     open_workers,
 )
-from labse.errors import UsageError
-from labse.rating.calibration import read_min_score
+from labse.cli.web_bitext import ExcludeOption
+from labse.cli.web_told import tell_beads, tell_bitext, tell_mined, tell_pages, tell_pairs
 from labse.runtime import OnProgress
-from labse.selection.cds import CdsScorer
-from labse.web.beads import WebBeads, web_align
-from labse.web.bitext import MIN_BEAD_SCORE, WebBitext, web_bitext
-from labse.web.pages import WebPages, web_pages
-from labse.web.pairs import Signal, WebPairs, web_pairs
+from labse.web.beads import web_align
+from labse.web.mine import web_mine
+from labse.web.pages import web_pages
+from labse.web.pairs import Signal, web_pairs
 from labse.web.run import web_run
 from labse.web.site_pairs import MIN_SCORE
 
-__all__ = ["align", "bitext", "pages", "pairs", "run"]
+__all__ = ["align", "mine", "pages", "pairs", "run"]
 
 InputsArgument = Annotated[
     list[Path],
@@ -52,14 +49,6 @@ LangsOption = Annotated[
 ]
 PagesArgument = Annotated[Path, typer.Argument(metavar="PAGES", help="Folder of labse web pages.")]
 FolderOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write.")]
-ExcludeOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Addresses of pages to take out, one a line; what is taken out stands in "
-        "NAME.removed.jsonl.",
-    ),
-]
 
 
 def pages(
@@ -83,7 +72,7 @@ def pages(
     """
     with open_workers(workers, cluster) as executor, progress("pages") as update:
         done = web_pages(inputs, out, base_url=base_url, workers=executor, on_progress=update)
-    _tell_pages(done)
+    tell_pages(done)
     say(f"{out}: {done.num_pages:,} pages of {done.num_sites:,} sites")
     if json:
         print_json(asdict(done))
@@ -144,7 +133,7 @@ def pairs(
             encoder=partial(load_encoder, model, precision, runtime, threads),
             on_progress=update,
         )
-    _tell_pairs(done)
+    tell_pairs(done)
     say(f"{out}: {sum(done.num_pairs.values()):,} document pairs")
     if json:
         print_json(asdict(done))
@@ -180,76 +169,21 @@ def align(
             encoder=partial(load_encoder, model, precision, runtime, threads),
             on_progress=update,
         )
-    _tell_beads(done)
+    tell_beads(done)
     say(f"{out}: {sum(done.num_beads.values()):,} beads of {done.num_documents:,} document pairs")
     if json:
         print_json(asdict(done))
 
 
-def bitext(
-    beads: Annotated[Path, typer.Argument(metavar="BEADS", help="Folder of labse web align.")],
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", help="File to write: .tmx, .tsv, .jsonl or .parquet.")
-    ],
+def mine(
+    folder: PagesArgument,
+    out: FolderOption,
+    langs: LangsOption,
     min_score: Annotated[
         float | None,
-        typer.Option(help="Least margin score, among the sentences of the pair's site."),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
         typer.Option(
-            metavar="FILE",
-            help="The same, with the bound that labse calibrate --out has written.",
-        ),
-    ] = None,
-    min_quality: Annotated[
-        float | None,
-        typer.Option(help="Least chance that a person calls the pair a translation."),
-    ] = None,
-    cds: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Add the scores of a model that labse cds train has made."
-        ),
-    ] = None,
-    min_cds: Annotated[
-        float | None, typer.Option(help="Least chance of a good pair by that model; needs --cds.")
-    ] = None,
-    min_cosine: Annotated[float | None, typer.Option(help="Least cosine.")] = None,
-    min_bead_score: Annotated[
-        float,
-        typer.Option(help="Least score of a bead: 0 is as near as random lines, 1 the same text."),
-    ] = MIN_BEAD_SCORE,
-    exact_copies: Annotated[
-        bool,
-        typer.Option(
-            "--exact-copies", help="Keep pairs that differ in case, punctuation and digits alone."
-        ),
-    ] = False,
-    min_similarity: Annotated[
-        float | None,
-        typer.Option(
-            help="Also keep the best alone of pairs whose sides are alike by this share of their "
-            "5-grams of characters, such as 0.8."
-        ),
-    ] = None,
-    one_to_one: Annotated[
-        bool, typer.Option("--one-to-one", help="Keep the best translation of each sentence alone.")
-    ] = False,
-    exclude_urls: ExcludeOption = None,
-    pages_folder: Annotated[
-        Path | None,
-        typer.Option("--pages", metavar="FOLDER", help="Folder of labse web pages, for the card."),
-    ] = None,
-    pairs_folder: Annotated[
-        Path | None,
-        typer.Option("--pairs", metavar="FOLDER", help="Folder of labse web pairs, for the card."),
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Keep scores here, so that other bounds need no new ones; without it OUT.work.",
+            help="Least margin score, among all sentences; without it the bound to start from that "
+            "labse mine tells."
         ),
     ] = None,
     k: KOption = 4,
@@ -259,52 +193,29 @@ def bitext(
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Score sentence pairs, drop by bounds, keep each once, and write a release with its addresses.
+    """Find translations among all sentences of all pages, whatever page they stand on.
 
-    Beside the file stand NAME.card.md, which tells what was left out at each stage, and
-    NAME.drops.png.
+    What it finds goes to labse web bitext, alone or beside the beads of labse web align. Stopped,
+    the same command goes on.
 
     [bold]Examples[/bold]
 
-    labse web bitext W/beads --out bitext.tmx
+    labse web mine W/pages --langs de,en --out W/mined
 
-    labse web bitext W/beads --min-score 1.1 --exclude-urls gone.txt --out bitext.jsonl
+    labse web bitext W/beads W/mined --out bitext.tmx
     """
-    if calibration is not None:
-        if min_score is not None:
-            raise UsageError("give --min-score or --calibration, not both")
-        min_score = read_min_score(calibration)
-    if min_cds is not None and cds is None:
-        raise UsageError("--min-cds needs --cds FOLDER, which labse cds train makes")
-    bounds = recommend_bounds(has_langs=True)
-    bounds = FilterBounds(
-        **{
-            **dict(bounds),
-            "min_score": min_score,
-            "min_cosine": min_cosine,
-            "min_quality": min_quality,
-            "min_cds": min_cds,
-        }
-    )
-    named = {"pages": pages_folder, "pairs": pairs_folder}
-    with progress("scores") as update:
-        done = web_bitext(
-            beads,
+    with progress("mine") as update:
+        done = web_mine(
+            folder,
             out,
-            bounds=bounds,
-            min_bead_score=min_bead_score,
-            near_copies=not exact_copies,
-            min_similarity=min_similarity,
-            one_sided_copies=not one_to_one,
-            exclude_urls=exclude_urls,
+            langs=_split(langs),
+            min_score=min_score,
             k=k,
-            scorers=() if cds is None else (CdsScorer(cds),),
             encoder=partial(load_encoder, model, precision, runtime, threads),
-            work=work,
-            stages={name: path for name, path in named.items() if path is not None},
             on_progress=update,
         )
-    _tell_bitext(done, out)
+    tell_mined(done)
+    say(f"{out}: {sum(done.num_beads.values()):,} sentence pairs")
     if json:
         print_json(asdict(done))
 
@@ -318,6 +229,12 @@ def run(
         str, typer.Option(help="Name of the release in the folder: .tmx, .tsv, .jsonl or .parquet.")
     ] = "bitext.tmx",
     exclude_urls: ExcludeOption = None,
+    is_global: Annotated[
+        bool,
+        typer.Option(
+            "--global", help="Mine all sentences of all pages, whatever page they stand on."
+        ),
+    ] = False,
     workers: WorkersOption = 1,
     cluster: ClusterOption = None,
     model: ModelOption = None,
@@ -328,9 +245,13 @@ def run(
 ) -> None:
     """Read pages, pair them, align them and write a release. Stopped, the same command goes on.
 
+    With --global no pages are paired: labse web mine takes the place of pairs and align.
+
     [bold]Examples[/bold]
 
     labse web run CC-MAIN-1.warc.gz --langs de,en --out W
+
+    labse web run CC-MAIN-1.warc.gz --langs de,en --global --out W
     """
     with open_workers(workers, cluster) as executor, contextlib.ExitStack() as stack:
 
@@ -348,17 +269,18 @@ def run(
             workers=executor,
             encoder=partial(load_encoder, model, precision, runtime, threads),
             exclude_urls=exclude_urls,
+            is_global=is_global,
             on_stage=begin,
         )
-    _tell_pages(done.pages)
-    _tell_pairs(done.pairs)
-    _tell_beads(done.beads)
-    _tell_bitext(done.bitext, out / name)
+    tell_pages(done.pages)
+    if done.pairs and done.beads:
+        tell_pairs(done.pairs)
+        tell_beads(done.beads)
+    if done.mined:
+        tell_mined(done.mined)
+    tell_bitext(done.bitext, out / name)
     if json:
         print_json(asdict(done))
-
-
-# ---- what the commands share -----------------------------------------------------------------
 
 
 def _split(langs: str) -> list[str]:
@@ -367,34 +289,3 @@ def _split(langs: str) -> list[str]:
 
 def _parse_signals(signals: str) -> list[Signal]:
     return [name.strip() for name in signals.split(",")]  # type: ignore[misc]  # The call checks.
-
-
-def _tell_pages(done: WebPages) -> None:
-    say(f"pages: {done.num_pages:,} of {done.num_sites:,} sites; {_list(done.langs)}")
-    _tell_drops(done.drops)
-
-
-def _tell_pairs(done: WebPairs) -> None:
-    say(f"document pairs: {_list(done.num_pairs)}; {_list(done.signals)}")
-    _tell_drops(done.drops)
-    _tell_drops(done.rejects, "no pair")
-
-
-def _tell_beads(done: WebBeads) -> None:
-    say(f"sentence pairs: {_list(done.num_beads)}")
-    _tell_drops(done.drops)
-
-
-def _tell_bitext(done: WebBitext, out: Path) -> None:
-    _tell_drops(done.drops)
-    say(f"{out}: {_list(done.num_pairs)} of {done.num_beads:,} sentence pairs")
-
-
-def _tell_drops(drops: Mapping[str, int], label: str = "left out") -> None:
-    for reason, number in drops.items():
-        if number:
-            say(f"  {label}: {number:,} ({reason})")
-
-
-def _list(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {number:,}" for name, number in counts.items() if number) or "none"

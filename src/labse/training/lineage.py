@@ -28,7 +28,7 @@ from labse.vocab.tokenizer import load_tokenizer
 __all__ = ["describe_folder"]
 
 # Folders whose manifest says itself what was counted.
-_COUNTED = ("web pages", "web pairs", "web align", "web scores", "cds")
+_COUNTED = ("web pages", "web pairs", "web align", "web mine", "web scores", "cds")
 _MAX_COUNTED = 12  # Of a kind: the pages of each of a thousand hosts are too many.
 
 # A hundred numbers, which metrics.jsonl has: mlm_deu_accuracy, tlm_eng-deu_perplexity.

@@ -1,7 +1,7 @@
 """Scores of sentence pairs from the web, and the bounds that they must keep.
 
-Takes: beads of `web_align`, some thousand at a time. Gives: the same rows with a column for each
-    score and the reason why a row is left out, empty if it stays.
+Takes: rows of `web_align` or `web_mine`, some thousand at a time. Gives: a column for each score,
+    and the reason why a row is left out, empty if it stays.
 Source: margin against the neighbours of both sites: Artetxe and Schwenk 2019; the other scores are
     those of `labse filter` (docs/cleaning.md).
 """
@@ -42,7 +42,7 @@ def score_beads(
     """Returns (N,) columns `cosine`, `margin_score`, `quality` and those of `score_texts`.
 
     Args:
-        rows: N beads of whole documents.
+        rows: N beads of whole documents, or N pairs that were mined and know their margin.
         encoder: embeds both sides.
         k: neighbours that make a margin, among the sentences of the site in these rows.
         scorers: add columns of their own.
@@ -87,6 +87,8 @@ def _score_vectors(
         margins[members] = margin_scores(cosines[members], means[0], means[1], "ratio")
         nearby[members] = nearby_cosines(near, (places[0], places[1]))
     margins[~np.isfinite(margins)] = 0
+    if rows and "margin_score" in rows[0]:
+        margins = np.array([row["margin_score"] for row in rows], np.float32)
     quality = measure_quality(cosines, nearby, sources, targets)
     return {"cosine": cosines, "margin_score": margins, "quality": quality}
 

@@ -188,8 +188,7 @@ def _align_pair(
                 "site": site_of(host_of(source.url)),
                 "source_urls": pair["source_urls"],
                 "target_urls": pair["target_urls"],
-                "source_date": source.date,
-                "target_date": target.date,
+                "dates": sorted({source.date[:10], target.date[:10]} - {""}),
                 "method": method or "text",
             }
         )

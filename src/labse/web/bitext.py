@@ -1,22 +1,17 @@
 """Sentence pairs to a release: what `labse web bitext` does, as one call.
 
-Takes: a folder of `web_align` and an encoder. Gives: a file of pairs with their scores and
-    addresses, a card that tells what was left out at each stage, and a picture of it.
-Source: docs/web.md. First all beads are scored, some thousand at a time; then bounds, copies and
-    the pages to take out decide.
+Takes: folders of `web_align` or `web_mine` and an encoder. Gives: a file of pairs with their scores
+    and addresses, a card that tells what was left out at each stage, and a picture of it.
+Source: docs/web.md. First all sentence pairs are scored, some thousand at a time; then bounds,
+    copies and the pages to take out decide (`release_plan`).
 """
 
-import hashlib
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from labse import __version__
 from labse.cleaning.bounds import FilterBounds, recommend_bounds
@@ -29,13 +24,12 @@ from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import read_lines
 from labse.mining.quality import warn_of_other_encoder
 from labse.runtime import OnProgress, resumable
-from labse.web.addresses import host_of
-from labse.web.bead_scores import Scorer, find_reasons, score_beads
+from labse.web.bead_scores import Scorer, score_beads
 from labse.web.card import draw_drops, render_card
-from labse.web.near_copies import choose_best, choose_near, near_key
-from labse.web.pair_records import BEAD_COLUMNS, read_rows, write_rows
+from labse.web.pair_records import BEAD_COLUMNS, MINED_COLUMNS, read_rows, write_rows
 from labse.web.pairs import check_stage_folder
-from labse.web.release import ReleasedPair, write_release
+from labse.web.release import write_release
+from labse.web.release_plan import CopyRules, PlannedRelease, plan_release
 
 __all__ = ["MIN_BEAD_SCORE", "WebBitext", "web_bitext"]
 
@@ -43,7 +37,6 @@ MIN_BEAD_SCORE = 0.3
 """The least score of a bead: 0 is as near as random lines of the two pages, 1 the same text."""
 
 _CHUNK_BEADS = 20_000  # Scored together: they are each other's neighbours.
-_TOLD_SCORES = ("margin_score", "cosine", "quality", "bead_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class WebBitext:
 
 
 def web_bitext(
-    beads: str | Path,
+    beads: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     bounds: FilterBounds | None = None,
@@ -86,7 +79,7 @@ def web_bitext(
     `NAME.removed.jsonl`.
 
     Args:
-        beads: a folder of `web_align`.
+        beads: a folder of `web_align` or `web_mine`, or several, which are joined.
         out: a file, .tmx, .tsv, .jsonl or .parquet.
         bounds: what a pair must keep; None takes those of `recommend_bounds`.
         min_bead_score: the least score of a bead; None lets all pass.
@@ -109,11 +102,14 @@ def web_bitext(
         InterruptedRunError: Ctrl-C; the same call goes on.
     """
     # What can go wrong is told before the work.
-    beads, out = Path(beads), Path(out)
+    folders = [Path(path) for path in ([beads] if isinstance(beads, str | Path) else beads)]
+    out = Path(out)
     card, picture = _beside(out, "card.md"), _beside(out, "drops.png")
     removed = _beside(out, "removed.jsonl") if exclude_urls else None
     check_outputs(out, inputs=[exclude_urls], kind="release")
-    manifest = check_stage_folder(beads, "web_align")
+    manifests = [check_stage_folder(folder, "web_align", "web_mine") for folder in folders]
+    if len({folder.resolve() for folder in folders}) < max(1, len(folders)):
+        raise UsageError("give one or more folders of sentence pairs, each once")
     excluded = set(read_lines(exclude_urls)) if exclude_urls else set()
     bounds = recommend_bounds(has_langs=True) if bounds is None else bounds
     if min_similarity is not None and not 0 < min_similarity <= 1:
@@ -130,23 +126,25 @@ def web_bitext(
     key = {
         "kind": "web_scores",
         "labse_version": __version__,
-        "beads": hash_content(beads),
+        "beads": [hash_content(folder) for folder in folders],
         "model_sha256": model_sha256,
         "k": k,
         "scorers": [repr(scorer) for scorer in scorers],
     }
-    total = sum(cast("dict[str, int]", manifest["num_beads"]).values())
+    counts = [cast("dict[str, int]", manifest["num_beads"]) for manifest in manifests]
+    total = sum(sum(found.values()) for found in counts)
     work = out.with_name(f"{out.name}.work") if work is None else work
     with resumable(work), open_stage(work, key) as stage:
         if stage.manifest is None:
-            _score(beads, stage, used, k, scorers, total, on_progress)
+            _score(folders, stage, used, k, scorers, total, on_progress)
             stage.finish({"kind": "web_scores", "labse_version": __version__, "num_beads": total})
 
         # Decide, and write.
-        copies = _Copies(near_copies, min_similarity, one_sided_copies)
-        plan = _decide(work, bounds, min_bead_score, copies)
-        release = _Release(plan, excluded, model_sha256)
-        write_release(out, release.iter_pairs(work))
+        copies = CopyRules(near_copies, min_similarity, one_sided_copies)
+        parts = sorted(work.glob("part-*.parquet"))
+        plan = plan_release(parts, bounds, min_bead_score, copies)
+        release = PlannedRelease(plan, excluded, model_sha256)
+        write_release(out, release.iter_pairs(parts))
         if removed is not None:
             _write_removed(removed, release.removed)
     result = WebBitext(
@@ -155,14 +153,23 @@ def web_bitext(
         dict((plan.drops + release.drops).most_common()),
         dict(release.hosts.most_common()),
     )
-    folders = {"align": beads, **(stages or {})}
+    told = _name_stages(stages or {}, folders, manifests)
     with write_atomic(card) as stream:
-        stream.write(
-            render_card(out, result, folders, bounds, min_bead_score, model_sha256).encode()
-        )
+        text = render_card(out, result, told, bounds, min_bead_score, model_sha256)
+        stream.write(text.encode())
     with write_atomic(picture) as stream:
-        stream.write(draw_drops(result, folders))
+        stream.write(draw_drops(result, told))
     return result
+
+
+def _name_stages(
+    earlier: Mapping[str, Path],
+    folders: Sequence[Path],
+    manifests: Sequence[Mapping[str, object]],
+) -> list[tuple[str, Path]]:
+    """Returns the folders of all stages, each with the name of its stage."""
+    names = [str(manifest["kind"]).removeprefix("web_") for manifest in manifests]
+    return [*earlier.items(), *zip(names, folders, strict=True)]
 
 
 def _beside(out: Path, name: str) -> Path:
@@ -174,7 +181,7 @@ def _beside(out: Path, name: str) -> Path:
 
 
 def _score(
-    beads: Path,
+    folders: Sequence[Path],
     stage: Stage,
     encoder: Encoder,
     k: int,
@@ -183,13 +190,13 @@ def _score(
     on_progress: OnProgress,
 ) -> None:
     num_done = 0
-    for number, rows in enumerate(_iter_chunks(beads)):
+    chunks = (chunk for folder in folders for chunk in _iter_chunks(folder))
+    for number, rows in enumerate(chunks):
         name = f"part-{number:05}"
         if stage.result(name) is None:
             scores = score_beads(rows, encoder, k=k, scorers=scorers)
-            columns = BEAD_COLUMNS | dict.fromkeys(
-                (n for n in scores if n not in BEAD_COLUMNS), float
-            )
+            told = BEAD_COLUMNS if "document_score" in rows[0] else MINED_COLUMNS
+            columns = told | dict.fromkeys((n for n in scores if n not in told), float)
             values = {n: column.tolist() for n, column in scores.items()}
             scored = [
                 {**row, **{n: column[place] for n, column in values.items()}}
@@ -202,7 +209,7 @@ def _score(
 
 
 def _iter_chunks(beads: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yields the beads of whole parts of one shard, about 20,000 at a time."""
+    """Yields the rows of whole parts of one shard, about 20,000 at a time."""
     paths = sorted(beads.glob("part-*.parquet"))
     for _, parts in groupby(paths, key=lambda path: path.stem.rpartition("-")[0]):
         chunk: list[dict[str, Any]] = []
@@ -213,159 +220,6 @@ def _iter_chunks(beads: Path) -> Iterator[list[dict[str, Any]]]:
                 chunk = []
         if chunk:
             yield chunk
-
-
-# ---- decision ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """What becomes of each scored bead.
-
-    Attributes:
-        stays: (N,) the number of the bead in whose place it stands; -1: left out.
-        drops: beads left out, by reason.
-    """
-
-    stays: NDArray[np.int64]
-    drops: Counter[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Copies:
-    """Which pairs are one: see `web_bitext`."""
-
-    near: bool
-    min_similarity: float | None
-    one_sided: bool
-
-
-def _decide(
-    work: Path, bounds: FilterBounds, min_bead_score: float | None, copies: _Copies
-) -> _Plan:
-    drops: Counter[str] = Counter()
-    paths = sorted(work.glob("part-*.parquet"))
-    sizes: list[int] = []
-    digests: dict[str, list[bytes]] = {"pair": [], "source": [], "target": []}
-    scores: list[float] = []
-    is_kept: list[bool] = []
-    for path in paths:
-        rows = list(read_rows(path))
-        sizes.append(len(rows))
-        names = [n for n, value in rows[0].items() if isinstance(value, float)] if rows else []
-        columns = {n: np.array([row[n] for row in rows], np.float32) for n in names}
-        reasons = find_reasons(columns, bounds, min_bead_score) if rows else []
-        drops.update(filter(None, reasons))
-        is_kept += [not reason for reason in reasons]
-        for row in rows:
-            langs = f"{row['source_lang']}-{row['target_lang']}"
-            pair = (row["source"], row["target"], langs)
-            digests["pair"].append(near_key(*pair) if copies.near else _digest(*pair))
-            digests["source"].append(_digest(langs, row["source"]))
-            digests["target"].append(_digest(langs, row["target"]))
-            scores.append(row["margin_score"])
-
-    # Of pairs with one key the best stays.
-    number = np.flatnonzero(is_kept)
-    stays = np.full(len(is_kept), -1, np.int64)
-    ranks = np.array(scores, np.float32)
-    if len(number):
-        best = choose_best(_halves(digests["pair"])[number], ranks[number])
-        stays[number] = number[best]
-        is_copy = best != np.arange(len(number))
-        drops["copy or near copy of a better pair"] += int(is_copy.sum())
-    if copies.min_similarity is not None:
-        is_first = stays == np.arange(len(stays))
-        near = choose_near(paths, sizes, is_first, ranks, copies.min_similarity)
-        drops["near copy of a better pair"] += int((near != np.arange(len(near))).sum())
-        stays[stays >= 0] = near[stays[stays >= 0]]
-    # Then of each sentence the best pair, if one translation is wanted.
-    for side in () if copies.one_sided else ("source", "target"):
-        number = np.flatnonzero(stays == np.arange(len(stays)))
-        best = choose_best(_halves(digests[side])[number], ranks[number])
-        gone = number[best != np.arange(len(number))]
-        stays[np.isin(stays, gone)] = -1
-        drops[f"{side} has a better pair"] += len(gone)
-    return _Plan(stays, +drops)
-
-
-def _digest(*parts: str) -> bytes:
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).digest()
-
-
-def _halves(digests: Sequence[bytes]) -> NDArray[np.uint64]:
-    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-
-
-class _Release:
-    """Reads the pairs that stay, with the addresses of all that they stand for."""
-
-    def __init__(self, plan: _Plan, excluded: set[str], model_sha256: str) -> None:
-        self._plan = plan
-        self._excluded = excluded
-        self._model_sha256 = model_sha256
-        self.drops: Counter[str] = Counter()
-        self.num_pairs: Counter[str] = Counter()
-        self.hosts: Counter[str] = Counter()
-        self.removed: list[dict[str, object]] = []
-
-    def iter_pairs(self, work: Path) -> Iterator[ReleasedPair]:
-        stays = self._plan.stays
-        is_copy = (stays >= 0) & (stays != np.arange(len(stays)))
-        taken: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for number, row in self._iter_rows(work):
-            if is_copy[number]:
-                kept = ("source_urls", "target_urls", "source_date", "target_date")
-                taken[int(stays[number])].append({name: row[name] for name in kept})
-        for number, row in self._iter_rows(work):
-            if stays[number] == number and (pair := self._build(row, taken.get(number, []))):
-                yield pair
-
-    def _iter_rows(self, work: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-        number = 0
-        for path in sorted(work.glob("part-*.parquet")):
-            for row in read_rows(path):
-                yield number, row
-                number += 1
-
-    def _build(
-        self, row: Mapping[str, Any], copies: Sequence[Mapping[str, Any]]
-    ) -> ReleasedPair | None:
-        urls = {}
-        for name in ("source_urls", "target_urls"):
-            found = dict.fromkeys(url for one in (row, *copies) for url in one[name])
-            urls[name] = [url for url in found if url not in self._excluded]
-            if len(urls[name]) < len(found):
-                gone = [url for url in found if url in self._excluded]
-                self.removed.append(
-                    {"source": row["source"], "target": row["target"], "urls": gone}
-                )
-        if not (urls["source_urls"] and urls["target_urls"]):
-            self.drops["stands under excluded addresses alone"] += 1
-            return None
-        days = sorted(
-            {one[n][:10] for one in (row, *copies) for n in ("source_date", "target_date")} - {""}
-        )
-        self.num_pairs[f"{row['source_lang']}-{row['target_lang']}"] += 1
-        self.hosts.update({host_of(url) for name in urls for url in urls[name]})
-        scores = {
-            name: value
-            for name, value in row.items()
-            if isinstance(value, float) and name not in ("score", "document_score")
-        }
-        return ReleasedPair(
-            row["source"],
-            row["target"],
-            row["source_lang"],
-            row["target_lang"],
-            {name: scores.pop(name) for name in _TOLD_SCORES} | scores,
-            tuple(urls["source_urls"]),
-            tuple(urls["target_urls"]),
-            tuple(sorted({days[0], days[-1]})) if days else (),
-            row["method"],
-            __version__,
-            self._model_sha256,
-        )
 
 
 def _write_removed(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -3,7 +3,7 @@
 Takes: the counts of a release and the folders of the earlier stages. Gives: Markdown, a picture.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,13 +24,12 @@ _MAX_HOSTS = 50
 def render_card(
     out: Path,
     result: "WebBitext",
-    folders: Mapping[str, Path],
+    folders: Iterable[tuple[str, Path]],
     bounds: FilterBounds,
     min_bead_score: float | None,
     model_sha256: str,
 ) -> str:
-    """Returns the card as Markdown."""
-    manifests = {name: read_json(folder / MANIFEST_NAME) for name, folder in folders.items()}
+    """Returns the card as Markdown; `folders` are those of the stages, each with its name."""
     total = sum(result.num_pairs.values())
     lines = [
         f"# {out.name}",
@@ -48,32 +47,43 @@ def render_card(
         "## Stages",
         "",
     ]
-    if "pages" in manifests:
-        pages = manifests["pages"]
-        lines += _table(
-            f"pages: {pages['num_pages']:,} of {pages['num_sites']:,} sites",
-            "language",
-            pages["langs"],
-        )
-        lines += _table("left out", "reason", pages["drops"])
-    if "pairs" in manifests:
-        pairs = manifests["pairs"]
-        lines += _table("document pairs", "languages", pairs["num_pairs"])
-        lines += _table("signals that spoke for them", "signal", pairs["signals"])
-        lines += _table("pages not looked at", "reason", pairs["drops"])
-        lines += _table("candidates that are no pairs", "reason", pairs["rejects"])
-    beads = manifests["align"]
-    lines += _table(
-        f"beads of {beads['num_documents']:,} document pairs", "languages", beads["num_beads"]
-    )
-    lines += _table("lines without one", "reason", beads["drops"])
-    lines += _table("beads left out of the release", "reason", result.drops)
+    for name, folder in folders:
+        lines += _tell_stage(name, read_json(folder / MANIFEST_NAME))
+    lines += _table("sentence pairs left out of the release", "reason", result.drops)
     shown = dict(list(result.hosts.items())[:_MAX_HOSTS])
     lines += _table(f"pairs by host ({len(result.hosts):,} hosts)", "host", shown)
     told = {name: value for name, value in bounds if value not in (None, False)}
     lines += ["## Bounds", "", *(f"- {name}: {value}" for name, value in told.items())]
     lines += [f"- min_bead_score: {min_bead_score}", ""]
     return "\n".join(lines)
+
+
+def _tell_stage(name: str, manifest: Mapping[str, object]) -> list[str]:
+    """Returns the tables of a stage."""
+    if name == "pages":
+        title = f"pages: {manifest['num_pages']:,} of {manifest['num_sites']:,} sites"
+        return [
+            *_table(title, "language", manifest["langs"]),
+            *_table("left out", "reason", manifest["drops"]),
+        ]
+    if name == "pairs":
+        return [
+            *_table("document pairs", "languages", manifest["num_pairs"]),
+            *_table("signals that spoke for them", "signal", manifest["signals"]),
+            *_table("pages not looked at", "reason", manifest["drops"]),
+            *_table("candidates that are no pairs", "reason", manifest["rejects"]),
+        ]
+    if name == "mine":
+        return [
+            *_table("sentences mined without documents", "language", manifest["num_sentences"]),
+            *_table("pairs found among them", "languages", manifest["num_beads"]),
+            *_table("left out of mining", "reason", manifest["drops"]),
+        ]
+    title = f"beads of {manifest['num_documents']:,} document pairs"
+    return [
+        *_table(title, "languages", manifest["num_beads"]),
+        *_table("lines without one", "reason", manifest["drops"]),
+    ]
 
 
 def _table(title: str, header: str, counts: object) -> list[str]:
@@ -91,7 +101,7 @@ def _table(title: str, header: str, counts: object) -> list[str]:
     ]
 
 
-def draw_drops(result: "WebBitext", folders: Mapping[str, Path]) -> bytes:
+def draw_drops(result: "WebBitext", folders: Iterable[tuple[str, Path]]) -> bytes:
     """Returns a picture, PNG, of what was left out at each stage and what stays."""
     require("matplotlib", "corpus").use("Agg")
     figure = require("matplotlib.figure", "corpus").Figure(figsize=(9, 0.5), layout="constrained")
@@ -100,15 +110,17 @@ def draw_drops(result: "WebBitext", folders: Mapping[str, Path]) -> bytes:
         "pages": ("pages", "drops"),
         "pairs": ("candidates", "rejects"),
         "align": ("lines", "drops"),
+        "mine": ("sentences", "drops"),
     }
-    for name, (label, field) in titles.items():
-        if name in folders:
-            manifest = read_json(folders[name] / MANIFEST_NAME)
-            stages.append((label, cast("dict[str, int]", manifest[field])))
+    for name, folder in folders:
+        label, field = titles[name]
+        stages.append((label, cast("dict[str, int]", read_json(folder / MANIFEST_NAME)[field])))
     kept = {"in the release": sum(result.num_pairs.values())}
-    stages.append(("beads", {**result.drops, **kept}))
+    stages.append(("sentence pairs", {**result.drops, **kept}))
     stages = [(label, {k: v for k, v in counts.items() if v}) for label, counts in stages]
-    stages = [(label, counts) for label, counts in stages if counts] or [("beads", {"none": 0})]
+    stages = [(label, counts) for label, counts in stages if counts] or [
+        ("sentence pairs", {"none": 0})
+    ]
     heights = [len(counts) + 1 for _, counts in stages]
     figure.set_size_inches(9, 0.4 * sum(heights) + 0.6)
     axes = figure.subplots(len(stages), 1, squeeze=False, height_ratios=heights)[:, 0]

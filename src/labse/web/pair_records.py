@@ -12,7 +12,15 @@ from labse.corpus.shards import open_shard
 from labse.files.atomic import write_atomic
 from labse.runtime import require
 
-__all__ = ["BEAD_COLUMNS", "PAIR_COLUMNS", "open_rows", "read_rows", "write_rows"]
+__all__ = [
+    "BEAD_COLUMNS",
+    "MINED_COLUMNS",
+    "PAIR_COLUMNS",
+    "count_rows",
+    "open_rows",
+    "read_rows",
+    "write_rows",
+]
 
 _BATCH_ROWS = 4096
 
@@ -35,10 +43,19 @@ BEAD_COLUMNS = {
     **{"source": str, "target": str, "source_lang": str, "target_lang": str, "score": float},
     **{"source_lines": int, "target_lines": int, "source_start": int, "target_start": int},
     **{"source_block": int, "target_block": int, "document_score": float, "site": str},
-    **{"source_urls": list, "target_urls": list, "source_date": str, "target_date": str},
-    **{"method": str},
+    **{"source_urls": list, "target_urls": list, "dates": list, "method": str},
 }
-"""Of a sentence pair: its texts, where they stand, and the addresses of their pages."""
+"""Of a sentence pair: its texts, where they stand, and the addresses of their pages.
+
+`dates` are the first and the last day on which the pages were fetched.
+"""
+
+MINED_COLUMNS = {
+    **{"source": str, "target": str, "source_lang": str, "target_lang": str, "score": float},
+    **{"site": str, "source_urls": list, "target_urls": list, "dates": list, "method": str},
+    **{"margin_score": float},
+}
+"""Of a pair that was found without documents: its margin is among all sentences."""
 
 
 @contextmanager

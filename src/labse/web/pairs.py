@@ -132,17 +132,17 @@ def parse_langs(langs: Sequence[str]) -> list[str]:
     return tags
 
 
-def check_stage_folder(folder: Path, kind: str) -> dict[str, object]:
+def check_stage_folder(folder: Path, *kinds: str) -> dict[str, object]:
     """Returns the manifest of a finished stage.
 
     Raises:
-        LabseError: it is none of this kind, or not finished.
+        LabseError: it is none of these kinds, or not finished.
     """
-    command = kind.replace("_", " ")
+    command = " or ".join(kind.replace("_", " ") for kind in kinds)
     if not (folder / MANIFEST_NAME).is_file():
         raise LabseError(f"{folder}: no finished folder of labse {command}; run that first")
     manifest = read_json(folder / MANIFEST_NAME)
-    if manifest.get("kind") != kind:
+    if manifest.get("kind") not in kinds:
         raise LabseError(
             f"{folder}: holds {manifest.get('kind')}; give a folder of labse {command}"
         )

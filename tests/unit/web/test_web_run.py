@@ -141,6 +141,59 @@ def test_pages_of_two_sites_are_pairs_if_that_is_asked_for(
         assert [url.rpartition("/")[2] for url in urls] == [urls[0][-1]] * 2
 
 
+def _scatter(tmp_path: Path) -> None:
+    """Writes pages of two sites; no two of them have the same sentences in two languages."""
+    english = [line for texts, _ in DOCUMENTS.values() for line in texts]
+    german = [line for _, texts in DOCUMENTS.values() for line in texts]
+    pages = [(f"https://one.org/{n}", build_page(english[n::4])) for n in range(4)]
+    pages += [(f"https://other.org/{n}", build_page(german[n::3])) for n in range(3)]
+    pages += [("https://other.org/again", build_page([german[1], "Noch eine Seite."]))]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+
+
+def test_sentences_are_mined_whatever_page_they_stand_on(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    _scatter(tmp_path)
+    labse.web_pages([tmp_path / "a.warc"], tmp_path / "pages")
+    done = labse.web_mine(
+        tmp_path / "pages", tmp_path / "mined", langs=["de", "en"], min_score=1.3, encoder=encoder
+    )
+    # Headings of one or two words are beside the point.
+    wanted = {pair for en, de in DOCUMENTS.values() for pair in zip(de[1:], en[1:], strict=True)}
+    rows = pq.read_table(tmp_path / "mined" / "part-00000-00000.parquet").to_pylist()
+    found = {(row["source"], row["target"]) for row in rows}
+    assert len(found) == len(rows) == done.num_beads["deu-eng"]
+    assert len(found & wanted) >= 18
+    row = next(row for row in rows if row["source"] == DOCUMENTS["dog"][1][1])
+    assert row["target"] == DOCUMENTS["dog"][0][1]
+    assert row["source_urls"] == ["https://other.org/1", "https://other.org/again"]
+    assert row["target_urls"] == ["https://one.org/1"]
+    assert row["dates"] == ["2026-11-29"]
+
+
+def test_a_release_joins_mined_pairs_with_beads_of_documents(
+    crawl: Path, finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    done = labse.web_run(
+        [crawl], tmp_path / "W", langs=["de", "en"], is_global=True, encoder=encoder
+    )
+    assert done.pairs is None
+    assert done.mined is not None
+    assert [*done.mined.min_scores] == ["deu-eng"]
+    both = labse.web_bitext(
+        [finished / "beads", tmp_path / "W" / "mined"], tmp_path / "both.jsonl", encoder=encoder
+    )
+    rows = [json.loads(line) for line in (tmp_path / "both.jsonl").read_text().splitlines()]
+    assert both.num_beads == sum(
+        len(pq.read_table(path)) for path in tmp_path.glob("both.jsonl.work/part-*.parquet")
+    )
+    texts = [(row["source"], row["target"]) for row in rows]
+    assert len(set(texts)) == len(texts)
+    assert {row["method"] for row in rows} >= {"url"}
+    assert "Sentences mined without documents" in (tmp_path / "both.card.md").read_text()
+
+
 def test_pages_that_are_excluded_are_taken_out_of_a_finished_release(
     finished: Path, encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
