@@ -2,6 +2,7 @@
 
     python tests/faults/kill.py --times 200                  every command, 200 kills each
     python tests/faults/kill.py --times 20 --only mine --seed 7
+    python tests/faults/kill.py --times 20 --only web --evenly    from the first change to the last
 
 One process imports everything and each trial is a copy of it, so that hundreds of kills are
 affordable; what is killed is a process of its own. Half of the kills come at a random time, half
@@ -73,6 +74,7 @@ TRIALS = {
         refusal="is not empty",
     ),
     "web": Trial("web run {i}/site.warc --langs de,en --model {i}/model --out W"),
+    "web-global": Trial("web run {i}/site.warc --langs de,en --model {i}/model --global --out W"),
 }
 
 
@@ -82,6 +84,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=10, help="kills of each command")
     parser.add_argument("--only", action="append", choices=sorted(TRIALS), help="may be repeated")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--evenly", action="store_true", help="all over the changes of files")
     parser.add_argument("--keep", type=Path, help="folder that keeps what went wrong")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-") as name:
@@ -90,18 +93,13 @@ def main() -> int:
         if wait_for(fork(lambda: write_inputs(place / "inputs"), log)):
             raise SystemExit(log.read_text("utf-8"))
         # Some trials fail; the counts of all are told first.
-        told = [
-            kill_often(name, options.times, options.seed, place, options.keep)
-            for name in options.only or TRIALS
-        ]
+        told = [kill_often(name, options, place) for name in options.only or TRIALS]
     return int(any(row["wrong"] for row in told))
 
 
-def kill_often(
-    name: str, times: int, seed: int, place: Path, keep: Path | None
-) -> dict[str, object]:
+def kill_often(name: str, options: argparse.Namespace, place: Path) -> dict[str, object]:
     """Kills one command so many times, each in an empty folder; prints and returns the counts."""
-    trial, generator = TRIALS[name], random.Random(f"{seed} {name}")
+    trial, generator = TRIALS[name], random.Random(f"{options.seed} {name}")
     begun = time.monotonic()
     first = measure(trial, place / name / "undisturbed")
     import_modules(place / name / "undisturbed.modules")
@@ -110,19 +108,22 @@ def kill_often(
 
     counts: Counter[str] = Counter()
     examples = []
-    for number in range(times):
+    for number in range(options.times):
         folder = place / name / str(number)
         folder.mkdir(parents=True)
         moment = draw_moment(generator, expected)
+        if options.evenly:
+            place_in_run = number / max(1, options.times - 1)
+            moment = Moment(change=1 + round(place_in_run * (expected.num_changes - 1)))
         was_killed = run(trial, folder, moment)
         counts["killed" if was_killed else "ended before"] += 1
         wrong = find_faults(trial, folder, expected)
         if wrong:
             counts["wrong"] += 1
             examples.append(f"{moment}: {wrong}")
-            if keep:
-                shutil.copytree(folder, keep / name / str(number), dirs_exist_ok=True)
-                shutil.copy(log_of(folder), keep / name / f"{number}.log")
+            if options.keep:
+                shutil.copytree(folder, options.keep / name / str(number), dirs_exist_ok=True)
+                shutil.copy(log_of(folder), options.keep / name / f"{number}.log")
         shutil.rmtree(folder)
     row = {
         "command": name,

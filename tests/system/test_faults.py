@@ -28,5 +28,10 @@ def test_killed_commands_end_in_the_same_bytes() -> None:
 
 
 @pytest.mark.timeout(600)
+def test_web_runs_that_are_killed_in_each_stage_end_in_the_same_bytes() -> None:
+    run("kill.py", "--only", "web", "--only", "web-global", "--times", "8", "--evenly")
+
+
+@pytest.mark.timeout(600)
 def test_changed_files_are_read_or_refused() -> None:
     run("fuzz.py", "--times", "1500")
