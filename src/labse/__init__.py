@@ -53,6 +53,7 @@ __all__ = [
     "web_mine",
     "web_pages",
     "web_pairs",
+    "web_report",
     "web_run",
 ]
 
@@ -103,6 +104,7 @@ _HOMES = {
     "web_mine": "labse.web.mine",
     "web_pages": "labse.web.pages",
     "web_pairs": "labse.web.pairs",
+    "web_report": "labse.web.report",
     "web_run": "labse.web.run",
 }
 

@@ -44,6 +44,7 @@ from labse.web.bitext import web_bitext as web_bitext
 from labse.web.mine import web_mine as web_mine
 from labse.web.pages import web_pages as web_pages
 from labse.web.pairs import web_pairs as web_pairs
+from labse.web.report import web_report as web_report
 from labse.web.run import web_run as web_run
 
 __version__: str

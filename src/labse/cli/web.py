@@ -13,6 +13,7 @@ _COMMANDS = (
     ("align", "web_stages", "Align the sentences of these pages."),
     ("mine", "web_stages", "Find translations among all sentences, whatever page they stand on."),
     ("bitext", "web_bitext", "Score the sentence pairs, leave out copies, and write a release."),
+    ("report", "web_report", "Count pairs after each stage and text of each language."),
     ("run", "web_stages", "All of it, from archives to a release."),
 )
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from labse.corpus.languages import find_language
 from labse.corpus.records import Sentence, SentencePair, TextRecord
@@ -19,6 +20,7 @@ __all__ = [
     "CorpusStatistics",
     "LangStatistics",
     "count_corpus",
+    "draw_sizes",
     "draw_statistics",
     "render_statistics",
     "script_name",
@@ -160,12 +162,30 @@ def draw_statistics(statistics: CorpusStatistics) -> bytes:
     Raises:
         ResourceError: matplotlib is not installed.
     """
+    figure, grid = _draw_langs(statistics, num_rows=3)
+    _draw_counts(figure.add_subplot(grid[2, 0]), _all_lengths(statistics), "characters of a text")
+    scripts = sum((one.scripts for one in statistics.langs.values()), Counter[str]())
+    _draw_counts(figure.add_subplot(grid[2, 1]), dict(scripts.most_common(20)), "letters by script")
+    return _to_png(figure)
+
+
+def draw_sizes(statistics: CorpusStatistics) -> bytes:
+    """Draws sentences and pairs by language alone.
+
+    Raises:
+        ResourceError: matplotlib is not installed.
+    """
+    return _to_png(_draw_langs(statistics, num_rows=2)[0])
+
+
+def _draw_langs(statistics: CorpusStatistics, num_rows: int) -> tuple[Any, Any]:
+    """Returns a figure and its grid, whose first two of so many rows are drawn."""
     names = list(statistics.langs)[:_NUM_DRAWN]
     drawn = [statistics.langs[name] for name in names]
     width = max(8.0, 0.14 * len(names) + 2)
     figure_module = require("matplotlib.figure", "plot")
-    figure = figure_module.Figure(figsize=(width, 9), layout="constrained")
-    grid = figure.add_gridspec(3, 2)
+    figure = figure_module.Figure(figsize=(width, 3 * num_rows), layout="constrained")
+    grid = figure.add_gridspec(num_rows, 2)
     for row, (values, label) in enumerate(
         (
             ([one.num_sentences for one in drawn], "sentences"),
@@ -182,9 +202,10 @@ def draw_statistics(statistics: CorpusStatistics) -> bytes:
         axes.grid(axis="y", alpha=0.3)
     shown = f"the first {len(names)} of " if len(names) < len(statistics.langs) else ""
     figure.suptitle(f"{shown}{_count_langs(statistics)}")
-    _draw_counts(figure.add_subplot(grid[2, 0]), _all_lengths(statistics), "characters of a text")
-    scripts = sum((one.scripts for one in statistics.langs.values()), Counter[str]())
-    _draw_counts(figure.add_subplot(grid[2, 1]), dict(scripts.most_common(20)), "letters by script")
+    return figure, grid
+
+
+def _to_png(figure: Any) -> bytes:  # noqa: ANN401  matplotlib is not loaded here.
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()

@@ -8,7 +8,7 @@ Source: docs/web.md. First all sentence pairs are scored, some thousand at a tim
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from labse.corpus.writers import check_outputs
 from labse.encoder.protocol import Encoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import UsageError
-from labse.files.atomic import write_atomic
+from labse.files.atomic import write_atomic, write_json
 from labse.files.stage import Stage, hash_content, open_stage
 from labse.files.text import read_lines
 from labse.mining.quality import warn_of_other_encoder
@@ -30,6 +30,7 @@ from labse.web.pair_records import BEAD_COLUMNS, MINED_COLUMNS, read_rows, write
 from labse.web.pairs import check_stage_folder
 from labse.web.release import write_release
 from labse.web.release_plan import CopyRules, PlannedRelease, plan_release
+from labse.web.report import RELEASE_KIND, REPORT_SUFFIX
 
 __all__ = ["MIN_BEAD_SCORE", "WebBitext", "web_bitext"]
 
@@ -75,8 +76,8 @@ def web_bitext(
 ) -> WebBitext:
     """Writes the pairs that keep the bounds, each once, with all addresses that it stands under.
 
-    Beside `out` stand `NAME.card.md`, `NAME.drops.png` and, with `exclude_urls`,
-    `NAME.removed.jsonl`.
+    Beside `out` stand `NAME.card.md`, `NAME.drops.png`, `NAME.report.json` with the counts and,
+    with `exclude_urls`, `NAME.removed.jsonl`.
 
     Args:
         beads: a folder of `web_align` or `web_mine`, or several, which are joined.
@@ -159,6 +160,8 @@ def web_bitext(
         stream.write(text.encode())
     with write_atomic(picture) as stream:
         stream.write(draw_drops(result, told))
+    head = {"kind": RELEASE_KIND, "labse_version": __version__, "file": out.name}
+    write_json(_beside(out, REPORT_SUFFIX.removeprefix(".")), {**head, **asdict(result)})
     return result
 
 

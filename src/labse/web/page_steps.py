@@ -250,6 +250,7 @@ def merge_step(
     survey = _survey(pieces)
     leading = read_redirects(redirects)
     langs: Counter[str] = Counter()
+    sentences: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
     with write_atomic(out) as stream, PageWriter(stream) as writer:
         for batch in _batches(_iter_kept(pieces, survey.is_kept)):
@@ -258,6 +259,8 @@ def merge_step(
                 for page in batch
             ]
             langs.update(page.lang for page in pages)
+            for page in pages:
+                sentences[page.lang] += len(page.sentences)
             hosts.update(page.host for page in pages)
             writer.write(pages)
     num_old = len(survey.is_kept) - int(survey.is_kept.sum())
@@ -265,6 +268,7 @@ def merge_step(
         "num_rows": langs.total(),
         "num_sites": len({site_of(host) for host in hosts}),
         "langs": dict(langs),
+        "num_sentences": dict(sentences),
         "hosts": dict(hosts.most_common(_MAX_HOSTS_TOLD)),
         "drops": {"older capture of an address": num_old} if num_old else {},
     }

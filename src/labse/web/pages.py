@@ -161,10 +161,12 @@ def _write_pages(
 
     # What there is to tell.
     langs: Counter[str] = Counter()
+    sentences: Counter[str] = Counter()
     hosts: Counter[str] = Counter()
     for result in merged:
         drops.update(cast("dict[str, int]", result["drops"]))
         langs.update(cast("dict[str, int]", result["langs"]))
+        sentences.update(cast("dict[str, int]", result["num_sentences"]))
         hosts.update(cast("dict[str, int]", result["hosts"]))
     stage.finish(
         {
@@ -173,6 +175,7 @@ def _write_pages(
             "num_pages": langs.total(),
             "num_sites": sum(cast("int", result["num_sites"]) for result in merged),
             "langs": dict(langs.most_common()),
+            "num_sentences": dict(sentences.most_common()),
             "hosts": dict(hosts.most_common(1_000)),
             "drops": dict(drops.most_common()),
         }

@@ -13,8 +13,9 @@ from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 
 import labse
 from labse import SentenceEncoder
-from labse.errors import InterruptedRunError
+from labse.errors import InterruptedRunError, LabseError
 from labse.training.lineage import describe_folder
+from labse.web.report import draw_report, render_report
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +234,38 @@ def test_what_each_stage_counted_is_told_of_its_folder(finished: Path) -> None:
     assert [told.kind for told in kinds.values()] == ["web pages", "web pairs", "web align"]
     assert kinds["pages"].facts["langs: deu"] == 5
     assert kinds["pairs"].facts["pairs: deu-eng"] == 5
+
+
+def test_a_report_adds_up_what_the_stages_have_counted(
+    finished: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    labse.web_mine(finished / "pages", tmp_path / "mined", langs=["de", "en"], encoder=encoder)
+    clean = tmp_path / "clean" / "manifest.json"
+    clean.parent.mkdir()
+    clean.write_text('{"bounds": {}, "counts": {"a.txt": {"deu": {"kept": 7, "short": 2}}}}')
+    report = labse.web_report([finished, tmp_path / "mined", tmp_path / "clean"])
+
+    # What the files of the stages hold.
+    num_rows = {
+        name: sum(len(pq.read_table(path)) for path in folder.glob("part-*.parquet"))
+        for name, folder in (("aligned", finished / "beads"), ("mined", tmp_path / "mined"))
+    }
+    released = len((finished / "bitext.jsonl").read_text().splitlines())
+    told = {"document pairs": 5, **num_rows, "in the release": released}
+    assert report.lang_pairs == {"deu-eng": told}
+    pages = pq.read_table(finished / "pages" / "part-00000.parquet").to_pylist()
+    english = sum(len(page["sentences"]) for page in pages if page["lang"] == "eng")
+    german = sum(len(page["sentences"]) for page in pages if page["lang"] == "deu")
+    assert report.num_sentences == {"eng": english, "deu": german + 7}
+    assert report.num_pages == {"eng": 8, "deu": 5}
+    assert report.num_pairs == {"deu": released, "eng": released}
+    assert f"| eng | English | 8 | {english} | {released} |" in render_report(report)
+    assert draw_report(report).startswith(b"\x89PNG")
+
+
+def test_a_report_of_other_folders_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabseError, match=r"give a finished folder of labse web"):
+        labse.web_report([tmp_path])
 
 
 def test_links_pair_pages_that_stand_at_one_address_in_two_languages(
