@@ -52,8 +52,12 @@ instruction-sets: $(VENV)/.dev ## Parity of the runtimes with lesser instruction
 	    tests/parity/test_sentence_transformers.py tests/unit/encoder/runtimes || exit 1; \
 	done
 
-system: $(VENV)/.dev ## The program as a user runs it.
+system: $(VENV)/.dev browser ## The program as a user runs it.
 	$(BIN)/pytest -n auto --dist loadgroup -m "system and not gpu"
+
+.PHONY: browser
+browser: $(VENV)/.dev ## A browser for the tests of the page; without one they are skipped.
+	tests/system/browser.sh $(BIN)
 
 gpu: $(VENV)/.dev ## Tests that need a CUDA device.
 	$(BIN)/pytest -m gpu

@@ -1,7 +1,7 @@
 """The page in a real browser: every tab is used as a person would, at two widths.
 
-Needs Playwright and a Chromium, which need not be its own; without them the tests are skipped. With
-LABSE_SCREENSHOTS=FOLDER the pictures of docs/serving.md are drawn.
+Needs Playwright and a Chromium, its own or the system's: `make browser` installs them. Without them
+the tests are skipped. With LABSE_SCREENSHOTS=FOLDER the pictures of docs/serving.md are drawn.
 """
 
 import os
@@ -19,10 +19,9 @@ from labse.index.embedding_index import EmbeddingIndex
 from labse.rating.calibration import fit_precision
 from labse.rating.ratings import read_ratings
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright; make browser")
 pytest.importorskip("qdrant_edge")
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 KEY = "a-key-of-more-than-sixteen"
 LANGS = ("eng", "deu", "rus", "arb", "tur")
 PAIRS = [
@@ -35,7 +34,6 @@ EVIL = "<img src=x onerror=alert(1)>"
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
 
 
@@ -69,7 +67,10 @@ def address(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as run:
-        browser = run.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = shutil.which("chromium") or run.chromium.executable_path
+        if not Path(chromium).exists():
+            pytest.skip("no Chromium is installed: make browser")
+        browser = run.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 

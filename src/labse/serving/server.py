@@ -6,7 +6,6 @@ Source: granian's embedded server, which leaves signals to its caller.
 
 import asyncio
 import logging
-import resource
 import signal
 import socket
 import sys
@@ -80,6 +79,10 @@ def serve(
 
 def _allow_connections() -> None:
     """Raises the limit of open files, of which most systems give a program 1,024 unasked."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _CONNECTIONS + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:
