@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from labse.runtime import has_fast_bfloat16
 from labse.search.knn import mutual_neighbours
-from labse.search.torch_engine import has_fast_bfloat16
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -1,3 +1,4 @@
+import platform
 import random
 import signal
 import sys
@@ -10,12 +11,14 @@ import pytest
 from labse.errors import InterruptedRunError, ResourceError
 from labse.runtime import (
     answer_signals,
+    has_fast_bfloat16,
     hold_interrupts,
     is_main_process,
     require,
     resumable,
     seed_everything,
     stop_requests,
+    warn_of_emulation,
 )
 
 
@@ -115,3 +118,17 @@ def test_a_signal_ends_work_that_can_go_on_with_its_own_exit_code(
 def test_without_a_folder_a_signal_does_what_it_did() -> None:
     with pytest.raises(KeyboardInterrupt), resumable(None):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_bfloat16_that_the_processor_emulates_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("torch")
+    is_emulated = platform.machine() == "x86_64" and not has_fast_bfloat16()
+    warn_of_emulation.cache_clear()
+    for _ in range(2):
+        warn_of_emulation("cpu", "float32")
+        warn_of_emulation("cuda:0", "float32")
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == (
+        ["float32"] if is_emulated else []
+    )

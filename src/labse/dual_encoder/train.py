@@ -20,7 +20,7 @@ from labse.errors import InterruptedRunError, UsageError
 from labse.files.atomic import write_json
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
-from labse.runtime import seed_everything, stop_requests
+from labse.runtime import seed_everything, stop_requests, warn_of_emulation
 from labse.training.checkpoint import Best, WeightSum, averaged_steps
 from labse.training.distributed import SINGLE, Processes
 from labse.training.metrics import OnMetrics, open_metrics
@@ -90,6 +90,8 @@ def train(
     # The model, alike on all processes, and its optimizers.
     seed_everything(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if options.precision == "bfloat16" and processes.is_main:
+        warn_of_emulation(device.type, "--set 'train.precision=\"float32\"'")
     model = (build or DualEncoder)(config.model, sparse_embeddings=options.sparse_embeddings)
     model.to(device)
     processes.copy_from_main(model)

@@ -25,7 +25,7 @@ from labse.pretraining.gradients import (
     validate,
 )
 from labse.pretraining.model import MaskedLm, build_model, stack_layers
-from labse.runtime import seed_everything, stop_requests
+from labse.runtime import seed_everything, stop_requests, warn_of_emulation
 from labse.training import run_state
 from labse.training.checkpoint import Checkpoint
 from labse.training.distributed import SINGLE, Processes
@@ -96,6 +96,8 @@ def train(
     options = config.train
     seed_everything(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.train.precision == "bfloat16" and processes.is_main:
+        warn_of_emulation(device.type, "--set 'train.precision=\"float32\"'")
     stages = plan_stages(config)
     run_folder.mkdir(parents=True, exist_ok=True)
     with stop_requests() as stop_requested:

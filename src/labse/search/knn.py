@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.files.npy import release_map
-from labse.runtime import OnProgress, require
+from labse.runtime import OnProgress, has_fast_bfloat16, require, warn_of_emulation
 from labse.search.crowded import decide_crowded
 from labse.search.engine import Candidates, Engine, find_candidates
 from labse.search.numpy_engine import NumpyEngine
@@ -279,10 +279,12 @@ def build_engine(name: EngineName, num_products: int, device: str = "cpu") -> En
         if may_be_numpy:
             return NumpyEngine()
         require("torch", "train")
-    from labse.search.torch_engine import TorchEngine, choose_device, has_fast_bfloat16
+    from labse.search.torch_engine import TorchEngine, choose_device
 
     if device == "auto":
         device = choose_device()
     if may_be_numpy and device == "cpu" and not has_fast_bfloat16():
         return NumpyEngine()
-    return TorchEngine(device)
+    built = TorchEngine(device)
+    warn_of_emulation(device, "the engine numpy")
+    return built

@@ -19,16 +19,10 @@ from numpy.typing import NDArray
 from labse.errors import ResourceError
 from labse.search.engine import FLOAT32_UNIT, TILE, Axis, Operand, Products
 
-__all__ = ["TorchEngine", "choose_device", "has_fast_bfloat16"]
+__all__ = ["TorchEngine", "choose_device"]
 
 # bfloat16 keeps 8 bits: rounding to nearest moves a number by at most this share of it.
 _BFLOAT16_UNIT = 2.0**-8
-
-
-def has_fast_bfloat16() -> bool:
-    """Tells whether this CPU multiplies bfloat16 by itself; else float32 is faster."""
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def choose_device() -> str:

@@ -20,6 +20,7 @@ from labse.errors import ResourceError, UsageError
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.torch_model import to_dual_encoder
 from labse.network.dual_encoder import DualEncoder, embed_bags, is_bag
+from labse.runtime import warn_of_emulation
 
 __all__ = ["TorchRuntime"]
 
@@ -78,6 +79,7 @@ class TorchRuntime:
                 f"device {device!r}: torch has none here ({reason}); leave device out"
             ) from None
         if precision == "bfloat16":
+            warn_of_emulation(device, "the precision float32 or int8")
             for layer in dual_encoder.bert.layers.modules():
                 if isinstance(layer, nn.Linear):
                     layer.to(torch.bfloat16)  # Once, not in each call of autocast.
