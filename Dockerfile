@@ -2,7 +2,7 @@
 # Nothing is fetched when it runs. recipes/serve/compose.yaml shows it with stores and keys.
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
