@@ -201,11 +201,13 @@ with EmbeddingIndex.open(sys.argv[2], wait_seconds=10) as index:
         index.add_rows(batch)
         done += len(batch)
         print(done, flush=True)
+        if not done % 2000:
+            index.compact()
 """
 
 
 def kill_adders(path: Path, num_kills: int) -> dict:
-    """Kills a process that adds rows again and again; what it had told must be there, whole."""
+    """Kills a process that adds and compacts again and again; what it told must be there, whole."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(dir=".") as folder:
         store = Path(folder, "index")
@@ -218,7 +220,7 @@ def kill_adders(path: Path, num_kills: int) -> dict:
             )
             assert adder.stdout is not None
             first = adder.stdout.readline()
-            time.sleep(float(random.uniform(0.0, 0.5)))
+            time.sleep(float(random.uniform(0.0, 1.5)))
             adder.send_signal(signal.SIGKILL)
             done = max(int(line) for line in [first, *adder.stdout.read().split()])
             adder.wait()
@@ -232,7 +234,7 @@ def kill_adders(path: Path, num_kills: int) -> dict:
                     known = wanted.pop(row.id, row)
                     num_wrong += known != row or not np.allclose(vector, unit, atol=1e-5)
     return {
-        "what": "kill -9 while adding",
+        "what": "kill -9 while adding and compacting",
         "kills": num_kills,
         "acknowledged_rows": done,
         "lost": len(wanted),
