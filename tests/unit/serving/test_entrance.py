@@ -75,6 +75,7 @@ def enter(
         ([b""], [(b"content-length", b"x")], 400),
         ([b"a", 5.0, b"b"], [], 408),
         ([b"a"], [(b"content-length", b"1"), (b"transfer-encoding", b"chunked")], 400),
+        ([b"a"], [(b"content-encoding", b"gzip")], 415),
         ([b"a", None, b"b"], [], None),
     ],
 )
@@ -85,6 +86,11 @@ def test_a_body_is_read_within_bounds(
     assert answered == status
     if status not in (200, None):
         assert sent[b"connection"] == b"close"
+
+
+def test_a_connection_is_closed_after_a_body_in_chunks() -> None:
+    status, headers = enter([b"a"], (b"transfer-encoding", b"chunked"))
+    assert (status, headers[b"connection"]) == (200, b"close")
 
 
 def test_keys_hosts_and_kinds_are_checked_before_the_body(connect: Callable[..., Call]) -> None:
@@ -100,6 +106,7 @@ def test_keys_hosts_and_kinds_are_checked_before_the_body(connect: Callable[...,
 
     assert guarded("/health", headers={"host": "evil.example"}).status_code == 421
     assert guarded("/health", headers={"host": "test:8080"}).status_code == 200
+    assert guarded("/health", headers={"host": ""}).status_code == 200
     plain = guarded("/embed", content=b'{"inputs": "a"}', headers=right)
     assert plain.status_code == 415, "a form of another page could send it"
 
