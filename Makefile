@@ -17,11 +17,11 @@ demo: $(VENV)/.train ## Set up; train the tiny recipe on real text, then find tr
 	@PATH="$(CURDIR)/$(BIN):$$PATH" recipes/tiny/run.sh runs/tiny
 
 test: $(VENV)/.dev ## Set up; run all checks and all tests.
-	$(MAKE) check
-	$(MAKE) instruction-sets
-	$(MAKE) system
+	$(MAKE) -j2 --output-sync=line check
+	$(MAKE) -j2 --output-sync=line instruction-sets system
 
-check: $(VENV)/.dev fmt-check lint types contracts unit ## Format, lint, types, import contracts, unit tests.
+# The contracts are among the unit tests: tests/test_architecture.py.
+check: $(VENV)/.dev fmt-check lint types unit ## Format, lint, types, import contracts, unit tests.
 
 fmt: $(VENV)/.dev ## Format the code.
 	$(BIN)/ruff format .

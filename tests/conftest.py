@@ -3,19 +3,16 @@
 import os
 import signal
 
-import hypothesis
 import pytest
 from hypothesis import settings
 
 from labse.corpus.records import SentencePair
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A busy machine may halt any example for longer than hypothesis allows.
-hypothesis.settings.register_profile("labse", deadline=None)
-hypothesis.settings.load_profile("labse")
-
 # A busy machine is no fault of the program: no test has a bound on its time but the time-out.
-settings.register_profile("labse", deadline=None)
+# Examples are few, for each run draws new ones; `pytest --hypothesis-profile thorough` draws more.
+settings.register_profile("labse", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("labse")
 
 # What a shell starts in the background ignores Ctrl-C, and programs that the tests start would too.

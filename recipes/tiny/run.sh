@@ -30,3 +30,5 @@ head -n 6 "$out/mined.tsv"
 
 say "5/5 the same with the model that comes with labse, which was trained on 728 languages"
 mine "$out/mined-default.tsv"
+
+say "done in $SECONDS s"

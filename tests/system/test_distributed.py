@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.distributed.fsdp  # noqa: F401 - once, for all processes that are copies of one
 
 import labse
 from labse.config import parse_config
