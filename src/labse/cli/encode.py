@@ -9,12 +9,15 @@ import typer
 
 from labse.cli.console import count, print_json, progress, say
 from labse.cli.options import (
+    ClusterOption,
+    GpusPerTaskOption,
     JsonOption,
     ModelOption,
     PrecisionOption,
     RuntimeOption,
     ShardOption,
     ThreadsOption,
+    open_workers,
 )
 from labse.encoder.job.encode_files import SHARD_ROWS, EncodedFolder, encode_files
 from labse.encoder.job.inputs import LineBlock
@@ -81,6 +84,8 @@ def encode(
         ),
     ] = None,
     shard: ShardOption = None,
+    cluster: ClusterOption = None,
+    gpus_per_task: GpusPerTaskOption = 0,
     jobs: Annotated[
         int,
         typer.Option(
@@ -109,6 +114,8 @@ def encode(
     labse encode crawl-*.txt.gz --out vectors --storage float16 --jobs 2
 
     labse encode pages.jsonl --column body --long mean --out vectors
+
+    labse encode /shared/crawl-*.txt.gz --out /shared/vectors --cluster auto
     """
     load = cache(
         partial(
@@ -120,7 +127,10 @@ def encode(
             text=TextOptions(long=long, nfc=nfc, split_long_words=split_long_words),
         )
     )
-    with progress("encode", unit="rows") as on_progress:
+    with (
+        open_workers(jobs, cluster, "--jobs") as executor,
+        progress("encode", unit="rows") as on_progress,
+    ):
         written = encode_files(
             sources,
             out,
@@ -128,7 +138,8 @@ def encode(
             storage=storage,
             column=column,
             shard=LineBlock.parse(shard),
-            jobs=jobs,
+            jobs=executor,
+            gpus_per_task=gpus_per_task,
             shard_rows=shard_rows,
             on_progress=on_progress,
         )

@@ -9,6 +9,7 @@ import typer
 from labse.cleaning.bounds import FilterBounds, recommend_bounds
 from labse.cli.console import print_json, print_table, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnsOption,
     JsonOption,
     KOption,
@@ -22,7 +23,9 @@ from labse.cli.options import (
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
+    check_work,
     load_encoder,
+    open_workers,
     parse_size,
 )
 from labse.config import parse_config
@@ -206,6 +209,7 @@ def filter(
     source_vectors: SourceVectorsOption = None,
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
+    cluster: ClusterOption = None,
     memory: MemoryOption = "1GB",
     precision: PrecisionOption = "float32",
     runtime: RuntimeOption = "auto",
@@ -253,7 +257,10 @@ def filter(
     elif out is not None and not given:
         raise UsageError("no bound is given; take --recommended, or one such as --min-cosine 0.6")
     bounds = parse_config(FilterBounds, given, where="filter")
-    with progress("filter") as update:
+    check_work(cluster, work)
+    if cluster is not None and from_scores is not None:
+        raise UsageError("--cluster: scores pairs, and --from-scores are scores already")
+    with open_workers(1, cluster) as executor, progress("filter") as update:
         report = filter_pairs(
             source,
             target,
@@ -267,7 +274,7 @@ def filter(
             encoder=partial(load_encoder, model, precision, runtime, threads),
             margin=margin,
             k=k,
-            search=SearchOptions(parse_size(memory)),
+            search=SearchOptions(parse_size(memory), workers=executor),
             selector=None if cds is None else load_cds(cds),
             columns=parse_columns(columns),
             shard=LineBlock.parse(shard),

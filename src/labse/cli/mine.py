@@ -13,6 +13,7 @@ from labse.cli.options import (
     ClusterOption,
     ColumnOption,
     DeviceOption,
+    GpusPerTaskOption,
     JsonOption,
     KOption,
     MemoryOption,
@@ -23,6 +24,7 @@ from labse.cli.options import (
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
+    check_work,
     load_encoder,
     open_workers,
     parse_size,
@@ -184,14 +186,7 @@ def mine(
         ),
     ] = None,
     cluster: ClusterOption = None,
-    gpus_per_task: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="GPUs, or the share of one, that --cluster gives each task of the search.",
-            rich_help_panel=_LARGE_PANEL,
-        ),
-    ] = 0,
+    gpus_per_task: GpusPerTaskOption = 0,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -266,12 +261,9 @@ def mine(
     )
     vectors = (source_vectors, target_vectors)
     encoder = partial(load_encoder, model, precision, runtime, threads)
-    if cluster is not None and (dry_run or work is None):
-        raise UsageError(
-            "--cluster: --dry-run plans one by --cluster-size"
-            if dry_run
-            else "--cluster: give --work, a folder that all nodes share"
-        )
+    if cluster is not None and dry_run:
+        raise UsageError("--cluster: --dry-run plans one by --cluster-size")
+    check_work(cluster, work)
     if gpus_per_task and cluster is None:
         raise UsageError("--gpus-per-task is for the tasks of --cluster")
     if not dry_run and (cluster_size or gpus or node_price is not None):

@@ -19,6 +19,7 @@ __all__ = [
     "ColumnOption",
     "ColumnsOption",
     "DeviceOption",
+    "GpusPerTaskOption",
     "JsonOption",
     "KOption",
     "KindOption",
@@ -40,6 +41,7 @@ __all__ = [
     "ThreadsOption",
     "WorkOption",
     "WorkersOption",
+    "check_work",
     "load_encoder",
     "open_workers",
     "parse_size",
@@ -143,6 +145,14 @@ ClusterOption = Annotated[
         "the bytes do not differ. Needs the extra cluster.",
     ),
 ]
+GpusPerTaskOption = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-task",
+        min=0,
+        help="GPUs, or the share of one, that --cluster gives each task.",
+    ),
+]
 RowsPerShardOption = Annotated[
     int, typer.Option("--rows-per-shard", min=1, help="Rows of a shard.")
 ]
@@ -199,8 +209,20 @@ def load_encoder(
     )
 
 
+def check_work(cluster: str | None, work: Path | None) -> None:
+    """Refuses a cluster without a folder that its nodes share.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if cluster is not None and work is None:
+        raise UsageError("--cluster: give --work, a folder that all nodes share")
+
+
 @contextmanager
-def open_workers(workers: int, cluster: str | None) -> Iterator[int | Executor]:
+def open_workers(
+    workers: int, cluster: str | None, option: str = "--workers"
+) -> Iterator[int | Executor]:
     """Gives what `workers` of a library call takes: processes, or a cluster for the block.
 
     Raises:
@@ -211,6 +233,6 @@ def open_workers(workers: int, cluster: str | None) -> Iterator[int | Executor]:
         yield workers
         return
     if workers != 1:
-        raise UsageError("--workers: are processes of this machine; leave it out with --cluster")
+        raise UsageError(f"{option}: are processes of this machine; leave it out with --cluster")
     with RayExecutor(cluster) as executor:
         yield executor

@@ -2,6 +2,7 @@
 
 import json as json_format
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,9 +11,11 @@ import typer
 
 from labse.cli.console import print_lines, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnOption,
     ColumnsOption,
     DeviceOption,
+    GpusPerTaskOption,
     JsonOption,
     KOption,
     MemoryOption,
@@ -26,12 +29,15 @@ from labse.cli.options import (
     TargetVectorsOption,
     ThreadsOption,
     WorkOption,
+    check_work,
     load_encoder,
+    open_workers,
     parse_size,
 )
 from labse.corpus.tables import parse_columns
 from labse.corpus.writers import check_outputs
 from labse.encoder.job.inputs import LineBlock
+from labse.errors import UsageError
 from labse.mining.bitext import SearchOptions
 from labse.mining.pair_scores import PairScores, score_pairs
 
@@ -86,6 +92,8 @@ def score(
     source_vectors: SourceVectorsOption = None,
     target_vectors: TargetVectorsOption = None,
     work: WorkOption = None,
+    cluster: ClusterOption = None,
+    gpus_per_task: GpusPerTaskOption = 0,
     memory: MemoryOption = "1GB",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
@@ -109,10 +117,15 @@ def score(
     labse score web.tsv --columns source=1,target=2 --margin none --shard 2/8 --out scored-2.tsv
     """
     search = SearchOptions(parse_size(memory), device=device)
+    check_work(cluster, work)
+    if cluster is not None and margin == "none":
+        raise UsageError("--cluster: searches neighbours, and --margin none needs none")
+    if gpus_per_task and cluster is None:
+        raise UsageError("--gpus-per-task is for the tasks of --cluster")
     numbers_only = json and target is not None
     if numbers_only:
         check_outputs(out, inputs=(source, target), kind=None)
-    with progress("score") as update:
+    with open_workers(1, cluster) as executor, progress("score") as update:
         scores = score_pairs(
             source,
             target,
@@ -126,7 +139,7 @@ def score(
             encoder=partial(load_encoder, model, precision, runtime, threads),
             margin=None if margin == "none" else margin,
             k=k,
-            search=search,
+            search=replace(search, workers=executor, gpus_per_task=gpus_per_task),
             quality=quality,
             work=work,
             on_progress=update,

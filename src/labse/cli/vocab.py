@@ -8,12 +8,15 @@ import typer
 
 from labse.cli.console import count, print_json, print_lines, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnsOption,
     JsonOption,
     MemoryOption,
     SkipUnknownOption,
     SourceLangOption,
     TargetLangOption,
+    WorkersOption,
+    open_workers,
     parse_size,
 )
 from labse.corpus.tables import parse_columns
@@ -95,6 +98,8 @@ def vocab(
     target_lang: TargetLangOption = None,
     columns: ColumnsOption = None,
     skip_unknown: SkipUnknownOption = False,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Learn a word-piece vocabulary shared by all languages.
@@ -113,7 +118,7 @@ def vocab(
     memory_bytes = parse_size(memory)
     if out is None:
         counts = _check_counting(context, counts)
-        with progress("count", unit="rows") as update:
+        with open_workers(workers, cluster) as executor, progress("count", unit="rows") as update:
             tables = count_files(
                 files,
                 counts,
@@ -122,6 +127,7 @@ def vocab(
                 columns=parse_columns(columns),
                 skip_unknown=skip_unknown,
                 memory_bytes=memory_bytes,
+                workers=executor,
                 on_progress=update,
             )
         num_words = tables.totals.total()
@@ -131,7 +137,7 @@ def vocab(
         return
 
     # Else a vocabulary is learnt from all counts together.
-    with progress("vocab") as update:
+    with open_workers(workers, cluster) as executor, progress("vocab") as update:
         summary = learn_vocabulary(
             files,
             out,
@@ -147,6 +153,7 @@ def vocab(
             counts=counts,
             report=report,
             memory_bytes=memory_bytes,
+            workers=executor,
             on_progress=update,
         )
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Self, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -266,6 +266,11 @@ class SentenceEncoder:
     def precision(self) -> str | None:
         """Arithmetic of its matrices; None for an encoder that was not loaded from a folder."""
         return None if self._load is None else str(self._load.keywords["precision"])
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads that were asked for; None: those there are."""
+        return None if self._load is None else cast("int | None", self._load.keywords["threads"])
 
     @property
     def folder(self) -> Path | None:

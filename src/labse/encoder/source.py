@@ -4,23 +4,28 @@ Takes: what stands in an argument `encoder`. Gives: an encoder, and what its vec
 Source: docs/design.md, promises (one key for all resumable work).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.encoder.protocol import Encoder
 from labse.encoder.sentence_encoder import SentenceEncoder
+from labse.encoder.tokenization import TextOptions
+from labse.errors import LabseError
+from labse.model_folder.hub import locate_model
 
 __all__ = [
     "AnyEncoderSource",
     "EncoderSource",
     "ObservedEncoder",
     "describe_encoder",
+    "describe_loading",
     "load_any_encoder",
+    "load_described",
     "load_encoder",
 ]
 
@@ -82,6 +87,45 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
         known["--runtime"] = encoder.runtime_name
         known["text options"] = asdict(encoder.text)
     return known
+
+
+def describe_loading(encoder: SentenceEncoder) -> dict[str, object]:
+    """Returns, as JSON, what `load_described` makes the same encoder of on another machine.
+
+    Raises:
+        TypeError: it was not loaded from a folder.
+    """
+    if encoder.folder is None:
+        encoder.__reduce__()  # Says why it cannot be.
+    is_default = encoder.folder == locate_model(None)  # It may lie elsewhere there.
+    return {
+        "folder": None if is_default else str(encoder.folder and encoder.folder.absolute()),
+        "model_sha256": encoder.hash_model(),
+        "precision": encoder.precision,
+        "runtime": encoder.runtime_name,
+        "threads": encoder.threads,
+        "text": asdict(encoder.text),
+        "max_seq_length": encoder.max_seq_length,
+    }
+
+
+def load_described(description: Mapping[str, Any]) -> SentenceEncoder:
+    """Loads the encoder that `describe_loading` described.
+
+    Raises:
+        LabseError: there is another model in the folder.
+    """
+    encoder = SentenceEncoder.from_pretrained(
+        description["folder"],
+        precision=description["precision"],
+        runtime=description["runtime"],
+        threads=description["threads"],
+        text=TextOptions(**description["text"]),
+    )
+    if encoder.hash_model() != description["model_sha256"]:
+        raise LabseError(f"{encoder.folder}: another model than on the machine of the command")
+    encoder.max_seq_length = description["max_seq_length"]
+    return encoder
 
 
 class ObservedEncoder:

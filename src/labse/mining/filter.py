@@ -8,22 +8,17 @@ scores. The records are a JSON object a line, as OpusFilter writes them.
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.bounds import FilterBounds, Scores, iter_broken, recommend_bounds
-from labse.cleaning.langid import match_languages
-from labse.cleaning.normalize import normalize_text
-from labse.cleaning.pair_scores import score_pair_texts
+from labse.cluster.tasks import Executor
 from labse.corpus.file_formats import choose_layout
-from labse.corpus.languages import canonical_tag, is_language
-from labse.corpus.records import UNKNOWN_LANG
 from labse.corpus.tables import ColumnNames
 from labse.corpus.writers import check_outputs, open_output, write_rows
 from labse.encoder.job.inputs import LineBlock
@@ -36,23 +31,27 @@ from labse.mining.margin import Margin
 from labse.mining.pair_corpus import MINED_SCORE, PairCorpus, open_pair_corpus
 from labse.mining.pair_scores import score_sides
 from labse.mining.quality import (
-    measure_quality,
     side_nearby_cosines,
     warn_of_other_vectors,
 )
 from labse.mining.sides import embed_sides
+from labse.mining.text_scores import (
+    NEARBY,
+    UNKNOWN_LANGUAGE,
+    Chunk,
+    PairSelector,
+    run_chunk_tasks,
+    score_chunk,
+)
 from labse.runtime import OnProgress
 
 __all__ = [
     "EMPTY",
     "FilterReport",
-    "PairSelector",
     "decide",
     "filter_pairs",
     "find_broken",
     "read_scores",
-    "score_texts",
-    "to_json",
 ]
 
 EMPTY = "empty"
@@ -61,11 +60,7 @@ EMPTY = "empty"
 UNKNOWN = "unknown"
 """The reason why a pair is dropped, whatever the bounds, if the model knows no piece of a side."""
 
-UNKNOWN_LANGUAGE = "unknown_language"
-"""The reason why a pair is dropped, if that is asked for in place of an error."""
-
 _CHUNK_ROWS = 8192
-_NEARBY = "nearby"  # Between vectors and texts; not written.
 _REQUIRED = {
     *("source_characters", "target_characters"),
     *("length_ratio", "overlap", "number_mismatch", "name_mismatch"),
@@ -76,21 +71,6 @@ _OPTIONAL = {
     *("moore_lewis_source", "moore_lewis_target"),
     *("source_language_match", "target_language_match"),
 }
-
-
-class PairSelector(Protocol):
-    """What adds scores to those of `filter_pairs`."""
-
-    def score(
-        self,
-        sources: Sequence[str],
-        targets: Sequence[str],
-        cosines: NDArray[np.floating],
-        nearby: NDArray[np.floating],
-        known: Scores,
-    ) -> dict[str, NDArray[np.float32]]:
-        """Returns (N,) columns of N pairs, whose cosines and text scores are known."""
-        ...
 
 
 @dataclass(slots=True)
@@ -155,7 +135,8 @@ def filter_pairs(
         encoder: embeds a side without vectors; None loads the model that comes with labse.
         margin: formula of the margin score.
         k: neighbours that make the margin score.
-        search: how neighbours are searched, `labse.SearchOptions`.
+        search: how neighbours are searched, `labse.SearchOptions`; its `workers` score texts too,
+            unless there is a selector.
         selector: adds columns of its own, see `labse.selection.cds.load_cds`.
         columns: where a table of others has source, target, their languages and margin_score.
         shard: the block of pairs to read, so that several machines share a corpus; the outputs of
@@ -211,13 +192,22 @@ def filter_pairs(
                 known = {"cosine": cosines} | ({} if margins is None else {"margin": margins})
                 if bounds.min_quality is not None or selector is not None:
                     warn_of_other_vectors(corpus.sides, embedded.encoder)
-                    known[_NEARBY] = side_nearby_cosines(embedded).astype(np.float32)
+                    known[NEARBY] = side_nearby_cosines(embedded).astype(np.float32)
                 unknown = embedded.source.lines.is_unknown | embedded.target.lines.is_unknown
                 known |= {UNKNOWN: unknown.astype(np.float32)} if unknown.any() else {}
             else:
                 stage = stack.enter_context(open_stage(None, {}))
             from_scores = scores or stage.folder / "scores.jsonl"
-            _write_scores(from_scores, corpus, known, skip_unknown, selector, on_progress)
+            _write_scores(
+                from_scores,
+                corpus,
+                known,
+                skip_unknown,
+                selector,
+                search.workers,
+                (work or stage.folder) / ".text_scores",
+                on_progress,
+            )
 
         # Decide, and write what is kept.
         first_line = corpus.rows[0] if corpus.rows else 0
@@ -281,88 +271,42 @@ def _write_scores(
     known: dict[str, NDArray[np.float32]],
     skip_unknown: bool,
     selector: PairSelector | None,
+    workers: int | Executor,
+    work: Path,
     on_progress: OnProgress | None,
 ) -> None:
     """Writes a line of scores for each pair of the corpus, those that are known first."""
     num_rows = len(known["cosine"]) if known else None
     num_written = 0
+    chunks = _iter_chunks(corpus, known, skip_unknown)
     with open_output(path) as stream:
-        pairs = corpus.read()
-        while chunk := list(islice(pairs, _CHUNK_ROWS)):
-            columns = dict(zip(corpus.columns, zip(*chunk, strict=True), strict=True))
-            here = slice(num_written, num_written + len(chunk))
-            row_scores = {name: column[here] for name, column in known.items()}
-            if MINED_SCORE in columns:
-                row_scores[MINED_SCORE] = np.array(columns[MINED_SCORE], np.float32)
-            langs: tuple[Sequence[str], Sequence[str]] | None = None
-            if corpus.has_langs:
-                langs = (columns["source_lang"], columns["target_lang"])
-            if langs and skip_unknown:
-                row_scores[UNKNOWN_LANGUAGE], langs = _find_unknown_languages(*langs)
-            row_scores |= score_texts(columns["source"], columns["target"], langs)
-            if (nearby := row_scores.pop(_NEARBY, None)) is not None:
-                texts = columns["source"], columns["target"]
-                row_scores["quality"] = measure_quality(
-                    row_scores["cosine"], nearby, *texts, known=row_scores
-                )
-                if selector is not None:
-                    row_scores |= selector.score(*texts, row_scores["cosine"], nearby, row_scores)
-            for line in to_json(row_scores):
-                stream.write(line.encode() + b"\n")
-            num_written += len(chunk)
+        scored: Iterator[bytes]
+        if workers == 1 or selector is not None:  # It cannot be sent.
+            scored = (score_chunk(chunk, selector) for chunk in chunks)
+        else:
+            scored = run_chunk_tasks(chunks, work, workers)
+        for lines in scored:
+            stream.write(lines)
+            num_written += lines.count(b"\n")
             if on_progress is not None:
                 on_progress(num_written, num_rows)
         if num_written != (num_rows or num_written):
             raise LabseError(f"{num_written} scores for {num_rows} lines; did a file change?")
 
 
-def _find_unknown_languages(
-    sources: Sequence[str], targets: Sequence[str]
-) -> tuple[NDArray[np.float32], tuple[list[str], list[str]]]:
-    """Returns which of N pairs have a language that is not known, and the tags without those."""
-    is_known = {tag: is_language(tag) for tag in {*sources, *targets}}
-    sides = [
-        [tag if is_known[tag] else UNKNOWN_LANG for tag in tags] for tags in (sources, targets)
-    ]
-    pairs = zip(sources, targets, strict=True)
-    unknown = [not (is_known[source] and is_known[target]) for source, target in pairs]
-    return np.array(unknown, np.float32), (sides[0], sides[1])
+def _iter_chunks(
+    corpus: PairCorpus, known: dict[str, NDArray[np.float32]], skip_unknown: bool
+) -> Iterator[Chunk]:
+    pairs, num_read = corpus.read(), 0
+    while rows := list(islice(pairs, _CHUNK_ROWS)):
+        columns = dict(zip(corpus.columns, zip(*rows, strict=True), strict=True))
+        here = slice(num_read, num_read + len(rows))
+        scores = {name: column[here] for name, column in known.items()}
+        yield Chunk(columns, scores, skip_unknown=skip_unknown)
+        num_read += len(rows)
 
 
 # ---- scores ----------------------------------------------------------------------------------
-
-
-def score_texts(
-    sources: Sequence[str],
-    targets: Sequence[str],
-    langs: tuple[Sequence[str], Sequence[str]] | None,
-) -> dict[str, NDArray[np.float32]]:
-    """Scores what the texts of N pairs tell without a model; see docs/cleaning.md for each score.
-
-    Args:
-        sources: N texts.
-        targets: as many.
-        langs: N tags of each side; None: languages are not looked at.
-
-    Raises:
-        ResourceError: languages are asked for and the packages that tell them are missing.
-    """
-    sides = [[normalize_text(text).text for text in texts] for texts in (sources, targets)]
-    scores = {}
-    for name, texts in zip(("source", "target"), sides, strict=True):
-        scores[f"{name}_characters"] = np.fromiter(map(len, texts), np.float32, len(texts))
-    scores |= score_pair_texts(*sides)
-    for name, texts, tags in zip(("source", "target"), sides, langs or (), strict=bool(langs)):
-        canonical = {tag: canonical_tag(tag) for tag in {*tags}}
-        langs_of = [canonical[tag] for tag in tags]
-        scores[f"{name}_language_match"] = match_languages(texts, langs_of)[1]
-    return scores
-
-
-def to_json(scores: Scores) -> Iterator[str]:
-    """Yields one line of JSON for each row."""
-    for row in zip(*(column.tolist() for column in scores.values()), strict=True):
-        yield json.dumps(dict(zip(scores, row, strict=True)))
 
 
 def read_scores(path: str | Path) -> Iterator[dict[str, NDArray[np.float32]]]:

@@ -39,6 +39,7 @@ __all__ = [
     "CountTables",
     "SmoothedWords",
     "TableWriter",
+    "finish_tables",
     "is_count_folder",
     "iter_merged",
     "open_tables",
@@ -169,17 +170,10 @@ class TableWriter:
         """Writes what is not written yet, and the manifest."""
         self._spill()
         inputs = [InputFile(path, sha, self._rows[path]) for path, sha in self._hashes.items()]
-        manifest = {
-            "kind": COUNTS_KIND,
-            "labse_version": labse.__version__,
-            "is_complete": True,  # Readers of before 0.2 ask for it.
-            "lang": self._lang,
-            "inputs": [asdict(file) for file in inputs],
-            "totals": dict(sorted(self._totals.items())),
-            "tables": self._tables,
-        }
-        self._stage.finish(manifest)
-        return CountTables(self._stage.folder, inputs, self._tables, self._totals, self._lang)
+        folder = self._stage.folder
+        return finish_tables(
+            CountTables(folder, inputs, self._tables, self._totals, self._lang), self._stage
+        )
 
     def _spill(self) -> None:
         """Writes a sorted table of the words in memory, and forgets them."""
@@ -196,6 +190,22 @@ class TableWriter:
         done = {"sha256": self._tables[name], "num_rows": list(self._rows.values())}
         self._stage.add(name, {**done, "totals": dict(self._totals)})
         _LOGGER.info("%s words counted", f"{self._totals.total():,}")
+
+
+def finish_tables(tables: CountTables, stage: Stage) -> CountTables:
+    """Writes the manifest of the tables in a stage; returns them."""
+    stage.finish(
+        {
+            "kind": COUNTS_KIND,
+            "labse_version": labse.__version__,
+            "is_complete": True,  # Readers of before 0.2 ask for it.
+            "lang": tables.lang,
+            "inputs": [asdict(file) for file in tables.inputs],
+            "totals": dict(sorted(tables.totals.items())),
+            "tables": tables.tables,
+        }
+    )
+    return tables
 
 
 @dataclass(frozen=True, slots=True)

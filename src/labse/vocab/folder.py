@@ -7,14 +7,16 @@ Source: Feng et al., arXiv 2007.01852, section 4 (cased WordPiece, smoothing exp
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import labse
+from labse.cluster.run import count_rows, run_tasks
+from labse.cluster.tasks import Executor, Task
 from labse.corpus.file_formats import is_text
 from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
@@ -32,13 +34,14 @@ from labse.files.atomic import (
     sha256_file,
     write_json,
 )
-from labse.files.stage import JOURNAL_NAME, open_stage
+from labse.files.stage import JOURNAL_NAME, Result, Stage, open_stage
 from labse.files.text import as_list
 from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
 from labse.vocab.count_tables import (
     CountTables,
     TableWriter,
+    finish_tables,
     is_count_folder,
     iter_merged,
     open_tables,
@@ -97,6 +100,7 @@ def count_files(
     columns: ColumnNames | None = None,
     skip_unknown: bool = False,
     memory_bytes: int = MEMORY_BYTES,
+    workers: int | Executor = 1,
     on_progress: OnProgress | None = None,
 ) -> CountTables:
     """Counts the words of files into a folder of tables; a killed run goes on where it was.
@@ -109,7 +113,9 @@ def count_files(
         langs: of source and target of pairs, where no column tells.
         columns: where tables of others have their columns.
         skip_unknown: whether rows of a language that is not known are left out, not an error.
-        memory_bytes: what counting may take.
+        memory_bytes: what counting may take, of each task.
+        workers: processes, or what runs the tasks elsewhere: a file is a task, and has tables of
+            its own; the counts do not differ.
         on_progress: called with the rows counted and None.
 
     Raises:
@@ -128,12 +134,77 @@ def count_files(
             return tables
         raise UsageError(f"--counts {folder}: holds the counts of other files; give another folder")
 
-    key = {"counts_of": list(hashes.values()), "lang": tag}
+    key: dict[str, object] = {"counts_of": list(hashes.values()), "lang": tag}
+    key |= {} if workers == 1 else {"by_file": True}
     with open_stage(folder, key, section=None) as stage:
+        if workers != 1:
+            return _count_by_tasks(stage, hashes, how, tag, memory_bytes, workers, on_progress)
         writer = TableWriter(stage, hashes, lang=tag, max_bytes=memory_bytes)
         for file in files:
-            _count_file(file, how, writer, on_progress)
+            _tell_drops(file, _count_file(file, how, writer, on_progress))
         return writer.close()
+
+
+def _count_by_tasks(
+    stage: Stage,
+    hashes: Mapping[str, str],
+    how: "_Reading",
+    tag: str | None,
+    memory_bytes: int,
+    workers: int | Executor,
+    on_progress: OnProgress | None,
+) -> CountTables:
+    """Counts each file in a folder of its own, and lists the tables of all."""
+    tasks, arguments = [], {"lang": tag, "reading": asdict(how)}
+    for number, (file, sha256) in enumerate(hashes.items()):
+        folder = stage.folder / "files" / f"{number:06}"
+        places = {"file": file, "folder": str(folder), "memory_bytes": memory_bytes}
+        made = (str(folder / MANIFEST_NAME),)
+        name = f"count/{number:06}"
+        task = Task(name, count_step, {**arguments, "sha256": sha256}, sha256, made, places)
+        tasks.append(replace(task, memory_bytes=memory_bytes))
+    tell = on_progress or (lambda *_: None)
+    results = run_tasks(tasks, stage, workers=workers, on_result=count_rows(tell))
+
+    tables = CountTables(stage.folder, lang=tag)
+    for (file, sha256), task, result in zip(hashes.items(), tasks, results, strict=True):
+        _tell_drops(file, Counter(cast("dict[str, int]", result["drops"])))
+        tables.inputs.append(InputFile(file, sha256, cast("int", result["num_rows"])))
+        tables.totals.update(cast("dict[str, int]", result["totals"]))
+        place = Path(task.outputs[0]).parent.relative_to(stage.folder).as_posix()
+        counted = cast("dict[str, str]", result["tables"])
+        tables.tables.update({f"{place}/{name}": digest for name, digest in counted.items()})
+    return finish_tables(tables, stage)
+
+
+def count_step(
+    file: str,
+    folder: str,
+    *,
+    sha256: str,
+    lang: str | None,
+    reading: Mapping[str, Any],
+    memory_bytes: int,
+) -> Result:
+    """Counts the words of one file into a folder of its own, whole or not at all.
+
+    Args:
+        file: the file.
+        folder: to be made.
+        sha256: of the file.
+        lang: see `_Reading.describe`.
+        reading: the fields of a `_Reading`.
+        memory_bytes: what counting may take.
+    """
+    how = _Reading(**{**reading, "langs": tuple(reading["langs"])})
+    # Another copy of this task may be at work, on a node that is only cut off.
+    with replace_folder(Path(folder)) as temporary, open_stage(temporary, {}) as stage:
+        writer = TableWriter(stage, {file: sha256}, lang=lang, max_bytes=memory_bytes)
+        drops = _count_file(file, how, writer, None)
+        tables = writer.close()
+    totals = dict(tables.totals)
+    told = {"num_rows": tables.inputs[0].num_rows, "totals": totals, "tables": tables.tables}
+    return {**told, "drops": dict(drops)}
 
 
 def learn_vocabulary(
@@ -152,6 +223,7 @@ def learn_vocabulary(
     counts: str | Path | None = None,
     report: str | Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    workers: int | Executor = 1,
     on_progress: OnProgress | None = None,
 ) -> VocabularySummary:
     """Learns a vocabulary from all files together and writes its folder, whole or not at all.
@@ -175,6 +247,7 @@ def learn_vocabulary(
             what becomes of the words that were counted; see `vocab.report`.
         memory_bytes: what counting and merging may take; of more words than fit, the heaviest are
             learnt from.
+        workers: see `count_files`; learning itself is done here.
         on_progress: called with the rows counted and None, then with iterations of learning done
             and their number.
 
@@ -196,9 +269,7 @@ def learn_vocabulary(
     report_folder = None if report is None else _check_report_folder(Path(report), folder)
     with (
         resumable(counts),
-        _open_counts(
-            files, folder, how, counts=counts, memory_bytes=memory_bytes, on_progress=on_progress
-        ) as tables,
+        _open_counts(files, folder, how, counts, memory_bytes, workers, on_progress) as tables,
     ):
         # The counts of all languages become one weight for each word.
         totals = sum((table.totals for table in tables), Counter())
@@ -246,9 +317,9 @@ def _open_counts(
     files: Sequence[str | Path],
     out: Path,
     how: "_Reading",
-    *,
     counts: str | Path | None,
     memory_bytes: int,
+    workers: int | Executor,
     on_progress: OnProgress | None,
 ) -> Iterator[list[CountTables]]:
     """Gives the tables of all inputs; without `counts` those made here are deleted afterwards."""
@@ -272,6 +343,7 @@ def _open_counts(
                     columns=how.columns,
                     skip_unknown=how.skip_unknown,
                     memory_bytes=memory_bytes,
+                    workers=workers,
                     on_progress=on_progress,
                 )
             )
@@ -352,18 +424,23 @@ class _Reading:
 
 def _count_file(
     file: str, how: _Reading, writer: TableWriter, on_progress: OnProgress | None
-) -> None:
+) -> Counter[str]:
+    """Counts the rows of a file from the next on; returns how many were left out, by reason."""
     drops: Counter[str] = Counter()
     rows = islice(how.iter_rows(file, drops), writer.num_rows(file), None)
     for number, row in enumerate(rows):
         writer.add_row(file, row)
         if on_progress and number % _REPORTED_ROWS == 0:
             on_progress(writer.num_rows(), None)
-    for reason, count in drops.most_common():
-        _LOGGER.warning(f"{file}: left out: {count:,} ({reason})")
     if not writer.num_rows(file):
         raise LabseError(f"{file}: empty, it has no rows")
     _LOGGER.info("%s: %s rows", file, f"{writer.num_rows(file):,}")
+    return drops
+
+
+def _tell_drops(file: str, drops: Counter[str]) -> None:
+    for reason, count in drops.most_common():
+        _LOGGER.warning(f"{file}: left out: {count:,} ({reason})")
 
 
 def _check_report_folder(report: Path, out: Path) -> Path:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from labse.cleaning.bounds import FilterBounds, Scores, iter_broken
 from labse.encoder.protocol import Encoder, encode_sentences
-from labse.mining.filter import score_texts
 from labse.mining.margin import margin_scores
 from labse.mining.quality import measure_quality, nearby_cosines
+from labse.mining.text_scores import score_texts
 from labse.search.knn import mutual_neighbours
 
 __all__ = ["Scorer", "find_reasons", "score_beads"]

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.json_executor import JsonExecutor
 
 from labse.cleaning.bounds import FilterBounds, PairBounds, recommend_bounds
 from labse.cleaning.pipeline import clean
@@ -14,15 +15,15 @@ from labse.config import parse_config
 from labse.corpus.readers import read_pairs
 from labse.corpus.shards import write_shard
 from labse.errors import LabseError, UsageError
+from labse.mining.bitext import SearchOptions
 from labse.mining.filter import (
     FilterReport,
     decide,
     filter_pairs,
     find_broken,
     read_scores,
-    score_texts,
-    to_json,
 )
+from labse.mining.text_scores import score_texts, to_json
 
 GOOD = {
     "cosine": 0.75,
@@ -45,6 +46,31 @@ def columns(*rows: Mapping[str, float]) -> dict[str, np.ndarray]:
 def write(path: Path, *rows: Mapping[str, float]) -> Path:
     path.write_text("".join(f"{line}\n" for line in to_json(columns(*rows))))
     return path
+
+
+def test_texts_that_are_scored_elsewhere_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labse.mining.filter._CHUNK_ROWS", 2)
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"Es sind {n} Hunde.\tThere are {n % 3} dogs.\tde\ten\n" for n in range(5))
+    Path("pairs.tsv").write_text(f"source\ttarget\tsource_lang\ttarget_lang\n{rows}", "utf-8")
+    np.save("vectors.npy", np.eye(5, dtype=np.float32) + 0.1)
+    written = []
+    for name, workers in (("here", 1), ("there", JsonExecutor())):
+        report = filter_pairs(
+            "pairs.tsv",
+            out=f"{name}.tsv",
+            scores=f"{name}.jsonl",
+            bounds=FilterBounds(max_number_mismatch=0.5, min_quality=0.0, min_margin=0.1),
+            vectors=("vectors.npy", "vectors.npy"),
+            search=SearchOptions(workers=workers),
+            work=Path(name),
+        )
+        assert (report.num_read, report.num_kept) == (5, 3)
+        assert not Path(name, ".text_scores").exists()
+        written.append(Path(f"{name}.jsonl").read_bytes() + Path(f"{name}.tsv").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_a_pair_at_every_bound_is_kept() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.json_executor import JsonExecutor
 
 from labse.corpus.records import Sentence
 from labse.errors import LabseError, ResourceError, UsageError
@@ -199,8 +200,15 @@ def test_counts_of_two_machines_give_the_vocabulary_of_one(tmp_path: Path) -> No
     whole = learn_vocabulary(files, tmp_path / "whole", vocab_size=99, min_count=0.1)
     parts = learn_vocabulary(folders, tmp_path / "parts", vocab_size=99, min_count=0.1)
     assert parts == whole
-    vocabularies = [(tmp_path / name / "vocab.txt").read_bytes() for name in ("whole", "parts")]
-    assert vocabularies[0] == vocabularies[1]
+    executor = JsonExecutor()
+    options = {"vocab_size": 99, "min_count": 0.1, "workers": executor}
+    tasks = learn_vocabulary(files, tmp_path / "tasks", counts=tmp_path / "by_file", **options)
+    assert tasks == whole
+    names = ("whole", "parts", "tasks")
+    vocabularies = [(tmp_path / name / "vocab.txt").read_bytes() for name in names]
+    assert vocabularies[0] == vocabularies[1] == vocabularies[2]
+    again = learn_vocabulary([tmp_path / "by_file"], tmp_path / "again", vocab_size=99)
+    assert again.inputs == whole.inputs
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
 

@@ -4,23 +4,27 @@ Takes: files of text. Gives: one `.npy` file, or a folder of shards; a stopped c
 Source: docs/encoding.md; docs/design.md, promises.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
+from labse.cluster.tasks import Executor
 from labse.corpus.shards import expand_folders
 from labse.encoder.job.inputs import InputTexts, LineBlock
 from labse.encoder.job.records import FolderRecord, open_record
-from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage
-from labse.encoder.job.workers import Workers
+from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage, encode_shard
+from labse.encoder.job.shard_tasks import run_shard_tasks
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
-from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
+from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, check_space, check_writable, remove_leftovers
 from labse.files.npy import write_array
 from labse.runtime import OnProgress, hold_interrupts, resumable
@@ -92,7 +96,8 @@ def encode_files(
     storage: Storage = "float32",
     column: str | None = None,
     shard: LineBlock | None = None,
-    jobs: int = 1,
+    jobs: int | Executor = 1,
+    gpus_per_task: float = 0.0,
     shard_rows: int = SHARD_ROWS,
     on_progress: OnProgress | None = None,
 ) -> EncodedFile | EncodedFolder:
@@ -111,20 +116,25 @@ def encode_files(
         column: column or key of tables; None: `text`.
         shard: the block of lines to encode, so that several machines share the files, which are
             then read twice; None: all lines.
-        jobs: processes, each with an encoder of its own; for folders.
+        jobs: processes, each with an encoder of its own, or an executor such as
+            `labse.RayExecutor`, whose machines load it from the same folder; for folders.
+        gpus_per_task: GPUs, or the share of one, that an executor gives each shard.
         shard_rows: rows of a shard, fewer if its text is over 32 Mi characters; for folders.
         on_progress: called with the rows done and the rows there may be.
 
     Raises:
-        InterruptedRunError: Ctrl-C or SIGTERM came; the same call goes on. For folders alone.
+        InterruptedRunError: Ctrl-C or SIGTERM came, or a process died; the same call goes on. For
+            folders alone.
         UsageError: an option that `out` does not take, a file of a format that is not read, or
             another process is at work in `out`, or it holds something else.
         LabseError: the input is broken, or not that of the shards that are there.
-        ResourceError: `out` cannot be written, or a process died.
+        ResourceError: `out` cannot be written.
     """
     # Check all that can be checked before a model is loaded.
     out = Path(out)
     is_folder = _is_folder(out, storage, jobs, shard_rows)
+    if gpus_per_task and isinstance(jobs, int):
+        raise UsageError("--gpus-per-task is for the tasks of --cluster")
     names = [paths] if isinstance(paths, str | Path) else paths
     check_writable(out / MANIFEST_NAME if is_folder else out, inputs=names)
     texts = InputTexts(expand_folders(names), column=column)
@@ -151,20 +161,21 @@ def encode_files(
         settings = _describe_vectors(loaded) | {"storage": storage, "shard_rows": shard_rows}
         settings["embedding_size"] = loaded.embedding_size
         settings |= {} if shard is None else {"shard": str(shard)}
-        with open_record(out, settings) as record, Workers(loaded, jobs=jobs) as workers:
+        with open_record(out, settings) as record:
             _check_space(out, texts, loaded.embedding_size, storage, num_done=record.num_rows)
-            job = _FolderJob(record, workers, storage, loaded.embedding_size, tell)
-            return job.run(parts, texts.describe)
+            job = _FolderJob(record, loaded, storage, tell)
+            return job.run(parts, texts.describe, jobs, gpus_per_task)
 
 
-def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
+def _is_folder(out: Path, storage: Storage, jobs: int | Executor, shard_rows: int) -> bool:
     """Says whether `out` is to be a folder, and refuses what a file does not take."""
     if storage not in STORAGE_TYPES:
         raise UsageError(f"storage {storage!r}: choose one of {', '.join(STORAGE_TYPES)}")
     if str(out) == "-":
         raise UsageError("--out -: vectors do not go to standard output; name a file or a folder")
-    if jobs < 1 or shard_rows < 1:
-        raise UsageError(f"jobs is {jobs}, shard_rows {shard_rows}; both must be at least 1")
+    for option, number in (("jobs", jobs), ("shard_rows", shard_rows)):
+        if isinstance(number, int) and number < 1:
+            raise UsageError(f"{option} is {number}; it must be at least 1")
     if _NO_FOLDER.fullmatch(out.suffix.lower()) and not out.is_dir():
         raise UsageError(
             f"--out {out}: vectors are written as one .npy file or as a folder of shards; give a "
@@ -174,7 +185,8 @@ def _is_folder(out: Path, storage: Storage, jobs: int, shard_rows: int) -> bool:
         return True
     for name, is_given in (
         ("--storage int8", storage == "int8"),
-        ("--jobs", jobs != 1),
+        ("--jobs", isinstance(jobs, int) and jobs != 1),
+        ("--cluster", not isinstance(jobs, int)),
         ("--shard-rows", shard_rows != SHARD_ROWS),
     ):
         if is_given:
@@ -231,47 +243,56 @@ def _encode_file(
 
 
 class _FolderJob:
-    """Shards of a folder, each given to a worker unless it is there already."""
+    """Shards of a folder, each made unless it is there already."""
 
     def __init__(
         self,
         record: FolderRecord,
-        workers: Workers,
+        encoder: SentenceEncoder,
         storage: Storage,
-        embedding_size: int,
         tell: Callable[[int], None],
     ) -> None:
-        self._embedding_size = embedding_size
         self._record = record
-        self._workers = workers
+        self._encoder = encoder
         self._storage = storage
         self._tell = tell
-        self._seen = SeenTexts()
-        self._running: dict[Future[Shard], int] = {}
+        self._num_shards = 0
+        self._num_encoded = 0
+        self._is_stopped = False
 
     def run(
         self,
         parts: Iterator[list[str]],
         describe_inputs: Callable[[], Sequence[dict[str, object]]],
+        jobs: int | Executor,
+        gpus_per_task: float,
     ) -> EncodedFolder:
         """Makes a shard of each part, then the manifest."""
-        record = self._record
+        record, unmade = self._record, self._unmade(parts)
         try:
-            number = -1
-            for number, part in enumerate(parts):
-                self._begin(number, UniqueTexts.of(part))
-            while self._running:
-                self._collect()
-            shards = record.finish(number + 1, describe_inputs())
+            if jobs == 1:
+                done = self._encode_beside(unmade)
+            else:
+                done = run_shard_tasks(
+                    unmade,
+                    record.folder,
+                    record.work / "tasks",
+                    encoder=self._encoder,
+                    storage=self._storage,
+                    workers=jobs,
+                    gpus_per_task=gpus_per_task,
+                    on_progress=lambda num_encoded, _: self._tell_rows(num_encoded),
+                )
+            with contextlib.closing(done):
+                for shard in done:
+                    record.add(shard)
+                    self._tell_rows()
+            shards = record.finish(self._num_shards, describe_inputs())
         except KeyboardInterrupt:
-            self._workers.stop()
             raise InterruptedRunError(
                 f"stopped; {len(record.shards):,} shards with {record.num_rows:,} rows are in "
                 f"{record.folder}, and the same command goes on"
             ) from None
-        except BaseException:
-            self._workers.stop()
-            raise
         return EncodedFolder(
             path=record.folder,
             num_rows=record.num_rows,
@@ -280,42 +301,76 @@ class _FolderJob:
             num_empty=sum(shard.num_empty for shard in shards),
             num_unknown=sum(shard.num_unknown for shard in shards),
             num_shards=len(shards),
-            embedding_size=self._embedding_size,
+            embedding_size=self._encoder.embedding_size,
             num_duplicates=sum(shard.num_rows - shard.num_encoded for shard in shards),
         )
 
-    def _begin(self, number: int, unique: UniqueTexts) -> None:
-        """Gives a shard to a worker, or compares the one that is there."""
-        record = self._record
-        places = self._seen.replace(unique, number)
-        if (there := record.shards.get(number)) is not None:
+    def _unmade(
+        self, parts: Iterator[list[str]]
+    ) -> Iterator[tuple[int, UniqueTexts, NDArray[np.int64]]]:
+        """Yields what is to be made: number, texts and places; compares what is there."""
+        record, seen = self._record, SeenTexts()
+        for number, part in enumerate(parts):
+            unique = UniqueTexts.of(part)
+            places = seen.replace(unique, number)
+            self._num_shards = number + 1
+            if (there := record.shards.get(number)) is None:
+                yield number, unique, places
+                continue
             if there.text_sha256 != unique.sha256():
                 raise LabseError(
                     f"{record.folder}: the input is not the one of its shard {number}; give the "
                     "same input, or another --out"
                 )
             self._tell_rows()
-            return
-        while len(self._running) > self._workers.jobs:  # One waits for those that run.
-            self._collect()
-        future = self._workers.submit(unique, record.folder, number, self._storage, places)
-        self._running[future] = number
 
-    def _collect(self) -> None:
-        """Waits a little and writes down what is done."""
-        with hold_interrupts():
-            done, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for future in sorted(done, key=self._running.__getitem__):
-            try:
-                self._record.add(future.result())
-            except BrokenExecutor:
-                raise ResourceError(
-                    "a worker process died, perhaps for want of memory; the same command goes on, "
-                    "with fewer --jobs if it happens again"
-                ) from None
-            del self._running[future]
-        self._tell_rows()
+    def _encode_beside(
+        self, shards: Iterator[tuple[int, UniqueTexts, NDArray[np.int64]]]
+    ) -> Generator[Shard, None, None]:
+        """Yields the shards, of which a thread computes one while the next is read."""
+        before: Future[Shard] | None = None
+        # With more threads OpenBLAS sums a product in another order, and the bytes of a shard must
+        # not depend on how many processes share the processors.
+        limit = ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="labse-shard")
+        try:
+            with limit:
+                for shard in shards:
+                    if before is not None:
+                        yield self._await(before)
+                    with hold_interrupts():
+                        before = pool.submit(self._encode, *shard)
+                if before is not None:
+                    yield self._await(before)
+        finally:
+            with hold_interrupts():
+                self._is_stopped = True
+                pool.shutdown(cancel_futures=True)
 
-    def _tell_rows(self) -> None:
-        ahead = max(self._workers.num_encoded - self._record.num_encoded, 0)
+    def _encode(self, number: int, unique: UniqueTexts, places: NDArray[np.int64]) -> Shard:
+        return encode_shard(
+            self._encoder,
+            unique,
+            self._record.folder,
+            number,
+            storage=self._storage,
+            places=places,
+            on_batch=self._count,
+        )
+
+    def _await(self, future: Future[Shard]) -> Shard:
+        while True:
+            with hold_interrupts():
+                done, _ = wait([future], timeout=_POLL_SECONDS)
+            if done:
+                return future.result()
+            self._tell_rows(self._num_encoded)
+
+    def _count(self, num_sentences: int) -> None:
+        if self._is_stopped:  # Its caller waits for this batch, and no other.
+            raise InterruptedRunError("stopped")
+        self._num_encoded += num_sentences
+
+    def _tell_rows(self, num_encoded: int = 0) -> None:
+        ahead = max(num_encoded - self._record.num_encoded, 0)
         self._tell(self._record.num_rows + ahead)

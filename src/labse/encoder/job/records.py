@@ -43,6 +43,11 @@ class FolderRecord:
         self._stage = stage
         self._settings = settings
 
+    @property
+    def work(self) -> Path:
+        """A folder for what is in between, which goes when the shards are whole."""
+        return self._stage.work
+
     def add(self, shard: Shard) -> None:
         """Writes down a shard whose files are on the disk.
 

@@ -8,7 +8,7 @@ Source: docs/design.md. `encode_shard` needs nothing but its arguments, so that 
 Dimensions: N sentences, U distinct ones, D embedding.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from labse.files.npy import load_array, save_array
 
 __all__ = [
     "STORAGE_TYPES",
+    "EncodedTexts",
     "SeenTexts",
     "Shard",
     "Storage",
@@ -84,7 +85,6 @@ def encode_shard(
     storage: Storage = "float32",
     places: NDArray[np.int64] | None = None,
     on_batch: OnBatch | None = None,
-    await_file: Callable[[Path], None] | None = None,
 ) -> Shard:
     """Writes the vectors of sentences; equal ones are encoded once.
 
@@ -101,42 +101,104 @@ def encode_shard(
         places: (U, 2) shard and row of an equal sentence in an earlier shard of this folder, for
             each distinct sentence in the order of its first appearance; -1: to be encoded.
         on_batch: called after each batch of sentences that are computed.
-        await_file: called with the path of each earlier shard before it is read; returns when it
-            is there. None: all of them are.
 
     Raises:
         LabseError: the model gave no finite unit vector, or an earlier shard is damaged.
         ResourceError: the folder cannot be written.
     """
     unique = sentences if isinstance(sentences, UniqueTexts) else UniqueTexts.of(sentences)
-    num_texts = len(unique.texts)
     if places is None:
-        places = np.full((num_texts, 2), -1, np.int64)
-    stored = StoredRows.allocate(num_texts, encoder.embedding_size, storage)
-    flags = np.zeros((num_texts, len(_FLAGS)), bool)
+        places = np.full((len(unique.texts), 2), -1, np.int64)
+    texts = EncodedTexts.compute(encoder, unique, places, storage, on_batch)
+    for earlier in texts.copied_shards():
+        texts.copy_rows(Path(folder), earlier)
+    return texts.write(Path(folder), number)
 
-    # Compute what stands in no earlier shard, and copy the rest.
-    new = np.flatnonzero(places[:, 0] < 0)
-    start = 0
-    for part in encoder.encode_stream([unique.texts[n] for n in new.tolist()], on_batch=on_batch):
-        rows = new[start : start + len(part.embeddings)]
-        stored.put(rows, part.embeddings)
-        flags[rows] = np.stack([part.is_long, part.is_empty, part.is_unknown], axis=1)
-        start += len(part.embeddings)
-    _copy_rows(Path(folder), places, stored, flags, await_file)
 
-    # Back to the sentences.
-    row_flags = flags[unique.numbers]
-    return Shard(
-        number=number,
-        num_rows=len(unique.numbers),
-        num_encoded=len(new),
-        num_long=int(row_flags[:, 0].sum()),
-        num_empty=int(row_flags[:, 1].sum()),
-        num_unknown=int(row_flags[:, 2].sum()),
-        text_sha256=unique.sha256(),
-        files=_write(Path(folder), number, stored, unique.numbers, row_flags),
-    )
+@dataclass(frozen=True, slots=True)
+class EncodedTexts:
+    """The distinct sentences of a shard with their vectors.
+
+    Attributes:
+        unique: N sentences, U distinct ones.
+        places: (U, 2); see `encode_shard`.
+        stored: (U, D), of which those with a place wait for `copy_rows`.
+        flags: (U, 3): long, empty, unknown.
+    """
+
+    unique: UniqueTexts
+    places: NDArray[np.int64]
+    stored: "StoredRows"
+    flags: NDArray[np.bool_]
+
+    @classmethod
+    def compute(
+        cls,
+        encoder: _Encoder,
+        unique: UniqueTexts,
+        places: NDArray[np.int64],
+        storage: Storage,
+        on_batch: OnBatch | None = None,
+    ) -> "EncodedTexts":
+        """Computes what stands in no earlier shard; see `encode_shard`."""
+        stored = StoredRows.allocate(len(unique.texts), encoder.embedding_size, storage)
+        flags = np.zeros((len(unique.texts), len(_FLAGS)), bool)
+        new, start = np.flatnonzero(places[:, 0] < 0), 0
+        texts = [unique.texts[number] for number in new.tolist()]
+        for part in encoder.encode_stream(texts, on_batch=on_batch):
+            rows = new[start : start + len(part.embeddings)]
+            stored.put(rows, part.embeddings)
+            flags[rows] = np.stack([part.is_long, part.is_empty, part.is_unknown], axis=1)
+            start += len(part.embeddings)
+        return cls(unique, places, stored, flags)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        number: int,
+        unique: UniqueTexts,
+        places: NDArray[np.int64],
+        storage: Storage,
+    ) -> "EncodedTexts":
+        """Reads back what `write` wrote."""
+        rows, found = unique.first_rows(), load_rows(folder, number, storage)
+        scales = None if found.scales is None else found.scales[rows]
+        flags = np.zeros((len(rows), len(_FLAGS)), bool)
+        _read_flags(folder, number, rows, flags)
+        return cls(unique, places, StoredRows(found.values[rows], scales), flags)
+
+    def copied_shards(self) -> list[int]:
+        """Returns the numbers of the earlier shards that have rows of this one."""
+        numbers: list[int] = np.unique(self.places[self.places[:, 0] >= 0, 0]).tolist()
+        return numbers
+
+    def copy_rows(self, folder: Path, number: int) -> None:
+        """Takes the rows of sentences that stand in an earlier shard."""
+        rows = np.flatnonzero(self.places[:, 0] == number)
+        sources = self.places[rows, 1]
+        by_place = np.argsort(sources)  # The file is read from front to back.
+        rows, sources = rows[by_place], sources[by_place]
+        self.stored.values[rows] = _read_rows(shard_path(folder, number), sources)
+        if self.stored.scales is not None:
+            self.stored.scales[rows] = load_array(shard_path(folder, number, "scale"))[sources]
+        flags = np.zeros((len(rows), len(_FLAGS)), bool)
+        _read_flags(folder, number, sources, flags)
+        self.flags[rows] = flags
+
+    def write(self, folder: Path, number: int) -> Shard:
+        """Writes the files of the shard: a row for each sentence."""
+        unique, flags = self.unique, self.flags[self.unique.numbers]
+        return Shard(
+            number=number,
+            num_rows=len(unique.numbers),
+            num_encoded=int((self.places[:, 0] < 0).sum()),
+            num_long=int(flags[:, 0].sum()),
+            num_empty=int(flags[:, 1].sum()),
+            num_unknown=int(flags[:, 2].sum()),
+            text_sha256=unique.sha256(),
+            files=_write(folder, number, self.stored, unique.numbers, flags),
+        )
 
 
 def shard_path(folder: Path, number: int, part: str = "") -> Path:
@@ -196,10 +258,9 @@ class StoredRows:
 class SeenTexts:
     """Where a text was seen before: a table of fixed size, of one slot a hash.
 
-    A place is a shard and a row in it. A later text takes the slot of an earlier one, and each slot
-    holds the newest place, which is likeliest to be in the memory of the system. The answers depend
-    on the texts and their order alone, so a run that is resumed, or spread over processes, copies
-    the same rows.
+    A place is a shard and a row in it: the one that was computed, so that no copy waits for a copy.
+    A later text takes the slot of an earlier one. The answers depend on the texts and their order
+    alone, so a run that is resumed, or spread over machines, copies the same rows.
     """
 
     def __init__(self, num_slots: int = _NUM_SLOTS) -> None:
@@ -227,34 +288,21 @@ class SeenTexts:
         places[is_known, 0] = self._shards[slots[is_known]]
         places[is_known, 1] = self._rows[slots[is_known]]
 
-        self._keys[slots] = keys
-        self._shards[slots] = shard
-        self._rows[slots] = unique.first_rows()
+        is_new = ~is_known
+        self._keys[slots[is_new]] = keys[is_new]
+        self._shards[slots[is_new]] = shard
+        self._rows[slots[is_new]] = unique.first_rows()[is_new]
         return places
 
 
-def _copy_rows(
-    folder: Path,
-    places: NDArray[np.int64],
-    stored: StoredRows,
-    flags: NDArray[np.bool_],
-    await_file: Callable[[Path], None] | None,
+def _read_flags(
+    folder: Path, number: int, rows: NDArray[np.int64], flags: NDArray[np.bool_]
 ) -> None:
-    """Fills the rows of sentences that stand in earlier shards."""
-    for number in np.unique(places[places[:, 0] >= 0, 0]).tolist():
-        if await_file:
-            await_file(shard_path(folder, number))
-        rows = np.flatnonzero(places[:, 0] == number)
-        sources = places[rows, 1]
-        by_place = np.argsort(sources)  # The file is read from front to back.
-        rows, sources = rows[by_place], sources[by_place]
-        stored.values[rows] = _read_rows(shard_path(folder, number), sources)
-        if stored.scales is not None:
-            stored.scales[rows] = load_array(shard_path(folder, number, "scale"))[sources]
-        for column, part in enumerate(_FLAGS):
-            path = shard_path(folder, number, part)
-            if path.is_file():
-                flags[rows, column] = np.isin(sources, load_array(path))
+    """Sets the flags of some rows of a shard."""
+    for column, part in enumerate(_FLAGS):
+        path = shard_path(folder, number, part)
+        if path.is_file():
+            flags[:, column] = np.isin(rows, load_array(path))
 
 
 def _read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[np.generic]:
