@@ -70,7 +70,7 @@ def mine(num_rows: int) -> None:
     np.save(folder / "source.npy", source)
     np.save(folder / "target.npy", source[::-1] + noise)
     program = "import sys; from labse.search import grid; grid._SHARD_ROWS = 10_000; "
-    program += "from labse.cli.__main__ import main; sys.exit(main())"  # Many cells of few rows.
+    program += "from labse.__main__ import main; sys.exit(main())"  # Many cells of few rows.
     command = [sys.executable, "-c", program, "mine", "source.npy", "target.npy"]
     command += ["--index", "exact", "--memory", "64M"]
 

@@ -7,6 +7,7 @@ from labse.cleaning.bounds import PairBounds as PairBounds
 from labse.cleaning.bounds import TextBounds as TextBounds
 from labse.cleaning.pipeline import clean as clean
 from labse.cluster.on_ray import RayExecutor as RayExecutor
+from labse.corpus.extract_files import extract_files as extract_files
 from labse.dual_encoder.config import RunConfig as RunConfig
 from labse.dual_encoder.start import load_run_config as load_run_config
 from labse.encoder.job.encode_files import encode_files as encode_files

@@ -1,6 +1,7 @@
 """One contract, two executors; and a cluster that loses its nodes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from labse.mining.mine_files import mine_files
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
+_HIDDEN = 77
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
@@ -74,6 +76,13 @@ def write_step(folder: str, name: str, then: str = "") -> Result:
         time.sleep(1)
     if then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if then == "fill":
+        raise MemoryError
+    if then == "full":
+        with Path("/dev/full").open("w") as stream:
+            stream.write(name)
+    if then == "hide":  # A file that no other process sees.
+        os.dup2(os.open("/dev/null", os.O_RDONLY), _HIDDEN)
     (Path(folder) / name).write_text(name)
     return {"name": name}
 
@@ -119,11 +128,12 @@ def test_an_error_of_a_step_comes_out_and_is_not_tried_again(
     assert num_calls(tmp_path, "bad") == 1
 
 
-def test_a_task_that_kills_its_worker_is_named_and_the_others_are_done(
-    executor: Executor, tmp_path: Path
+@pytest.mark.parametrize("way", ["die", "fill"])
+def test_a_task_without_memory_is_named_and_the_others_are_done(
+    executor: Executor, tmp_path: Path, way: str
 ) -> None:
     names = [f"task{number}" for number in range(6)]
-    tasks = [make_task(tmp_path, n, "die" if n == "task2" else "") for n in names]
+    tasks = [make_task(tmp_path, n, way if n == "task2" else "") for n in names]
     with open_stage(tmp_path / "stage", {}) as stage:
         with pytest.raises(InterruptedRunError, match=r"task2 .* all others are done"):
             run_tasks(tasks, stage, workers=executor)
@@ -184,11 +194,18 @@ def test_a_node_of_another_version_is_told(
         list(ray_executor.run([make_task(tmp_path, "old")]))
 
 
+def test_a_full_disk_of_a_node_is_told_with_the_node(
+    ray_executor: RayExecutor, tmp_path: Path
+) -> None:
+    with pytest.raises(ResourceError, match=r"No space left on device \(on node "):
+        list(ray_executor.run([make_task(tmp_path, "x", "full")]))
+
+
 def test_a_folder_that_is_not_shared_is_told(
     ray_executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labse.cluster.on_ray._SEE_SECONDS", 0.5)
-    task = replace(make_task(tmp_path, "x"), outputs=(str(tmp_path / "elsewhere"),))
+    task = replace(make_task(tmp_path, "x", "hide"), outputs=(f"/proc/self/fd/{_HIDDEN}",))
     with pytest.raises(ResourceError, match="not seen here: the folder must be one that all nodes"):
         list(ray_executor.run([task]))
 
@@ -244,6 +261,31 @@ def test_a_lost_node_costs_its_tasks_and_nothing_else(
     assert sorted(results) == sorted(names)
     assert all((tmp_path / name).read_text() == name for name in names)
     assert "its worker was lost" in caplog.text
+
+
+def test_vectors_words_texts_and_scores_are_those_of_one_machine(
+    ray_executor: RayExecutor, corpus: list[Path], tmp_path: Path
+) -> None:
+    for name, workers in (("here", 1), ("there", ray_executor)):
+        out = tmp_path / name
+        out.mkdir()
+        labse.extract_files(
+            [*map(str, corpus)], out / "texts.tsv", is_split=True, workers=workers, work=out / "e"
+        )
+        # Lines that are repeated in several shards are copied from one to the other.
+        labse.encode_files(corpus, out / "vectors", jobs=workers, shard_rows=200)
+        labse.learn_vocabulary(corpus, out / "vocab", lang="de", vocab_size=99, workers=workers)
+        labse.filter_pairs(
+            corpus[0],
+            corpus[1],
+            scores=out / "scores.jsonl",
+            search=SearchOptions(workers=workers),
+            work=out / "f",
+        )
+        for work in ("e", "f"):
+            shutil.rmtree(out / work)
+    assert hash_files(tmp_path / "here") == hash_files(tmp_path / "there")
+    assert len(hash_files(tmp_path / "here")) > 10
 
 
 @pytest.mark.parametrize("index", ["exact", "ivf-sq"])

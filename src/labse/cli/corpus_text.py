@@ -9,18 +9,21 @@ import typer
 
 from labse.cli.console import print_json, print_lines, progress, say
 from labse.cli.options import (
+    ClusterOption,
     ColumnsOption,
     JsonOption,
     SkipUnknownOption,
     SourceLangOption,
     TargetLangOption,
+    WorkersOption,
+    check_work,
+    open_workers,
 )
+from labse.corpus.extract_files import extract_files
 from labse.corpus.file_formats import file_lang
 from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import iter_pairs, iter_rows, orient_pairs
-from labse.corpus.raw_text import read_raw
-from labse.corpus.records import SentencePair, TextRecord
-from labse.corpus.sentence_splitting import split_records
+from labse.corpus.records import SentencePair
 from labse.corpus.shards import expand_folders
 from labse.corpus.statistics import count_corpus, draw_statistics, render_statistics, to_json
 from labse.corpus.tables import parse_columns
@@ -30,7 +33,6 @@ from labse.corpus.writers import (
     check_picture,
     write_moses,
     write_pairs,
-    write_records,
 )
 from labse.errors import UsageError
 from labse.files.atomic import check_writable, write_atomic
@@ -66,6 +68,14 @@ LangOption = Annotated[
     str | None,
     typer.Option(help="Language of all, in place of what the material says of itself."),
 ]
+WorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="FOLDER",
+        help="Keep the rows of each file here: after a stop the same command goes on.",
+    ),
+]
 RawOption = Annotated[
     Literal["auto", "records", "wet", "warc", "wikipedia"],
     typer.Option("--from", help="What the files are; auto tells by the suffix."),
@@ -78,6 +88,9 @@ def extract(
     layout: LayoutOption = None,
     lang: LangOption = None,
     raw: RawOption = "auto",
+    work: WorkOption = None,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Take the text out of web archives and dumps, a paragraph a row.
@@ -90,8 +103,10 @@ def extract(
     labse corpus extract CC-MAIN-1.warc.wet.gz --out pages.jsonl.zst
 
     labse corpus extract aawiki-pages-articles.xml.bz2 --out aawiki.parquet
+
+    labse corpus extract CC-MAIN-*.warc.wet.gz --out pages.jsonl.zst --workers 8
     """
-    _write(files, out, layout, lang, raw, json, is_split=False)
+    _write(files, out, layout, lang, raw, work, workers, cluster, json, is_split=False)
 
 
 def split(
@@ -100,6 +115,9 @@ def split(
     layout: LayoutOption = None,
     lang: LangOption = None,
     raw: RawOption = "auto",
+    work: WorkOption = None,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     json: JsonOption = False,
 ) -> None:
     """Split paragraphs into sentences, a sentence a row; of raw files too.
@@ -113,7 +131,7 @@ def split(
 
     labse corpus split book.txt --lang th --format txt | head
     """
-    _write(files, out, layout, lang, raw, json, is_split=True)
+    _write(files, out, layout, lang, raw, work, workers, cluster, json, is_split=True)
 
 
 def _write(
@@ -122,26 +140,29 @@ def _write(
     layout: Literal["jsonl", "tsv", "txt"] | None,
     lang: str | None,
     raw: Literal["auto", "records", "wet", "warc", "wikipedia"],
+    work: Path | None,
+    workers: int,
+    cluster: str | None,
     json: bool,
     *,
     is_split: bool,
 ) -> None:
-    if lang is not None:
-        canonical_tag(lang)
     if json and out == "-":
         raise UsageError("--json tells of a file on standard output; give --out too")
-    drops: Counter[str] = Counter()
-    langs: Counter[str] = Counter()
-
-    def read() -> Iterator[TextRecord]:
-        for file in files:
-            records = read_raw(file, lang=lang, raw_format=raw, drops=drops)
-            for record in split_records(records) if is_split else records:
-                langs[record.lang] += 1
-                yield record
-
-    check_outputs(out, inputs=files, kind="records", layout=layout)
-    written = write_records(out, _count(read(), "rows"), layout=layout)
+    check_work(cluster, work)
+    with open_workers(workers, cluster) as executor, progress("rows") as update:
+        extracted = extract_files(
+            files,
+            out,
+            layout=layout,
+            lang=lang,
+            raw_format=raw,
+            is_split=is_split,
+            workers=executor,
+            work=work,
+            on_progress=update,
+        )
+    written, drops = extracted.written, extracted.drops
     _tell(out, written, drops)
     if json:
         print_json(
@@ -149,7 +170,7 @@ def _write(
                 "out": out,
                 "num_rows": written.num_rows,
                 "num_altered": written.num_altered,
-                "langs": dict(langs.most_common()),
+                "langs": dict(extracted.langs.most_common()),
                 "drops": dict(drops.most_common()),
             }
         )

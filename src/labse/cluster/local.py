@@ -16,6 +16,7 @@ from labse.runtime import hold_interrupts, start_worker
 __all__ = ["LocalExecutor"]
 
 _POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
+_LOST = (BrokenProcessPool, MemoryError)  # What comes of a worker without memory.
 _MAX_FRUITLESS = 4  # Tasks lost before a single one was done: no worker starts here.
 
 
@@ -49,7 +50,7 @@ def _run_in_processes(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Tas
                 is_fruitless = False
                 yield done
             break
-        except BrokenProcessPool:
+        except _LOST:
             pass
 
         # One of those that were handed out has killed its worker; alone, each tells for itself.
@@ -70,7 +71,7 @@ def _run_alone(task: Task) -> Result | None:
     """Returns the result of a task that has a process for itself; None if that dies too."""
     try:
         return next(_run_pool(iter([task]), 1, {}))[1]
-    except BrokenProcessPool:
+    except _LOST:
         return None
 
 

@@ -32,6 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2  # For an interrupt that comes meanwhile.
 _LOOK_SECONDS = 5.0  # Between two looks at the nodes.
+_NO_MEMORY = "out of memory"
 _MAX_MEMORY_TRIES = 2  # Of a task that needs more memory than its node has.
 _CONNECT_SECONDS = 10.0
 _SEE_SECONDS = (
@@ -218,14 +219,13 @@ class RayExecutor:
             raise ResourceError(f"{attempt.task.name}: {error}") from None
         except errors.RayError as error:
             is_memory = isinstance(error, errors.OutOfMemoryError)
-            attempt.count_loss("out of memory" if is_memory else "no memory, or a lost node?")
-            _LOGGER.warning(
-                "%s: its worker was lost (%s), try %d of %d",
-                attempt.task.name, attempt.reason, attempt.num_lost, attempt.max_tries,
-            )  # fmt: skip
+            attempt.count_loss(_NO_MEMORY if is_memory else "no memory, or a lost node?")
             return None
         if kind == "unfit":
             raise ResourceError(f"node {node} {value}; all nodes need the same version")
+        if kind == "raised" and isinstance(value, MemoryError):
+            attempt.count_loss(_NO_MEMORY)
+            return None
         if kind == "raised":
             raise _with_node(value, node)
         _await_files(attempt.task.outputs, node)
@@ -295,8 +295,12 @@ class _Try:
     def count_loss(self, reason: str) -> None:
         self.num_lost += 1
         self.reason = reason
-        if reason == "out of memory":
+        if reason == _NO_MEMORY:
             self.max_tries = _MAX_MEMORY_TRIES
+        _LOGGER.warning(
+            "%s: its worker was lost (%s), try %d of %d",
+            *(self.task.name, reason, self.num_lost, self.max_tries),
+        )
 
 
 def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - a module without types
@@ -344,12 +348,15 @@ def _check_address(address: str) -> None:
 
 
 def _with_node(error: Exception, node: str) -> Exception:
-    """Returns an error of ours with the node in its line; it may tell of that node's disk."""
+    """Returns an error of ours or of the system with the node in its line, as of a full disk."""
+    told = error
     if isinstance(error, LabseError):
         told = type(error)(f"{error} (on node {node})")
-        told.__notes__ = getattr(error, "__notes__", [])
-        return told
-    return error
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        told = ResourceError(f"{place}{error.strerror or error} (on node {node})")
+    told.__notes__ = getattr(error, "__notes__", [])
+    return told
 
 
 def _await_files(paths: Iterable[str], node: str) -> None:
