@@ -1,5 +1,6 @@
 """One contract, two executors; and a cluster that loses its nodes."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -36,18 +37,30 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 def cluster() -> Iterator["Cluster"]:  # type: ignore[name-defined] # noqa: F821 - slow to import
     """A head and a node, of one processor each, on this machine."""
     pytest.importorskip("ray")  # Not at the top, since each process of a test would import it.
-    # Its own 30 seconds are short on a machine that tests keep busy.
-    os.environ |= {"RAY_raylet_start_wait_time_s": "120", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**NODE, "include_dashboard": False}, connect=False
-    )
-    try:
-        cluster.add_node(**NODE)
-        yield cluster
-    finally:
-        cluster.shutdown()
+    find_node = services.get_node
+
+    def await_node(*arguments: object) -> object:
+        # Its own 30 seconds are short on a machine that tests keep busy.
+        for _ in range(240):
+            with contextlib.suppress(RuntimeError):
+                return find_node(*arguments)
+            time.sleep(0.5)
+        return find_node(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "get_node", await_node)
+        cluster = Cluster(
+            initialize_head=True, head_node_args={**NODE, "include_dashboard": False}, connect=False
+        )
+        try:
+            cluster.add_node(**NODE)
+            yield cluster
+        finally:
+            cluster.shutdown()
 
 
 @pytest.fixture(scope="module", params=["local", "ray"])
