@@ -48,7 +48,8 @@ def serve(
 ) -> None:
     """Serves vectors over HTTP until SIGTERM or SIGINT, then answers what is in flight and ends.
 
-    On a loopback address the names of this machine and `options.hosts` are answered alone.
+    On a loopback address the names of this machine and `options.hosts` are answered alone. A script
+    that ends right after this call does so by `os._exit(0)`, as the command: see there why.
 
     Args:
         encoder: an encoder, its name or folder, what loads one, or None for the model that comes
