@@ -32,6 +32,7 @@ _SHAPES = ("/", "/v1/")  # Paths of the two shapes of errors.
 _GONE = 499  # As nginx counts a client that did not wait.
 _BODIES_AT_A_TIME = 8
 _DRAIN_BODY_SECONDS = 2.0
+_QUICK_SECONDS = 0.02  # A request that takes no longer is answered, whether its client is there.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -58,7 +59,7 @@ class Entrance:
         self._is_draining = False
         self._is_idle = asyncio.Event()
         self._bodies: Timeouts = set()
-        self._running: set[asyncio.Future[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._places = Places(options.max_requests)
         self._busy = [_to_messages(shape, options) for shape in _SHAPES]
 
@@ -240,7 +241,11 @@ class Entrance:
     # ---- the answer --------------------------------------------------------------------------
 
     async def _run(self, scope: Scope, body: bytes, receive: Receive, answer: "_Answer") -> None:
-        """Runs the application until it has answered, or its client has gone."""
+        """Runs the application until it has answered, or its client has gone.
+
+        It runs in this very task: with another one, each request would go round the loop three
+        times more, and wait each time for all those that are turned away meanwhile.
+        """
         has_gone = asyncio.Event()
         is_read = False
 
@@ -252,24 +257,27 @@ class Entrance:
             is_read = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def watch() -> None:
+        async def watch(task: asyncio.Task[Any]) -> None:
+            await asyncio.sleep(_QUICK_SECONDS)
             while (await receive())["type"] != "http.disconnect":
                 pass
             has_gone.set()
+            task.cancel()
 
-        running = asyncio.ensure_future(self._app(scope, replay, answer))
-        watching = asyncio.ensure_future(watch())
-        self._running.add(running)
-        await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
-        self._running.discard(running)
-        watching.cancel()
-        if not running.done():
-            running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        if running.cancelled() and answer.status is None and not has_gone.is_set():
-            fault = ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
-            await self._refuse(scope, answer, fault)
+        task = asyncio.current_task()
+        assert task is not None
+        watching = asyncio.ensure_future(watch(task))
+        self._running.add(task)
+        try:
+            await self._app(scope, replay, answer)
+        except asyncio.CancelledError:
+            task.uncancel()
+            if answer.status is None and not has_gone.is_set():
+                fault = ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
+                await self._refuse(scope, answer, fault)
+        finally:
+            self._running.discard(task)
+            watching.cancel()
 
 
 def _is_chunked(scope: Scope) -> bool:
