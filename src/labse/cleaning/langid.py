@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.cleaning.naive_bayes import load_naive_bayes
-from labse.corpus.languages import canonical_tag
+from labse.corpus.languages import canonical_tag, is_language
 from labse.corpus.records import UNKNOWN_LANG
-from labse.errors import UsageError
 from labse.files.text import refuse_one_text
 from labse.runtime import require
 
@@ -181,10 +180,8 @@ def _cld2_detect():  # type: ignore[no-untyped-def]  # noqa: ANN202 - a function
 
 @cache
 def _tag_of(code: str) -> str:
-    try:
-        return canonical_tag("und" if code == "un" else code)
-    except UsageError:  # zxx (no language), zzp (pig Latin), xx-Bugi (a script alone).
-        return UNKNOWN_LANG
+    # Not known: un, zxx (no language), zzp (pig Latin), xx-Bugi (a script alone).
+    return canonical_tag(code) if is_language(code) else UNKNOWN_LANG
 
 
 @cache

@@ -6,7 +6,7 @@ Source: Unicode UAX 15 (NFC), general categories of UAX 44.
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["NormalizedText", "normalize_text"]
 
@@ -27,8 +27,7 @@ _ZERO_WIDTH = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NormalizedText:
+class NormalizedText(NamedTuple):
     """A text and how many control characters it lost."""
 
     text: str
@@ -41,12 +40,13 @@ def normalize_text(text: str) -> NormalizedText:
     White space of any kind, line separators and no-break spaces included, becomes one space, and
     none at the ends.
     """
-    if text.isascii() and text.isprintable():
-        is_clean = "  " not in text and text[:1] != " " and text[-1:] != " "
-        return NormalizedText(text if is_clean else " ".join(text.split()), 0)
     num_controls = 0
-    if not text.isprintable():  # Spaces but U+0020, formats and controls are not printable.
+    is_printable = text.isprintable()
+    if not is_printable:  # Spaces but U+0020, formats and controls are not printable.
         text, num_controls = _CONTROLS.subn("", text)
         text = _ZERO_WIDTH.sub("", _MARKS.sub("", text))
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    if not is_printable or "  " in text or text[:1] == " " or text[-1:] == " ":
+        text = " ".join(text.split())
     return NormalizedText(text, num_controls)

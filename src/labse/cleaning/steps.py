@@ -136,7 +136,9 @@ def decide_step(
         arrow = require("pyarrow", "corpus")
         dropped = arrow.array(reasons[~is_kept].tolist(), arrow.string())
         write_shard(Path(rejects), table.filter(_mask(~is_kept)).add_column(0, "reason", dropped))
-    counts = Counter(zip(_row_langs(table, kind), reasons.tolist(), strict=True))
+    langs = [table.column(name).to_pylist() for name in names if name.endswith("lang")]
+    rows = Counter(zip(*langs, reasons.tolist(), strict=True))
+    counts = {("-".join(tags), reason): count for (*tags, reason), count in rows.items()}
     nested: dict[str, dict[str, int]] = {}
     for (lang, reason_name), count in sorted(counts.items()):
         nested.setdefault(lang, {})[reason_name] = count
@@ -165,11 +167,3 @@ def _score_side(
 def _mask(is_chosen: NDArray[np.bool_]) -> "pyarrow.Array":
     arrow = require("pyarrow", "corpus")
     return arrow.array(is_chosen, arrow.bool_())
-
-
-def _row_langs(table: "pyarrow.Table", kind: CorpusKind) -> list[str]:
-    """Returns the language of each row, `eng-deu` for a pair."""
-    if kind == "mono":
-        return cast("list[str]", table.column("lang").to_pylist())
-    sides = (table.column(f"{side}_lang").to_pylist() for side in _SIDES)
-    return [f"{source}-{target}" for source, target in zip(*sides, strict=True)]
