@@ -22,7 +22,7 @@ from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.pair_files import iter_pairs
 from labse.corpus.readers import read_sentences
 from labse.corpus.records import Sentence, SentencePair
-from labse.corpus.tables import ColumnNames, Table, local_path, open_table
+from labse.corpus.tables import ColumnNames, Table, local_path, open_table, parquet_errors
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.files.text import as_list
@@ -259,12 +259,11 @@ def open_shard(path: str | Path) -> "Iterator[ParquetFile]":
 @contextlib.contextmanager
 def _told_as_shard(path: str | Path) -> Iterator[None]:
     """Raises LabseError for a shard that is not there, or that the block cannot read."""
-    errors = (require("pyarrow", "corpus").ArrowException, OSError)
     if not Path(path).is_file():
         raise LabseError(f"{path}: no such shard; run the command that makes it again")
     try:
         yield
-    except errors as error:
+    except parquet_errors() as error:
         problem = " ".join(str(error).split())
         raise LabseError(f"{path}: not a whole Parquet file ({problem}); make it again") from None
 

@@ -38,6 +38,7 @@ __all__ = [
     "local_path",
     "open_numbered_tsv",
     "open_table",
+    "parquet_errors",
     "parse_columns",
     "parse_object",
     "quote_names",
@@ -358,7 +359,6 @@ def parse_object(path: str | Path, number: int, line: str) -> dict[str, object]:
 def _open_parquet(path: str | Path) -> Table:
     path = Path(path)
     parquet = require("pyarrow.parquet", "parquet")
-    errors = (require("pyarrow", "parquet").ArrowException, OSError)
     if path.suffix.lower() != ".parquet":
         raise LabseError(f"{path}: a compressed Parquet file cannot be read; decompress it first")
     if not path.is_file():
@@ -366,7 +366,7 @@ def _open_parquet(path: str | Path) -> Table:
         raise LabseError(f"{path}: {problem}")
     try:
         schema = parquet.read_schema(local_path(path))
-    except errors as error:
+    except parquet_errors() as error:
         raise LabseError(
             f"{path}: not a whole Parquet file ({_one_line(error)}); fetch it again"
         ) from None
@@ -395,17 +395,21 @@ def iter_batches(path: Path, columns: Sequence[str]) -> Iterator["pyarrow.Record
         LabseError: the file is damaged.
     """
     parquet = require("pyarrow.parquet", "parquet")
-    errors = (require("pyarrow", "parquet").ArrowException, OSError)
     number = 0
     try:
         with parquet.ParquetFile(local_path(path)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
                 yield batch
                 number += batch.num_rows
-    except errors as error:
+    except parquet_errors() as error:
         raise LabseError(
             f"{path}: damaged after row {number} ({_one_line(error)}); fetch it again"
         ) from None
+
+
+def parquet_errors() -> tuple[type[Exception], ...]:
+    """Returns what pyarrow raises over a damaged file: a name of a column may be no UTF-8."""
+    return (require("pyarrow", "parquet").ArrowException, OSError, UnicodeDecodeError)
 
 
 def _one_line(error: Exception) -> str:

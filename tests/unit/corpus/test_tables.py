@@ -188,6 +188,13 @@ def test_what_is_not_a_whole_parquet_file_is_an_error(
         rows(open_table(path), "x")
 
 
+def test_a_parquet_column_whose_name_is_no_utf_8_is_an_error(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"x": ["a"], "other": ["b"]})
+    path.write_bytes(path.read_bytes().replace(b"other", b"oth\xeer"))
+    with pytest.raises(LabseError, match=r"a\.parquet: (not a whole|damaged after).*fetch it"):
+        rows(open_table(path), "x")
+
+
 def test_damage_inside_a_parquet_file_is_an_error(tmp_path: Path) -> None:
     words = [f"word {number * 7919 % 10_007}" for number in range(20_000)]
     path = tmp_path / "a.parquet"
