@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
 from labse.files.system import reserve_space
+from labse.files.text import unreadable
 
 __all__ = [
     "Vectors",
@@ -174,9 +175,10 @@ def load_array(path: str | Path) -> NDArray[Any]:
         raise LabseError(f"{path}: no such file") from None
     except _BAD_HEADERS:  # NumPy's own words advise to unpickle the file.
         raise LabseError(f"{path}: not a whole .npy file; write it again") from None
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LabseError(f"{path}: not a whole .npy file ({reason}); write it again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except EOFError as error:
+        raise LabseError(f"{path}: not a whole .npy file ({error}); write it again") from None
     if not isinstance(array, np.ndarray):
         raise LabseError(f"{path}: an .npz archive; give a .npy file or a folder of labse encode")
     return array

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 
 import zstandard
 
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 
 __all__ = [
     "MAX_LINE_VARIABLE",
@@ -30,6 +30,7 @@ __all__ = [
     "read_lines",
     "read_whole",
     "refuse_one_text",
+    "unreadable",
 ]
 
 ItemT = TypeVar("ItemT", bound=str | Path)
@@ -42,6 +43,8 @@ _MAX_LINE_BYTES = 16 << 20  # A book has about 1 MB. 320 KB of .zst may hold a l
 _MAX_WHOLE_BYTES = 1 << 30
 # A damaged disk, a file of a system that is gone, a device.
 _READ_ERRORS = (errno.EIO, errno.ESTALE, errno.EISDIR, errno.EINVAL, errno.ENXIO)
+# Not the file's fault but that of the machine: a disk that is lost, a limit that is reached.
+_MACHINE_ERRORS = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _COMPRESSIONS = (".bz2", ".gz", ".zst")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -243,6 +246,7 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
 
     Raises:
         LabseError: no such file, or it cannot be read, which may come out in the block.
+        ResourceError: the disk does not answer, or too many files are open.
     """
     if str(path) == "-":
         if sys.stdin is None:
@@ -254,7 +258,7 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
     except FileNotFoundError:
         raise LabseError(f"{path}: no such file") from None
     except OSError as error:
-        raise LabseError(f"{path}: cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
     with stream:
         try:
             yield stream
@@ -262,4 +266,10 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
             # Of a read: nothing else in the block fails without the name of a file.
             if error.filename is not None or error.errno not in _READ_ERRORS:
                 raise
-            raise LabseError(f"{path}: cannot be read: {error.strerror}") from None
+            raise unreadable(path, error) from None
+
+
+def unreadable(path: str | Path, error: OSError) -> LabseError:
+    """Returns the error to raise over a file: bad data, or something that the machine lacks."""
+    error_type = ResourceError if error.errno in _MACHINE_ERRORS else LabseError
+    return error_type(f"{path}: cannot be read: {error.strerror or error}")

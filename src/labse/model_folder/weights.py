@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from labse.errors import LabseError
+from labse.files.text import unreadable
 from labse.model_folder.int4 import PackedRows
 from labse.model_folder.int8 import (
     LEVELS_SUFFIX,
@@ -73,7 +74,7 @@ def read_tensors(path: Path) -> StoredWeights:
     except SafetensorError as error:
         raise LabseError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
     except OSError as error:
-        raise LabseError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def read_bert_weights(

@@ -2,18 +2,22 @@ import bz2
 import gzip
 import hashlib
 import io
+import resource
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labse.errors import LabseError
+from labse.errors import LabseError, ResourceError
 from labse.files.atomic import read_json, sha256_file
-from labse.files.text import format_suffix, read_chunks, read_lines
+from labse.files.npy import load_array
+from labse.files.text import format_suffix, read_chunks, read_lines, read_whole
 
 
 def compress(payload: bytes, suffix: str) -> bytes:
@@ -213,3 +217,18 @@ def test_utf16_is_named_and_the_way_out_told(tmp_path: Path, encoding: str) -> N
     path.write_bytes("\ufeffHallo\n".encode(encoding))
     with pytest.raises(LabseError, match=r"line 1: not valid UTF-8 but UTF-16; .* iconv -f UTF-16"):
         list(read_lines(path))
+
+
+@pytest.mark.parametrize("read", [read_whole, load_array])
+def test_too_many_open_files_are_the_machines_fault(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones(3))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        with pytest.raises(ResourceError, match=r"a\.npy: cannot be read: Too many open files"):
+            read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

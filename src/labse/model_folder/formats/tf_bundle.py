@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse.errors import LabseError
+from labse.files.text import unreadable
 
 __all__ = ["read_tf_bundle"]
 
@@ -50,8 +51,7 @@ def read_tf_bundle(prefix: Path) -> dict[str, NDArray[np.float32]]:
             if _number(entry, 1) in _FLOATS
         }
     except OSError as error:
-        where = error.filename or index
-        raise LabseError(f"{where}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(error.filename or index, error) from None
     except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         raise LabseError(
             f"{index}: not a whole checkpoint of TensorFlow ({error}); copy it again"
