@@ -29,7 +29,7 @@ from labse.encoder.source import (
     describe_encoder,
     load_any_encoder,
 )
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.stage import open_stage
 from labse.runtime import OnProgress, resumable
 
@@ -168,7 +168,7 @@ def align_files(
                     continue
                 result, right = _align(used, job, documents, options)
             except LabseError as error:
-                if not is_batch:
+                if not is_batch or isinstance(error, ResourceError):  # Which ends them all.
                     raise
                 _LOGGER.warning(f"not aligned: {error}")
                 failures.append(str(error))

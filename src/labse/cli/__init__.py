@@ -156,6 +156,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _CLOSED_PIPE
     except KeyboardInterrupt:
         return fail("interrupted", _INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code != _TERMINATED:
+            raise
+        return fail("terminated", _TERMINATED)
     except LabseError as error:
         if is_verbose():
             traceback.print_exc()

@@ -34,6 +34,8 @@ __all__ = [
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LONGEST_MESSAGE = 1000
 _PIPED_WIDTH = 100_000  # A table that goes to a file or a pipe is never wrapped.
 
 
@@ -68,8 +70,16 @@ def mute_all_but_main() -> bool:
 
 
 def fail(message: str, exit_code: int) -> int:
-    """Prints the one line that tells what is wrong and returns the code."""
-    print(f"labse: error: {' '.join(message.split())}", file=sys.stderr)
+    """Prints the one line that tells what is wrong and returns the code.
+
+    The message may hold what was given or read: its middle goes if it is long, and a character that
+    would command the terminal is shown as Python writes it.
+    """
+    line = " ".join(message.split())
+    if len(line) > _LONGEST_MESSAGE:
+        line = f"{line[: _LONGEST_MESSAGE // 2]} ... {line[-_LONGEST_MESSAGE // 4 :]}"
+    line = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], line)
+    print(f"labse: error: {line}", file=sys.stderr)
     return exit_code
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from labse.corpus.html_text import extract_main_text
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import UNKNOWN_LANG, Document
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.text import read_chunks
 from labse.runtime import require
 
@@ -159,7 +159,7 @@ def plan_slices(path: str | Path, num_records: int) -> tuple[list[tuple[int, int
             if number and number % num_records == 0:
                 starts.append(previous)
     except LabseError as error:
-        if previous < 0 or isinstance(error, UsageError):
+        if previous < 0 or isinstance(error, UsageError | ResourceError):
             raise
         problem = str(error)
     if is_one_member:

@@ -330,6 +330,8 @@ def _read_manifest(
     """Returns what finished work tells; None if there is none."""
     try:
         manifest = read_json(folder / MANIFEST_NAME)
+    except ResourceError:
+        raise
     except LabseError:  # Not there, or damaged.
         return None
     found = manifest.get(section) if section is not None else None

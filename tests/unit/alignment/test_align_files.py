@@ -1,3 +1,4 @@
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from labse.alignment.align_files import AlignOptions, align_files
 from labse.alignment.batch import AlignmentJob, pair_folders, pair_lists
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 
 
 class CharacterEncoder:
@@ -128,6 +129,19 @@ def test_a_broken_document_does_not_stop_the_folder(tmp_path: Path) -> None:
     (source / "a.de").write_text("a\n")
     aligned = align_files(source, target, out, encoder=CharacterEncoder())
     assert (aligned.num_done_before, (out / "a.tsv").exists()) == (1, True)
+
+
+def test_a_full_disk_ends_the_folder_at_its_first_document(tmp_path: Path) -> None:
+    long = "".join(f"{'a' * (n % 7 + 1)}\n" for n in range(900))
+    source, out = write(tmp_path / "de", a_de=long, b_de=long), tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(ResourceError, match=r"out/a\.tsv: cannot be written: File too large"):
+            align_files(source, source, out, encoder=CharacterEncoder())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert align_files(source, source, out, encoder=CharacterEncoder()).num_done_before == 0
 
 
 def test_beads_below_the_least_score_are_left_out(tmp_path: Path) -> None:
