@@ -207,8 +207,9 @@ def interrupt_start(scene: Scene) -> str:
         time.sleep(scene.generator.uniform(0.1, 2.5))
         process.send_signal(signal.SIGINT)
         code = process.wait()
-    if code == -signal.SIGINT:  # Python was not yet there, and says nothing.
-        return f"exit {code}"
+    told = log_of(scene.folder).read_text("utf-8", "replace")
+    if code == -signal.SIGINT or ("Traceback" in told and f"{ROOT}/src/" not in told):
+        return "exit before Python was loaded"
     return judge(scene, code, (0, 5, 130))
 
 
