@@ -52,8 +52,9 @@ def score_beads(
     scores: dict[str, NDArray[np.float32]] = {
         "bead_score": np.array([row["score"] for row in rows], np.float32)
     }
-    scores |= _score_vectors(rows, sources, targets, encoder, k)
-    scores |= score_texts(sources, targets, langs)
+    texts = score_texts(sources, targets, langs)
+    scores |= _score_vectors(rows, sources, targets, texts, encoder, k)
+    scores |= texts
     for scorer in scorers:
         scores |= scorer(sources, targets, scores)
     return scores
@@ -63,6 +64,7 @@ def _score_vectors(
     rows: Sequence[Mapping[str, Any]],
     sources: Sequence[str],
     targets: Sequence[str],
+    known: dict[str, NDArray[np.float32]],
     encoder: Encoder,
     k: int,
 ) -> dict[str, NDArray[np.float32]]:
@@ -89,7 +91,7 @@ def _score_vectors(
     margins[~np.isfinite(margins)] = 0
     if rows and "margin_score" in rows[0]:
         margins = np.array([row["margin_score"] for row in rows], np.float32)
-    quality = measure_quality(cosines, nearby, sources, targets)
+    quality = measure_quality(cosines, nearby, sources, targets, known)
     return {"cosine": cosines, "margin_score": margins, "quality": quality}
 
 
