@@ -1,6 +1,7 @@
 """How many document pairs of real web sites are found, and how many of those found are right.
 
     python benchmarks/web.py SITE.warc.gz --gold SITE.pages.tsv
+    python benchmarks/web.py FOLDER --base-url URL --gold SITE.pages.tsv
     python benchmarks/web.py --news NEWS
 
 A site's gold is a table without header: address, language, document. Two pages are a pair if their
@@ -32,7 +33,8 @@ Pairs = set[frozenset[str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("site", type=Path, nargs="?", help="WARC of a site")
+    parser.add_argument("site", type=Path, nargs="?", help="WARC of a site, or folder of HTML")
+    parser.add_argument("--base-url", help="address of the folder")
     parser.add_argument("--gold", type=Path, help="table of its pages")
     parser.add_argument("--news", type=Path, help="folder of documents and their pairs")
     parser.add_argument("--workers", type=int, default=2)
@@ -46,7 +48,9 @@ def main() -> None:
             site, (gold, langs) = arguments.site, read_gold(arguments.gold)
             settings = {"all signals": ["hreflang", "url", "text"], "text alone": ["text"]}
         start = time.perf_counter()
-        pages = labse.web_pages([site], work / "pages", workers=arguments.workers)
+        pages = labse.web_pages(
+            [site], work / "pages", base_url=arguments.base_url, workers=arguments.workers
+        )
         seconds = time.perf_counter() - start
         print(f"{pages.num_pages:,} pages read in {seconds:.1f} s; languages {pages.langs}")
         for title, signals in settings.items():
