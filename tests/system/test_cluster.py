@@ -37,6 +37,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 def cluster() -> Iterator["Cluster"]:  # type: ignore[name-defined] # noqa: F821 - slow to import
     """A head and a node, of one processor each, on this machine."""
     pytest.importorskip("ray")  # Not at the top, since each process of a test would import it.
+    # Its own 15 and 30 seconds are short on a machine that tests keep busy.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray._private import services
     from ray.cluster_utils import Cluster
@@ -151,7 +152,8 @@ def test_a_task_without_memory_is_named_and_the_others_are_done(
         with pytest.raises(InterruptedRunError, match=r"task2 .* all others are done"):
             run_tasks(tasks, stage, workers=executor)
         assert sorted(stage.results) == sorted({*names} - {"task2"})
-        assert 2 <= num_calls(tmp_path, "task2") <= MAX_TRIES
+        least = 2 if way == "die" else 1  # The second try may be in the same process.
+        assert least <= num_calls(tmp_path, "task2") <= MAX_TRIES
 
         # When there is memory, the same tasks go on.
         tasks[2] = make_task(tmp_path, "task2")
