@@ -215,8 +215,10 @@ def _scripts() -> dict[str, str]:
 
 def _fold(code: str) -> str:
     """Lower-cases, drops accents and writes `-` for `_` and `@`: `Maori` is `Māori`."""
-    decomposed = unicodedata.normalize("NFKD", _ENCODING.sub("", code.strip()))
-    letters = "".join(char for char in decomposed if not unicodedata.combining(char))
+    letters = _ENCODING.sub("", code.strip())
+    if not letters.isascii():
+        decomposed = unicodedata.normalize("NFKD", letters)
+        letters = "".join(char for char in decomposed if not unicodedata.combining(char))
     return letters.casefold().replace("_", "-").replace("@", "-")
 
 

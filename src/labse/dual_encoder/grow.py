@@ -8,7 +8,7 @@ from torch import nn
 
 from labse.errors import UsageError
 from labse.model_folder.folder import ModelFolder
-from labse.model_folder.torch_model import to_dual_encoder
+from labse.model_folder.torch_model import Undrawn, to_dual_encoder
 from labse.network.config import DualEncoderConfig
 from labse.network.dual_encoder import DualEncoder
 
@@ -29,7 +29,8 @@ def start_model(
             return grow_from_bag(model, config, sparse_embeddings=sparse_embeddings)
         except ValueError as error:
             raise UsageError(f"model.bert.num_hidden_layers: {error}") from None
-    started = DualEncoder(config, sparse_embeddings=sparse_embeddings)
+    with Undrawn():
+        started = DualEncoder(config, sparse_embeddings=sparse_embeddings)
     started.load_state_dict(model.state_dict())
     return started
 
