@@ -81,7 +81,7 @@ rows = st.lists(st.tuples(*[st.integers(-3, 9)] * 4).filter(any), min_size=1, ma
 
 @pytest.mark.parametrize("retrieval", ["forward", "backward", "intersect", "max"])
 @pytest.mark.parametrize("margin", ["ratio", "distance", "absolute"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(source=rows, target=rows, k=st.integers(1, 10))
 def test_mining_equals_the_double_loop(
     source: list[Row], target: list[Row], k: int, margin: Margin, retrieval: Retrieval

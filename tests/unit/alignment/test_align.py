@@ -74,7 +74,7 @@ def test_a_translation_scores_one_and_a_skip_zero() -> None:
     np.testing.assert_allclose(pairs, 1, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.sampled_from(["", " ", "a", "b", "a b", "c d e"]), max_size=12),
     st.lists(st.sampled_from(["", "\t", "a", "b", "a b", "c d e"]), max_size=12),

@@ -36,7 +36,7 @@ def test_a_line_of_a_million_characters_has_the_language_of_its_start() -> None:
     assert guess.lang == "deu"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=())), max_size=4))
 def test_every_text_has_a_guess(texts: list[str]) -> None:
     guesses = identify_languages(texts)

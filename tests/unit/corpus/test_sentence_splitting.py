@@ -28,7 +28,7 @@ def squeeze(text: str) -> str:
 
 
 @given(any_text, st.sampled_from(PAPER))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_text_is_lost_or_made(text: str, lang: str) -> None:
     sentences = split_sentences(text, lang)
     assert squeeze("".join(sentences)) == squeeze(text)

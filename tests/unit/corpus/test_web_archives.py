@@ -92,7 +92,7 @@ def test_odd_characters_stay_inside_their_page(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=1, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 def test_any_text_comes_back(tmp_path: Path, texts: list[str]) -> None:
     for name in ("a.wet", "a.wet.gz"):
         documents, _ = read(write(tmp_path / name, wet(*texts)))
@@ -142,7 +142,7 @@ def test_pages_before_the_damage_are_whole(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 def test_noise_is_an_error_or_nothing(tmp_path: Path, noise: bytes) -> None:
     for payload in (noise, b"WARC/1.0\r\n" + noise, gzip.compress(noise), b"\x1f\x8b" + noise):
         path = tmp_path / "a.wet"

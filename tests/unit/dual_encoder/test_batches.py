@@ -172,7 +172,7 @@ def stored_rows(pairs: TokenizedPairs) -> set[tuple[int, int]]:
     return {(source, target) for source, target in pairs.pairs.tolist()}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 2**16),
     step=st.integers(0, 40),
@@ -373,7 +373,7 @@ def test_batches_of_few_pairs_hold_no_copies_and_leave_no_pair_out(
         assert np.ptp(seen) <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(
     sizes=st.lists(st.integers(1, 90), min_size=1, max_size=3),
     batches=st.sampled_from(["mixed", "by-corpus", "one-language-pair"]),

@@ -221,7 +221,7 @@ some_rows = st.tuples(st.sampled_from(["deu", "fra", "zho"]), sentences, sentenc
 kept_row = st.just(("deu", "w1 w2", "w3"))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     files=st.lists(st.lists(some_rows, min_size=1, max_size=12), max_size=4),
     last=st.lists(kept_row, min_size=1, max_size=2),

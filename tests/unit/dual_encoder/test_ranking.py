@@ -64,7 +64,7 @@ def by_definition(
     return loss, int(forward.sum() + backward.sum())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     pairs=st.integers(1, 13),
     rows=st.integers(1, 14),

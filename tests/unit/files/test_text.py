@@ -36,7 +36,7 @@ lines_of_text = st.lists(texts.filter(lambda line: not line.endswith("\r")))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=lines_of_text, end=st.sampled_from(["\n", "\r\n"]))
 def test_lines_that_were_written_are_read_back(
     tmp_path: Path, suffix: str, lines: list[str], end: str

@@ -122,7 +122,7 @@ def mixed_rows() -> list[IndexRow]:
     return rows
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=conditions)
 def test_a_condition_is_true_where_its_definition_says_so(store: VectorStore, where: Where) -> None:
     rows = mixed_rows()

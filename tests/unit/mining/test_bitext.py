@@ -201,7 +201,7 @@ def loop_reference(
 small_vectors = st.lists(st.tuples(*[st.integers(-3, 3)] * 3).filter(any), min_size=1, max_size=9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     small_vectors,
     small_vectors,

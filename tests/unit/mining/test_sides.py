@@ -39,7 +39,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield opened
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(lines=st.lists(st.sampled_from(["a", "b", "", " ", "\u3000", "a\tb", "c\nd\r", "ß", "a "])))
 def test_distinct_lines_are_those_that_a_dictionary_finds(lines: list[str]) -> None:
     with open_stage(None, {}) as stage:

@@ -28,7 +28,7 @@ def unit_rows(num_rows: int, size: int, seed: int) -> NDArray[np.float32]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 6), st.floats(-1, 1))
 def test_no_pair_that_reaches_its_bound_is_missed(
     num_left: int, num_right: int, k: int, bound: float

@@ -44,7 +44,7 @@ def all_cosines(source: NDArray, target: NDArray) -> NDArray[np.float32]:
     return cosines
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(
     st.sampled_from(KINDS),
     st.integers(1, 40),

@@ -23,7 +23,7 @@ def propose(cosines: NDArray, chosen: NDArray[np.bool_], error: float) -> Candid
     return Candidates(rows, columns, values - np.float32(error), values + np.float32(error), False)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.integers(1, 20),
     st.integers(1, 30),

@@ -23,7 +23,7 @@ VALUES = st.recursive(
 TEXTS = st.lists(st.text(max_size=9), max_size=4)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_body_makes_the_server_fail(connect: Callable[..., Call], data: st.DataObject) -> None:
     call = connect_once(connect)

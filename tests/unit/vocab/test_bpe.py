@@ -70,7 +70,7 @@ def test_single_characters_are_all_kept(counts: dict[str, int]) -> None:
     assert set(counts) <= set(learn_bpe(counts, vocab_size=100))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_words_of_known_characters_are_never_unknown(data: st.DataObject) -> None:
     words = st.text("abκλก้한", min_size=1, max_size=8)

@@ -56,7 +56,7 @@ def counted(rows: list[Row]) -> dict[str, Counter[str]]:
     return {lang: words for lang, words in counts.items() if words}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(rows_of_text, st.integers(0, 20), st.sampled_from([1, NEVER]))
 def test_tables_in_parts_and_on_two_machines_hold_the_counts_of_one_pass(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], cut: int, max_bytes: int

@@ -47,7 +47,7 @@ def cut_slowly(word: str, pieces: set[str]) -> list[int]:
     return begins
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(word_lists, st.integers(1, 3), st.integers(1, 25))
 def test_pieces_are_those_of_the_published_algorithm_word_by_word(
     words: dict[str, int], num_iterations: int, threshold: int
