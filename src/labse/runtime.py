@@ -18,15 +18,18 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
+from weakref import WeakSet
 
 from labse.errors import InterruptedRunError, ResourceError
 
 __all__ = [
     "OnProgress",
     "answer_signals",
+    "fork_safe_lock",
     "has_fast_bfloat16",
     "has_module",
     "hold_interrupts",
@@ -63,6 +66,43 @@ def answer_signals(
     finally:
         for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)
+
+
+_FORKING = threading.Lock()
+_LOCKS: WeakSet[threading.Lock] = WeakSet()
+_HELD: list[threading.Lock] = []
+
+
+def fork_safe_lock() -> threading.Lock:
+    """Returns a lock that is free in a forked process: a fork waits until nobody holds it.
+
+    So the copy finds whole what the lock guards. Hold it for short, and no other such lock inside.
+    """
+    if hasattr(os, "register_at_fork"):  # Windows has no forks.
+        _register_locks()
+    lock = threading.Lock()
+    _LOCKS.add(lock)
+    return lock
+
+
+@cache
+def _register_locks() -> None:
+    os.register_at_fork(
+        before=_hold_locks, after_in_parent=_release_locks, after_in_child=_release_locks
+    )
+
+
+def _hold_locks() -> None:
+    _FORKING.acquire()
+    for lock in list(_LOCKS):
+        lock.acquire()
+        _HELD.append(lock)
+
+
+def _release_locks() -> None:
+    while _HELD:
+        _HELD.pop().release()
+    _FORKING.release()
 
 
 @contextmanager

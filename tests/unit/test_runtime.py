@@ -1,8 +1,10 @@
+import os
 import platform
 import random
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from labse.errors import InterruptedRunError, ResourceError
 from labse.runtime import (
     answer_signals,
+    fork_safe_lock,
     has_fast_bfloat16,
     hold_interrupts,
     is_main_process,
@@ -20,6 +23,26 @@ from labse.runtime import (
     stop_requests,
     warn_of_emulation,
 )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_lock_that_a_thread_holds_is_free_in_a_fork() -> None:
+    lock, is_held = fork_safe_lock(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            is_held.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait()
+    child = os.fork()
+    if not child:
+        os._exit(int(not lock.acquire(timeout=5)))
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert lock.acquire(blocking=False)
 
 
 def test_an_installed_module_is_returned() -> None:

@@ -8,7 +8,6 @@ Source: the verdicts of `languages.tsv`; pycld2, if it is installed, tells the l
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
@@ -36,6 +35,7 @@ class LanguageNotice:
         is_able = folder is not None and has_module("pycld2")  # Of the extra corpus.
         self._num_calls = 0 if is_able else _MAX_CALLS
         self._told: set[str] = set()
+        self._not_usable: Mapping[str, ModelLanguage] | None = None
 
     def watch(self, texts: Iterable[str]) -> Iterable[str]:
         """Returns the texts, of which it has seen the first."""
@@ -53,6 +53,9 @@ class LanguageNotice:
         lang, num_texts = Counter(map(guess_language, texts)).most_common(1)[0]
         if num_texts < _MIN_SHARE * len(texts) or lang in self._told:
             return
+        # No cached_property: its lock, in Python 3.11, stays locked in a process that is forked.
+        if self._not_usable is None:
+            self._not_usable = self._find_not_usable()
         if (language := self._not_usable.get(lang)) is not None:
             self._told.add(lang)
             _LOGGER.warning(
@@ -62,7 +65,6 @@ class LanguageNotice:
                 100 * min(language.scores.values()),
             )
 
-    @cached_property
-    def _not_usable(self) -> Mapping[str, ModelLanguage]:
+    def _find_not_usable(self) -> Mapping[str, ModelLanguage]:
         rows = () if self._folder is None else read_languages(self._folder)
         return {row.lang: row for row in rows if row.verdict == "not usable"}

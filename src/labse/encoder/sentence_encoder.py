@@ -4,7 +4,6 @@ Takes: sentences of any language. Gives: (N, D) float32 unit rows, one for each,
 Source: Feng et al., arXiv 2007.01852, section 2.1.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -46,7 +45,7 @@ from labse.model_folder.folder import ModelFolder, open_model_folder
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import locate_model
 from labse.model_folder.layout import Prompts
-from labse.runtime import OnProgress, require
+from labse.runtime import OnProgress, fork_safe_lock, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,7 +182,7 @@ class SentenceEncoder:
         self._model_sha256 = model_sha256
         self._num_long = 0
         self._num_unknown = 0
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         self._notice = LanguageNotice(None)
         self._load = None
 

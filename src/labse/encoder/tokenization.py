@@ -5,7 +5,6 @@ Source: BERT's tokenizer ends a word at every space, so the ids of a sentence ar
 space-separated parts in a row; 3 to 10 times as fast as tokenising whole sentences.
 """
 
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from labse.encoder.character_normalizer import CharacterNormalizer, plain_tokeni
 from labse.encoder.runtimes.padding import pad_sentences
 from labse.errors import LabseError
 from labse.files.npy import ragged_positions
+from labse.runtime import fork_safe_lock
 
 __all__ = ["Long", "SentenceTokenizer", "TextOptions", "TokenizedSentences"]
 
@@ -146,7 +146,7 @@ class SentenceTokenizer:
         self._plain: Tokenizer | None = None
         if self._separator and (normalizer := CharacterNormalizer.of(tokenizer)) is not None:
             self._plain, self._normalizer = plain_tokenizer(tokenizer), normalizer
-        self._lock = threading.Lock()
+        self._lock = fork_safe_lock()
         # Word w has the ids _ids[_starts[w] : _starts[w] + _lengths[w]].
         self._numbers: dict[str, int] = {}
         self._num_characters = 0
