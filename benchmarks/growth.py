@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -43,6 +44,13 @@ def draw_pairs(tables: Sequence[str], num_pairs: int) -> Iterator[SentencePair]:
     for number, pair in islice(numbered, num_pairs):
         source, target = f"{pair.source} {number}", f"{pair.target} {number}"
         yield SentencePair(source, target, pair.source_lang, pair.target_lang)
+
+
+def write_inputs(folder: Path, tables: Sequence[str], num_lines: int) -> None:
+    write_pairs(folder / "pairs.parquet", draw_pairs(tables, num_lines))
+    with (folder / "lines.txt").open("w", encoding="utf-8", newline="\n") as stream:
+        pairs = read_pairs(folder / "pairs.parquet")
+        stream.writelines(f"{pair.source}\n" for pair in pairs)
 
 
 def run_step(step: str, folder: Path, num_lines: int) -> dict[str, object]:
@@ -89,10 +97,12 @@ def main() -> None:
     for num_lines in options.lines:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_pairs(folder / "pairs.parquet", draw_pairs(options.tables, num_lines))
-            with (folder / "lines.txt").open("w", encoding="utf-8", newline="\n") as stream:
-                pairs = read_pairs(folder / "pairs.parquet")
-                stream.writelines(f"{pair.source}\n" for pair in pairs)
+            # In another process: the peak of a child counts from the memory of its parent.
+            writing = get_context("spawn").Process(
+                target=write_inputs, args=(folder, options.tables, num_lines)
+            )
+            writing.start()
+            writing.join()
             for step in options.steps:
                 results.append(run_step(step, folder, num_lines))
                 print(json.dumps(results[-1]), flush=True)
