@@ -70,7 +70,7 @@ COMMANDS = {
     "mine": "{i}/a.txt {i}/b.txt --model {i}/model",
     "score": "{i}/un.en {i}/un.fr --model {i}/model",
     "filter": "{i}/un.en {i}/un.fr --model {i}/model --min-cosine 0.1 --out {w}/out.tsv",
-    "cds train": "--trusted {i}/many.tsv --pool {i}/many.tsv --model {i}/model --out {w}/out",
+    "cds train": "--trusted {i}/many.tsv --pool {i}/noisy.tsv --model {i}/model --out {w}/out",
     "rate": "{i}/mined.tsv --out {w}/rated.tsv",
     "calibrate": "{i}/rated.tsv",
     "align": "{i}/un.en {i}/un.fr --model {i}/model",
@@ -87,7 +87,7 @@ COMMANDS = {
     "web align": "{i}/W/pages {i}/W/pairs --model {i}/model --out {w}/out",
     "web bitext": "{i}/W/beads --model {i}/model --out {w}/out.tsv",
     "web run": "{i}/site.warc --langs de,en --model {i}/model --out {w}/out",
-    "languages": "--model {i}/model",
+    "languages": "",
     "info": "{i}/model",
     "cluster check": "{w}",
     "doctor": "--model {i}/model",
@@ -394,6 +394,8 @@ def prepare_inputs(place: Path) -> None:
             f"{2 - n / 300}\t{'good' if n < 200 else 'bad'}\t{a}\t{a.upper()}\n"
             for n, a in enumerate(lines)
         ),
+        "noisy.tsv": "source\ttarget\n"
+        + "".join(f"{a}\t{b.upper()}\n" for a, b in zip(lines, lines[7:], strict=False)),
         "many.tsv": "source\ttarget\n" + "".join(f"{a}\t{a.upper()}\n" for a in lines),
     }
     for lang, change in (("eng", str), ("fra", str.upper), ("deu", str.lower)):

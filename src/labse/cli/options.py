@@ -133,7 +133,7 @@ TargetLangOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Processes; the bytes do not differ.")
+    int, typer.Option("--workers", min=1, max=1024, help="Processes; the bytes do not differ.")
 ]
 ClusterOption = Annotated[
     str | None,

@@ -18,6 +18,7 @@ from labse.corpus.records import SentencePair, TextRecord
 from labse.corpus.tmx_writer import write_tmx_rows
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import check_writable
+from labse.files.system import real_path
 from labse.runtime import require
 
 __all__ = [
@@ -193,7 +194,7 @@ def write_moses(
     """
     if "-" in (str(source_path), str(target_path)):
         raise UsageError("Moses pairs are two files, so neither can be standard output (-)")
-    if Path(source_path).resolve() == Path(target_path).resolve():
+    if real_path(source_path) == real_path(target_path):
         raise UsageError(f"{source_path}: both sides would go to one file; name two")
     num_rows = num_altered = 0
     with open_output(source_path) as source_stream, open_output(target_path) as target_stream:

@@ -14,6 +14,7 @@ from labse.encoder.check.golden import GOLDEN_NAME, build_golden
 from labse.encoder.protocol import Encoder
 from labse.errors import LabseError
 from labse.files.atomic import MANIFEST_NAME, check_replaceable, read_json, replace_folder
+from labse.files.system import real_path
 from labse.model_folder.folder import (
     ModelFolder,
     is_own_manifest,
@@ -49,14 +50,14 @@ def save_model(
         ResourceError: `out` cannot be written.
     """
     model = read_model_folder(source)
-    target, listed = out.resolve(), listed_hashes(source)
+    target, listed = real_path(out), listed_hashes(source)
     if not listed or model.config.max_seq_length != max_seq_length:
         config = model.config.model_copy(update={"max_seq_length": max_seq_length})
         changed = replace(model, config=config)
         encoder = build_encoder(changed)
         write_folder(out, changed, source=source, storage=storage_of(source), encoder=encoder)
         return
-    if target == source.resolve():
+    if target == real_path(source):
         return
     check_replaceable(target, "model", is_own_manifest, error_type=LabseError)
     with replace_folder(target) as folder:

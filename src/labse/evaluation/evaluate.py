@@ -31,6 +31,7 @@ from labse.evaluation.tatoeba import build_tatoeba_report, evaluate_tatoeba
 from labse.evaluation.un import SHARD_ROWS, build_un_report, check_un, evaluate_un
 from labse.evaluation.xsim import build_xsim_report, evaluate_xsim_files
 from labse.files.atomic import make_folder
+from labse.files.system import real_path
 from labse.files.text import as_list
 from labse.mining.margin import Margin
 
@@ -210,7 +211,7 @@ def _un(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
 def _xsim(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     langs = options.langs and [*as_list(options.langs), options.target_lang]
     files = read_aligned(paths[0], langs, pattern=options.pattern)
-    name = paths[0].resolve().name
+    name = real_path(paths[0]).name
     return lambda encoder: build_xsim_report(
         name,
         evaluate_xsim_files(
@@ -233,7 +234,7 @@ def _retrieval(paths: Sequence[Path], options: EvaluationOptions) -> _Score:
     return lambda encoder: evaluate_retrieval(
         encoder,
         files,
-        name=paths[0].resolve().name,
+        name=real_path(paths[0]).name,
         block_rows=options.block_rows,
         memory_bytes=options.memory_bytes,
     )

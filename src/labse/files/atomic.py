@@ -162,6 +162,8 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
 
 
 def _temporary_of(target: Path, suffix: str = "tmp") -> Path:
+    if target.name in ("", ".."):
+        raise UsageError(f"'{target}' cannot be replaced; give the name of something in it")
     return target.with_name(f".{target.name}.{os.getpid()}-{_draw_token()}.{suffix}")
 
 
@@ -294,6 +296,8 @@ def _list_unfinished(folder: Path) -> frozenset[str]:
 
 
 def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:
+    if not target.name:  # The root, or the folder we are in: nothing there is a leftover of it.
+        return
     with contextlib.suppress(OSError):  # No such folder, so nothing was left in it.
         for name in os.listdir(target.parent):
             if find_final_name(name) == target.name and name.endswith(f".{suffix}"):

@@ -10,7 +10,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["count_cpus", "count_threads", "open_unfollowed", "reserve_space", "sync", "try_lock"]
+__all__ = [
+    "count_cpus",
+    "count_threads",
+    "open_unfollowed",
+    "real_path",
+    "reserve_space",
+    "sync",
+    "try_lock",
+]
 
 # Windows locks bytes, which nobody else can then read: one far behind what a file here holds.
 _LOCKED_BYTE = 1 << 40
@@ -60,6 +68,11 @@ def open_unfollowed(path: Path, flags: int) -> int:
     for name in names:
         flags |= getattr(os, name, 0)
     return os.open(path, flags, 0o666)
+
+
+def real_path(path: str | Path) -> Path:
+    """Returns the place behind all links; unlike `Path.resolve` a loop of links raises nothing."""
+    return Path(os.path.realpath(path))
 
 
 def sync(path: Path) -> None:

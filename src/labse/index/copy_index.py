@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labse.errors import LabseError, UsageError
+from labse.files.system import real_path
 from labse.index.addresses import DEFAULT_MEMORY, create_store, is_server, open_store
 from labse.index.store import StoreHeader, VectorStore
 from labse.runtime import OnProgress, resumable
@@ -79,7 +80,7 @@ def copy_index(
 
 
 def _place(address: str | Path) -> object:
-    return str(address) if is_server(address) else Path(address).resolve()
+    return str(address) if is_server(address) else real_path(address)
 
 
 def _create_or_open(

@@ -61,6 +61,10 @@ _BEGUN = "being made"
 _FLUSH_SECONDS = 10.0
 _SPARE_BYTES = 96 << 20  # The engine takes files of 32 MiB for its log, vectors and payloads.
 _MAX_INDEXED = 32  # Columns with an index of their own.
+# What the engine says, written in Rust, of limits of the machine.
+_FULL = "the disk is full"
+_LIMITS = {"No space left": _FULL, "os error 28": _FULL, "StorageFull": _FULL}
+_LIMITS |= {"FileTooLarge": "File too large", "os error 24": "Too many open files"}
 
 
 class EdgeStore:
@@ -347,10 +351,9 @@ class EdgeStore:
             return function(*arguments)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
-            if "No space left" in text or "os error 28" in text or "StorageFull" in text:
-                raise ResourceError(
-                    f"{self._folder}: cannot be written: the disk is full"
-                ) from None
+            for words, reason in _LIMITS.items():
+                if words in text:
+                    raise ResourceError(f"{self._folder}: cannot be written: {reason}") from None
             if self._shard is None and "init WAL" in text and "WouldBlock" in text:
                 raise UsageError(f"{self._folder}: another process is at work there") from None
             raise LabseError(f"{self._folder}: the engine says: {text}") from None

@@ -30,6 +30,7 @@ from labse.files.atomic import (
     sha256_file,
     write_json,
 )
+from labse.files.system import real_path
 from labse.model_folder.formats.foreign import (
     find_weights,
     is_plain_model,
@@ -183,7 +184,7 @@ def write_model_folder(
     """
     if taken := [key for key in _OWN_MANIFEST_KEYS if key in manifest]:
         raise ValueError(f"manifest: the key {taken[0]!r} is set by write_model_folder")
-    target = Path(path).resolve()
+    target = real_path(path)
     check_weights(model.config, model.weights, where=str(path))
     _check_token_ids(model.tokenizer, model.config, where=str(path))
     check_replaceable(target, "model", is_own_manifest, error_type=LabseError)
@@ -210,7 +211,7 @@ def check_model_place(path: str | Path) -> None:
         LabseError: something else than a model folder written by labse stands there.
         ResourceError: it cannot be written.
     """
-    target = Path(path).resolve()
+    target = real_path(path)
     if target.suffix.lower() in _FILE_SUFFIXES:
         raise UsageError(
             f"{path}: a model is a folder, or ONNX; give a name without suffix or .onnx"

@@ -20,6 +20,7 @@ from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import LabseError
 from labse.files.atomic import sha256_file
 from labse.files.stage import open_stage
+from labse.files.system import real_path
 from labse.mining.logistic import LogisticModel, fit_logistic_model
 from labse.mining.quality import measure_quality, nearby_cosines, warn_of_other_encoder
 from labse.rating.labels import SKIP, choose_good
@@ -151,7 +152,7 @@ def train_cds(
         auc = {name: roc_auc(column, is_good) for name, column in inputs.items()}
         auc["cds"] = roc_auc(join.score(inputs), is_good)
         report = CdsReport(len(sampled[0]), len(sampled[1]), len(pairs), ratings is not None, auc)
-        paths = [str(Path(path).resolve()) for path in translation or ()]
+        paths = [str(real_path(path)) for path in translation or ()]
         stage.finish(_manifest(report, join, loaded) | {"translation": paths})
         tell(4, 4)
         return report

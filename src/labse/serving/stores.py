@@ -16,6 +16,7 @@ from typing import TypeVar
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.system import real_path
 from labse.index.embedding_index import EmbeddingIndex
 from labse.index.store import StoreHeader
 from labse.serving.answers import ApiError
@@ -100,7 +101,7 @@ class Stores:
         if self._folder is None:
             return {}
         if (self._folder / MANIFEST_NAME).is_file():
-            return {self._folder.resolve().name: self._folder}
+            return {real_path(self._folder).name: self._folder}
         return {path.parent.name: path.parent for path in self._folder.glob(f"*/{MANIFEST_NAME}")}
 
     def _acquire(self, name: str, path: str | Path) -> _OpenIndex:
@@ -156,7 +157,7 @@ class Stores:
 def _without_path(message: str, path: str | Path, name: str) -> str:
     spellings = [str(path)]
     if isinstance(path, Path):
-        spellings += [str(path.absolute()), str(path.resolve())]
+        spellings += [str(path.absolute()), str(real_path(path))]
     for spelling in spellings:
         message = message.replace(spelling, name)
     return message

@@ -35,6 +35,7 @@ from labse.files.atomic import (
     write_json,
 )
 from labse.files.stage import JOURNAL_NAME, Result, Stage, open_stage
+from labse.files.system import real_path
 from labse.files.text import as_list
 from labse.runtime import has_module, resumable
 from labse.vocab.bpe import learn_bpe
@@ -126,7 +127,7 @@ def count_files(
     files, langs = expand_folders(files), canonical_tags(langs)
     how = _Reading(lang, langs, columns, skip_unknown)
     tag = how.describe(files)
-    folder, hashes = Path(folder).resolve(), hash_files(files)
+    folder, hashes = real_path(folder), hash_files(files)
     is_stopped = (folder / JOURNAL_NAME).is_file()  # A kill may leave it beside the manifest.
     if (folder / MANIFEST_NAME).is_file() and not is_stopped and is_count_folder(folder):
         tables = open_tables(folder)
@@ -257,10 +258,10 @@ def learn_vocabulary(
             something else than a vocabulary, or `report` is inside it.
         ResourceError: a folder cannot be written.
     """
-    files, folder = as_list(files), Path(out).resolve()
+    files, folder = as_list(files), real_path(out)
     if check_replaceable(folder, "vocabulary", lambda manifest: manifest.get("kind") == _KIND):
         _LOGGER.info("%s: made by `labse vocab` before; it will be replaced", folder)
-    if counts is not None and _is_inside(Path(counts).resolve(), folder):
+    if counts is not None and _is_inside(real_path(counts), folder):
         raise UsageError(
             f"--counts {counts}: is the folder of the vocabulary, which is replaced as a whole; "
             "give a folder beside it"
@@ -444,7 +445,7 @@ def _tell_drops(file: str, drops: Counter[str]) -> None:
 
 
 def _check_report_folder(report: Path, out: Path) -> Path:
-    report = report.resolve()
+    report = real_path(report)
     if _is_inside(report, out):
         raise UsageError(
             f"--report {report}: is in the folder of the vocabulary, which is replaced as a whole; "

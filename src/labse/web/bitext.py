@@ -21,6 +21,7 @@ from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import UsageError
 from labse.files.atomic import write_atomic, write_json
 from labse.files.stage import Stage, hash_content, open_stage
+from labse.files.system import real_path
 from labse.files.text import read_lines
 from labse.mining.quality import warn_of_other_encoder
 from labse.runtime import OnProgress, resumable
@@ -109,7 +110,7 @@ def web_bitext(
     removed = _beside(out, "removed.jsonl") if exclude_urls else None
     check_outputs(out, inputs=[exclude_urls], kind="release")
     manifests = [check_stage_folder(folder, "web_align", "web_mine") for folder in folders]
-    if len({folder.resolve() for folder in folders}) < max(1, len(folders)):
+    if len({real_path(folder) for folder in folders}) < max(1, len(folders)):
         raise UsageError("give one or more folders of sentence pairs, each once")
     excluded = set(read_lines(exclude_urls)) if exclude_urls else set()
     bounds = recommend_bounds(has_langs=True) if bounds is None else bounds

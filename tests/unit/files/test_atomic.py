@@ -26,6 +26,7 @@ from labse.files.atomic import (
     write_atomic,
     write_json,
 )
+from labse.files.system import real_path
 
 
 def test_a_written_file_appears_whole(tmp_path: Path) -> None:
@@ -354,3 +355,19 @@ def test_a_file_system_without_locks_is_told_and_worked_on(
     with claim_folder(tmp_path):
         write_json(tmp_path / "a.json", {})
     assert "has no locks" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["/", ".", ".."])
+def test_a_folder_without_a_name_is_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.tmp").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot be replaced"), replace_folder(Path(name)):
+        pass
+    assert os.listdir() == ["own.tmp"]
+
+
+def test_a_loop_of_links_has_a_path(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "loop").name == "loop"

@@ -27,6 +27,7 @@ from labse.encoder.streaming import UniqueTexts, split_by_budget
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, check_space, check_writable, remove_leftovers
 from labse.files.npy import write_array
+from labse.files.system import real_path
 from labse.runtime import OnProgress, hold_interrupts, resumable
 
 __all__ = ["SHARD_ROWS", "EncodedFile", "EncodedFolder", "encode_files"]
@@ -224,7 +225,7 @@ def _encode_file(
     before = encoder.num_long, encoder.num_truncated, encoder.num_unknown
     num_rows = num_empty = 0
     tell(num_rows)
-    remove_leftovers(out.resolve())
+    remove_leftovers(real_path(out))
     with write_array(out, STORAGE_TYPES[storage], (encoder.embedding_size,)) as append:
         for part in parts:
             append(encoder.encode(part))
