@@ -141,20 +141,15 @@ def build_card(
     judged = [row for row in languages if row.scores]
     others = [row for row in languages if not row.scores]
     tico = [row.scores["TICO-19"] for row in languages if "TICO-19" in row.scores]
-    first = manifest["start"]["start"]["run_config"]["train"]
-    drawn_from = sum(file["num_rows"] for file in manifest["inputs"])
+    first, *later = find_stages(manifest)
     values = {
         "layers": bert["num_hidden_layers"],
         "width": bert["hidden_size"],
         "vocab": f"{bert['vocab_size']:,}",
         "version": manifest["labse_version"],
         "device": manifest["device"],
-        "seed": manifest["seed"],
-        "steps": f"{manifest['step']:,}",
-        "batch": f"{train['global_batch_size']:,}",
-        "drawn": f"{train['train_steps'] * train['global_batch_size'] / 1e6:.1f} million",
-        "num_drawn_from": f"{drawn_from:,}",
-        "first_drawn": f"{first['train_steps'] * first['global_batch_size'] / 1e6:.1f} million",
+        "first": describe_stage(first),
+        **{f"stage{number}": describe_stage(stage) for number, stage in enumerate(later, start=2)},
         "rounded": f"{train['train_steps'] - train['round_rows_after']:,}",
         "pairs": f"{data['total']['kept']:,}",
         "scale": f"{train['logit_scale']:g}",
@@ -171,6 +166,23 @@ def build_card(
         "sources": source_rows(data["sources"]),
     }
     return Template((HERE / "card.md").read_text("utf-8")).substitute(values)
+
+
+def find_stages(manifest: Any) -> list[Any]:  # noqa: ANN401
+    """Returns the manifests of the trainings that a model went through, first to last."""
+    earlier = find_stages(manifest["start"]) if manifest.get("start") else []
+    return [*earlier, manifest] if manifest.get("run_config") else earlier
+
+
+def describe_stage(manifest: Any) -> str:  # noqa: ANN401
+    """Returns the length of a training, for people."""
+    train = manifest["run_config"]["train"]
+    steps, batch = train["train_steps"], train["global_batch_size"]
+    drawn_from = sum(file["num_rows"] for file in manifest["inputs"])
+    return (
+        f"seed {train['seed']}, {steps:,} steps of {batch:,} pairs "
+        f"({steps * batch / 1e6:.1f} million drawn, from {drawn_from:,})"
+    )
 
 
 def english_scores(tico: Any) -> dict[str, float]:  # noqa: ANN401

@@ -39,8 +39,15 @@ python "$here/prepare.py" "$data" "$data/more" "$out/fetched" "$evaluation" "$ou
 
 cp "$here/continue.toml" "$out/continue.toml"
 pairs=$(cd "$out" && printf "'%s'," drawn/*.parquet)
-labse train "$out/continue.toml" --vocab "$out/vocab" --init "$out/warm" --out "$out/run" \
+labse train "$out/continue.toml" --vocab "$out/vocab" --init "$out/warm" --out "$out/stage2" \
   --set "data.pairs=[$pairs]" --evaluate "$out/validation"
+
+# Stage 3: four times as many pairs of each language of each source.
+[ -d "$out/drawn3" ] || { python "$here/draw.py" "$out/pairs" "$out/drawing" 8000 && mv "$out/drawing" "$out/drawn3"; }
+pairs=$(cd "$out" && printf "'%s'," drawn3/*.parquet)
+labse train "$out/continue.toml" --vocab "$out/vocab" --init "$out/stage2/model" --out "$out/run" \
+  --set "data.pairs=[$pairs]" --evaluate "$out/validation" --set train.seed=3 --set train.embedding_lr=0.05 \
+  --set train.train_steps=7000 --set train.round_rows_after=5000
 
 # What ships: rows of 4 bits, refused if they lose more than a point. What learnt while it was seen rounded may differ
 # from its roundings, so cosines say little. Scores are of these files.
