@@ -74,7 +74,7 @@ COMMANDS = {
     "rate": "{i}/mined.tsv --out {w}/rated.tsv",
     "calibrate": "{i}/rated.tsv",
     "align": "{i}/un.en {i}/un.fr --model {i}/model",
-    "serve": "--model {i}/model --port 0",
+    "serve": "--model {i}/model --port 18961",
     "index build": "{i}/a.txt --model {i}/model --out {w}/out",
     "index add": "{w}/store {i}/b.txt --model {i}/model",
     "index delete": "{w}/store a.txt:1",
