@@ -282,7 +282,7 @@ def _step_of_weights(config: RunConfig, out: Path) -> int:
     if not (config.train.keep_best and (out / "best.json").is_file()):
         return config.train.train_steps
     best = read_json(out / "best.json")
-    _LOGGER.info("the best evaluation was that of step %s: %s", best["step"], best["score"])
+    _LOGGER.info("the best evaluation was that of step %s: %.4f", best["step"], best["score"])
     return int(str(best["step"]))
 
 
