@@ -19,6 +19,7 @@ from labse.cli.options import (
     load_encoder,
 )
 from labse.cli.web_told import tell_bitext
+from labse.config import parse_config
 from labse.errors import UsageError
 from labse.rating.calibration import read_min_score
 from labse.selection.cds import CdsScorer
@@ -134,13 +135,14 @@ def bitext(
         min_score = read_min_score(calibration)
     if min_cds is not None and cds is None:
         raise UsageError("--min-cds needs --cds FOLDER, which labse cds train makes")
-    asked = {
+    asked: dict[str, object] = {
         "min_score": min_score,
         "min_cosine": min_cosine,
         "min_quality": min_quality,
         "min_cds": min_cds,
     }
-    bounds = FilterBounds(**{**dict(recommend_bounds(has_langs=True)), **asked})
+    recommended = recommend_bounds(has_langs=True).model_dump()
+    bounds = parse_config(FilterBounds, recommended | asked, where="web bitext")
     named = {"pages": pages_folder, "pairs": pairs_folder}
     with progress("scores") as update:
         done = web_bitext(

@@ -33,8 +33,8 @@ def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> di
 
     Raises:
         LabseError: a file cannot be read.
-        UsageError: a file is given twice, under one name or two, or is standard input, which can be
-            read but once.
+        UsageError: a file is given twice, under one name or two, or is standard input, a pipe or a
+            device, which can be read but once.
     """
     hashes: dict[str, str] = {}
     names: dict[str, str | Path] = {}
@@ -46,6 +46,8 @@ def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> di
         path = folder / file if folder else Path(file)
         if (first := names.setdefault(os.path.realpath(path), file)) is not file:
             raise UsageError(f"{first} and {file} are one file; name it once")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{file}: is a device or pipe, and read twice; write it to a file")
         hashes[str(file)] = sha256_file(path)
     return hashes
 

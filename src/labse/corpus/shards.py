@@ -214,7 +214,7 @@ def expand_folders(paths: str | Path | Sequence[str | Path]) -> list[str]:
 
 def has_shards(path: str | Path) -> bool:
     """Tells whether a path is a folder of shards, as `labse corpus clean` and `dedup` make them."""
-    return any(Path(path).rglob("part-*.parquet"))
+    return any(_iter_shards(Path(path)))
 
 
 def list_shards(folder: Path) -> list[Path]:
@@ -227,13 +227,19 @@ def list_shards(folder: Path) -> list[Path]:
     """
     if (folder / "kept").is_dir():
         folder = folder / "kept"
-    shards = sorted(folder.rglob("part-*.parquet"))
+    shards = sorted(_iter_shards(folder))
     if not shards:
         raise LabseError(
             f"{folder}: a folder without rows; give files, or a folder that labse corpus clean or "
             "dedup has made (part-00000.parquet, ...)"
         )
     return shards
+
+
+def _iter_shards(folder: Path) -> Iterator[Path]:
+    """Yields shards in any order; they lie two folders deep at most, so `/` is not searched."""
+    for depth in ("", "*/", "*/*/"):
+        yield from folder.glob(f"{depth}part-*.parquet")
 
 
 def read_shard(path: str | Path) -> "pyarrow.Table":

@@ -28,6 +28,7 @@ from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
     files_in,
+    find_final_name,
     make_folder,
     read_json,
     write_json,
@@ -99,7 +100,7 @@ class EdgeStore:
         is_begun = (folder / MANIFEST_NAME).is_file() and _is_begun(
             read_json(folder / MANIFEST_NAME)
         )
-        if not is_begun and any(file.name != ".lock" for file in files_in(folder)):
+        if not is_begun and any(_is_of_others(file) for file in files_in(folder)):
             raise UsageError(f"{folder}: is not empty; labse index add adds to an index")
         make_folder(folder)
         store = cls(folder, header, memory_bytes)
@@ -388,6 +389,11 @@ class EdgeStore:
         state = {"is_graph": self._is_graph, "num_compacted": self._num_rows}
         manifest = {**self.header.to_json(), **made_by, **state}
         write_json(self._folder / MANIFEST_NAME, manifest)
+
+
+def _is_of_others(file: Path) -> bool:
+    """Says whether a file is none that a killed process of ours leaves before its note."""
+    return file.name != ".lock" and not find_final_name(file.name)
 
 
 def _is_begun(manifest: Mapping[str, object]) -> bool:

@@ -15,7 +15,7 @@ from labse.web.beads import WebBeads, web_align
 from labse.web.bitext import WebBitext, web_bitext
 from labse.web.mine import WebMined, web_mine
 from labse.web.pages import WebPages, web_pages
-from labse.web.pairs import WebPairs, web_pairs
+from labse.web.pairs import WebPairs, parse_langs, web_pairs
 
 __all__ = ["WebRun", "web_run"]
 
@@ -67,6 +67,7 @@ def web_run(
     """
     out = Path(out)
     choose_layout(name, "release")
+    parse_langs(langs)
     used = load_encoder(encoder)
     pages = web_pages(
         inputs, out / "pages", base_url=base_url, workers=workers, on_progress=on_stage("pages")

@@ -26,6 +26,11 @@ def test_a_file_given_twice_is_refused(tmp_path: Path) -> None:
         hash_files(["a.tsv", "a.tsv"], folder=tmp_path)
 
 
+def test_a_device_is_refused() -> None:
+    with pytest.raises(UsageError, match="/dev/zero: is a device or pipe"):
+        hash_files(["/dev/zero"])
+
+
 def test_standard_input_is_refused() -> None:
     with pytest.raises(UsageError, match="standard input"):
         hash_files(["-"])

@@ -29,6 +29,8 @@ def test_an_index_that_was_killed_before_its_first_row_is_gone_on_with(
     tmp_path: Path, toy_encoder: ToyEncoder
 ) -> None:
     (tmp_path / "a.en").write_text("a dog\n", encoding="utf-8")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".manifest.json.123-0123abcd.tmp").touch()  # Killed at its first file.
     EmbeddingIndex.create(tmp_path / "store", encoder=toy_encoder).close()
     assert index_files([tmp_path / "a.en"], tmp_path / "store", encoder=toy_encoder).num_rows == 1
     with pytest.raises(UsageError, match="is not empty"):

@@ -13,7 +13,7 @@ from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 
 import labse
 from labse import SentenceEncoder
-from labse.errors import InterruptedRunError, LabseError
+from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.training.lineage import describe_folder
 from labse.web.report import draw_report, render_report
 
@@ -352,3 +352,11 @@ def test_a_site_without_one_of_the_languages_gives_an_empty_release(
     assert done.bitext.num_pairs == {}
     assert done.pairs.drops == {"language not asked for": 13}
     assert (tmp_path / "W" / "bitext.card.md").is_file()
+
+
+def test_a_language_that_is_unknown_is_told_before_any_work(
+    crawl: Path, encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="unknown language 'xyzzy'"):
+        labse.web_run([crawl], tmp_path / "W", langs=["de", "xyzzy"], encoder=encoder)
+    assert not (tmp_path / "W").exists()
