@@ -24,9 +24,10 @@ from labse.cluster import node_calls
 from labse.cluster.tasks import MAX_TRIES, WINDOW, Task, lost_tasks_error
 from labse.errors import InterruptedRunError, LabseError, ResourceError, UsageError
 from labse.files.stage import Result
+from labse.files.system import find_seen
 from labse.runtime import hold_interrupts, require
 
-__all__ = ["NodeAnswer", "RayExecutor", "is_seen"]
+__all__ = ["NodeAnswer", "RayExecutor"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -367,19 +368,8 @@ def _await_files(paths: Iterable[str], node: str) -> None:
     """
     stop = time.monotonic() + _SEE_SECONDS
     for path in paths:
-        if not is_seen(Path(path), stop):
+        if find_seen([Path(path)], stop) is None:
             raise ResourceError(
                 f"node {node} has written {path}, and it is not seen here: the folder must be "
                 "one that all nodes share; labse cluster check tells which nodes see it"
             )
-
-
-def is_seen(path: Path, stop: float) -> bool:
-    """Waits for a file of another node, as on a network file system, until a monotonic time."""
-    while not path.is_file():
-        if time.monotonic() > stop:
-            return False
-        with suppress(OSError):
-            os.listdir(path.parent)  # Makes NFS look again.
-        time.sleep(_POLL_SECONDS)
-    return True

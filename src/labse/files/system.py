@@ -6,6 +6,8 @@ Source: the Python library reference, `fcntl`, `msvcrt` and `os`.
 
 import contextlib
 import os
+import time
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +15,7 @@ from typing import IO, Any
 __all__ = [
     "count_cpus",
     "count_threads",
+    "find_seen",
     "open_unfollowed",
     "real_path",
     "reserve_space",
@@ -22,6 +25,7 @@ __all__ = [
 
 # Windows locks bytes, which nobody else can then read: one far behind what a file here holds.
 _LOCKED_BYTE = 1 << 40
+_LOOK_SECONDS = 0.2
 
 
 def _find_module(name: str) -> Any:  # noqa: ANN401 - a module of one kind of system alone
@@ -68,6 +72,25 @@ def open_unfollowed(path: Path, flags: int) -> int:
     for name in names:
         flags |= getattr(os, name, 0)
     return os.open(path, flags, 0o666)
+
+
+def find_seen(paths: Iterable[Path], stop: float) -> Path | None:
+    """Waits for the first of some files of another machine, as on a network file system.
+
+    Args:
+        paths: where it may be.
+        stop: a monotonic time; None is returned if none is seen then.
+    """
+    places = [*paths]
+    while True:
+        if found := next(filter(Path.is_file, places), None):
+            return found
+        if time.monotonic() > stop:
+            return None
+        for path in places:
+            with contextlib.suppress(OSError):
+                os.listdir(path.parent)  # Makes NFS look again.
+        time.sleep(_LOOK_SECONDS)
 
 
 def real_path(path: str | Path) -> Path:

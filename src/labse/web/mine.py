@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labse import __version__
+from labse.encoder.pooling import normalize_rows
 from labse.encoder.protocol import Encoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.files.npy import release_map
@@ -247,7 +248,8 @@ def _find_holders(
 def _mean_vector(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     total = np.zeros(vectors.shape[1])
     for start in range(0, len(vectors), _PART_PAIRS):
-        total += _unit(vectors[start : start + _PART_PAIRS]).sum(axis=0)
+        part = np.asarray(vectors[start : start + _PART_PAIRS], np.float32)
+        total += normalize_rows(part).sum(axis=0)
         release_map(vectors)
     return total / max(1, len(vectors))
 
@@ -258,16 +260,13 @@ def _bead_scores(
     means: Sequence[NDArray[np.float64]],
 ) -> NDArray[np.float64]:
     """Returns what `labse.alignment.align.Bead` calls a score: 1 equal, 0 as near as any other."""
-    source, target = (_unit(side.vectors[row]) for side, row in zip(sides, rows, strict=True))
+    source, target = (
+        normalize_rows(np.asarray(side.vectors[row], np.float32))
+        for side, row in zip(sides, rows, strict=True)
+    )
     cosines = np.einsum("nd,nd->n", source, target)
     scale = 1 - (source @ means[1] + target @ means[0]) / 2
     for side in sides:
         release_map(side.vectors)
     scores: NDArray[np.float64] = 1 - np.maximum(1 - cosines, 0) / np.maximum(scale, 1e-3)
     return scores
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    rows = np.asarray(vectors, np.float32)
-    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    return unit

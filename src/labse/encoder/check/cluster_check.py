@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import cast
 
 from labse import __version__
-from labse.cluster.on_ray import NodeAnswer, RayExecutor, is_seen
+from labse.cluster.on_ray import NodeAnswer, RayExecutor
 from labse.errors import LabseError, ResourceError
+from labse.files.system import find_seen
 from labse.model_folder.hash import hash_model_folder
 from labse.model_folder.hub import locate_model
 
@@ -156,7 +157,7 @@ def _judge(
             problems.append(f"does not see {folder}: the folder is not shared with it")
         elif not told["written"]:
             problems.append(f"cannot write in {folder}")
-        elif not is_seen(folder / str(told["written"]), time.monotonic() + _SEE_SECONDS):
+        elif not find_seen([folder / str(told["written"])], time.monotonic() + _SEE_SECONDS):
             problems.append(f"writes in {folder}, and its files are not seen here")
 
         # The model, and what else decides about bytes.

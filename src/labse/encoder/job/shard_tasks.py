@@ -31,7 +31,7 @@ from labse.encoder.streaming import UniqueTexts
 from labse.errors import LabseError
 from labse.files.atomic import make_folder, write_atomic
 from labse.files.stage import Result
-from labse.files.system import count_cpus
+from labse.files.system import count_cpus, find_seen
 from labse.runtime import OnProgress
 
 __all__ = ["encode_shard_step", "run_shard_tasks"]
@@ -161,16 +161,9 @@ def encode_shard_step(
 
 def _find_shard(number: int, folder: str, work: str, is_there: bool) -> Path | None:
     """Returns the folder with the shard, or with its part; waits for it if it must be there."""
-    stop = time.monotonic() + (_SEE_SECONDS if is_there else 0)
-    while True:
-        for place in (Path(folder), Path(work)):
-            if shard_path(place, number).is_file():
-                return place
-        if time.monotonic() >= stop:
-            return None
-        time.sleep(_TELL_SECONDS)
-        for name in (folder, work):
-            os.listdir(name)  # Makes NFS look again.
+    paths = [shard_path(Path(place), number) for place in (folder, work)]
+    found = find_seen(paths, time.monotonic() + (_SEE_SECONDS if is_there else 0))
+    return found and found.parent
 
 
 @lru_cache(maxsize=1)
