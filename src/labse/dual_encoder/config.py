@@ -97,6 +97,7 @@ class TrainConfig(Config):
         round_rows_after: steps after which sentences see word rows as `labse export --storage int4`
             will store them, while the rows themselves learn as before; None never rounds.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
+        embedding_lr: its rate; 0 leaves the table as it is, and a step costs nothing for it.
         max_grad_norm: the gradient is scaled down to this global norm.
         precision: type of the products in layers, and of those of the loss's backward pass where it
             is made in one matrix (docs/training.md); losses, norms and weights are float32.
@@ -124,7 +125,7 @@ class TrainConfig(Config):
     char_ngrams: tuple[Annotated[int, Field(gt=0)], ...] = ()
     round_rows_after: int | None = Field(None, ge=0)
     embedding_optimizer: Literal["adagrad", "adamw"] = "adagrad"
-    embedding_lr: float = Field(0.03, gt=0)
+    embedding_lr: float = Field(0.03, ge=0)
     warmup_steps: int = Field(5000, ge=0)
     weight_decay: float = Field(0.0, ge=0)
     adam_eps: float = Field(1e-5, gt=0)
@@ -170,6 +171,17 @@ class TrainConfig(Config):
                 )
             if "embedding_lr" not in self.model_fields_set:
                 raise ValueError("embedding_optimizer adamw: state embedding_lr too, such as 1e-3")
+        return self
+
+    @model_validator(mode="after")
+    def _check_frozen_table(self) -> Self:
+        if self.embedding_lr:
+            return self
+        if not self.sparse_embeddings:
+            raise ValueError("embedding_lr 0 leaves the table as it is; it needs sparse_embeddings")
+        for key in ("char_ngrams", "round_rows_after"):
+            if getattr(self, key) not in ((), None):
+                raise ValueError(f"{key} is for a table that learns; embedding_lr is 0")
         return self
 
     @model_validator(mode="after")

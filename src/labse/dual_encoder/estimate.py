@@ -116,7 +116,7 @@ def _estimate_memory(config: RunConfig, parameters: dict[str, int], devices: int
 
     # Of a sparse table, the rows of a batch with their numbers, before and after equal ones are
     # added up.
-    if train.sparse_embeddings:
+    if train.sparse_embeddings and train.embedding_lr:
         num_pairs = math.ceil(train.global_batch_size / devices)
         num_rows = num_pairs * _sentences_per_pair(config) * model.max_seq_length
         row_bytes = model.bert.hidden_size * _FLOAT_BYTES + _INDEX_BYTES

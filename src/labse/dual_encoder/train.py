@@ -93,6 +93,7 @@ def train(
     if options.precision == "bfloat16" and processes.is_main:
         warn_of_emulation(device.type, "--set 'train.precision=\"float32\"'")
     model = (build or DualEncoder)(config.model, sparse_embeddings=options.sparse_embeddings)
+    model.bert.embeddings.word.weight.requires_grad_(options.embedding_lr > 0)
     model.to(device)
     processes.copy_from_main(model)
     processes.seed_apart(options.seed)

@@ -78,7 +78,7 @@ def build_optimizers(
     tables = [
         module.weight
         for module in model.modules()
-        if isinstance(module, nn.Embedding) and module.sparse
+        if isinstance(module, nn.Embedding) and module.sparse and module.weight.requires_grad
     ]
     dense = [
         parameter

@@ -47,6 +47,11 @@ def test_defaults_are_those_of_the_released_model() -> None:
             {"train": {"embedding_optimizer": "adamw", "sparse_embeddings": True}},
             "state embedding_lr too",
         ),
+        ({"train": {"embedding_lr": 0}}, "it needs sparse_embeddings"),
+        (
+            {"train": {"embedding_lr": 0, "sparse_embeddings": True, "round_rows_after": 5}},
+            "round_rows_after is for a table that learns",
+        ),
         ({"train": {"patience": 3}}, "patience needs keep_best = true"),
         ({"train": {"best_by": "p_at_1"}}, "best_by needs keep_best = true"),
         ({"train": {"keep_best": True, "average_checkpoints": 2}}, "exclude each other"),

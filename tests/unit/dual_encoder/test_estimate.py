@@ -124,6 +124,7 @@ def test_memory_for_activations_is_about_what_autograd_keeps(
         {},
         {"sparse_embeddings": True},
         {"sparse_embeddings": True, "embedding_optimizer": "adamw", "embedding_lr": 1e-3},
+        {"sparse_embeddings": True, "embedding_lr": 0},
     ],
 )
 def test_memory_of_gradients_and_optimizer(options: dict[str, object]) -> None:

@@ -190,6 +190,24 @@ def test_a_run_with_lazy_adamw_goes_on_bitwise_and_decays_the_rows_it_never_touc
     assert ratio.tolist() == pytest.approx([expected] * 16, rel=1e-5)
 
 
+def test_a_table_at_rate_0_stays_as_it_is_while_layers_learn_and_the_run_goes_on_bitwise(
+    tmp_path: Path,
+) -> None:
+    config = run_config(LAYERS, embedding_lr=0)
+    torch.manual_seed(1)  # The seed of the run, from which weights are drawn first.
+    before = weights(DualEncoder(config.model))
+
+    straight = train(config, cipher_pairs(), tmp_path / "straight")
+    moved = {
+        name for name, value in weights(straight).items() if not torch.equal(value, before[name])
+    }
+    assert set(before) - moved == {"bert.embeddings.word.weight"}
+
+    with pytest.raises(InterruptedRunError):
+        train(config, cipher_pairs(), tmp_path / "stopped", evaluate=stop)
+    assert_bitwise_equal(train(config, cipher_pairs(), tmp_path / "stopped"), straight)
+
+
 class Scores:
     """An evaluation that gives the scores it was told, one after the other, and keeps weights."""
 
