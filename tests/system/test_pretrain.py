@@ -141,16 +141,17 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(folder: Path) -> None
 def test_a_stop_while_data_is_read_says_that_the_command_goes_on(
     folder: Path, number: signal.Signals
 ) -> None:
-    endless = folder / f"{number.name}.eng"
-    os.mkfifo(endless)
-    options = ("--set", f"data.text=['{endless.name}']")
-    process = start(folder, *COMMAND, f"stopped-{number.name}", *options)
-    with endless.open("wb"):  # Opens when the command opens it to read.
-        process.send_signal(number)
-        assert finish(process) == (
-            5,
-            "labse: error: stopped outside of the steps; the same command goes on",
-        )
+    with (folder / f"{number.name}.eng").open("wb") as endless:
+        endless.truncate(1 << 40)  # Bytes that lie nowhere, and take minutes to be read.
+    out = folder / f"stopped-{number.name}"
+    process = start(folder, *COMMAND, out, "--set", f"data.text=['{number.name}.eng']")
+    while not out.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert finish(process) == (
+        5,
+        "labse: error: stopped outside of the steps; the same command goes on",
+    )
 
 
 def test_of_two_processes_one_writes_for_tensorboard_and_both_count_as_devices(
