@@ -270,7 +270,9 @@ def _take_over(folder: Path, found: _Found | None, key: Result | None, restart: 
     if key is None and (found is None or found.key is None):
         raise LabseError(f"{folder}: no work is begun here")
 
-    restart = restart or (found is not None and not _has_files(folder))
+    # A part may lie elsewhere, such as the rows of an index.
+    is_begun = found is not None and (bool(found.results) or _has_files(folder))
+    restart = restart or not is_begun
     if found and key not in (None, found.key) and not restart:
         differing = " and ".join(map(_tell_difference, find_differences(found.key, key)))
         raise UsageError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labse.corpus.inputs import hash_files
 from labse.encoder.source import AnyEncoderSource, load_any_encoder
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME
 from labse.files.stage import JOURNAL_NAME, Stage, open_stage
 from labse.index.addresses import DEFAULT_MEMORY, is_server
@@ -65,7 +65,7 @@ def index_files(
     compact: bool = True,
     on_progress: OnProgress | None = None,
 ) -> IndexedFiles:
-    """Makes an index of files. Stopped or killed, the same call goes on.
+    """Makes an index of files. Stopped, killed or finished, the same call goes on.
 
     Args:
         files: text, or tables; `-` is standard input, of which nothing can go on.
@@ -79,7 +79,7 @@ def index_files(
 
     Raises:
         LabseError: broken data, with file and line; what stands before it is stored.
-        UsageError: something else is in `out`, or an option cannot apply.
+        UsageError: something else is in `out`, rows of it were deleted, or an option cannot apply.
         ResourceError: it cannot be written, or a package is missing.
         InterruptedRunError: the call was stopped.
     """
@@ -93,7 +93,7 @@ def index_files(
 def _open_or_create(
     out: str | Path, encoder: AnyEncoderSource, model: str | None, memory_bytes: int
 ) -> EmbeddingIndex:
-    """Opens the index that a stopped call has left, or makes an empty one."""
+    """Opens the index that an earlier call has left, or makes an empty one."""
     is_begun = not is_server(out) and (Path(out) / _STAGE / JOURNAL_NAME).is_file()
     if is_begun or (not is_server(out) and _is_empty_index(Path(out))):
         loaded = load_any_encoder(encoder)  # None means the one that comes with labse here too.
@@ -154,13 +154,20 @@ class _Job:
             open_stage(folder, key, restart=self.kind == "added") as stage,
         ):
             result = self._run(stage, compact)
-        shutil.rmtree(folder, ignore_errors=True)
+        # Whenever a kill comes, at the very end too, an index that was made knows of what.
+        if self.kind == "added":
+            shutil.rmtree(folder, ignore_errors=True)
         return result
 
     def _run(self, stage: Stage, compact: bool) -> IndexedFiles:
         done = stage.result("rows") or {"num_read": 0, "num_truncated": 0, **asdict(Added())}
         counts = {name: int(str(value)) for name, value in done.items()}
         num_resumed = counts["num_read"]
+        if self.kind == "made" and len(self.index) < counts["num_added"]:
+            raise UsageError(
+                f"{self.index.name}: {counts['num_added']:,} rows were stored and "
+                f"{len(self.index):,} are left; labse index add stores the others again"
+            )
         num_cut_before = self._num_truncated() - counts["num_truncated"]
         for batch in self._batches(num_resumed):
             added = self.index.add_rows(batch)

@@ -33,8 +33,29 @@ def test_an_index_that_was_killed_before_its_first_row_is_gone_on_with(
     (tmp_path / "store" / ".manifest.json.123-0123abcd.tmp").touch()  # Killed at its first file.
     EmbeddingIndex.create(tmp_path / "store", encoder=toy_encoder).close()
     assert index_files([tmp_path / "a.en"], tmp_path / "store", encoder=toy_encoder).num_rows == 1
-    with pytest.raises(UsageError, match="is not empty"):
-        index_files([tmp_path / "a.en"], tmp_path / "store", encoder=toy_encoder)
+
+
+def test_a_finished_index_is_finished_for_the_same_call_and_not_for_another(
+    tmp_path: Path, toy_encoder: ToyEncoder
+) -> None:
+    text, other, store = tmp_path / "a.en", tmp_path / "b.en", tmp_path / "store"
+    text.write_text("a dog\na cat\n")
+    other.write_text("the sun\n")
+    index_files([text], store, encoder=toy_encoder)
+    again = index_files([text], store, encoder=toy_encoder)  # As after a kill at the very end.
+    assert (again.num_resumed, again.num_added, again.num_rows) == (2, 2, 2)
+    with pytest.raises(UsageError, match=r"begun with another .*b\.en"):
+        index_files([text, other], store, encoder=toy_encoder)
+
+    # What was changed in between is not taken for what the call had made.
+    with EmbeddingIndex.open(store, encoder=toy_encoder) as index:
+        index.delete(f"{text}:1")
+    with pytest.raises(UsageError, match="2 rows were stored and 1 are left"):
+        index_files([text], store, encoder=toy_encoder)
+    with EmbeddingIndex.open(store, encoder=toy_encoder) as index:
+        add_files(index, [other])
+    with pytest.raises(UsageError, match="is not empty; labse index add"):
+        index_files([text], store, encoder=toy_encoder)
 
 
 def test_text_and_tables_become_rows_with_typed_metadata(
@@ -95,9 +116,6 @@ def test_what_cannot_work_is_told_before_the_index_is_made(
     with pytest.raises(UsageError, match="text has no columns"):
         index_files([text], store, encoder=toy_encoder, options=RowOptions(column="body"))
     assert not store.exists()
-    index_files([text], store, encoder=toy_encoder)
-    with pytest.raises(UsageError, match="labse index add"):
-        index_files([text], store, encoder=toy_encoder)
 
 
 class StoppedEncoder(ToyEncoder):
