@@ -133,6 +133,7 @@ def load_run_state(
     losses = tensors[_LOSSES].tolist() if _LOSSES in tensors else []
     masked = tensors.get(_FALSE_NEGATIVES, torch.zeros(len(losses), dtype=torch.int64))
     step, score, num_since = tensors[_BEST].tolist() if _BEST in tensors else (0, -float("inf"), 0)
+    run_state.prune(run_folder, processes, keep_step=int(step))
     return RunState(
         checkpoint.step,
         losses,

@@ -104,6 +104,7 @@ def train(
         # Go on from the last checkpoint, if there is one.
         checkpoint = run_state.load_last(run_folder, config, processes, may_change=MAY_CHANGE)
         first_step = checkpoint.step if checkpoint else 0
+        run_state.prune(run_folder, processes)
         record = open_metrics(
             run_folder / "metrics.jsonl", first_step, on_metrics, is_main=processes.is_main
         )

@@ -29,6 +29,7 @@ __all__ = [
     "latest_config",
     "load_optimizer_tensors",
     "optimizer_tensors",
+    "prune_checkpoints",
     "restore_generators",
     "save_checkpoint",
 ]
@@ -54,7 +55,7 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, checkpoint: Checkpoint, *, keep: int = 2, keep_step: int | None = None
 ) -> Path:
-    """Writes `folder/step-N` and deletes all but the `keep` newest and that of `keep_step`.
+    """Writes `folder/step-N`, then deletes older ones; see `prune_checkpoints`.
 
     The folder gets its name by a rename after everything in it is on the disk.
 
@@ -64,23 +65,33 @@ def save_checkpoint(
         ResourceError: the disk is full or the folder cannot be written; older ones are intact.
     """
     final = _folder_of(folder, checkpoint.step)
-    for left in folder.iterdir() if folder.is_dir() else ():  # By a killed run.
-        if re.fullmatch(rf"{_PREFIX}\d{{9}}", find_final_name(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
+    _remove_unfinished(folder)
     with replace_folder(final) as temporary:
         save_file(
             {k: v.contiguous() for k, v in checkpoint.tensors.items()},
             temporary / "state.safetensors",
         )
         write_json(temporary / "state.json", {"step": checkpoint.step, "config": checkpoint.config})
+    prune_checkpoints(folder, keep=keep, keep_step=keep_step)
+    return final
 
-    # Older ones go.
+
+def prune_checkpoints(folder: Path, *, keep: int = 2, keep_step: int | None = None) -> None:
+    """Deletes all but the `keep` newest and that of `keep_step`, and what a kill has left.
+
+    No other process works in the folder (`claim_folder`).
+    """
+    _remove_unfinished(folder)
     kept = None if keep_step is None else _folder_of(folder, keep_step)
     for old in _folders(folder)[:-keep]:
-        if old == kept:
-            continue
-        shutil.rmtree(old, ignore_errors=True)
-    return final
+        if old != kept:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for left in folder.iterdir() if folder.is_dir() else ():
+        if re.fullmatch(rf"{_PREFIX}\d{{9}}", find_final_name(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:

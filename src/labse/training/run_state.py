@@ -23,6 +23,7 @@ from labse.training.checkpoint import (
     latest_config,
     load_optimizer_tensors,
     optimizer_tensors,
+    prune_checkpoints,
     restore_generators,
     save_checkpoint,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "check_unchanged",
     "load_last",
     "named_tensors",
+    "prune",
     "restore",
     "save",
     "tell_last_checkpoint",
@@ -80,6 +82,12 @@ def save(
     if processes.is_main:
         checkpoint = Checkpoint(step, tensors, config.model_dump(mode="json"))
         save_checkpoint(run_folder / "checkpoints", checkpoint, keep_step=keep_step)
+
+
+def prune(run_folder: Path, processes: Processes, *, keep_step: int | None = None) -> None:
+    """Deletes the checkpoints that a run that was killed while it did so has left; see `save`."""
+    if processes.is_main:
+        prune_checkpoints(run_folder / "checkpoints", keep_step=keep_step)
 
 
 def check_finite_state(

@@ -112,6 +112,21 @@ def test_the_weights_of_the_best_step_are_kept_and_come_back(
     assert torch.equal(model.bert.embeddings.word.weight, before)
 
 
+def test_checkpoints_that_a_kill_has_left_go_when_the_run_goes_on(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    model, optimizers = build(small_config)
+    for step in (1, 3, 5, 7):
+        state = RunState(step, [], best=Best(1))
+        save_run_state(tmp_path, small_config, model, optimizers, state)
+    saved = latest_checkpoint(tmp_path / "checkpoints")
+    killed = Checkpoint(9, saved.tensors, saved.config)
+    save_checkpoint(tmp_path / "checkpoints", killed, keep=9)  # Killed before older ones went.
+    assert load_run_state(tmp_path, small_config, model, optimizers).step == 9
+    left = sorted(path.name[-1] for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["1", "7", "9"]
+
+
 def test_keys_that_have_come_or_gone_since_a_checkpoint_are_defaults_or_told(
     tmp_path: Path, small_config: RunConfig
 ) -> None:
