@@ -53,6 +53,7 @@ __all__ = [
     "hash_content",
     "make_once",
     "open_stage",
+    "without_remains",
 ]
 
 JOURNAL_NAME = "progress.jsonl"
@@ -230,7 +231,7 @@ def open_stage(
         return
     is_new = not folder.is_dir()
     make_folder(folder)
-    with claim_folder(folder), _without_remains(folder, is_new):
+    with claim_folder(folder), without_remains(folder, is_new):
         found = _read_journal(folder) or _read_manifest(folder, key, section, read_results)
         found = _take_over(folder, found, None if key is None else _as_json(key), restart)
         stage = Stage(folder, found, section)
@@ -243,8 +244,13 @@ def open_stage(
 
 
 @contextmanager
-def _without_remains(folder: Path, is_new: bool) -> Iterator[None]:
-    """Removes a folder that was made for work of which nothing was done, such as a wrong input."""
+def without_remains(folder: Path, is_new: bool) -> Iterator[None]:
+    """Removes a folder that was made for work of which nothing was done, such as a wrong input.
+
+    Args:
+        folder: held by this process (`claim_folder`).
+        is_new: whether it was made for this call; else it stays.
+    """
     try:
         yield
     except Exception as error:

@@ -13,7 +13,7 @@ from typing import Literal
 import labse
 from labse.errors import ResourceError, UsageError
 from labse.files.atomic import MANIFEST_NAME, claim_folder, read_json, write_json
-from labse.files.stage import find_differences
+from labse.files.stage import find_differences, without_remains
 
 __all__ = [
     "RunStage",
@@ -58,16 +58,19 @@ def check_run_folder(out: Path, stage: RunStage) -> None:
 def claim_run(out: Path, stage: RunStage) -> Iterator[None]:
     """Holds the folder of a run for the block, before anything in it is read or written.
 
+    A folder that is made here goes after an error if nothing was done in it.
+
     Raises:
         UsageError: see `check_run_folder`; or another process is at work there.
         ResourceError: it cannot be made.
     """
     check_run_folder(out, stage)
+    is_new = not out.is_dir()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(f"{out}: cannot be made: {error.strerror}") from None
-    with claim_folder(out):
+    with claim_folder(out), without_remains(out, is_new):
         yield
 
 

@@ -49,6 +49,23 @@ def test_a_run_of_the_other_stage_is_refused_and_one_without_a_stage_is_of_the_d
     check_run_folder(tmp_path, "dual_encoder")
 
 
+def test_a_folder_that_is_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    def fail_in(folder: Path, done: str) -> None:
+        with claim_run(folder, "dual_encoder"):
+            write_json(folder / done, {"kind": "run"})
+            raise UsageError("the pairs have a column source_lang")
+
+    (tmp_path / "there").mkdir()
+    for name, done in (
+        ("new", "progress.jsonl"),
+        ("there", "progress.jsonl"),
+        ("begun", "manifest.json"),
+    ):
+        with pytest.raises(UsageError, match="column"):
+            fail_in(tmp_path / name, done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "there"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
