@@ -22,7 +22,7 @@ from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.pair_files import iter_pairs
 from labse.corpus.readers import read_sentences
 from labse.corpus.records import Sentence, SentencePair
-from labse.corpus.tables import ColumnNames, Table, local_path, open_table, parquet_errors
+from labse.corpus.tables import ColumnNames, Table, open_table, parquet_errors, parquet_source
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
 from labse.files.text import as_list
@@ -250,15 +250,19 @@ def read_shard(path: str | Path) -> "pyarrow.Table":
         ResourceError: pyarrow is not installed.
     """
     parquet = require("pyarrow.parquet", "corpus")
-    with _told_as_shard(path):
-        return parquet.read_table(local_path(path), partitioning=None)
+    with _told_as_shard(path), parquet_source(path) as source:
+        return parquet.read_table(source, partitioning=None)
 
 
 @contextlib.contextmanager
 def open_shard(path: str | Path) -> "Iterator[ParquetFile]":
     """Opens a shard, whose row groups are read one by one in the block; errors as `read_shard`."""
     parquet = require("pyarrow.parquet", "corpus")
-    with _told_as_shard(path), parquet.ParquetFile(local_path(path)) as file:
+    with (
+        _told_as_shard(path),
+        parquet_source(path) as source,
+        parquet.ParquetFile(source) as file,
+    ):
         yield file
 
 

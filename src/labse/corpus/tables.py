@@ -5,6 +5,7 @@ Gives: the asked-for values of each row with the row's number, in constant memor
 Source: docs/design.md, promises: every broken row is an error that names file and row.
 """
 
+import contextlib
 import itertools
 import json
 import logging
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from labse.corpus.file_formats import is_pairs
 from labse.corpus.gettext_catalogue import read_po
@@ -35,10 +36,10 @@ __all__ = [
     "Table",
     "explain_quotes",
     "iter_batches",
-    "local_path",
     "open_numbered_tsv",
     "open_table",
     "parquet_errors",
+    "parquet_source",
     "parse_columns",
     "parse_object",
     "quote_names",
@@ -203,11 +204,6 @@ def _rename(path: str | Path, columns: ColumnNames) -> Table:
     return Table(path, table.unit, tuple(names), read_rows)
 
 
-def local_path(path: str | Path) -> str:
-    """Returns the absolute path: pyarrow takes a relative one with a colon for an address."""
-    return os.path.abspath(path)
-
-
 # ---- TSV -------------------------------------------------------------------------------------
 
 
@@ -365,7 +361,8 @@ def _open_parquet(path: str | Path) -> Table:
         problem = "a folder, not a file" if path.is_dir() else "no such file"
         raise LabseError(f"{path}: {problem}")
     try:
-        schema = parquet.read_schema(local_path(path))
+        with parquet_source(path) as source:
+            schema = parquet.read_schema(source)
     except parquet_errors() as error:
         raise LabseError(
             f"{path}: not a whole Parquet file ({_one_line(error)}); fetch it again"
@@ -397,7 +394,7 @@ def iter_batches(path: Path, columns: Sequence[str]) -> Iterator["pyarrow.Record
     parquet = require("pyarrow.parquet", "parquet")
     number = 0
     try:
-        with parquet.ParquetFile(local_path(path)) as file:
+        with parquet_source(path) as source, parquet.ParquetFile(source) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
                 yield batch
                 number += batch.num_rows
@@ -405,6 +402,20 @@ def iter_batches(path: Path, columns: Sequence[str]) -> Iterator["pyarrow.Record
         raise LabseError(
             f"{path}: damaged after row {number} ({_one_line(error)}); fetch it again"
         ) from None
+
+
+@contextlib.contextmanager
+def parquet_source(path: str | Path) -> Iterator[str | IO[bytes]]:
+    """Gives pyarrow a file: by its absolute path, or opened where that is no UTF-8.
+
+    A relative path with a colon is an address to pyarrow, and other names than UTF-8 an error.
+    """
+    name = os.path.abspath(path)
+    if os.fsencode(name).decode("utf-8", "replace") == name:
+        yield name
+        return
+    with open(name, "rb") as stream:
+        yield stream
 
 
 def parquet_errors() -> tuple[type[Exception], ...]:

@@ -1,4 +1,5 @@
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from labse.corpus.shards import (
     iter_rows,
     iter_sentences,
     list_shards,
+    open_shard,
     read_shard,
     write_shard,
 )
+from labse.corpus.tables import open_table
 from labse.errors import LabseError, ResourceError, UsageError
 
 LINES = [f"line {number}" for number in range(10)]
@@ -116,6 +119,18 @@ def test_a_shard_that_is_damaged_or_cannot_be_written_is_told(tmp_path: Path) ->
         read_shard(tmp_path / "part-00001.parquet")
     with pytest.raises(ResourceError, match="is a file"):
         write_shard(tmp_path / "part-00000.parquet" / "part", {"text": ["a"]})
+
+
+def test_a_folder_whose_name_is_no_utf_8_holds_shards_like_any_other(
+    tmp_path: Path, text: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")  # Latin-1, as an old archive names it.
+    cut_shards(text, folder, origin="x", lang="de", rows_per_shard=3)
+    (first, *_) = list_shards(folder)
+    whole = read_shard(first)
+    with open_shard(first) as file:
+        assert file.read_row_group(0).slice(0, 1) == whole.slice(0, 1)
+    assert [text for _, (text,) in open_table(first).read_rows(["text"])] == LINES[:3]
 
 
 def test_equal_rows_are_equal_bytes_however_they_come(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from labse.corpus.file_formats import check_readable, is_pairs
 from labse.corpus.readers import read_texts
-from labse.corpus.tables import ColumnNames, local_path
+from labse.corpus.tables import ColumnNames, parquet_source
 from labse.errors import UsageError
 from labse.files.text import format_suffix
 from labse.runtime import require
@@ -170,7 +170,8 @@ def _estimate(path: Path) -> int | None:
     try:
         if format_suffix(path) == ".parquet":
             parquet = require("pyarrow.parquet", "parquet")
-            return int(parquet.read_metadata(local_path(path)).num_rows)
+            with parquet_source(path) as source:
+                return int(parquet.read_metadata(source).num_rows)
         if path.suffix.lower() in (".bz2", ".zst"):
             return None
         with path.open("rb") as stream:
