@@ -167,6 +167,8 @@ class Entrance:
         headers = Headers(scope=scope)
         if self._is_draining:
             raise ApiError(503, "the server is stopping", headers={"Retry-After": "5"})
+        if scope["method"] == "CONNECT":  # Its address is another server's.
+            raise ApiError(405, "this server is no proxy", headers={"Allow": "GET, POST"})
         if "content-length" in headers and "transfer-encoding" in headers:
             raise ApiError(400, "both Content-Length and Transfer-Encoding are set; send one")
         # A browser always says whom it calls; a check of HTTP/1.0 need not, and granian says "".

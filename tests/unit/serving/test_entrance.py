@@ -30,7 +30,11 @@ async def slow_echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def ask(
-    entrance: Entrance, parts: list[bytes | float | None], *headers: tuple[bytes, bytes]
+    entrance: Entrance,
+    parts: list[bytes | float | None],
+    *headers: tuple[bytes, bytes],
+    method: str = "POST",
+    path: str = "/embed",
 ) -> tuple[int | None, dict[bytes, bytes]]:
     """Sends parts of a body, with pauses of seconds; None: the client goes away."""
     sent: list[Any] = []
@@ -53,17 +57,21 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/embed", "headers": [JSON, *headers]}
+    scope = {"type": "http", "method": method, "path": path, "headers": [JSON, *headers]}
     await entrance(scope, receive, send)
     start = next((one for one in sent if one["type"] == "http.response.start"), None)
     return (start["status"], dict(start["headers"])) if start else (None, {})
 
 
 def enter(
-    parts: list[bytes | float | None], *headers: tuple[bytes, bytes], **options: float
+    parts: list[bytes | float | None],
+    *headers: tuple[bytes, bytes],
+    method: str = "POST",
+    path: str = "/embed",
+    **options: float,
 ) -> tuple[int | None, dict[bytes, bytes]]:
     entrance = Entrance(echo, ServingOptions(**options), Metrics())
-    return asyncio.run(ask(entrance, parts, *headers))
+    return asyncio.run(ask(entrance, parts, *headers, method=method, path=path))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +99,10 @@ def test_a_body_is_read_within_bounds(
 def test_a_connection_is_closed_after_a_body_in_chunks() -> None:
     status, headers = enter([b"a"], (b"transfer-encoding", b"chunked"))
     assert (status, headers[b"connection"]) == (200, b"close")
+
+
+def test_a_client_that_wants_a_proxy_is_told_that_there_is_none() -> None:
+    assert enter([b""], method="CONNECT", path="")[0] == 405
 
 
 def test_keys_hosts_and_kinds_are_checked_before_the_body(connect: Callable[..., Call]) -> None:
