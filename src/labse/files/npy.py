@@ -38,6 +38,7 @@ __all__ = [
     "read_rows",
     "release_map",
     "save_array",
+    "unit_rows",
     "write_array",
 ]
 
@@ -307,3 +308,15 @@ def find_bad_row(embeddings: NDArray[np.floating]) -> tuple[int, str] | None:
         return None
     row = int(np.argmax(is_bad))
     return row, "only zeros" if squares[row] == 0 else "NaN or infinity"
+
+
+def unit_rows(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns (N, D) rows of length 1 of any others.
+
+    Raises:
+        ValueError: a row holds NaN, infinity or only zeros.
+    """
+    if bad := find_bad_row(embeddings):
+        raise ValueError(f"row {bad[0]} holds {bad[1]}, which has no direction")
+    units: NDArray[np.float32] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return units

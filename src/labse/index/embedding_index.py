@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from labse.encoder.protocol import Encoder, encode_sentences
 from labse.encoder.source import AnyEncoderSource, load_any_encoder
 from labse.errors import UsageError
-from labse.files.npy import find_bad_row
+from labse.files.npy import unit_rows
 from labse.index.addresses import DEFAULT_MEMORY, create_store, open_store
 from labse.index.rows import Hit, IndexRow, Value, canonical_lang, is_unicode
 from labse.index.store import StoreHeader, StoreInfo, VectorStore, check_names
@@ -227,7 +227,7 @@ class EmbeddingIndex:
             numbers = kept[start : start + _ADD_ROWS]
             part = [rows[number] for number in numbers]
             if vectors is None:
-                units = _unit_rows(encode_sentences(self.encoder, [row.text for row in part]))
+                units = unit_rows(encode_sentences(self.encoder, [row.text for row in part]))
             else:
                 units = vectors[numbers]
             num_there += self._store.add(part, units)
@@ -341,7 +341,7 @@ class EmbeddingIndex:
         asked = [number for number, sentence in enumerate(sentences) if sentence.strip()]
         found: list[list[Hit]] = [[] for _ in sentences]
         if asked:
-            units = _unit_rows(encode_sentences(self.encoder, [sentences[n] for n in asked]))
+            units = unit_rows(encode_sentences(self.encoder, [sentences[n] for n in asked]))
             for number, hits in zip(asked, self._store.search(units, k, where), strict=True):
                 found[number] = hits
         return found
@@ -363,14 +363,7 @@ class EmbeddingIndex:
         if rows.ndim != 2 or rows.shape[1] != size or num_rows not in (None, len(rows)):
             wanted = "M" if num_rows is None else num_rows
             raise ValueError(f"vectors of shape {rows.shape}; expected ({wanted}, {size})")
-        if bad := find_bad_row(rows):
-            raise ValueError(f"row {bad[0]} holds {bad[1]}, which has no direction")
-        return _unit_rows(rows)
-
-
-def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    units: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return units
+        return unit_rows(rows)
 
 
 def _hash_model(encoder: Encoder) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.files.npy import Vectors, as_float32, find_bad_row
+from labse.files.npy import Vectors, as_float32, unit_rows
 
 __all__ = [
     "Hit",
@@ -66,7 +66,7 @@ class PreparedCorpus:
         Raises:
             ValueError: no matrix, or a row that is not finite or only zeros.
         """
-        self.embeddings = _unit_rows(embeddings)
+        self.embeddings = _as_units(embeddings)
 
     def __len__(self) -> int:
         """Returns N."""
@@ -86,7 +86,7 @@ class PreparedCorpus:
         """
         if k < 1:
             raise ValueError(f"k is {k}; it must be at least 1")
-        rows = _unit_rows(queries)
+        rows = _as_units(queries)
         if rows.shape[1] != self.embeddings.shape[1]:
             raise ValueError(
                 f"queries of {rows.shape[1]} values, the corpus has {self.embeddings.shape[1]}"
@@ -275,11 +275,8 @@ def _top(values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArra
     return rows, values[rows]
 
 
-def _unit_rows(embeddings: Vectors) -> NDArray[np.float32]:
+def _as_units(embeddings: Vectors) -> NDArray[np.float32]:
     rows = np.atleast_2d(as_float32(embeddings))
     if rows.ndim != 2:
         raise ValueError(f"expected vectors of shape (N, D), found {rows.shape}")
-    if bad := find_bad_row(rows):
-        raise ValueError(f"row {bad[0]} holds {bad[1]}, which has no direction")
-    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+    return unit_rows(rows)
