@@ -277,17 +277,24 @@ def fork(work: Callable[[], object], log: Path) -> int:
         os._exit(code)
 
 
-def wait_for(pid: int) -> int:
-    """Returns the exit code; a process that hangs is killed and told as such."""
-    until = time.monotonic() + MAX_SECONDS
+def wait_for(pid: int, seconds: float = MAX_SECONDS, *, lasts: bool = False) -> int:
+    """Returns the exit code; a process that hangs is killed and told as such.
+
+    One that lasts until it is told to end is told so after these seconds.
+    """
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.002)
+    if lasts:
+        os.kill(pid, signal.SIGTERM)
+        code = wait_for(pid)
+        return 0 if code == 128 + signal.SIGTERM else code
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    print(f"process {pid} hung for {MAX_SECONDS} s", file=sys.stderr)
+    print(f"process {pid} hung for {seconds} s", file=sys.stderr)
     return 124
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 from tests.faults.fuzz import bound_memory
-from tests.faults.kill import fork, import_modules, write_inputs
+from tests.faults.kill import fork, import_modules, wait_for, write_inputs
 
 # On tiny inputs: {i} is the folder of these, {w} an empty one. `cluster check` needs Ray.
 COMMANDS = {
@@ -108,7 +108,6 @@ PATHS = (
 )  # fmt: skip
 CODES = (0, 2, 3, 4, 5)
 MAX_CPU_SECONDS = 20
-MAX_SECONDS = 200  # Of the clock: a busy machine is no fault.
 LASTING = ("serve",)  # They run until they are told to end.
 ENOUGH_SECONDS = 6
 
@@ -248,7 +247,8 @@ def try_case(case: Case, place: Path) -> tuple[int, str, list[str]]:
     is_fed = any("o/pipe" in word for word in case.arguments)
     feeder = fork(lambda: feed(work / "o/pipe"), place / "feed.log") if is_fed else 0
     pid = fork(lambda: call(case, place, work), log)
-    code = wait_for(pid, ENOUGH_SECONDS if case.command in LASTING else MAX_SECONDS)
+    lasts = case.command in LASTING
+    code = wait_for(pid, ENOUGH_SECONDS, lasts=True) if lasts else wait_for(pid)
     if feeder:
         os.kill(feeder, signal.SIGKILL)
         os.waitpid(feeder, 0)
@@ -287,23 +287,6 @@ def call(case: Case, place: Path, work: Path) -> int:
 
 def fill(word: str, place: Path, work: Path) -> str:
     return word.replace("{i}", str(place / "inputs")).replace("{w}", str(work))
-
-
-def wait_for(pid: int, seconds: float) -> int:
-    """Returns the exit code; a command that lasts is ended, one that hangs is killed."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    if seconds == ENOUGH_SECONDS:
-        os.kill(pid, signal.SIGTERM)
-        code = wait_for(pid, MAX_SECONDS)
-        return 0 if code == 128 + signal.SIGTERM else code
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return 124
 
 
 def list_files(folder: Path) -> set[str]:
@@ -347,10 +330,8 @@ def prepare(place: Path, names: list[str]) -> None:
         case = Case(name, "", tuple(COMMANDS[name].split()))
         # Twice: the first imports, the second is a copy of what has imported.
         pid = fork(partial(tell_modules, case, place, modules), place / "first.log")
-        if name in LASTING:
-            time.sleep(ENOUGH_SECONDS)
-            os.kill(pid, signal.SIGTERM)
-        wait_for(pid, 600)
+        lasts = name in LASTING
+        wait_for(pid, ENOUGH_SECONDS if lasts else 600, lasts=lasts)
         if modules.exists():
             import_modules(modules)
             modules.unlink()
