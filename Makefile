@@ -80,6 +80,8 @@ clean: ## Remove what the targets made.
 
 # ---- Environments ----
 # torch comes first and alone: on Linux an unpinned torch brings gigabytes of CUDA libraries.
+# Few of the 22,000 modules are ever imported: Python compiles those then, pip would compile all now.
+INSTALL := $(BIN)/pip install --no-compile --constraint constraints.txt
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -87,14 +89,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Set-up in $(VENV), once: torch first, with a bar for each download; then labse and its extra train."
-	$(BIN)/pip install --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train]'
+	$(INSTALL) torch
+	$(INSTALL) --quiet --editable '.[train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' --group dev
+	$(INSTALL) --quiet --editable '.[$(EXTRAS)]' --group dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --group docs
+	$(INSTALL) --quiet --group docs
 	@touch $@
