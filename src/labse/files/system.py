@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 __all__ = [
+    "cache_folder",
     "count_cpus",
     "count_threads",
     "find_seen",
@@ -131,6 +132,14 @@ def reserve_space(stream: IO[bytes]) -> None:
     for start in range(len(head), size, len(zeros)):
         stream.write(zeros[: size - start])
     stream.flush()
+
+
+def cache_folder(name: str) -> Path:
+    """Returns `$LABSE_CACHE/name`, else `$XDG_CACHE_HOME/labse/name`, else under `~/.cache`."""
+    if folder := os.environ.get("LABSE_CACHE"):
+        return Path(folder) / name
+    parent = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(parent) / "labse" / name
 
 
 def count_cpus() -> int:

@@ -10,11 +10,13 @@ import re
 from pathlib import Path
 
 from labse.errors import LabseError, ResourceError
+from labse.model_folder.shared_table import locate_whole
 from labse.runtime import require
 
 __all__ = ["DEFAULT_NAME", "locate_model"]
 
 DEFAULT_NAME = "default"
+CONTEXT_NAME = "default-context"  # Layers on the word rows of the default model.
 DEFAULT_FOLDER = Path(__file__).parents[1] / "models" / "default"
 _PREFIX = "hub:"
 _ALIASES = {"labse": "sentence-transformers/LaBSE"}
@@ -26,9 +28,9 @@ _PATTERNS = ["*.json", "*.safetensors", "vocab.txt", "pytorch_model.bin", "*/pyt
 def locate_model(path: str | Path | None) -> Path:
     """Returns the folder of a model; a name of the hub is fetched if no cache here has it.
 
-    None is the model that comes with labse. So is `default`, and `LaBSE` is
-    `sentence-transformers/LaBSE`, unless a folder of that name is there. `runs/model` is a path
-    where there is a folder `runs`.
+    None is the model that comes with labse. So is `default`; `default-context` is the one with
+    layers on its word rows, if it has come too, and `LaBSE` is `sentence-transformers/LaBSE`,
+    unless a folder of that name is there. `runs/model` is a path where there is a folder `runs`.
 
     Raises:
         LabseError: this build of labse has no model, or the name is none of the hub.
@@ -36,6 +38,8 @@ def locate_model(path: str | Path | None) -> Path:
     """
     if path is None or (str(path) == DEFAULT_NAME and not Path(path).exists()):
         return _locate_default()
+    if str(path) == CONTEXT_NAME and not Path(path).exists():
+        return _locate_context()
     text = str(path)
     name = _ALIASES.get(text.removeprefix(_PREFIX).lower(), text.removeprefix(_PREFIX))
     is_asked = text.startswith(_PREFIX)
@@ -76,6 +80,16 @@ def _locate_default() -> Path:
             "no default model is packaged in this version of labse; give the path of a model folder"
         )
     return DEFAULT_FOLDER
+
+
+def _locate_context() -> Path:
+    part = DEFAULT_FOLDER.with_name(CONTEXT_NAME)
+    if not part.is_dir():
+        raise LabseError(
+            f"no model {CONTEXT_NAME} is packaged in this version of labse; `default` is, or give "
+            "the path of a model folder"
+        )
+    return locate_whole(part, DEFAULT_FOLDER)
 
 
 def _fetch(name: str) -> Path:

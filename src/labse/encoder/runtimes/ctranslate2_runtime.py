@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labse.encoder.pooling import copy_dense, pool_tokens, project_and_normalize
 from labse.encoder.streaming import token_budget_batches
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.system import count_threads
+from labse.files.system import cache_folder, count_threads
 from labse.model_folder.folder import ModelFolder
 
 __all__ = ["CTranslate2Runtime"]
@@ -38,6 +38,7 @@ _PART_VALUES = 3 << 19
 _PARTS_OF_BATCH = 16
 _MIN_PARTS = 4  # Of a small batch, for the processors of a small machine ...
 _MIN_PART_TOKENS = 128  # ... unless the parts would cost more than they save.
+_CACHE = "ctranslate2"
 _CACHE_FORMAT = "4"  # Part of the key: a change of the mapping below must not meet old files.
 _SCRATCH_PREFIX = ".converting-"
 _SCRATCH_SECONDS = 3600
@@ -180,7 +181,7 @@ def _load_converted(
     What is in the cache was made of checked weights; they are read only to make it.
     """
     # Take what an earlier start has kept.
-    cache = _cache_folder()
+    cache = cache_folder(_CACHE)
     cached = cache / name if name else None
     if cached and cached.is_dir():
         try:
@@ -224,7 +225,7 @@ def _reload(name: str | None, compute_type: str, threads: int) -> ctranslate2.En
     Raises:
         ResourceError: it is not there, or damaged.
     """
-    cached = _cache_folder() / (name or "-")
+    cached = cache_folder(_CACHE) / (name or "-")
     try:
         if cached.is_dir():
             return _load(cached, compute_type, threads)
@@ -249,13 +250,6 @@ def _load(folder: Path, compute_type: str, threads: int) -> ctranslate2.Encoder:
     return ctranslate2.Encoder(
         str(folder), device="cpu", compute_type=compute_type, inter_threads=threads, intra_threads=1
     )
-
-
-def _cache_folder() -> Path:
-    if folder := os.environ.get("LABSE_CACHE"):
-        return Path(folder) / "ctranslate2"
-    parent = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(parent) / "labse" / "ctranslate2"
 
 
 def _cache_name(model_sha256: str, compute_type: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from labse.encoder.runtimes import ctranslate2_runtime
 from labse.encoder.runtimes.ctranslate2_runtime import CTranslate2Runtime
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.system import count_cpus, count_threads
+from labse.files.system import cache_folder, count_cpus, count_threads
 from labse.model_folder.folder import ModelFolder
 from labse.model_folder.int8 import narrow_weights
 
@@ -196,7 +196,7 @@ def test_the_cache_follows_the_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    assert ctranslate2_runtime._cache_folder() == Path(expected)
+    assert cache_folder("ctranslate2") == Path(expected)
 
 
 def test_the_weights_are_not_changed(build_model: BuildModel, cache: Path) -> None:
