@@ -19,7 +19,8 @@ from labse.cli.options import (
     ThreadsOption,
     open_workers,
 )
-from labse.encoder.job.encode_files import SHARD_ROWS, EncodedFolder, encode_files
+from labse.encoder.job.encode_files import encode_files
+from labse.encoder.job.encode_folder import SHARD_ROWS, EncodedFolder
 from labse.encoder.job.inputs import LineBlock
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from labse.encoder.job.encode_files import EncodedFolder, encode_files
+from labse.encoder.job.encode_files import encode_files
+from labse.encoder.job.encode_folder import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.model_folder.folder import ModelFolder, write_model_folder
 

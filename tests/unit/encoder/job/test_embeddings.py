@@ -14,7 +14,7 @@ from labse.encoder.job.embeddings import (
     open_embeddings,
     verify_embeddings,
 )
-from labse.encoder.job.encode_files import EncodedFolder
+from labse.encoder.job.encode_folder import EncodedFolder
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import LabseError, UsageError
 

@@ -13,7 +13,8 @@ import pytest
 from tests.unit.json_executor import JsonExecutor
 
 from labse.encoder.job.embeddings import open_embeddings
-from labse.encoder.job.encode_files import EncodedFolder, encode_files
+from labse.encoder.job.encode_files import encode_files
+from labse.encoder.job.encode_folder import EncodedFolder
 from labse.encoder.job.inputs import InputTexts
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions

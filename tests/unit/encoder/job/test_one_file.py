@@ -20,7 +20,7 @@ TEXT = "free\n\nequal\u2028rights\n" + "equal in rights " * 9
 def test_row_i_is_line_i_empty_lines_included(
     encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, characters: int
 ) -> None:
-    monkeypatch.setattr(job, "_SHARD_CHARACTERS", characters)
+    monkeypatch.setattr(job, "SHARD_CHARACTERS", characters)
     (tmp_path / "in").write_text(TEXT, "utf-8")
     seen: list[tuple[int, int | None]] = []
     written = encode_files(
