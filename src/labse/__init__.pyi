@@ -19,6 +19,7 @@ from labse.evaluation.evaluate import EvaluationOptions as EvaluationOptions
 from labse.evaluation.evaluate import evaluate as evaluate
 from labse.index.copy_index import copy_index as copy_index
 from labse.index.embedding_index import EmbeddingIndex as EmbeddingIndex
+from labse.index.index_files import IndexTasks as IndexTasks
 from labse.index.index_files import index_files as index_files
 from labse.mining.bitext import MiningOptions as MiningOptions
 from labse.mining.bitext import SearchOptions as SearchOptions

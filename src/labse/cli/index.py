@@ -1,5 +1,7 @@
 """The commands `labse index ...`: an index is made of files, changed, told about, compacted."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +10,22 @@ import typer
 from typer.core import TyperGroup
 
 from labse.cli.console import print_json, progress, say
-from labse.cli.options import JsonOption, MemoryOption, ModelOption, ThreadsOption, parse_size
+from labse.cli.options import (
+    ClusterOption,
+    GpusPerTaskOption,
+    JsonOption,
+    MemoryOption,
+    ModelOption,
+    ThreadsOption,
+    open_workers,
+    parse_size,
+)
 from labse.corpus.readers import read_texts
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import UsageError
 from labse.index.copy_index import copy_index
 from labse.index.embedding_index import EmbeddingIndex
-from labse.index.index_files import IndexedFiles, add_files, index_files
+from labse.index.index_files import IndexedFiles, IndexTasks, add_files, index_files
 from labse.index.read_files import RowOptions
 
 __all__ = ["add", "app", "build", "compact", "copy", "delete", "info"]
@@ -58,6 +69,15 @@ MetadataOption = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Columns to keep, commas between; without it, all others."),
 ]
+VectorsWorkOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--work",
+        metavar="FOLDER",
+        help="Folder that all nodes of --cluster see, where vectors wait to be stored; without it, "
+        "STORE itself.",
+    ),
+]
 CompactOption = Annotated[
     bool,
     typer.Option(
@@ -81,6 +101,9 @@ def build(
     metadata: MetadataOption = None,
     compact: CompactOption = True,
     memory: MemoryOption = "1GB",
+    cluster: ClusterOption = None,
+    work: VectorsWorkOption = None,
+    gpus_per_task: GpusPerTaskOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Make an index of files; labse index FILE --out STORE is short for it.
@@ -93,9 +116,14 @@ def build(
     labse index news.de news.en --out news.index
 
     labse index build articles.jsonl --out articles.index --metadata year,source
+
+    labse index /shared/news.jsonl --out /shared/news.index --cluster auto
     """
     num_bytes, options = parse_size(memory), _row_options(lang, column, metadata)
-    with progress("index", unit="rows") as on_progress:
+    with (
+        _open_tasks(cluster, work, gpus_per_task) as tasks,
+        progress("index", unit="rows") as on_progress,
+    ):
         done = index_files(
             files,
             out,
@@ -104,6 +132,7 @@ def build(
             options=options,
             memory_bytes=num_bytes,
             compact=compact,
+            tasks=tasks,
             on_progress=on_progress,
         )
     _tell(done, json)
@@ -120,6 +149,9 @@ def add(
     metadata: MetadataOption = None,
     compact: CompactOption = True,
     memory: MemoryOption = "1GB",
+    cluster: ClusterOption = None,
+    work: VectorsWorkOption = None,
+    gpus_per_task: GpusPerTaskOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Add the rows of files to an index; a row whose id is there is replaced.
@@ -134,6 +166,7 @@ def add(
     """
     num_bytes, options = parse_size(memory), _row_options(lang, column, metadata)
     with (
+        _open_tasks(cluster, work, gpus_per_task) as tasks,
         _open(store, model, threads, num_bytes) as index,
         progress("add", unit="rows") as on_progress,
     ):
@@ -143,6 +176,7 @@ def add(
             options=options,
             memory_bytes=num_bytes,
             compact=compact,
+            tasks=tasks,
             on_progress=on_progress,
         )
     _tell(done, json)
@@ -282,6 +316,18 @@ def _open(store: str, model: Path | None, threads: int | None, num_bytes: int) -
     return EmbeddingIndex.open(
         store, encoder=encoder, memory_bytes=num_bytes, wait_seconds=_WAIT_SECONDS
     )
+
+
+@contextmanager
+def _open_tasks(
+    cluster: str | None, work: Path | None, gpus_per_task: float
+) -> Iterator[IndexTasks | None]:
+    """Gives who embeds the rows, for the block; None: this process."""
+    for option, is_given in (("--work", work is not None), ("--gpus-per-task", gpus_per_task > 0)):
+        if is_given and cluster is None:
+            raise UsageError(f"{option} is for the tasks of --cluster")
+    with open_workers(1, cluster) as executor:
+        yield None if isinstance(executor, int) else IndexTasks(executor, work, gpus_per_task)
 
 
 def _row_options(lang: str | None, column: str | None, metadata: str | None) -> RowOptions:

@@ -11,22 +11,48 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+from labse.cluster.tasks import Executor
 from labse.corpus.inputs import hash_files
+from labse.encoder.job.embeddings import Embeddings, open_embeddings
+from labse.encoder.job.encode_folder import SHARD_ROWS, encode_folder
+from labse.encoder.job.inputs import InputTexts
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import AnyEncoderSource, load_any_encoder
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME
-from labse.files.stage import JOURNAL_NAME, Stage, open_stage
+from labse.files.stage import JOURNAL_NAME, Result, Stage, open_stage
 from labse.index.addresses import DEFAULT_MEMORY, is_server
 from labse.index.embedding_index import Added, EmbeddingIndex
 from labse.index.read_files import RowOptions, check_files, read_rows
 from labse.index.rows import IndexRow
 from labse.runtime import OnProgress, resumable
 
-__all__ = ["IndexedFiles", "add_files", "index_files"]
+__all__ = ["IndexTasks", "IndexedFiles", "add_files", "index_files"]
 
 _STAGE = ".adding"
+_VECTORS = "vectors"
 _MAX_BATCH_ROWS = 4096
 _ROW_BYTES = 16_384  # Of text and metadata, at a guess, beside the vector as Python's numbers.
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTasks:
+    """Who embeds the rows, a shard a task; they are stored where the call runs.
+
+    Attributes:
+        executor: such as `labse.RayExecutor`.
+        work: a folder that all its machines see, where vectors wait to be stored; None: in the
+            index, which they all see then.
+        gpus_per_task: GPUs, or the share of one, that it gives each task.
+        shard_rows: rows of a task.
+    """
+
+    executor: Executor
+    work: Path | None = None
+    gpus_per_task: float = 0.0
+    shard_rows: int = SHARD_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +89,7 @@ def index_files(
     options: RowOptions | None = None,
     memory_bytes: int = DEFAULT_MEMORY,
     compact: bool = True,
+    tasks: IndexTasks | None = None,
     on_progress: OnProgress | None = None,
 ) -> IndexedFiles:
     """Makes an index of files. Stopped, killed or finished, the same call goes on.
@@ -75,7 +102,9 @@ def index_files(
         options: which columns are what.
         memory_bytes: for rows and vectors that are held; the model comes on top.
         compact: whether the index is compacted at the end, so that searches are fast.
-        on_progress: called with the rows read.
+        tasks: who embeds the rows; None: this process.
+        on_progress: called with the rows embedded and their number, if there are tasks, then with
+            the rows read.
 
     Raises:
         LabseError: broken data, with file and line; what stands before it is stored.
@@ -85,8 +114,9 @@ def index_files(
     """
     names, options = [str(file) for file in files], options or RowOptions()
     check_files(names, options)
+    _check_tasks(tasks, names, has_folder=not is_server(out))
     with _open_or_create(out, encoder, model, memory_bytes) as index:
-        job = _Job(names, options, index, "made", memory_bytes, on_progress)
+        job = _Job(names, options, index, "made", memory_bytes, tasks, on_progress)
         return job.run(index.folder and index.folder / _STAGE, compact=compact)
 
 
@@ -117,6 +147,7 @@ def add_files(
     options: RowOptions | None = None,
     memory_bytes: int = DEFAULT_MEMORY,
     compact: bool = True,
+    tasks: IndexTasks | None = None,
     on_progress: OnProgress | None = None,
 ) -> IndexedFiles:
     """Adds the rows of files to an index; rows whose id is there are replaced.
@@ -125,8 +156,25 @@ def add_files(
     """
     names, options = [str(file) for file in files], options or RowOptions()
     check_files(names, options)
-    job = _Job(names, options, index, "added", memory_bytes, on_progress)
+    _check_tasks(tasks, names, has_folder=index.folder is not None)
+    job = _Job(names, options, index, "added", memory_bytes, tasks, on_progress)
     return job.run(index.folder and index.folder / _STAGE, compact=compact)
+
+
+def _check_tasks(tasks: IndexTasks | None, files: Sequence[str], *, has_folder: bool) -> None:
+    """Refuses before any work what the tasks cannot do.
+
+    Raises:
+        UsageError: standard input, or a server without a folder for the vectors.
+    """
+    if tasks is None:
+        return
+    if "-" in files:
+        raise UsageError("--cluster reads the rows twice, so they cannot be standard input (-)")
+    if not has_folder and tasks.work is None:
+        raise UsageError(
+            "--cluster needs --work FOLDER, which all nodes see, for an index on a server"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +184,14 @@ class _Job:
     index: EmbeddingIndex
     kind: str
     memory_bytes: int
+    tasks: IndexTasks | None
     on_progress: OnProgress | None
 
     def run(self, folder: Path | None, *, compact: bool) -> IndexedFiles:
-        if folder is None or "-" in self.files:
+        """Stores the rows; what is done stands in `folder`, without one it is begun anew."""
+        if "-" in self.files or (folder is None and self.tasks is None):
             with open_stage(None, {"kind": self.kind}) as stage:
-                return self._run(stage, compact)
+                return self._run(stage, {}, compact)
         key = {
             "kind": self.kind,
             "inputs": hash_files(self.files),
@@ -149,17 +199,22 @@ class _Job:
             "options": asdict(self.options),
         }
         # A call that adds other files leaves what an earlier one has stored: it can begin anew.
+        restart = self.kind == "added" or not len(self.index)
+        work = self.tasks.work if self.tasks else None
         with (
-            resumable(folder.parent),
-            open_stage(folder, key, restart=self.kind == "added") as stage,
+            resumable(folder.parent if folder else work),
+            open_stage(folder, key, restart=restart) as stage,
         ):
-            result = self._run(stage, compact)
+            result = self._run(stage, key, compact)
         # Whenever a kill comes, at the very end too, an index that was made knows of what.
-        if self.kind == "added":
+        if folder and self.kind == "added":
             shutil.rmtree(folder, ignore_errors=True)
+        if place := work or folder:
+            shutil.rmtree(place / _VECTORS, ignore_errors=True)
         return result
 
-    def _run(self, stage: Stage, compact: bool) -> IndexedFiles:
+    def _run(self, stage: Stage, key: Result, compact: bool) -> IndexedFiles:
+        # Go on after the rows that an earlier call has stored.
         done = stage.result("rows") or {"num_read": 0, "num_truncated": 0, **asdict(Added())}
         counts = {name: int(str(value)) for name, value in done.items()}
         num_resumed = counts["num_read"]
@@ -168,20 +223,60 @@ class _Job:
                 f"{self.index.name}: {counts['num_added']:,} rows were stored and "
                 f"{len(self.index):,} are left; labse index add stores the others again"
             )
-        num_cut_before = self._num_truncated() - counts["num_truncated"]
-        for batch in self._batches(num_resumed):
-            added = self.index.add_rows(batch)
-            counts = {
-                "num_read": counts["num_read"] + len(batch),
-                "num_truncated": self._num_truncated() - num_cut_before,
-                **{name: counts[name] + value for name, value in asdict(added).items()},
-            }
-            stage.add("rows", counts)
+
+        # All vectors first, where others compute them.
+        batches, vectors = self._batches(num_resumed), None
+        batch = next(batches, None)
+        if self.tasks is not None and batch is not None:
+            vectors = self._embed(self.tasks, self.tasks.work or stage.folder, key)
+        while batch is not None:
+            added, num_truncated = self._add(batch, counts["num_read"], vectors)
+            counts["num_read"] += len(batch)
+            counts["num_truncated"] += num_truncated
+            for name, value in asdict(added).items():
+                counts[name] += value
+            stage.add("rows", dict(counts))
             if self.on_progress:
                 self.on_progress(counts["num_read"], None)
+            batch = next(batches, None)
         if compact:
             self.index.compact()
         return IndexedFiles(self.index.name, len(self.index), num_resumed=num_resumed, **counts)
+
+    def _embed(self, tasks: IndexTasks, folder: Path, key: Result) -> Embeddings:
+        """Embeds the texts of all rows; goes on with the shards that are there."""
+        encoder = self.index.encoder
+        if not isinstance(encoder, SentenceEncoder):
+            raise TypeError("tasks: need a labse.SentenceEncoder, which other machines can load")
+        written = encode_folder(
+            (row.text for file in self.files for row in read_rows(file, self.options)),
+            folder / _VECTORS,
+            encoder=encoder,
+            settings=key,
+            jobs=tasks.executor,
+            gpus_per_task=tasks.gpus_per_task,
+            shard_rows=tasks.shard_rows,
+            num_rows=InputTexts(self.files).estimate_rows(),
+            on_progress=self.on_progress,
+        )
+        return open_embeddings(written.path)
+
+    def _add(
+        self, batch: list[IndexRow], first_row: int, vectors: Embeddings | None
+    ) -> tuple[Added, int]:
+        """Stores rows; returns what became of them, and how many texts were cut."""
+        if vectors is None:
+            before = self._num_truncated()
+            return self.index.add_rows(batch), self._num_truncated() - before
+        rows = vectors[first_row : first_row + len(batch)]
+        if len(rows) != len(batch):
+            raise LabseError(f"{', '.join(self.files)}: changed while the rows were embedded")
+        added = self.index.add_rows(batch, embeddings=rows)
+        vectors.release()
+        last = {row.id: number for number, row in enumerate(batch, start=first_row)}
+        encoder = self.index.encoder
+        is_cut = isinstance(encoder, SentenceEncoder) and encoder.text.long == "truncate"
+        return added, int(np.isin([*last.values()], vectors.long_rows).sum()) if is_cut else 0
 
     def _batches(self, num_done: int) -> Iterator[list[IndexRow]]:
         rows = (row for file in self.files for row in read_rows(file, self.options))

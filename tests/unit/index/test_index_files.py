@@ -1,18 +1,23 @@
 """Files into an index, and the commands around it."""
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.unit.index.conftest import ToyEncoder
+from tests.unit.json_executor import JsonExecutor
 
 from labse.cli import main
+from labse.cluster.tasks import Task
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.files.stage import Result
 from labse.index.embedding_index import EmbeddingIndex
-from labse.index.index_files import add_files, index_files
+from labse.index.index_files import IndexTasks, add_files, index_files
 from labse.index.near_equal import find_near_equal
 from labse.index.read_files import RowOptions
 from labse.index.rows import IndexRow
@@ -143,6 +148,47 @@ def test_a_stopped_call_goes_on_after_the_rows_it_has_stored(
     with EmbeddingIndex.open(store, encoder=toy_encoder) as index:
         again = add_files(index, [text])
         assert (again.num_resumed, again.num_added, again.num_replaced) == (0, 0, 200)
+
+
+class StoppedExecutor(JsonExecutor):
+    """Is interrupted after its second task."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+        yield from itertools.islice(super().run(tasks), 2)
+        raise KeyboardInterrupt
+
+
+def test_rows_that_others_embed_are_those_of_one_process(tmp_path: Path) -> None:
+    text, work = tmp_path / "a.en", tmp_path / "work"
+    lines = [f"The train number {number} is late." for number in range(130)]
+    lines[7], lines[60], lines[129] = " ", "long " * 999, lines[3]
+    text.write_text("\n".join(lines) + "\n")
+    here = index_files([text], tmp_path / "here", memory_bytes=1 << 20)
+
+    # The command is stopped while others embed, and goes on with the shards that are there.
+    stopped = IndexTasks(StoppedExecutor(), work, shard_rows=30)
+    with pytest.raises(InterruptedRunError, match="1 shards with 30 rows are in"):
+        index_files([text], tmp_path / "there", tasks=stopped, memory_bytes=1 << 20)
+    tasks = IndexTasks(JsonExecutor(), work, shard_rows=30)
+    there = index_files([text], tmp_path / "there", tasks=tasks, memory_bytes=1 << 20)
+    assert there == replace(here, path=str(tmp_path / "there"))
+    assert (there.num_added, there.num_empty, there.num_truncated) == (129, 1, 1)
+    assert not list(work.iterdir())
+    found = []
+    for store in ("here", "there"):
+        with EmbeddingIndex.open(tmp_path / store) as index:
+            found += [*index.scan()]
+    assert found[0][0] == found[1][0]
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)  # Of other batches.
+
+
+def test_what_tasks_cannot_do_is_told_before_the_index_is_made(tmp_path: Path) -> None:
+    tasks = IndexTasks(JsonExecutor())
+    with pytest.raises(UsageError, match="cannot be standard input"):
+        index_files(["-"], tmp_path / "store", tasks=tasks)
+    (tmp_path / "a.en").write_text("a dog\n")
+    with pytest.raises(UsageError, match="needs --work FOLDER"):
+        index_files([tmp_path / "a.en"], "qdrant://localhost:1/x", tasks=tasks)
 
 
 def test_near_equal_texts_form_groups_across_languages(

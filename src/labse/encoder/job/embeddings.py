@@ -49,6 +49,7 @@ class Embeddings:
         settings: how they were made, as the manifest has it; empty for a `.npy` file.
         empty_rows: the numbers of rows that stand for empty lines; none are known of a `.npy` file.
         unknown_rows: likewise those of lines of [UNK] alone, whose vectors say nothing.
+        long_rows: likewise those of lines over the model's length.
     """
 
     dtype = np.dtype(np.float32)
@@ -62,12 +63,14 @@ class Embeddings:
         settings: Mapping[str, object],
         empty_rows: NDArray[np.int64],
         unknown_rows: NDArray[np.int64],
+        long_rows: NDArray[np.int64],
     ) -> None:
         """Joins mapped parts; `open_embeddings` does so for a path."""
         self.path = path
         self.settings = settings
         self.empty_rows = empty_rows
         self.unknown_rows = unknown_rows
+        self.long_rows = long_rows
         self._parts = parts
         self._ends = np.cumsum([len(part.values) for part in parts], dtype=np.int64)
         self.shape = (int(self._ends[-1]) if parts else 0, embedding_size)
@@ -140,15 +143,14 @@ def open_embeddings(path: str | Path) -> Embeddings:
             )
         rows = StoredRows(array, None)
         none = np.empty(0, np.int64)
-        return Embeddings(
-            path, [rows], array.shape[1], settings={}, empty_rows=none, unknown_rows=none
-        )
+        flags = {"empty_rows": none, "unknown_rows": none, "long_rows": none}
+        return Embeddings(path, [rows], array.shape[1], settings={}, **flags)
 
     # A folder: map the shards that its manifest lists.
     settings, shards = _read_manifest(path)
     storage, embedding_size = _storage_of(settings, path)
     parts = []
-    empty, unknown = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    flagged = {flag: [np.empty(0, np.int64)] for flag in ("empty", "unknown", "long")}
     first_row = 0
     for shard in shards:
         part = load_rows(path, shard.number, storage)
@@ -158,18 +160,18 @@ def open_embeddings(path: str | Path) -> Embeddings:
                 f"{(shard.num_rows, embedding_size)}; copy the folder again"
             )
         parts.append(part)
-        if shard.num_empty:
-            empty.append(load_array(shard_path(path, shard.number, "empty")) + first_row)
-        if shard.num_unknown:
-            unknown.append(load_array(shard_path(path, shard.number, "unknown")) + first_row)
+        for flag, numbers in flagged.items():
+            if getattr(shard, f"num_{flag}"):
+                numbers.append(load_array(shard_path(path, shard.number, flag)) + first_row)
         first_row += shard.num_rows
     return Embeddings(
         path,
         parts,
         embedding_size,
         settings=settings,
-        empty_rows=np.concatenate(empty),
-        unknown_rows=np.concatenate(unknown),
+        empty_rows=np.concatenate(flagged["empty"]),
+        unknown_rows=np.concatenate(flagged["unknown"]),
+        long_rows=np.concatenate(flagged["long"]),
     )
 
 
