@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labse.web.order_score import PageVectors, order_score
+from labse.web.order_score import PageVectors, order_scores
 from labse.web.page_arrays import PageArrays
 from labse.web.side_texts import NUMBER_WEIGHT, WORD_WEIGHT, SideTexts, TextPages
 
@@ -242,24 +242,24 @@ def _find_orders(
     n, m = np.divmod(keys[todo], len(target))
     window = n // _WINDOW_PAGES
     order = np.lexsort((n, m, window))  # Each page of a window, and each that it meets, once.
-    held: dict[int, PageVectors] = {}
-    last = (-1, -1)
-    for part in _in_parts(order):
-        for at, here, row, column in zip(
-            todo[part].tolist(),
-            window[part].tolist(),
-            n[part].tolist(),
-            m[part].tolist(),
-            strict=True,
-        ):
-            if here != last[0]:
-                held.clear()
-            if row not in held:
-                held[row] = source.arrays.load_units(int(source.pages[row]))
-            if (here, column) != last:
-                other = target.arrays.load_units(int(target.pages[column]))
-            last = (here, column)
-            orders[at] = order_score(held[row], other, base)
+
+    def iter_pairs() -> Iterator[tuple[PageVectors, PageVectors]]:
+        held: dict[int, PageVectors] = {}
+        last = (-1, -1)
+        for part in _in_parts(order):
+            for here, row, column in zip(
+                *(places[part].tolist() for places in (window, n, m)), strict=True
+            ):
+                if here != last[0]:
+                    held.clear()
+                if row not in held:
+                    held[row] = source.arrays.load_units(int(source.pages[row]))
+                if (here, column) != last:
+                    other = target.arrays.load_units(int(target.pages[column]))
+                last = (here, column)
+                yield held[row], other
+
+    orders[todo[order]] = order_scores(iter_pairs(), base)
     return orders
 
 
