@@ -27,6 +27,7 @@ __all__ = [
     "build_tokenizer",
     "load_equal_files",
     "load_tokenizer",
+    "load_tokenizer_file",
     "save_vocabulary",
 ]
 
@@ -127,19 +128,29 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """
     path = Path(folder) / _TOKENIZER_NAME
     read_json(path)  # Its errors name the file and what is wrong.
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except BaseException as error:  # tokenizers raises nothing narrower, and panics.
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
-        raise LabseError(f"{path}: not a tokenizer: {error}; write the folder again") from None
-
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = load_tokenizer_file(path)
     pieces = _pieces_by_id(tokenizer.get_vocab(with_added_tokens=True), where=str(path))
     _check_pieces(pieces, where=str(path))
     vocab_path = Path(folder) / _VOCAB_NAME
     _check_same(pieces, list(read_lines(vocab_path)), path=path, vocab_path=vocab_path)
+    return tokenizer
+
+
+def load_tokenizer_file(path: str | Path) -> Tokenizer:
+    """Loads a `tokenizer.json` as it is, without the truncation and padding that it may ask for.
+
+    Raises:
+        LabseError: it is not there, or broken.
+    """
+    content = read_whole(path)  # The library opens no path that is not UTF-8.
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except BaseException as error:  # tokenizers raises nothing narrower, and panics.
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise LabseError(f"{path}: not a tokenizer: {error}; write the folder again") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,12 @@ def test_a_saved_vocabulary_loads_with_the_same_ids_and_limit(tmp_path: Path) ->
     assert loaded.get_vocab() == {piece: number for number, piece in enumerate(VOCAB)}
     assert loaded.encode("aaaaaaa aaaaaaaa b").ids == [2, 5, *[10] * 6, 1, 6, 3]
     assert (tmp_path / "new" / "vocab.txt").read_text("utf-8").split("\n") == [*VOCAB, ""]
+
+
+def test_a_folder_whose_name_is_no_utf_8_holds_a_vocabulary_like_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    save_vocabulary(folder, VOCAB)
+    assert load_tokenizer(folder).get_vocab_size() == len(VOCAB)
 
 
 def test_saving_twice_writes_the_same_bytes(tmp_path: Path) -> None:

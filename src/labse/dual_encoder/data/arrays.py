@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from labse.corpus.equal_texts import hash_texts
 from labse.corpus.readers import read_pairs
@@ -25,6 +24,7 @@ from labse.dual_encoder.data.pairs import tokenize_sentences
 from labse.errors import LabseError
 from labse.files.npy import write_array
 from labse.files.stage import Result
+from labse.vocab.tokenizer import load_tokenizer_file
 
 __all__ = [
     "FileChoice",
@@ -160,9 +160,7 @@ def tokenize_step(
         num_truncated.
     """
     out = Path(folder)
-    pieces = Tokenizer.from_file(tokenizer)
-    pieces.no_padding()
-    pieces.no_truncation()
+    pieces = load_tokenizer_file(tokenizer)
     numbers_t = np.load(numbers, mmap_mode="r").reshape(-1)
     kept = _iter_kept(FileChoice(**choice), Counter(), set())  # type: ignore[arg-type]
     num_truncated = 0

@@ -159,7 +159,7 @@ def _write_tokens(
 
     # Each file is read again, and what it is the first to have is tokenised.
     _LOGGER.info("tokenising the distinct sentences")
-    tokenizer.save(str(work / "tokenizer.json"))
+    (work / "tokenizer.json").write_text(tokenizer.to_str(), "utf-8")
     arguments = [
         {
             "numbers": str(cache / "pairs.npy"),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from labse.errors import LabseError, is_panic
+from labse.errors import LabseError
 from labse.files.atomic import read_json
 from labse.files.text import read_lines
 from labse.model_folder.formats.tf_bundle import read_tf_bundle
@@ -26,7 +26,7 @@ from labse.model_folder.layout import parse_model_config, read_bert_config, read
 from labse.model_folder.weights import read_bert_weights
 from labse.network.config import BertConfig, DualEncoderConfig
 from labse.network.names import from_tf_variables
-from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from labse.vocab.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer_file
 
 __all__ = [
     "PlainModel",
@@ -121,14 +121,7 @@ def load_foreign_tokenizer(folder: Path) -> Tokenizer:
     path = folder / _TOKENIZER_NAME
     if not path.is_file():
         return _build_from_vocab(folder)
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except BaseException as error:  # The library raises plain Exception, and panics.
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
-        raise LabseError(f"{path}: cannot be read as a tokenizer: {error}") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = load_tokenizer_file(path)
     _check_case(folder, tokenizer)
     return tokenizer
 
