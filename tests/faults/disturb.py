@@ -34,6 +34,7 @@ from tests.faults.kill import (
     Trial,
     call,
     find_faults,
+    find_unlike,
     fork,
     import_modules,
     is_temporary,
@@ -263,6 +264,26 @@ def set_clock_back(scene: Scene) -> str:
     return judge(scene, 0, (0,))
 
 
+def lose_files(scene: Scene) -> str:
+    """All that was written is suddenly elsewhere, as when a disk goes and its place stays."""
+    pid = scene.start()
+    scene.wait_a_while()
+    lost = scene.folder.with_suffix(".lost")
+    lost.mkdir()
+    for path in scene.folder.iterdir():
+        path.rename(lost / path.name)
+    code = wait_for(pid)
+    shutil.rmtree(lost)
+    if not code and any(scene.folder.iterdir()):  # What was finished before may be gone whole.
+        expected, found = scene.expected.files, read_result(scene.trial, scene.folder)
+        if isinstance(expected, dict) and isinstance(found, dict):
+            there = {name.split("/")[0] for name in found}
+            expected = {name: expected[name] for name in expected if name.split("/")[0] in there}
+        if found != expected:
+            return f"ended well, and these are lost: {find_unlike(expected, found)}"
+    return judge(scene, code, (0, 4))
+
+
 def change_input(scene: Scene) -> str:
     """A file that is read grows, shrinks or is replaced, and is then as it was."""
     with own_inputs(scene) as (own, files):
@@ -340,6 +361,7 @@ WAYS: dict[str, Way] = {
     "start": interrupt_start,
     "stop": stop_and_continue,
     "clock": set_clock_back,
+    "lost": lose_files,
 }
 WITH_ROOT = ("disk", "read-only")
 

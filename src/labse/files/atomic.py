@@ -17,7 +17,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -52,6 +52,7 @@ MANIFEST_NAME = "manifest.json"
 _LOGGER = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # The last: the size that the limits allow.
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words; it tells no number.
+_HELD: dict[Path, Callable[[], None]] = {}  # By the lock: says whether it is still held there.
 _TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.(tmp|old)", re.DOTALL)
 
 
@@ -344,15 +345,18 @@ def check_replaceable(
 @contextlib.contextmanager
 def claim_folder(
     folder: Path, *, hint: str = "wait for it, or give another --out"
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Holds `folder/.lock` for the block; the kernel lets go of it when the process dies.
+
+    Gives a function that raises a ResourceError if the folder is no more the one that is held, as
+    when its file system was unmounted; it is called at the end of the block too.
 
     Args:
         folder: the folder.
         hint: what to do when another process holds it.
 
     Raises:
-        ResourceError: the lock cannot be made, or something else has its name.
+        ResourceError: the lock cannot be made, something else has its name, or the folder was lost.
         UsageError: another process holds it; the message names it and its host.
     """
     path = folder / ".lock"
@@ -378,17 +382,43 @@ def claim_folder(
             )
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
-        yield
+        check = partial(_check_held, path, descriptor)
+        with _registered(path.absolute(), check):
+            yield check
+        check()
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _registered(lock: Path, check: Callable[[], None]) -> Iterator[None]:
+    _HELD[lock] = check
+    try:
+        yield
+    finally:
+        del _HELD[lock]
+
+
+def _check_held(path: Path, descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            return
+    raise ResourceError(
+        f"{path.parent}: was removed or unmounted while work went on there; see to the disk, and "
+        "run the same command again"
+    )
 
 
 def make_folder(folder: Path) -> None:
     """Makes a folder and those above it.
 
     Raises:
-        ResourceError: it cannot be made, or nothing can be made in it.
+        ResourceError: it cannot be made, nothing can be made in it, or it lies in a folder that
+            this process holds and that was lost: its files would stand there alone.
     """
+    for place, check in list(_HELD.items()):
+        if place.parent in (folder.absolute(), *folder.absolute().parents):
+            check()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -79,13 +79,20 @@ class Stage:
         manifest: of finished work; None while there is something to do.
     """
 
-    def __init__(self, folder: Path, found: "_Found", section: str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        found: "_Found",
+        section: str | None,
+        check_held: Callable[[], None] = lambda: None,
+    ) -> None:
         self.folder = folder
         self.manifest = found.manifest
         self._key = found.key or {}
         self._results = dict(found.results)
         self._unchecked = set(self._results)
         self._section = section
+        self._check_held = check_held
         self._stream: IO[bytes] | None = None
 
     def begin(self) -> IO[bytes]:
@@ -175,8 +182,9 @@ class Stage:
             keep_journal: for work that another call goes on with.
 
         Raises:
-            ResourceError: it cannot be written.
+            ResourceError: it cannot be written, or is no more the folder that this process holds.
         """
+        self._check_held()  # Else a manifest may tell of files that are elsewhere.
         _remove_temporary(self.folder)  # A worker that was killed left its own.
         self.manifest = dict(manifest)
         if self._section:
@@ -231,10 +239,10 @@ def open_stage(
         return
     is_new = not folder.is_dir()
     make_folder(folder)
-    with claim_folder(folder), without_remains(folder, is_new):
+    with claim_folder(folder) as check_held, without_remains(folder, is_new):
         found = _read_journal(folder) or _read_manifest(folder, key, section, read_results)
         found = _take_over(folder, found, None if key is None else _as_json(key), restart)
-        stage = Stage(folder, found, section)
+        stage = Stage(folder, found, section, check_held)
         try:
             if stage.manifest is None:
                 stage.begin()  # The birth: the key stands there before anything else.

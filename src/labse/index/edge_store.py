@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,6 +81,7 @@ class EdgeStore:
         self._edge = require_edge()
         self._stack = contextlib.ExitStack()
         self._shard: Any = None
+        self._check_held: Callable[[], None] = lambda: None
         self._is_graph = False
         self._num_rows = 0  # When it was compacted.
         self._num_added = 0  # Since then.
@@ -106,7 +107,7 @@ class EdgeStore:
         store = cls(folder, header, memory_bytes)
         store._check_space(0)
         with store._stack as stack:
-            stack.enter_context(claim_folder(folder, hint=_HINT))
+            store._check_held = stack.enter_context(claim_folder(folder, hint=_HINT))
             # A folder with this note is ours to begin anew.
             write_json(folder / MANIFEST_NAME, {**header.to_json(), "state": _BEGUN})
             shutil.rmtree(folder / _SHARD, ignore_errors=True)
@@ -135,7 +136,7 @@ class EdgeStore:
         header = StoreHeader.from_json(manifest, str(folder))
         store = cls(folder, header, memory_bytes)
         with store._stack as stack:
-            stack.enter_context(claim_folder(folder, hint=_HINT))
+            store._check_held = stack.enter_context(claim_folder(folder, hint=_HINT))
             # Read again: another process may have changed it before it let go.
             manifest = read_json(folder / MANIFEST_NAME)
             store.header = StoreHeader.from_json(manifest, str(folder))
@@ -351,6 +352,7 @@ class EdgeStore:
         try:
             return function(*arguments)
         except Exception as error:
+            self._check_held()
             text = " ".join(str(error).split())[:300]
             for words, reason in _LIMITS.items():
                 if words in text:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labse.errors import LabseError, UsageError
+from labse.errors import LabseError, ResourceError, UsageError
 from labse.files.atomic import read_json, write_json
 from labse.files.stage import (
     JOURNAL_NAME,
@@ -47,6 +47,20 @@ def test_a_line_cut_short_by_a_kill_does_not_count_nor_spoil_the_next(tmp_path: 
             stage.add("three", {})
     with open_stage(tmp_path, KEY) as stage:
         assert list(stage.results) == ["one", "three"]
+
+
+def test_a_folder_that_is_lost_under_the_work_is_never_told_as_finished(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+
+    def lose() -> None:
+        with open_stage(tmp_path / "out", KEY) as stage:
+            (tmp_path / "out").rename(tmp_path / "lost")
+            (tmp_path / "out").mkdir()  # As the place of a disk stays.
+            stage.finish({})
+
+    with pytest.raises(ResourceError, match="out: was removed or unmounted while work went on"):
+        lose()
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_folder_of_another_key_is_refused_and_the_differences_named(tmp_path: Path) -> None:
