@@ -30,7 +30,8 @@ def run_tasks(
     Args:
         tasks: independent of one another.
         stage: knows which of them are done.
-        workers: processes, of which 1 is this one; or an executor, such as `RayExecutor`.
+        workers: processes, where 1 is this one, which also does what is one task alone; or an
+            executor, such as `RayExecutor`.
         on_result: called for each result as it comes, in this process, for known ones first.
 
     Raises:
@@ -50,8 +51,10 @@ def run_tasks(
             results[task.name] = result
             on_result(result)
 
-    executor = LocalExecutor(workers) if isinstance(workers, int) else workers
-    for task, result in executor.run(unfinished.values()):
+    if isinstance(workers, int):
+        # One task needs no other process, whose start takes longer than a small file.
+        workers = LocalExecutor(min(workers, len(unfinished)))
+    for task, result in workers.run(unfinished.values()):
         told = dict(result)
         hashes = cast("Mapping[str, str]", told.pop(HASHES)).items()
         files = {Path(path): sha256 for path, sha256 in hashes}

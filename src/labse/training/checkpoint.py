@@ -154,7 +154,12 @@ def _damaged(path: Path, error: Exception) -> LabseError:
 def find_not_finite(tensors: Mapping[str, Tensor]) -> str:
     """Returns the name of a tensor with NaN or infinite values, or an empty string."""
     numbers = ((name, tensor) for name, tensor in tensors.items() if tensor.is_floating_point())
-    return next((name for name, tensor in numbers if not tensor.isfinite().all()), "")
+    return next((name for name, tensor in numbers if not _is_finite(tensor)), "")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # A sum in which one number is not finite never is, and takes a tenth of the time of a look.
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def check_complete(checkpoint: Checkpoint, expected: Mapping[str, torch.Size | None]) -> None:
