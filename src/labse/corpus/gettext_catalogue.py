@@ -11,11 +11,12 @@ from typing import Any
 
 from labse.corpus.xliff import Unit
 from labse.errors import LabseError
-from labse.files.text import read_chunks
+from labse.files.text import max_line_bytes, read_chunks
 from labse.runtime import require
 
 __all__ = ["read_po"]
 
+_MAX_LINES = 4  # Of the greatest length, in a catalogue: 64 MiB.
 _CHARSET = re.compile(rb"charset=([\w.:-]+)")
 _LINE_ENDS = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 
@@ -48,7 +49,7 @@ def read_po(path: str | Path) -> Iterator[Unit]:
 
 def _parse(path: str | Path) -> Any:  # noqa: ANN401 - polib has no types
     polib = require("polib", "corpus")
-    content = b"".join(read_chunks(path)).removeprefix(b"\xef\xbb\xbf")
+    content = _read_whole(path).removeprefix(b"\xef\xbb\xbf")
     found = _CHARSET.search(content[:65_536])
     charset = found[1].decode() if found else "utf-8"
     try:
@@ -64,6 +65,19 @@ def _parse(path: str | Path) -> Any:  # noqa: ANN401 - polib has no types
         return polib.pofile(text if "\n" in text else text + "\n")
     except (OSError, ValueError, IndexError, UnicodeError) as error:
         raise LabseError(f"{path}: not PO that can be read: {error}") from None
+
+
+def _read_whole(path: str | Path) -> bytes:
+    most, num_bytes, chunks = _MAX_LINES * max_line_bytes(), 0, []
+    for chunk in read_chunks(path):
+        chunks.append(chunk)
+        num_bytes += len(chunk)
+        if num_bytes > most:
+            raise LabseError(
+                f"{path}: more than {most >> 20} MiB, and a catalogue is held whole; split it, or "
+                "raise the bound with labse --max-line"
+            )
+    return b"".join(chunks)
 
 
 def _one_line(text: str) -> str:

@@ -11,7 +11,10 @@ it holds is markup that stands inside words too.
 import re
 import unicodedata
 
-__all__ = ["CODES", "SegmentText"]
+__all__ = ["CODES", "OBJECT_BYTES", "SegmentText"]
+
+OBJECT_BYTES = 64
+"""What a short text takes, at a guess: the shortest pieces must not be the cheapest."""
 
 # Their content is markup of the original, not text.
 CODES = frozenset({"bpt", "ept", "it", "ph", "ut", "sub", "x", "bx", "ex", "sc", "ec", "cp"})
@@ -76,6 +79,11 @@ class SegmentText:
             self._pieces.append(text)
         elif self._code is not None:
             self._code.append(text)
+
+    def num_held(self) -> int:
+        """Returns about how many bytes are gathered, the characters of which are most."""
+        pieces = (self._pieces, self._code or ())
+        return sum(len(piece) + OBJECT_BYTES for part in pieces for piece in part)
 
     def join(self) -> str:
         """Returns the text: a run of white space is one space, and what parts words becomes one."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labse.errors import LabseError
-from labse.files.text import format_suffix, read_lines
+from labse.files.text import format_suffix, max_line_bytes, read_lines
 
 __all__ = ["read_cues"]
 
@@ -40,6 +40,7 @@ def read_cues(path: str | Path) -> Iterator[tuple[int, str]]:
     is_vtt = format_suffix(path) == ".vtt"
     number = 0
     lines: list[str] | None = None  # Of the cue that is open.
+    num_held, most = 0, max_line_bytes()
     has_text = False
     for line in read_lines(path):
         has_text = has_text or (bool(line.strip()) and not line.startswith("WEBVTT"))
@@ -47,13 +48,19 @@ def read_cues(path: str | Path) -> Iterator[tuple[int, str]]:
             if lines is not None:
                 number += 1
                 yield number, _to_text(_without_number(lines))
-            lines = []
+            lines, num_held = [], 0
         elif is_vtt and lines is not None and not line.strip():  # Notes and identifiers follow.
             number += 1
             yield number, _to_text(lines)
             lines = None
         elif lines is not None:
             lines.append(line)
+            num_held += len(line) + 1
+            if num_held > most:
+                raise LabseError(
+                    f"{path}, cue {number + 1}: more than {most >> 20} Mi characters; mend the "
+                    "file, or raise the bound with labse --max-line"
+                )
     if lines is not None:
         number += 1
         yield number, _to_text(lines)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labse.corpus.inline_codes import SegmentText
+from labse.corpus.inline_codes import OBJECT_BYTES, SegmentText
 from labse.corpus.languages import canonical_tag, name_unknown
 from labse.corpus.records import SentencePair
 from labse.corpus.xml_stream import iter_xml
@@ -50,7 +50,14 @@ def read_tmx(
     source_tag = source_lang and canonical_tag(source_lang)
     target_tag = target_lang and canonical_tag(target_lang)
     num_units = num_pairs = 0
-    for unit in iter_xml(path, units.finished, start=units.start, end=units.end, text=units.text):
+    for unit in iter_xml(
+        path,
+        units.finished,
+        start=units.start,
+        end=units.end,
+        text=units.text,
+        num_held=units.num_held,
+    ):
         num_units += 1
         for pair in _iter_pairs(unit, source_tag, target_tag, drops):
             yield pair
@@ -118,6 +125,11 @@ class _Units:
     def text(self, text: str) -> None:
         if self._segment:
             self._segment.text(text)
+
+    def num_held(self) -> int:
+        variants = self._unit.variants if self._unit else []
+        num_open = self._segment.num_held() if self._segment else 0
+        return num_open + sum(len(text) + OBJECT_BYTES for _, text in variants)
 
 
 def _iter_pairs(

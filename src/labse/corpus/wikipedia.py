@@ -43,7 +43,14 @@ def read_wikipedia(
     tag = lang and canonical_tag(lang)
     origin = Path(path).name
     pages = _Pages()
-    for page in iter_xml(path, pages.finished, start=pages.start, end=pages.end, text=pages.text):
+    for page in iter_xml(
+        path,
+        pages.finished,
+        start=pages.start,
+        end=pages.end,
+        text=pages.text,
+        num_held=pages.num_held,
+    ):
         if reason := _reason_to_drop(page):
             drops[reason] += 1
             continue
@@ -118,6 +125,9 @@ class _Pages:
 
     def text(self, text: str) -> None:
         self._pieces.append(text)
+
+    def num_held(self) -> int:
+        return sum(map(len, self._pieces))
 
 
 def _find_lang(code: str) -> str:

@@ -45,7 +45,14 @@ def read_xliff(path: str | Path) -> Iterator[Unit]:
         LabseError: not well-formed XML, not XLIFF, or it declares an entity; with the line.
     """
     units = _Units()
-    yield from iter_xml(path, units.finished, start=units.start, end=units.end, text=units.text)
+    yield from iter_xml(
+        path,
+        units.finished,
+        start=units.start,
+        end=units.end,
+        text=units.text,
+        num_held=units.num_held,
+    )
     if units.root != "xliff":
         raise LabseError(f"{path}: not XLIFF: its outermost element is {units.root!r}, not 'xliff'")
 
@@ -102,3 +109,6 @@ class _Units:
     def text(self, text: str) -> None:
         if self._segment:
             self._segment.text(text)
+
+    def num_held(self) -> int:
+        return self._segment.num_held() if self._segment else 0

@@ -18,6 +18,8 @@ __all__ = ["iter_xml"]
 
 T = TypeVar("T")
 
+_MAX_DEPTH = 100_000  # The parser holds each that is open.
+
 
 def iter_xml(
     path: str | Path,
@@ -26,6 +28,7 @@ def iter_xml(
     start: Callable[[str, dict[str, str]], None],
     end: Callable[[str], None],
     text: Callable[[str], None],
+    num_held: Callable[[], int],
 ) -> Iterator[T]:
     """Parses a file and yields, and forgets, what the handlers append to `finished`.
 
@@ -38,15 +41,33 @@ def iter_xml(
         start: called with the name and attributes of an element.
         end: called with the name of an element.
         text: called with pieces of the text between tags.
+        num_held: gives the characters that the handlers hold of what is not finished.
 
     Raises:
-        LabseError: not well-formed XML, cut short, empty, it declares an entity, or something in it
-            is longer than `max_line_bytes()`; with the line.
+        LabseError: not well-formed XML, cut short, empty, it declares an entity, something in it
+            is longer than `max_line_bytes()`, or elements are too deep; with the line.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    depth = 0
+
+    def open_element(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise LabseError(
+                f"{path}, line {parser.CurrentLineNumber}: more than {_MAX_DEPTH:,} elements stand "
+                "one inside the other; mend the file"
+            )
+        start(name, attributes)
+
+    def close_element(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        end(name)
+
+    parser.StartElementHandler = open_element
+    parser.EndElementHandler = close_element
     parser.CharacterDataHandler = text
 
     def refuse(name: str | None, *_: object) -> NoReturn:
@@ -67,6 +88,11 @@ def iter_xml(
                 raise LabseError(
                     f"{path}, line {parser.CurrentLineNumber}: more than {most >> 20} MiB without "
                     "the end of a tag; mend the file, or raise the bound with labse --max-line"
+                )
+            if num_held() > most:
+                raise LabseError(
+                    f"{path}, line {parser.CurrentLineNumber}: a text of more than {most >> 20} Mi "
+                    "characters; split it, or raise the bound with labse --max-line"
                 )
             yield from finished
             finished.clear()

@@ -1,11 +1,19 @@
 import bz2
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from labse.corpus.gettext_catalogue import read_po
+from labse.corpus.subtitles import read_cues
+from labse.corpus.tmx import read_tmx
+from labse.corpus.wikipedia import read_wikipedia
+from labse.corpus.xliff import read_xliff
 from labse.corpus.xml_stream import iter_xml
 from labse.errors import LabseError
 
+Reader = Callable[[Path], Iterator[object]]
 BILLION_LAUGHS = (
     '<!DOCTYPE a [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;">]>'
     "<a><b>&lol2;</b></a>"
@@ -21,7 +29,16 @@ def elements(path: Path) -> list[str]:
         finished.append(f"{name}:{''.join(pieces)}")
         pieces.clear()
 
-    return list(iter_xml(path, finished, start=lambda *_: None, end=end, text=pieces.append))
+    return list(
+        iter_xml(
+            path,
+            finished,
+            start=lambda *_: None,
+            end=end,
+            text=pieces.append,
+            num_held=lambda: sum(map(len, pieces)),
+        )
+    )
 
 
 def write(path: Path, payload: str | bytes) -> Path:
@@ -45,6 +62,7 @@ def test_elements_come_out_before_the_rest_is_read(tmp_path: Path) -> None:
         start=lambda *_: None,
         end=finished.append,
         text=lambda _: None,
+        num_held=lambda: 0,
     )
     assert next(rows) == "b"
     assert len(finished) < 200_000
@@ -69,6 +87,7 @@ def test_concatenated_streams_are_one_document(tmp_path: Path) -> None:
         ("<a><b></a>", "not well-formed XML .mismatched tag"),
         ("<a>", "not well-formed XML .no element found"),
         ("", "not well-formed XML .no element found"),
+        ("<a>" * 100_001, "line 1: more than 100,000 elements stand one inside the other"),
         ('<?xml version="1.0" encoding="klingon"?><a/>', "encoding"),
     ],
 )
@@ -93,3 +112,25 @@ def test_an_archive_cut_short_is_one_error(tmp_path: Path) -> None:
     payload = bz2.compress(b"<a>" + b"<b>x</b>" * 1000 + b"</a>")
     with pytest.raises(LabseError, match="cut short"):
         elements(write(tmp_path / "a.xml.bz2", payload[:-20]))
+
+
+@pytest.mark.parametrize(
+    ("read", "start"),
+    [
+        (lambda path: read_wikipedia(path, drops=Counter()), "<mediawiki><page><text>"),
+        (lambda path: read_tmx(path, drops=Counter()), "<tmx><body><tu><tuv><seg>"),
+        (lambda path: read_tmx(path, drops=Counter()), "<tmx><tu>" + "<seg>a</seg>" * 40),
+        (read_xliff, "<xliff><file><trans-unit><source>"),
+        (read_po, 'msgid ""\nmsgstr ""\n'),
+        (read_cues, "1\n00:00:01,000 --> 00:00:02,000\n"),
+    ],
+)
+def test_a_text_that_does_not_end_is_not_held_whole(
+    tmp_path: Path, read: Reader, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABSE_MAX_LINE_BYTES", "1000")
+    path = write(tmp_path / "a", start + "nine more\n" * 500)
+    with pytest.raises(
+        LabseError, match=r"a text of more than|more than 0 Mi characters|held whole"
+    ):
+        list(read(path))
