@@ -11,7 +11,7 @@ Dimensions: N and M pages of the two languages, D of a vector, C candidates.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +102,7 @@ class SideTexts:
                 best[0].add(rows, columns, text)
                 best[1].add(columns, rows, text.T)
                 self._release()
-        forward = np.arange(sizes[0])[:, None] * sizes[1] + best[0].places
-        backward = best[1].places * sizes[1] + np.arange(sizes[1])[:, None]
-        found: NDArray[np.int64] = np.unique(np.concatenate([forward.ravel(), backward.ravel()]))
-        return found
+        return _join_keys(best[0].places, best[1].places)
 
     def _find_approximately(self, k: int) -> NDArray[np.int64]:
         """Returns candidates by an index of the vectors alone, twice as many."""
@@ -117,7 +114,6 @@ class SideTexts:
                     for part in _tiles(len(side)):
                         append(self._vectors(number, np.arange(part.start, part.stop)))
                         self._release()
-            sizes = len(self._sides[0]), len(self._sides[1])
             with open_stage(None, {}) as stage:
                 forward, backward = (
                     approximate_neighbours(side, other, 2 * k, stage, name=name).found.neighbours
@@ -126,12 +122,10 @@ class SideTexts:
                         ("backward", target, source),
                     )
                 )
-                pairs = forward + np.arange(sizes[0])[:, None] * sizes[1]
-                turned = backward * sizes[1] + np.arange(sizes[1])[:, None]
-                self._by_index = np.unique(np.concatenate([pairs.ravel(), turned.ravel()]))
+                self._by_index = _join_keys(forward, backward)
         return self._by_index
 
-    def measure(self, candidates: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    def measure(self, candidates: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Yields (some, 3) the cosines of vectors, numbers and words of candidates, n * M + m.
 
         That of words is 0 where none were learnt.
@@ -143,7 +137,7 @@ class SideTexts:
             for column, (_, left, right) in enumerate(self._sparse, start=1):
                 products = left.gather(n).multiply(right.gather(m))
                 parts[:, column] = np.asarray(products.sum(axis=1)).ravel()
-            yield parts
+            yield slice(start, start + len(n)), parts
             self._release()
 
     def _vectors(self, side: int, places: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -164,7 +158,7 @@ class _Best:
 
     def __init__(self, size: int, k: int) -> None:
         self._values = np.full((size, k), -np.inf, np.float32)
-        self.places = np.zeros((size, k), np.int64)
+        self.places = np.zeros((size, k), np.int32)
 
     def add(self, rows: slice, columns: slice, text: _Floats) -> None:
         values, places = self._values[rows], self.places[rows]
@@ -173,12 +167,27 @@ class _Best:
         chosen = np.flatnonzero(text.max(axis=1) > values.min(axis=1))
         joined = np.concatenate([values[chosen], text[chosen]], axis=1)
         order = np.argpartition(joined, joined.shape[1] - k, axis=1)[:, -k:]
-        numbers = np.arange(columns.start, columns.stop)
+        numbers = np.arange(columns.start, columns.stop, dtype=np.int32)
         numbers = np.concatenate(
             [places[chosen], np.broadcast_to(numbers, (len(chosen), len(numbers)))], axis=1
         )
         values[chosen] = np.take_along_axis(joined, order, axis=1)
         places[chosen] = np.take_along_axis(numbers, order, axis=1)
+
+
+def _join_keys(
+    forward: NDArray[np.integer[Any]], backward: NDArray[np.integer[Any]]
+) -> NDArray[np.int64]:
+    """Returns n * M + m, ascending, of (N, k) and (M, k) places of the nearest of both sides."""
+    num_source, num_target = len(forward), len(backward)
+    keys = np.empty(forward.size + backward.size, np.int64)
+    ahead, turned = keys[: forward.size], keys[forward.size :]
+    np.add(np.arange(num_source)[:, None] * num_target, forward, out=ahead.reshape(forward.shape))
+    np.multiply(backward, num_target, out=turned.reshape(backward.shape), dtype=np.int64)
+    turned.reshape(backward.shape)[:] += np.arange(num_target)[:, None]
+    keys.sort()
+    distinct: NDArray[np.int64] = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+    return distinct
 
 
 def _tiles(size: int) -> Iterator[slice]:

@@ -42,6 +42,7 @@ _MIN_ORDER = 0.05
 _MIN_LEARNT_PAIRS = 30
 _LEARNT_SHARE = 0.6  # Of the pairs of the first round, the surest, that words are learnt from.
 _WINDOW_PAGES = 16  # Whose sentences are held at a time.
+_PART = 1 << 14  # Candidates that are looked at together.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +84,7 @@ class PairOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """C pairs of pages that may be one document.
+    """C pairs of pages that may be one document, ascending by source and target.
 
     Attributes:
         source: a page, by its place among the N.
@@ -114,11 +115,17 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.source)
 
+    def rank(self) -> NDArray[np.int64]:
+        """Returns the candidates, the best score first; of equal ones, in their own order."""
+        return np.argsort(-self.score, kind="stable")
+
     def iter_best_first(self) -> Iterator[tuple[int, int, dict[str, object]]]:
         """Yields both places and all that is told of each, the best score first."""
         names = [field.name for field in fields(self)]
-        for part in _in_parts(np.lexsort((self.target, self.source, -self.score))):
-            for row in zip(*(getattr(self, name)[part].tolist() for name in names), strict=True):
+        order = self.rank()
+        for part in _in_parts(len(self)):
+            columns = (getattr(self, name)[order[part]].tolist() for name in names)
+            for row in zip(*columns, strict=True):
                 told = dict(zip(names, row, strict=True))
                 source, target = told.pop("source"), told.pop("target")
                 yield source, target, {**told, "reason": REASONS[told["reason"]]}
@@ -151,6 +158,7 @@ def match_pages(
         # Words that the surest pairs have in common tell more than vectors about the rest.
         surest = _surest(found)
         if len(surest) >= _MIN_LEARNT_PAIRS:
+            del found
             texts.learn(surest)
             found, _ = _score(texts, sides, told, base, options, orders)
     _choose(found, options.min_score)
@@ -212,14 +220,20 @@ def _score(
         known: candidates whose order was looked at, and what it was; they are returned with more.
     """
     keys = np.union1d(texts.find_nearest(options.k), told.keys)
-    cosine, numbers, words = np.concatenate([*texts.measure(keys)]).T
+    num_target = len(sides[1])
     order = _find_orders(keys, sides, base, known)
     links, address = told.look_up(keys)
-    text = cosine.astype(np.float64) + NUMBER_WEIGHT * numbers + WORD_WEIGHT * words
-    score = order + _TEXT_WEIGHT * text
-    score += np.array(_LINK_BONUSES)[links] + _ADDRESS_BONUS * address
-    n, m = (places.astype(np.int32) for places in np.divmod(keys, len(sides[1])))
-    lead = np.minimum(_find_leads(n, score), _find_leads(m, score))
+    cosine, numbers, words = (np.empty(len(keys), np.float32) for _ in range(3))
+    score = np.empty(len(keys))
+    for part, measured in texts.measure(keys):
+        cosine[part], numbers[part], words[part] = measured.T
+        text = cosine[part].astype(np.float64) + NUMBER_WEIGHT * numbers[part]
+        text += WORD_WEIGHT * words[part]
+        score[part] = order[part] + _TEXT_WEIGHT * text
+        score[part] += np.array(_LINK_BONUSES)[links[part]] + _ADDRESS_BONUS * address[part]
+    n, m = (keys // num_target).astype(np.int32), (keys % num_target).astype(np.int32)
+    lead = _find_leads(n, score)
+    np.minimum(lead, _find_leads(m, score), out=lead)
     reason = np.full(len(keys), _LOW_SCORE, np.int8)
     found = Candidates(
         n, m, links, address, cosine, numbers, words, order, score, lead, reason
@@ -234,38 +248,48 @@ def _find_orders(
     known: tuple[NDArray[np.int64], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     """Returns the order scores of candidates, a window of pages of the source after the other."""
-    source, target = sides
-    orders = np.zeros(len(keys), np.float32)
-    is_known = np.isin(keys, known[0], assume_unique=True)
-    orders[is_known] = known[1][np.isin(known[0], keys, assume_unique=True)]
-    todo = np.flatnonzero(~is_known)
-    n, m = np.divmod(keys[todo], len(target))
-    window = n // _WINDOW_PAGES
-    order = np.lexsort((n, m, window))  # Each page of a window, and each that it meets, once.
+    orders = np.empty(len(keys), np.float32)
+    for part in _in_parts(len(keys)):
+        # Both are ascending: what is known of a part stands together.
+        some, found = keys[part], orders[part]
+        start, stop = np.searchsorted(known[0], some[[0, -1]])
+        known_keys, known_orders = (values[start : stop + 1] for values in known)
+        is_known = np.isin(some, known_keys, assume_unique=True)
+        found[is_known] = known_orders[np.isin(known_keys, some, assume_unique=True)]
 
-    def iter_pairs() -> Iterator[tuple[PageVectors, PageVectors]]:
-        held: dict[int, PageVectors] = {}
-        last = (-1, -1)
-        for part in _in_parts(order):
-            for here, row, column in zip(
-                *(places[part].tolist() for places in (window, n, m)), strict=True
-            ):
-                if here != last[0]:
-                    held.clear()
-                if row not in held:
-                    held[row] = source.arrays.load_units(int(source.pages[row]))
-                if (here, column) != last:
-                    other = target.arrays.load_units(int(target.pages[column]))
-                last = (here, column)
-                yield held[row], other
-
-    orders[todo[order]] = order_scores(iter_pairs(), base)
+        todo = np.flatnonzero(~is_known)
+        n, m = np.divmod(some[todo], len(sides[1]))
+        window = n // _WINDOW_PAGES
+        order = np.lexsort((n, m, window))  # Each page of a window, and each that it meets, once.
+        pages = _iter_pages(sides, window[order], n[order], m[order])
+        found[todo[order]] = order_scores(pages, base)
     return orders
 
 
-def _in_parts(order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(order), 1 << 14):
-        yield order[start : start + (1 << 14)]
+def _iter_pages(
+    sides: tuple[TextPages, TextPages],
+    windows: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+) -> Iterator[tuple[PageVectors, PageVectors]]:
+    """Yields the sentences of candidates; those of the pages of a window are held."""
+    source, target = sides
+    held: dict[int, PageVectors] = {}
+    last = (-1, -1)
+    for window, row, column in zip(windows.tolist(), rows.tolist(), columns.tolist(), strict=True):
+        if window != last[0]:
+            held.clear()
+        if row not in held:
+            held[row] = source.arrays.load_units(int(source.pages[row]))
+        if (window, column) != last:
+            other = target.arrays.load_units(int(target.pages[column]))
+        last = (window, column)
+        yield held[row], other
+
+
+def _in_parts(size: int) -> Iterator[slice]:
+    for start in range(0, size, _PART):
+        yield slice(start, min(start + _PART, size))
 
 
 # ---- decision ------------------------------------------------------------------------------------
@@ -276,31 +300,40 @@ def _choose(found: Candidates, min_score: float) -> None:
     is_low = (found.score + found.lead < min_score) | (found.order < _MIN_ORDER)
     is_told = (found.hreflang > 0) | found.address
     used = set[int](), set[int]()
-    for part in _in_parts(np.lexsort((found.target, found.source, -found.score))):
-        reasons = np.where(is_told[part], _UNLIKE, _LOW_SCORE)
-        rows = zip(found.source[part].tolist(), found.target[part].tolist(), strict=True)
-        for at, ((n, m), low) in enumerate(zip(rows, is_low[part].tolist(), strict=True)):
+    order = found.rank()
+    for part in _in_parts(len(found)):
+        chosen = order[part]
+        reasons = np.where(is_told[chosen], _UNLIKE, _LOW_SCORE)
+        rows = zip(found.source[chosen].tolist(), found.target[chosen].tolist(), strict=True)
+        for at, ((n, m), low) in enumerate(zip(rows, is_low[chosen].tolist(), strict=True)):
             if n in used[0] or m in used[1]:
                 reasons[at] = _TAKEN
             elif not low:
                 used[0].add(n)
                 used[1].add(m)
                 reasons[at] = _PAIRED
-        found.reason[part] = reasons
+        found.reason[chosen] = reasons
 
 
 def _find_leads(pages: NDArray[np.int32], score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns how far each candidate is above the best rival of its page on one side."""
-    order = np.lexsort((score, pages))
-    ordered = pages[order]
-    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    sizes = np.diff(last, prepend=-1)
-    best = np.maximum(score[order[last]], 0)
-    second = np.where(sizes > 1, np.maximum(score[order[last - (sizes > 1)]], 0), 0)
+    best, second = np.zeros((2, int(pages.max(initial=-1)) + 1))
+    for part in _in_parts(len(pages)):
+        # The two best of each page in this part, joined with those of the parts before.
+        order = np.lexsort((score[part], pages[part]))
+        here, scores = pages[part][order], score[part][order]
+        last = np.flatnonzero(np.append(here[1:] != here[:-1], True))
+        has_two = np.diff(last, prepend=-1) > 1
+        of = here[last]
+        next_best = np.where(has_two, scores[last - has_two], 0)
+        lower = np.minimum(best[of], scores[last])
+        second[of] = np.maximum(np.maximum(lower, second[of]), next_best)
+        best[of] = np.maximum(best[of], scores[last])
     lead = np.empty(len(score))
-    rivals = np.repeat(best, sizes)
-    is_best = score[order] == rivals
-    lead[order] = score[order] - np.where(is_best, np.repeat(second, sizes), rivals)
+    for part in _in_parts(len(pages)):
+        rivals = best[pages[part]]
+        is_best = score[part] == rivals
+        lead[part] = score[part] - np.where(is_best, second[pages[part]], rivals)
     return lead
 
 
