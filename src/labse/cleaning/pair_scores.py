@@ -22,6 +22,7 @@ __all__ = [
     "FLAGS",
     "Flag",
     "flag_pair",
+    "is_letterless",
     "length_ratio",
     "name_mismatch",
     "overlap",
@@ -78,9 +79,14 @@ def flag_pair(source: str, target: str) -> tuple[Flag, ...]:
         overlap(source, target) >= _MIN_COPY_OVERLAP,
         number_mismatch(source, target) > 0,
         name_mismatch(source, target) > 0,
-        not (_LETTER.search(source) and _LETTER.search(target)),
+        is_letterless(source, target),
     )
     return tuple(flag for flag, is_set in zip(FLAGS, is_odd, strict=True) if is_set)
+
+
+def is_letterless(source: str, target: str) -> bool:
+    """Tells whether a side has no letter, as `5.1.4.` and `***` have none."""
+    return not (_LETTER.search(source) and _LETTER.search(target))
 
 
 # ---- length ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from labse import __version__
 from labse.cleaning.bounds import FilterBounds
+from labse.cleaning.pair_scores import is_letterless
 from labse.web.addresses import host_of
 from labse.web.bead_scores import find_reasons
 from labse.web.near_copies import choose_best, choose_near, near_key
@@ -28,6 +29,7 @@ from labse.web.release import ReleasedPair
 __all__ = ["CopyRules", "PlannedRelease", "ReleasePlan", "plan_release"]
 
 _TOLD_SCORES = ("margin_score", "cosine", "quality", "bead_score")
+_LETTERLESS = "no letter on a side"
 _UNTOLD_SCORES = ("score", "document_score")
 
 
@@ -126,7 +128,10 @@ def _read_told(
             continue
         names = [name for name, value in rows[0].items() if isinstance(value, float)]
         columns = {name: np.array([row[name] for row in rows], np.float32) for name in names}
-        reasons = find_reasons(columns, bounds, min_bead_score)
+        reasons = [
+            reason or (_LETTERLESS if is_letterless(row["source"], row["target"]) else "")
+            for reason, row in zip(find_reasons(columns, bounds, min_bead_score), rows, strict=True)
+        ]
         drops.update(filter(None, reasons))
         is_kept += [not reason for reason in reasons]
         margins += [row["margin_score"] for row in rows]

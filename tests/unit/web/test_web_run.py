@@ -345,6 +345,20 @@ def test_near_copies_give_their_addresses_to_the_best(
     assert sorted(tickets[0]["source_urls"]) == ["https://a.com/de/0", "https://a.com/de/1"]
 
 
+def test_a_pair_of_numbers_alone_is_left_out_of_a_release(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    english, german = ([*texts, "5.1.4."] for texts in DOCUMENTS["train"])
+    pages = [
+        ("https://a.com/en/7", build_page(english)),
+        ("https://a.com/de/7", build_page(german)),
+    ]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+    done = labse.web_run([tmp_path / "a.warc"], tmp_path / "W", langs=["de", "en"], encoder=encoder)
+    assert done.bitext.drops["no letter on a side"] == 1
+    assert "5.1.4." not in (tmp_path / "W" / "bitext.tmx").read_text()
+
+
 def test_a_site_without_one_of_the_languages_gives_an_empty_release(
     crawl: Path, encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
