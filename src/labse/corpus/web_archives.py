@@ -22,6 +22,7 @@ from labse.files.text import read_chunks
 from labse.runtime import require
 
 if TYPE_CHECKING:
+    from fastwarc.stream_io import WarcReader
     from fastwarc.warc import WarcRecord
 
 __all__ = [
@@ -244,7 +245,7 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
     try:
         # A record of its own: an error in HTTP must not end the reading of the archive.
         http = type(record).from_bytes(_HTTP_RECORD % len(body) + body)
-        http.parse_http(auto_decode="all", strict_mode=False)
+        http.parse_http(auto_decode="transfer", strict_mode=False)
         found = {name.lower(): value for name, value in http.http_headers.astuples()}
         status = http.http_headers.status_code
         if status in _REDIRECTS and found.get("location"):
@@ -253,7 +254,8 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
             return NOT_200
         if not (http.http_content_type or "").lower().startswith(_HTML_TYPES):
             return "not HTML"
-        payload = http.reader.read(MAX_PAGE_BYTES + 1)
+        # Unpacked as it is read: fastwarc's own decoding unpacks all, 10 GB of 10 MB too.
+        payload = _unpack(http.reader, found.get("content-encoding", "")).read(MAX_PAGE_BYTES + 1)
     except (OSError, ValueError, AttributeError):
         return "HTTP that cannot be decoded"
     if len(payload) > MAX_PAGE_BYTES:
@@ -261,6 +263,21 @@ def _read_page(path: str | Path, record: "WarcRecord") -> "_Html | str":
     return _Html(
         payload, http.http_charset, found.get("link", ""), found.get("content-language", "")
     )
+
+
+def _unpack(reader: "WarcReader", encodings: str) -> "WarcReader":
+    """Returns a reader of what a body holds; of an encoding that is not known, the body itself."""
+    streams = require("fastwarc.stream_io", "corpus")
+    for encoding in reversed(encodings.lower().split(",")):
+        name = encoding.strip()
+        if name in ("gzip", "x-gzip"):
+            reader = streams.GzipReader(reader)
+        elif name == "deflate":
+            reader = streams.GzipReader(reader, zlib=True)
+        elif name in ("br", "zstd"):
+            kind = streams.BrotliReader if name == "br" else streams.ZstdReader
+            reader = kind(reader)
+    return reader
 
 
 def _iter_records(path: str | Path, types: tuple[str, ...]) -> Iterator["WarcRecord"]:

@@ -1,9 +1,11 @@
 import bz2
 import gzip
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,6 +215,9 @@ def test_http_is_decoded(tmp_path: Path) -> None:
     html = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
     responses = [
         response(gzip.compress(body), html + "Content-Encoding: gzip"),
+        response(zlib.compress(body), html + "Content-Encoding: deflate"),
+        response(zstandard.compress(body), html + "Content-Encoding: zstd"),
+        response(gzip.compress(zlib.compress(body)), html + "Content-Encoding: deflate, gzip"),
         response(chunked, html + "Transfer-Encoding: chunked"),
         response(PAGE.encode("latin-1"), html.replace("utf-8", "ISO-8859-1") + "X: y"),
         response(PAGE.encode("utf-16"), html + "X: y"),
@@ -221,7 +226,7 @@ def test_http_is_decoded(tmp_path: Path) -> None:
     documents, drops = read(write(tmp_path / "a.warc", responses))
     assert not drops
     assert len({document.text for document in documents}) == 1
-    assert len(documents) == 5
+    assert len(documents) == 8
 
 
 def test_what_is_no_page_is_dropped_by_reason(tmp_path: Path) -> None:
