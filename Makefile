@@ -55,6 +55,13 @@ instruction-sets: $(VENV)/.dev ## Parity of the runtimes with lesser instruction
 system: $(VENV)/.dev browser ## The program as a user runs it.
 	$(BIN)/pytest -n auto --dist loadgroup -m "system and not gpu"
 
+# Each script says how to go on for as long as one likes; `make system` has a short round of most.
+FAULTS := "kill.py --times 10" "fuzz.py --times 5000" "options.py --times 300" \
+  "disturb.py --times 1" "bombs.py" "load.py --minutes 5"
+.PHONY: faults
+faults: $(VENV)/.dev ## Kill, disturb and mislead the commands at random. Takes an hour.
+	for script in $(FAULTS); do $(BIN)/python tests/faults/$$script || exit 1; done
+
 .PHONY: browser
 browser: $(VENV)/.dev ## A browser for the tests of the page; without one they are skipped.
 	tests/system/browser.sh $(BIN)

@@ -323,7 +323,7 @@ def feed(pipe: Path) -> None:
 def prepare(place: Path, names: list[str]) -> None:
     """Makes the inputs and imports what the commands import; each must work as it stands."""
     log = place / "inputs.log"
-    if wait_for(fork(lambda: prepare_inputs(place), log), 600):
+    if wait_for(fork(lambda: prepare_inputs(place, names), log), 600):
         raise SystemExit(log.read_text("utf-8"))
     for name in names:
         modules = place / "modules"
@@ -353,8 +353,8 @@ def tell_modules(case: Case, place: Path, modules: Path) -> int:
         modules.write_text("\n".join(list(sys.modules)))
 
 
-def prepare_inputs(place: Path) -> None:
-    """Writes small inputs of every command, most by other commands."""
+def prepare_inputs(place: Path, names: list[str]) -> None:
+    """Writes small inputs of the commands, most by other commands."""
     from labse.cli import main as run_labse
 
     folder = place / "inputs"
@@ -395,16 +395,17 @@ def prepare_inputs(place: Path) -> None:
 
     model = f"--model {folder}/model"
     os.chdir(folder)
-    for command in (
-        "corpus clean a.txt --lang en --no-language-id --out clean",
-        "corpus quality train --good long.txt --bad bad.txt --out quality",
-        f"train train.toml --vocab {folder}/vocab --out run --workers 1",
-        f"encode a.txt {model} --out vectors",
-        f"evaluate tatoeba tatoeba {model} --out report.json",
-        f"index build a.txt --lang en {model} --out store",
-        f"web run site.warc --langs de,en {model} --out W",
+    read = " ".join(COMMANDS[name] for name in names)
+    for made, command in (
+        ("clean", "corpus clean a.txt --lang en --no-language-id"),
+        ("quality", "corpus quality train --good long.txt --bad bad.txt"),
+        ("run", f"train train.toml --vocab {folder}/vocab --workers 1"),
+        ("vectors", f"encode a.txt {model}"),
+        ("report.json", f"evaluate tatoeba tatoeba {model}"),
+        ("store", f"index build a.txt --lang en {model}"),
+        ("W", f"web run site.warc --langs de,en {model}"),
     ):
-        if run_labse(["--quiet", *command.split()]):
+        if f"/{made}" in read and run_labse(["--quiet", *command.split(), "--out", made]):
             raise SystemExit(command)
 
 
