@@ -29,6 +29,7 @@ from labse.training.checkpoint import latest_checkpoint
 
 PART_BYTES = 15 << 20
 TABLE, HF_TABLE = "bert.embeddings.word.weight", "embeddings.word_embeddings.weight"
+WEIGHTS = "model.int4.safetensors"
 PART = re.compile(r"layers-(\d{9})\.(\d)-of-(\d)")
 
 
@@ -78,6 +79,8 @@ def join(bag: Path, parts: Path, out: Path) -> None:
     """Writes the bag with the layers above it as a model folder."""
     content = read_parts(parts)
     config, step = read_header(content, where=parts)
+    if not (bag / WEIGHTS).is_file():
+        sys.exit(f"{bag}: not a model with word rows of 4 bits; labse export --storage int4")
     known = read_model_folder(bag)
     if config.model.bert.vocab_size != known.config.bert.vocab_size:
         sys.exit(f"{parts}: the layers are of a model with another vocabulary than {bag}")
@@ -102,8 +105,8 @@ def join(bag: Path, parts: Path, out: Path) -> None:
         storage="int4",
         extra_files={GOLDEN_NAME: build_golden(encoder)},
     )
-    more = sum(tensor.numel() for tensor in tensors.values())
-    print(f"{out}: step {step}, {more:,} weights beside the table")
+    more = (out / WEIGHTS).stat().st_size - (bag / WEIGHTS).stat().st_size
+    print(f"{out}: step {step}, {more:,} bytes of weights more than {bag}")
 
 
 def read_parts(folder: Path) -> bytes:

@@ -8,8 +8,12 @@ train` draws from them with data.hard_negatives. The names that are swapped in a
 and language. The same files give the same near-misses.
 """
 
+import os
 import sys
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,11 +36,17 @@ def main() -> None:
     if not files:
         sys.exit(f"{pairs}: no Parquet files")
     out.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        table, num_negatives = add_near_misses(pq.read_table(file))
-        with write_atomic(out / file.name) as stream:
-            pq.write_table(table, stream, compression="zstd")
-        print(f"{file.name}: {table.num_rows:,} pairs, {num_negatives:,} near-misses", flush=True)
+    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+        for line in pool.map(partial(write_near_misses, out=out), files):
+            print(line, flush=True)
+
+
+def write_near_misses(file: Path, out: Path) -> str:
+    """Writes a file into `out` with near-misses of its pairs; returns what is to be told of it."""
+    table, num_negatives = add_near_misses(pq.read_table(file))
+    with write_atomic(out / file.name) as stream:
+        pq.write_table(table, stream, compression="zstd")
+    return f"{file.name}: {table.num_rows:,} pairs, {num_negatives:,} near-misses"
 
 
 def add_near_misses(table: pa.Table) -> tuple[pa.Table, int]:
