@@ -11,19 +11,24 @@ import json
 import logging
 import os
 import re
-import secrets
 import shutil
 import socket
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
 from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.scratch import (
+    cannot_write,
+    find_final_name,
+    remove_leftovers,
+    scratch_folder,
+    temporary_name,
+)
 from labse.files.system import open_unfollowed, sync, try_lock
 from labse.files.text import open_binary, read_whole
 
@@ -34,15 +39,11 @@ __all__ = [
     "check_writable",
     "claim_folder",
     "files_in",
-    "find_final_name",
     "listed_file",
     "make_folder",
     "read_json",
-    "remove_leftovers",
     "replace_folder",
-    "scratch_folder",
     "sha256_file",
-    "temporary_folder",
     "write_atomic",
     "write_json",
 ]
@@ -53,7 +54,6 @@ _LOGGER = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # The last: the size that the limits allow.
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words; it tells no number.
 _HELD: dict[Path, Callable[[], None]] = {}  # By the lock: says whether it is still held there.
-_TEMPORARY = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.(tmp|old)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
             error.errno in _FULL or _SHORT_WRITE.search(str(error)) is not None
         )
         if is_own or is_full:  # Another file may fail inside the block; that is not ours to tell.
-            raise _cannot_write(path, error) from None
+            raise cannot_write(path, error) from None
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -119,7 +119,7 @@ def check_writable(path: str | Path, *, inputs: Iterable[str | Path | None] = ()
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
 
 
 def check_space(path: str | Path, num_bytes: int) -> None:
@@ -159,69 +159,7 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
     target = Path(os.path.realpath(path))
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise UsageError(f"{path}: is a device or pipe, not a file; give the name of a file")
-    return target, _temporary_of(target)
-
-
-def _temporary_of(target: Path, suffix: str = "tmp") -> Path:
-    if target.name in ("", ".."):
-        raise UsageError(f"'{target}' cannot be replaced; give the name of something in it")
-    return target.with_name(f".{target.name}.{os.getpid()}-{_draw_token()}.{suffix}")
-
-
-@cache
-def _draw_token() -> str:
-    """Returns what tells processes of one number apart: those of two hosts may share a disk."""
-    return secrets.token_hex(4)
-
-
-def find_final_name(name: str) -> str:
-    """Returns the name of the file or folder for which a temporary one stands; else nothing."""
-    match = _TEMPORARY.fullmatch(name)
-    return match[1] if match else ""
-
-
-def _cannot_write(path: str | Path, error: OSError) -> ResourceError:
-    return ResourceError(f"{path}: cannot be written: {error.strerror or error}")
-
-
-@contextlib.contextmanager
-def scratch_folder(target: Path, *, mode: int = 0o777) -> Iterator[Path]:
-    """Gives a folder beside `target` that is removed at the end; a kill leaves it to the next call.
-
-    Raises:
-        ResourceError: it cannot be made.
-    """
-    remove_leftovers(target)
-    temporary = _temporary_of(target)
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode, parents=True)
-        # Windows opens no folder: there it stands unlocked, and after a kill it is left.
-        descriptor = None if os.name == "nt" else os.open(temporary, os.O_RDONLY)
-    except OSError as error:
-        raise _cannot_write(target, error) from None
-    try:
-        if descriptor is not None:
-            try_lock(descriptor)
-        yield temporary
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Gives a folder in the system's place for temporary files, removed at the end.
-
-    A process that is killed leaves it to the next one that asks for such a folder, since it may
-    hold gigabytes.
-
-    Raises:
-        ResourceError: it cannot be made.
-    """
-    with scratch_folder(Path(tempfile.gettempdir(), "labse"), mode=0o700) as folder:
-        yield folder
+    return target, temporary_name(target)
 
 
 @contextlib.contextmanager
@@ -253,7 +191,7 @@ def _move_into_place(temporary: Path, target: Path) -> None:
     if not target.exists():
         temporary.replace(target)
         return
-    aside = _temporary_of(target, "old")
+    aside = temporary_name(target, "old")
     target.replace(aside)
     try:
         temporary.replace(target)
@@ -261,28 +199,6 @@ def _move_into_place(temporary: Path, target: Path) -> None:
         aside.replace(target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def remove_leftovers(target: Path) -> None:
-    """Clears away what killed processes left beside a file or folder that they were writing.
-
-    A folder that was put aside and never replaced comes back. What is being written is locked, and
-    stays.
-    """
-    aside = sorted(_iter_leftovers(target, "old"))
-    if aside and not target.exists():
-        aside.pop().replace(target)
-    for left in (*aside, *_iter_leftovers(target, "tmp")):
-        with contextlib.suppress(OSError):
-            descriptor = open_unfollowed(left, os.O_RDONLY)
-            try:
-                is_abandoned = try_lock(descriptor)
-                if is_abandoned and os.name != "nt":
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
-            finally:
-                os.close(descriptor)
-            if is_abandoned and os.name == "nt":  # Which removes nothing that is open.
-                left.unlink()
 
 
 @lru_cache(maxsize=1024)
@@ -294,15 +210,6 @@ def _list_unfinished(folder: Path) -> frozenset[str]:
     with contextlib.suppress(OSError):
         return frozenset(filter(None, map(find_final_name, os.listdir(folder))))
     return frozenset()
-
-
-def _iter_leftovers(target: Path, suffix: str) -> Iterator[Path]:
-    if not target.name:  # The root, or the folder we are in: nothing there is a leftover of it.
-        return
-    with contextlib.suppress(OSError):  # No such folder, so nothing was left in it.
-        for name in os.listdir(target.parent):
-            if find_final_name(name) == target.name and name.endswith(f".{suffix}"):
-                yield target.parent / name
 
 
 def check_replaceable(
@@ -365,7 +272,7 @@ def claim_folder(
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ResourceError(f"{path}: is a link and not a lock; remove it") from None
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ResourceError(f"{path}: is not a file; remove it")
@@ -426,7 +333,7 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         raise ResourceError(f"{folder}: is a file; give the name of a folder") from None
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(folder, error) from None
 
 
 def files_in(folder: Path) -> list[Path]:

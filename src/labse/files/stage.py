@@ -33,15 +33,14 @@ from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
     files_in,
-    find_final_name,
     listed_file,
     make_folder,
     read_json,
     sha256_file,
-    temporary_folder,
     write_atomic,
     write_json,
 )
+from labse.files.scratch import find_final_name, temporary_folder
 from labse.files.text import read_lines
 
 __all__ = [

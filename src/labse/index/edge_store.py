@@ -28,11 +28,11 @@ from labse.files.atomic import (
     MANIFEST_NAME,
     claim_folder,
     files_in,
-    find_final_name,
     make_folder,
     read_json,
     write_json,
 )
+from labse.files.scratch import find_final_name
 from labse.index.edge_config import (
     MOST_PART_ROWS,
     PART_ROWS,

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from labse.errors import LabseError
-from labse.files.atomic import find_final_name, read_json, replace_folder, write_json
+from labse.files.atomic import read_json, replace_folder, write_json
+from labse.files.scratch import find_final_name
 from labse.training.distributed import SINGLE, Processes
 from labse.training.sharding import gather_tensor, part_like
 

@@ -30,10 +30,10 @@ from labse.files.atomic import (
     check_replaceable,
     check_writable,
     replace_folder,
-    scratch_folder,
     sha256_file,
     write_json,
 )
+from labse.files.scratch import scratch_folder
 from labse.files.stage import JOURNAL_NAME, Result, Stage, open_stage
 from labse.files.system import real_path
 from labse.files.text import as_list

@@ -19,13 +19,12 @@ from labse.files.atomic import (
     claim_folder,
     files_in,
     read_json,
-    remove_leftovers,
     replace_folder,
     sha256_file,
-    temporary_folder,
     write_atomic,
     write_json,
 )
+from labse.files.scratch import remove_leftovers, temporary_folder
 from labse.files.system import real_path
 
 

@@ -24,8 +24,9 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import split_by_budget
 from labse.errors import UsageError
-from labse.files.atomic import MANIFEST_NAME, check_writable, remove_leftovers
+from labse.files.atomic import MANIFEST_NAME, check_writable
 from labse.files.npy import write_array
+from labse.files.scratch import remove_leftovers
 from labse.files.system import real_path
 from labse.runtime import OnProgress, resumable
 
