@@ -35,6 +35,7 @@ from labse.corpus.shards import (
 )
 from labse.corpus.tables import ColumnNames
 from labse.files.atomic import MANIFEST_NAME, check_writable, write_atomic
+from labse.files.objects import local_file
 from labse.files.stage import Stage, open_stage
 from labse.runtime import require, resumable
 
@@ -116,7 +117,7 @@ def dedup_files(
     settings |= {"skip_unknown": True} if skip_unknown else {}
     with resumable(out), open_stage(out, settings, section=None) as stage:
         if stage.manifest is None:
-            num_bytes = sum(Path(path).stat().st_size for path in paths)
+            num_bytes = sum(local_file(path).stat().st_size for path in paths)
             num_partitions = min(1 + num_bytes // _PARTITION_BYTES, _MAX_PARTITIONS)
             report = _write_distinct(settings, targets, stage, num_partitions, workers, on_progress)
             stage.finish(settings | {"report": asdict(report)})

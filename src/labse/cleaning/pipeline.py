@@ -10,6 +10,9 @@ Source: docs/cleaning.md.
     OUT/rejects/NAME/...                 the others with a reason, if asked for
     OUT/manifest.json                    what was done to what, and the counts
     OUT/progress.jsonl                   what is done, for the same command to go on
+
+In an object store a part has a longer name, which OUT/manifest.json tells under `parts`; what is
+done stands in another folder, on a disk.
 """
 
 import shutil
@@ -22,7 +25,7 @@ from typing import cast, get_args
 from labse import __version__
 from labse.cleaning.bounds import KEPT, PairBounds, TextBounds
 from labse.cleaning.steps import cut_step, decide_step, score_step
-from labse.cluster.run import OnProgress, count_rows, run_tasks
+from labse.cluster.run import OnProgress, count_rows, find_parts, name_run, run_tasks
 from labse.cluster.tasks import Executor, Task
 from labse.corpus.inputs import hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
@@ -38,6 +41,8 @@ from labse.files.atomic import (
     sha256_file,
     write_json,
 )
+from labse.files.object_store import find_url
+from labse.files.objects import check_object_free, keep_pins, list_parts, remove_strays
 from labse.files.stage import Result, Stage, open_stage
 from labse.files.text import format_suffix
 from labse.runtime import require, resumable
@@ -80,6 +85,7 @@ def clean(
     identify: bool = True,
     quality: str | Path | None = None,
     rejects: bool = False,
+    work: str | Path | None = None,
     workers: int | Executor = 1,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_progress: OnProgress = lambda *_: None,
@@ -88,7 +94,7 @@ def clean(
 
     Args:
         files: text, tables, or folders of shards; of pairs also TMX, or two aligned text files.
-        out: the folder to make, or to go on in.
+        out: the folder to make, or to go on in; or a place in an object store.
         bounds: `labse.PairBounds` if the files hold pairs, else `labse.TextBounds`; None takes
             their defaults.
         lang: the language of text files and of tables without the column `lang`.
@@ -98,6 +104,7 @@ def clean(
         identify: whether to identify languages.
         quality: the folder of a quality model; None leaves its score out.
         rejects: whether to write the dropped rows too.
+        work: a folder on a disk that knows what is done, where `out` is in an object store.
         workers: processes, or what runs the tasks elsewhere.
         rows_per_shard: rows of a shard at most.
         on_progress: called with the rows done and their number, of each step anew.
@@ -108,6 +115,8 @@ def clean(
         ResourceError: `out` cannot be written, or a package is missing.
     """
     out, lang = Path(out), None if lang is None else canonical_tag(lang)
+    url = find_url(out)
+    folder = _choose_folder(out, url, work)
     check_writable(out / MANIFEST_NAME)
     packages = ["pyarrow.parquet", *(["pycld2"] if identify else [])]
     for package in [*packages, *([] if quality is None else ["scipy.sparse"])]:
@@ -133,8 +142,12 @@ def clean(
     settings |= {} if langs == (None, None) else {"langs": list(langs)}
     settings |= {"columns": dict(columns)} if columns else {}
     settings |= {"skip_unknown": True} if skip_unknown else {}
+    settings |= {"out": url} if url else {}
     _check_scored(bounds, settings)
-    with resumable(out), open_stage(out, settings, section=None) as stage:
+    with resumable(folder), open_stage(folder, settings, section=None) as stage:
+        if url and not stage.results:
+            check_object_free(url)
+
         # Cut the files into shards.
         tasks = _cut_tasks(out, names, targets, settings)
         cut = run_tasks(tasks, stage, workers=workers, on_result=count_rows(on_progress))
@@ -146,8 +159,8 @@ def clean(
         scored = run_tasks(tasks, stage, workers=workers, on_result=count)
         shards = (task.name.removeprefix("score/") for task in tasks)
         sums = {shard: r["sha256"] for shard, r in zip(shards, scored, strict=True)}
-        (out / "scores").mkdir(exist_ok=True)
-        write_json(out / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
+        (folder / "scores").mkdir(exist_ok=True)
+        write_json(folder / "scores" / MANIFEST_NAME, {"kind": kind, "shards": sums})
 
         # Decide what is kept.
         head = {"labse_version": __version__, **settings}
@@ -163,6 +176,8 @@ def decide(
     on_progress: OnProgress = lambda *_: None,
 ) -> CleaningReport:
     """Decides, from the scores that stand in a folder of `clean`, what is kept.
+
+    Where they are in an object store, `out` is the folder that was given as `work`.
 
     Raises:
         LabseError: `out` has no scores.
@@ -200,21 +215,23 @@ def _decide(
 ) -> CleaningReport:
     """Writes what the bounds keep, and the manifest, which begins with `head`."""
     out = stage.folder
+    url = find_url(str(head.get("out", "")))
     kind = read_kind(out)
     if (kind == "pairs") != isinstance(bounds, PairBounds):
         raise UsageError(f"{out} has scores of {kind}; give bounds for {kind}")
     if not rejects:  # They told of other bounds.
         shutil.rmtree(out / "rejects", ignore_errors=True)
 
+    keep_pins(find_parts(stage))
     limits = bounds.model_dump(mode="json")
     sums = _read_sums(out / "scores")
     tasks = []
     for shard, digest in sums.items():
         name, _, part = shard.partition("/")
-        kept = str(_made(out, "kept", name, part))
-        dropped = str(_made(out, "rejects", name, part)) if rejects else None
+        kept = _made(url or out, "kept", name, part)
+        dropped = _made(url or out, "rejects", name, part) if rejects else None
         arguments = {"kind": kind, "bounds": limits}
-        where = {"scored": str(out / "scores" / shard), "sha256": digest}
+        where = {"scored": f"{url or out}/scores/{shard}", "sha256": digest}
         places = {**where, "kept": kept, "rejects": dropped}
         outputs = (kept, dropped) if dropped else (kept,)
         tasks.append(Task(f"decide/{shard}", decide_step, arguments, digest, outputs, places))
@@ -222,8 +239,25 @@ def _decide(
 
     report = CleaningReport(kind, limits, _merge(sums, results))
     manifest = {**head, "bounds": limits, "counts": report.counts}
+    if url:
+        parts = find_parts(stage)
+        manifest["parts"] = list_parts(url, parts)
+        write_json(f"{url}/{MANIFEST_NAME}", manifest)
+        remove_strays(url, name_run(stage), (pin["url"] for pin in parts.values()))
     stage.finish(manifest, keep_journal=True)
     return report
+
+
+def _choose_folder(out: Path, url: str | None, work: str | Path | None) -> Path:
+    """Returns the folder that knows what is done."""
+    if url is None and work is not None:
+        raise UsageError("--work is for an --out in an object store; a folder knows what is done")
+    if url is not None and work is None:
+        raise UsageError(
+            f"--out {url}: give --work too, a folder on a disk that knows what is done, for the "
+            "same command to go on"
+        )
+    return out if work is None else Path(work)
 
 
 def _read_sums(scores: Path) -> dict[str, str]:
@@ -285,7 +319,7 @@ def _cut_tasks(
     for name, path in names.items():
         target = targets[path]
         origin = " ".join(hashes[file] for file in (path, target) if file is not None)
-        places = {"path": path, "target": target, "folder": str(out / "shards" / name)}
+        places = {"path": path, "target": target, "folder": f"{find_url(out) or out}/shards/{name}"}
         arguments = {"origin": origin, **shared}
         tasks.append(Task(f"cut/{name}", cut_step, arguments, places=places))
     return tasks
@@ -309,18 +343,20 @@ def _score_tasks(
         told += [settings[key] for key in ("columns", "skip_unknown") if key in settings]
         for number in range(cast("int", result["num_shards"])):
             part = f"part-{number:05}.parquet"
-            scores = str(_made(out, "scores", name, part))
-            shard = str(out / "shards" / name / part)
+            scores = _made(out, "scores", name, part)
+            shard = f"{find_url(out) or out}/shards/{name}/{part}"
             places = {"shard": shard, "out": scores, "quality": model}
             task = f"score/{name}/{part}"
             tasks.append(Task(task, score_step, arguments, str(told), (scores,), places))
     return tasks
 
 
-def _made(out: Path, step: str, name: str, part: str) -> Path:
-    folder = out / step / name
+def _made(out: str | Path, step: str, name: str, part: str) -> str:
+    if url := find_url(out):
+        return f"{url}/{step}/{name}/{part}"
+    folder = Path(out, step, name)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / part
+    return str(folder / part)
 
 
 def _merge(shards: Mapping[str, str], results: Sequence[Result]) -> _Counts:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from labse.errors import UsageError
+from labse.files.object_store import restore_urls
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,9 @@ def count(number: int, noun: str) -> str:
 
 def say(message: str) -> None:
     """Prints one line on standard error, above the progress bar if there is one."""
-    _stderr().print(message, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    _stderr().print(
+        restore_urls(message), markup=False, highlight=False, emoji=False, soft_wrap=True
+    )
 
 
 def mute_all_but_main() -> bool:
@@ -75,7 +78,7 @@ def fail(message: str, exit_code: int) -> int:
     The message may hold what was given or read: its middle goes if it is long, and a character that
     would command the terminal is shown as Python writes it.
     """
-    line = " ".join(message.split())
+    line = " ".join(restore_urls(message).split())
     if len(line) > _LONGEST_MESSAGE:
         line = f"{line[: _LONGEST_MESSAGE // 2]} ... {line[-_LONGEST_MESSAGE // 4 :]}"
     line = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], line)

@@ -25,6 +25,7 @@ from labse.cli.options import (
 from labse.config import load_config
 from labse.corpus.shards import ROWS_PER_SHARD
 from labse.corpus.tables import parse_columns
+from labse.files.object_store import find_url
 
 __all__ = ["clean", "decide"]
 
@@ -59,7 +60,13 @@ def clean(
             "TMX, or two aligned text files.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make, or to go on in.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to make, or to go on in; or a place in an object store, such as "
+            "s3://bucket/clean, with --work."
+        ),
+    ],
     kind: KindOption = "mono",
     lang: LangOption = None,
     source_lang: SourceLangOption = None,
@@ -82,6 +89,14 @@ def clean(
         ),
     ] = None,
     rejects: RejectsOption = False,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --out in an object store: the folder on a disk of this machine that knows "
+            "what is done, from which the same command goes on.",
+        ),
+    ] = None,
     workers: WorkersOption = 1,
     cluster: ClusterOption = None,
     rows_per_shard: RowsPerShardOption = ROWS_PER_SHARD,
@@ -99,6 +114,8 @@ def clean(
     labse corpus clean pairs.parquet --kind pairs --out clean --workers 8 --set max_length_ratio=2.5
 
     labse corpus clean a.de a.en --kind pairs --source-lang de --target-lang en --out clean
+
+    labse corpus clean 's3://bucket/raw/*.de.zst' --lang de --out s3://bucket/clean --work run
     """
     with open_workers(workers, cluster) as executor, progress("clean") as on_progress:
         report = cleaning.clean(
@@ -112,6 +129,7 @@ def clean(
             identify=language_id,
             quality=quality,
             rejects=rejects,
+            work=work,
             workers=executor,
             rows_per_shard=rows_per_shard,
             on_progress=on_progress,
@@ -151,7 +169,7 @@ def decide(
 
 def _print_report(out: Path, report: "CleaningReport", json: bool) -> None:
     if json:
-        print_json({"out": str(out), "counts": report.counts})
+        print_json({"out": find_url(out) or str(out), "counts": report.counts})
         return
     headers = ("source", "language", "rows", "kept %", "dropped, by reason")
     counts = [

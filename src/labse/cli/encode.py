@@ -24,6 +24,7 @@ from labse.encoder.job.encode_folder import SHARD_ROWS, EncodedFolder
 from labse.encoder.job.inputs import LineBlock
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.tokenization import TextOptions
+from labse.files.object_store import find_url
 
 __all__ = ["encode"]
 
@@ -166,4 +167,4 @@ def encode(
             "lines have one vector, which says nothing"
         )
     if json:
-        print_json(asdict(written) | {"path": str(written.path)})
+        print_json(asdict(written) | {"path": find_url(written.path) or str(written.path)})

@@ -141,8 +141,8 @@ ClusterOption = Annotated[
         "--cluster",
         metavar="auto|ray://HOST:PORT",
         help="Ray cluster that does the work in place of --workers: auto is the one that this "
-        "machine belongs to. All its nodes must see the inputs and --out under the same paths; "
-        "the bytes do not differ. Needs the extra cluster.",
+        "machine belongs to. All its nodes must see the inputs and --out under the same paths, or "
+        "in a bucket; the bytes do not differ. Needs the extra cluster.",
     ),
 ]
 GpusPerTaskOption = Annotated[

@@ -12,12 +12,26 @@ from typing import Protocol
 from labse import __version__
 from labse.errors import InterruptedRunError
 from labse.files.atomic import sha256_file
+from labse.files.objects import within_task
 from labse.files.stage import HASHES, Result
 
-__all__ = ["MAX_TRIES", "WINDOW", "Executor", "Task", "lost_tasks_error", "run_step"]
+__all__ = [
+    "MAX_TRIES",
+    "OBJECTS",
+    "PARTS",
+    "WINDOW",
+    "Executor",
+    "Task",
+    "lost_tasks_error",
+    "run_step",
+]
 
 MAX_TRIES = 4  # Of a task whose worker is lost each time; an error of ours is never tried again.
 WINDOW = 4  # Tasks for each worker that are handed out at a time.
+OBJECTS = "objects"
+"""The argument that tells a task which objects the addresses in the others stand for."""
+PARTS = "parts"
+"""Where a result has what the task wrote to an object store, as pins by address."""
 _MAX_NAMED = 3
 
 
@@ -66,9 +80,17 @@ def run_step(
 ) -> Result:
     """Calls a step where it is to run; returns its result and, as `HASHES`, those of its outputs.
 
-    The machine that has written a file hashes it: no other has to read it.
+    The machine that has written a file hashes it: no other has to read it. With the argument
+    `OBJECTS` the result has `PARTS`; see `within_task`.
     """
-    return {**step(**arguments), HASHES: {path: sha256_file(path) for path in outputs}}
+    given = dict(arguments)
+    objects = given.pop(OBJECTS, None)
+    if not isinstance(objects, dict):
+        return {**step(**given), HASHES: {path: sha256_file(path) for path in outputs}}
+    with within_task(**objects) as parts:
+        result = step(**given)
+        hashes = {path: sha256_file(path) for path in outputs}
+    return {**result, HASHES: hashes, PARTS: parts}
 
 
 class Executor(Protocol):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from labse.errors import UsageError
 from labse.files.atomic import sha256_file
+from labse.files.object_store import find_url
+from labse.files.objects import identify
 
 __all__ = ["InputFile", "hash_files", "list_inputs"]
 
@@ -25,7 +27,7 @@ class InputFile:
 
 
 def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> dict[str, str]:
-    """Returns the SHA-256 of each file by its name as given.
+    """Returns the SHA-256 of each file by its name as given; of an object, what the store tells.
 
     Args:
         files: relative ones start at `folder`, or at the working directory if that is None.
@@ -43,6 +45,9 @@ def hash_files(files: Iterable[str | Path], *, folder: Path | None = None) -> di
             raise UsageError("the files are read twice, so none can be standard input (-)")
         if str(file) in hashes:
             raise UsageError(f"{file} is given twice; name each file once")
+        if url := find_url(file):
+            hashes[url] = identify(url)
+            continue
         path = folder / file if folder else Path(file)
         if (first := names.setdefault(os.path.realpath(path), file)) is not file:
             raise UsageError(f"{first} and {file} are one file; name it once")

@@ -25,6 +25,8 @@ from labse.corpus.records import Sentence, SentencePair
 from labse.corpus.tables import ColumnNames, Table, open_table, parquet_errors, parquet_source
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import read_json, write_atomic, write_json
+from labse.files.object_store import find_url
+from labse.files.objects import list_objects, local_file
 from labse.files.text import as_list
 from labse.runtime import require
 
@@ -99,10 +101,11 @@ def cut_shards(
     """Cuts a file into shards, in its order; the last may be short, an empty file has none.
 
     Shards that stand in the folder already are not written again, the rows in them are only read.
+    In an object store, where each attempt has names of its own, it begins anew.
 
     Args:
         path: text or a table with `text` (mono); pairs of any format, or their sources as text.
-        folder: of the shards; made if missing.
+        folder: of the shards, which may be an address; made if missing.
         origin: names the content of the file, as its SHA-256 does.
         kind: what the rows are.
         lang: the language of a text, or of a table without the column `lang`; only mono.
@@ -116,7 +119,8 @@ def cut_shards(
         LabseError: broken data, with file and line; whole shards before it stay.
         UsageError: a language is missing, or `folder` has shards of another origin.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not find_url(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     tags = lang or " ".join(filter(None, langs))
     origin = f"{origin} {kind} {tags} {rows_per_shard}"
     origin += f" {dict(columns)}" if columns else ""
@@ -200,11 +204,16 @@ def _sentences_of(table: Table, lang: str) -> Iterator[Sentence]:
 def expand_folders(paths: str | Path | Sequence[str | Path]) -> list[str]:
     """Returns the paths, or the one path, with the shards of each folder in its place.
 
+    An address may stand for several objects; see `list_objects`.
+
     Raises:
         LabseError: no such file, or a folder without shards.
     """
     expanded: list[str] = []
     for path in as_list(paths):
+        if find_url(path):
+            expanded.extend(list_objects(path))
+            continue
         if str(path) != "-" and not os.path.exists(path):
             raise LabseError(f"{path}: no such file")
         shards = list_shards(Path(path)) if Path(path).is_dir() else [path]
@@ -269,7 +278,7 @@ def open_shard(path: str | Path) -> "Iterator[ParquetFile]":
 @contextlib.contextmanager
 def _told_as_shard(path: str | Path) -> Iterator[None]:
     """Raises LabseError for a shard that is not there, or that the block cannot read."""
-    if not Path(path).is_file():
+    if not local_file(path).is_file():
         raise LabseError(f"{path}: no such shard; run the command that makes it again")
     try:
         yield
@@ -402,4 +411,6 @@ def _load_cursor(folder: Path, origin: str) -> ShardCursor:
 
 
 def _save_cursor(folder: Path, cursor: ShardCursor) -> None:
+    if find_url(folder):
+        return
     write_json(folder / _CURSOR_NAME, asdict(cursor))

@@ -24,6 +24,7 @@ from labse.corpus.subtitles import read_cues
 from labse.corpus.tmx import read_tmx
 from labse.corpus.xliff import Unit, read_xliff
 from labse.errors import LabseError, UsageError
+from labse.files.objects import local_file
 from labse.files.text import format_suffix, read_lines
 from labse.runtime import require
 
@@ -357,7 +358,7 @@ def _open_parquet(path: str | Path) -> Table:
     parquet = require("pyarrow.parquet", "parquet")
     if path.suffix.lower() != ".parquet":
         raise LabseError(f"{path}: a compressed Parquet file cannot be read; decompress it first")
-    if not path.is_file():
+    if not local_file(path).is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
         raise LabseError(f"{path}: {problem}")
     try:
@@ -408,9 +409,10 @@ def iter_batches(path: Path, columns: Sequence[str]) -> Iterator["pyarrow.Record
 def parquet_source(path: str | Path) -> Iterator[str | IO[bytes]]:
     """Gives pyarrow a file: by its absolute path, or opened where that is no UTF-8.
 
-    A relative path with a colon is an address to pyarrow, and other names than UTF-8 an error.
+    A relative path with a colon is an address to pyarrow, and other names than UTF-8 an error. Of
+    an object it is the copy here.
     """
-    name = os.path.abspath(path)
+    name = os.path.abspath(local_file(path))
     if os.fsencode(name).decode("utf-8", "replace") == name:
         yield name
         return

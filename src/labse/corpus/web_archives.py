@@ -18,6 +18,7 @@ from labse.corpus.html_text import extract_main_text
 from labse.corpus.languages import canonical_tag
 from labse.corpus.records import UNKNOWN_LANG, Document
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.objects import local_file
 from labse.files.text import read_chunks
 from labse.runtime import require
 
@@ -188,7 +189,7 @@ def iter_captures(
     """
     warc = require("fastwarc.warc", "corpus")
     wanted = [getattr(warc.WarcRecordType, name) for name in ("response", "resource", "conversion")]
-    with Path(path).open("rb") as stream:
+    with local_file(path).open("rb") as stream:
         stream.seek(start)
         try:
             for record in warc.ArchiveIterator(stream, parse_http=False):
@@ -283,17 +284,17 @@ def _unpack(reader: "WarcReader", encodings: str) -> "WarcReader":
 def _iter_records(path: str | Path, types: tuple[str, ...]) -> Iterator["WarcRecord"]:
     if str(path) == "-":
         raise UsageError("an archive is a file, not standard input (-)")
-    if not Path(path).is_file():
+    if not local_file(path).is_file():
         problem = "a folder, not a file" if Path(path).is_dir() else "no such file"
         raise LabseError(f"{path}: {problem}")
-    with Path(path).open("rb") as stream:
+    with local_file(path).open("rb") as stream:
         magic = stream.read(4)
     if magic and not magic.startswith((_GZIP_MAGIC, b"WARC")):
         raise LabseError(f"{path}: no WARC, begins with {magic!r}; archives are plain or .gz")
     warc = require("fastwarc.warc", "corpus")
     wanted = [getattr(warc.WarcRecordType, name) for name in types]
     position, num_bytes = None, 0
-    with Path(path).open("rb") as stream:
+    with local_file(path).open("rb") as stream:
         try:
             for record in warc.ArchiveIterator(stream, parse_http=False):
                 position, num_bytes = record.stream_pos, record.content_length
@@ -328,13 +329,13 @@ def _check_end(path: str | Path, position: int | None, num_bytes: int) -> None:
     its end for a short one. Of a whole archive in one member, which no crawler writes, all is read
     again.
     """
-    with Path(path).open("rb") as stream:
+    with local_file(path).open("rb") as stream:
         is_gzip = stream.read(2) == _GZIP_MAGIC
         stream.seek(position or 0)
         header = stream.read(_MAX_HEADER_BYTES)
         if not is_gzip:
             end = 0 if position is None else position + header.find(b"\r\n\r\n") + 4 + num_bytes
-            is_short = end > Path(path).stat().st_size
+            is_short = end > local_file(path).stat().st_size
             stream.seek(end)
             if is_short or stream.read(_MAX_HEADER_BYTES).strip(b"\r\n"):
                 raise LabseError(

@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import IO
 from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.object_store import find_inner_url, find_url
+from labse.files.objects import check_object_writable, write_object
 from labse.files.scratch import (
     cannot_write,
     find_final_name,
@@ -42,6 +45,7 @@ __all__ = [
     "listed_file",
     "make_folder",
     "read_json",
+    "refuse_url",
     "replace_folder",
     "sha256_file",
     "write_atomic",
@@ -62,12 +66,17 @@ def write_atomic(path: str | Path) -> Iterator[IO[bytes]]:
 
     Its folder is made if it is not there. After an error or a kill nothing stands under `path` but
     what stood there before; what a kill left beside it goes when the same file is written again. A
-    link stays one: the file that it points to is replaced.
+    link stays one: the file that it points to is replaced. An object of a store appears when it is
+    whole.
 
     Raises:
         ResourceError: `path` is or lies in something that cannot be written, or the disk is full.
         UsageError: `path` names no file, or a device or pipe, which a file would replace.
     """
+    if url := find_url(path):
+        with write_object(url) as stream:
+            yield stream
+        return
     target, temporary = _choose_places(path)
     make_folder(target.parent)
     if target.name in _list_unfinished(target.parent):
@@ -102,10 +111,17 @@ def check_writable(path: str | Path, *, inputs: Iterable[str | Path | None] = ()
     Raises:
         ResourceError, UsageError: see `write_atomic`; or `path` is one of `inputs`.
     """
-    target, temporary = _choose_places(path)
+    url = find_url(path)
+    target, temporary = (Path(path),) * 2 if url else _choose_places(path)
     for other in inputs:
-        if other is not None and Path(os.path.realpath(other)) == target:
+        is_same = other is not None and (
+            find_url(other) == url if url else Path(os.path.realpath(other)) == target
+        )
+        if is_same:
             raise UsageError(f"{path} is {other}, which it would replace; name another file")
+    if url:
+        check_object_writable(url)
+        return
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -134,6 +150,7 @@ def check_space(path: str | Path, num_bytes: int) -> None:
     Raises:
         ResourceError: there is not half the space.
     """
+    path = tempfile.gettempdir() if find_url(path) else path  # There an object is made.
     above = next(
         folder for folder in (Path(path), *Path(path).absolute().parents) if folder.is_dir()
     )
@@ -172,6 +189,7 @@ def replace_folder(target: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full or cannot be written.
     """
+    refuse_url(target)
     try:
         with scratch_folder(target) as temporary:
             yield temporary
@@ -231,6 +249,7 @@ def check_replaceable(
         LabseError: `target` is a file, or holds something that its manifest does not list as a
             file of this kind of folder.
     """
+    refuse_url(target)
     remove_leftovers(target)
     if target.exists() and not target.is_dir():
         raise error_type(f"{target}: is a file; give another folder")
@@ -266,6 +285,7 @@ def claim_folder(
         ResourceError: the lock cannot be made, something else has its name, or the folder was lost.
         UsageError: another process holds it; the message names it and its host.
     """
+    refuse_url(folder)
     path = folder / ".lock"
     try:
         descriptor = open_unfollowed(path, os.O_RDWR | os.O_CREAT)
@@ -323,6 +343,7 @@ def make_folder(folder: Path) -> None:
         ResourceError: it cannot be made, nothing can be made in it, or it lies in a folder that
             this process holds and that was lost: its files would stand there alone.
     """
+    refuse_url(folder)
     for place, check in list(_HELD.items()):
         if place.parent in (folder.absolute(), *folder.absolute().parents):
             check()
@@ -334,6 +355,19 @@ def make_folder(folder: Path) -> None:
         raise ResourceError(f"{folder}: is a file; give the name of a folder") from None
     except OSError as error:
         raise cannot_write(folder, error) from None
+
+
+def refuse_url(folder: str | Path) -> None:
+    """Refuses the address of an object store where work needs a folder of a disk.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if url := find_inner_url(folder):
+        raise UsageError(
+            f"{url}: this needs a folder on a disk, for it is changed in place; give one, and copy "
+            "it to the object store when it is whole"
+        )
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from labse.errors import LabseError, ResourceError
 from labse.files.atomic import write_atomic
+from labse.files.objects import local_file
 from labse.files.system import reserve_space
 from labse.files.text import unreadable
 
@@ -171,7 +172,7 @@ def load_array(path: str | Path) -> NDArray[Any]:
         LabseError: it is missing, damaged or cut short.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(local_file(path), mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise LabseError(f"{path}: no such file") from None
     except _BAD_HEADERS:  # NumPy's own words advise to unpickle the file.

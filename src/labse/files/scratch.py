@@ -5,6 +5,7 @@ holds any more is known, and goes.
 Source: docs/design.md, promises.
 """
 
+import atexit
 import contextlib
 import os
 import re
@@ -21,6 +22,7 @@ from labse.files.system import open_unfollowed, try_lock
 __all__ = [
     "cannot_write",
     "find_final_name",
+    "keep_temporary_folder",
     "remove_leftovers",
     "scratch_folder",
     "temporary_folder",
@@ -68,6 +70,19 @@ def temporary_folder() -> Iterator[Path]:
     """
     with scratch_folder(Path(tempfile.gettempdir(), "labse"), mode=0o700) as folder:
         yield folder
+
+
+def keep_temporary_folder(name: str) -> Path:
+    """Makes a temporary folder, once a process and name, for as long as the process lives.
+
+    Raises:
+        ResourceError: it cannot be made.
+    """
+    stack = contextlib.ExitStack()
+    target = Path(tempfile.gettempdir(), name)
+    folder = stack.enter_context(scratch_folder(target, mode=0o700))
+    atexit.register(stack.close)
+    return folder
 
 
 def remove_leftovers(target: Path) -> None:

@@ -135,7 +135,7 @@ class Stage:
         return {key: value for key, value in result.items() if key != HASHES}
 
     @staticmethod
-    def tell_damaged(path: Path) -> None:
+    def tell_damaged(path: str | Path) -> None:
         """Warns of a file of an earlier call that is not what that call wrote."""
         _LOGGER.warning("%s: is not what was written; it is made again", path)
 

@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 import zstandard
 
 from labse.errors import LabseError, ResourceError, UsageError
+from labse.files.objects import local_file
 
 __all__ = [
     "MAX_LINE_VARIABLE",
@@ -173,8 +174,8 @@ def _iter_chunks(path: str | Path, start: int = 0) -> Iterator[bytes]:
     with open_binary(path) as stream:
         if start:
             stream.seek(start)
-        suffix = Path(path).suffix
-        if suffix in _COMPRESSIONS and Path(path).is_file() and not Path(path).stat().st_size:
+        suffix, file = Path(path).suffix, local_file(path)
+        if suffix in _COMPRESSIONS and file.is_file() and not file.stat().st_size:
             raise EOFError("it has 0 bytes")
         if suffix == ".gz":
             stream = cast("BufferedReader", gzip.GzipFile(fileobj=stream))
@@ -242,7 +243,7 @@ def read_whole(path: str | Path, *, max_bytes: int = _MAX_WHOLE_BYTES) -> bytes:
 
 @contextlib.contextmanager
 def open_binary(path: str | Path) -> Iterator[BufferedReader]:
-    """Opens the bytes of a file as they lie on disk; `-` is standard input.
+    """Opens the bytes of a file as they lie on disk, or of an object; `-` is standard input.
 
     Raises:
         LabseError: no such file, or it cannot be read, which may come out in the block.
@@ -254,7 +255,7 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
         yield cast("BufferedReader", sys.stdin.buffer)
         return
     try:
-        stream = Path(path).open("rb")  # noqa: SIM115
+        stream = local_file(path).open("rb")
     except FileNotFoundError:
         raise LabseError(f"{path}: no such file") from None
     except OSError as error:
