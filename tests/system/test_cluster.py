@@ -58,7 +58,7 @@ def cluster() -> Iterator["Cluster"]:  # type: ignore[name-defined] # noqa: F821
             initialize_head=True, head_node_args={**NODE, "include_dashboard": False}, connect=False
         )
         try:
-            cluster.add_node(**NODE)
+            cluster.add_node(**NODE, num_gpus=1)  # Ray counts it, and nobody uses it.
             yield cluster
         finally:
             cluster.shutdown()
@@ -199,6 +199,24 @@ def test_a_task_that_fits_on_no_node_is_told(ray_executor: RayExecutor, tmp_path
     task = replace(make_task(tmp_path, "large"), memory_bytes=10**15)
     with pytest.raises(ResourceError, match=r"no node .* 1,000,000.0 GB"):
         list(ray_executor.run([task]))
+
+
+def tell_process_step(name: str) -> Result:
+    return {"pid": os.getpid(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+
+
+def test_a_task_with_a_gpu_has_it_in_a_process_that_had_no_other_task(
+    ray_executor: RayExecutor,
+) -> None:
+    pids: list[set[object]] = []
+    for num_gpus in (0, 1, 0):
+        tasks = [Task(f"{n}", tell_process_step, {"name": n}, num_gpus=num_gpus) for n in "abc"]
+        results = [result for _, result in ray_executor.run(tasks)]
+        pids.append({result["pid"] for result in results})
+        assert not num_gpus or {result["gpus"] for result in results} == {"0"}
+    assert not pids[1] & (pids[0] | pids[2])
+    with pytest.raises(ResourceError, match=r"no node .* 2 GPUs .* the largest have 1 CPUs, 1 GPU"):
+        list(ray_executor.run([replace(tasks[0], num_gpus=2)]))
 
 
 def test_a_node_of_another_version_is_told(

@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from labse.cli.console import print_json, progress, say
 from labse.cli.options import (
     ClusterOption,
-    GpusPerTaskOption,
     JsonOption,
     MemoryOption,
     ModelOption,
@@ -103,7 +102,6 @@ def build(
     memory: MemoryOption = "1GB",
     cluster: ClusterOption = None,
     work: VectorsWorkOption = None,
-    gpus_per_task: GpusPerTaskOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Make an index of files; labse index FILE --out STORE is short for it.
@@ -121,7 +119,7 @@ def build(
     """
     num_bytes, options = parse_size(memory), _row_options(lang, column, metadata)
     with (
-        _open_tasks(cluster, work, gpus_per_task) as tasks,
+        _open_tasks(cluster, work) as tasks,
         progress("index", unit="rows") as on_progress,
     ):
         done = index_files(
@@ -151,7 +149,6 @@ def add(
     memory: MemoryOption = "1GB",
     cluster: ClusterOption = None,
     work: VectorsWorkOption = None,
-    gpus_per_task: GpusPerTaskOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Add the rows of files to an index; a row whose id is there is replaced.
@@ -166,7 +163,7 @@ def add(
     """
     num_bytes, options = parse_size(memory), _row_options(lang, column, metadata)
     with (
-        _open_tasks(cluster, work, gpus_per_task) as tasks,
+        _open_tasks(cluster, work) as tasks,
         _open(store, model, threads, num_bytes) as index,
         progress("add", unit="rows") as on_progress,
     ):
@@ -319,15 +316,12 @@ def _open(store: str, model: Path | None, threads: int | None, num_bytes: int) -
 
 
 @contextmanager
-def _open_tasks(
-    cluster: str | None, work: Path | None, gpus_per_task: float
-) -> Iterator[IndexTasks | None]:
+def _open_tasks(cluster: str | None, work: Path | None) -> Iterator[IndexTasks | None]:
     """Gives who embeds the rows, for the block; None: this process."""
-    for option, is_given in (("--work", work is not None), ("--gpus-per-task", gpus_per_task > 0)):
-        if is_given and cluster is None:
-            raise UsageError(f"{option} is for the tasks of --cluster")
+    if work is not None and cluster is None:
+        raise UsageError("--work is for the vectors of --cluster; leave it out")
     with open_workers(1, cluster) as executor:
-        yield None if isinstance(executor, int) else IndexTasks(executor, work, gpus_per_task)
+        yield None if isinstance(executor, int) else IndexTasks(executor, work)
 
 
 def _row_options(lang: str | None, column: str | None, metadata: str | None) -> RowOptions:

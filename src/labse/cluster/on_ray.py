@@ -87,6 +87,7 @@ class RayExecutor:
         require("ray.cloudpickle", "cluster").register_pickle_by_value(node_calls)
         options = {"max_retries": 0, "retry_exceptions": False, "scheduling_strategy": "SPREAD"}
         self._call = self._ray.remote(**options)(node_calls.call_step)
+        self._calls: dict[object, Any] = {}
         self._nodes: dict[str, str] = {}
         self._resources: list[Mapping[str, float]] = []
         self._looked = -_LOOK_SECONDS
@@ -189,20 +190,32 @@ class RayExecutor:
         self.close()
 
     def _submit(self, task: Task) -> Any:  # noqa: ANN401 - a reference of Ray, which has no types
-        threads = dict.fromkeys(_THREADS, str(task.num_cpus))
-        options: dict[str, object] = {
-            "name": task.name,
-            "num_cpus": task.num_cpus,
-            "runtime_env": {"env_vars": threads},
-        }
-        options |= {"num_gpus": task.num_gpus} if task.num_gpus else {}
-        options |= {"memory": task.memory_bytes} if task.memory_bytes else {}
         arguments = {**task.arguments, **task.places}
         step = task.step.__module__, task.step.__qualname__
         with hold_interrupts():
-            call = self._call.options(**options).remote
+            call = self._call_of(task).remote
             folder = os.getcwd()
             return call(*step, arguments, task.outputs, version=__version__, folder=folder)
+
+    def _call_of(self, task: Task) -> Any:  # noqa: ANN401
+        """Returns the call for tasks of a kind.
+
+        Ray counts tasks by their names and never forgets one: 2 KB a task, if each had its own.
+        """
+        kind = task.step, task.num_cpus, task.num_gpus, task.memory_bytes
+        if kind not in self._calls:
+            environment = dict.fromkeys(_THREADS, str(task.num_cpus))
+            if task.num_gpus:  # Processes of their own: CUDA looks for devices once a process.
+                environment["LABSE_TASK_GPUS"] = f"{task.num_gpus:g}"
+            options: dict[str, object] = {
+                "name": task.step.__qualname__,
+                "num_cpus": task.num_cpus,
+                "runtime_env": {"env_vars": environment},
+            }
+            options |= {"num_gpus": task.num_gpus} if task.num_gpus else {}
+            options |= {"memory": task.memory_bytes} if task.memory_bytes else {}
+            self._calls[kind] = self._call.options(**options)
+        return self._calls[kind]
 
     def _take(self, reference: Any, attempt: "_Try") -> Result | None:  # noqa: ANN401
         """Returns the result; None if the worker was lost.
@@ -320,6 +333,13 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - a module without
     handler: Callable[..., object] | int | None = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="labse")
+    except ray.exceptions.RayError as error:
+        told = " ".join(str(error).split())[:200]
+        if type(error).__name__ == "AuthenticationError":  # Ray 2.40 has none.
+            told = (
+                "the token is missing or wrong; copy ~/.ray/auth_token of its head to this machine"
+            )
+        raise ResourceError(f"--cluster {address}: {told}") from None
     except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
         told = "none runs here" if address == "auto" else " ".join(str(error).split())[:200]
         raise ResourceError(

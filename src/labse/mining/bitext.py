@@ -194,6 +194,8 @@ class SearchOptions:
             )
         if self.gpus_per_task and self.workers == 1:
             raise UsageError("--gpus-per-task is for the tasks of --cluster")
+        if self.gpus_per_task and (self.device == "cpu" or self.index not in ("auto", "exact")):
+            raise UsageError("--gpus-per-task is for --index exact, and not for --device cpu")
 
     @property
     def effort(self) -> int | None:

@@ -1,6 +1,9 @@
 """What a node does with a call, and addresses at which no cluster is."""
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,15 @@ def test_an_address_without_a_cluster_is_told_at_once() -> None:
         RayExecutor("nonsense")
     with pytest.raises(ResourceError, match="no Ray cluster answers: Connection refused"):
         RayExecutor("ray://127.0.0.1:1")
+
+
+def test_a_cluster_whose_token_is_not_here_is_told_in_a_line(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as server:  # Ray looks for the token first.
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-m", "labse", "cluster", "check", "--cluster", address, "."]
+        environment = {**os.environ, "RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 4
+    assert b"auth_token of its head to this machine" in done.stderr
+    assert b"Traceback" not in done.stderr

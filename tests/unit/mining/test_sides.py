@@ -229,6 +229,8 @@ def test_an_index_tells_its_recall(stage: Stage, caplog: pytest.LogCaptureFixtur
 def test_the_effort_of_an_index_is_for_that_index() -> None:
     assert SearchOptions(index="ivf-sq", nprobe=8).effort == 8
     assert SearchOptions(index="hnsw", ef=32).effort == 32
+    with pytest.raises(UsageError, match="--gpus-per-task is for --index exact"):
+        SearchOptions(index="hnsw", gpus_per_task=1, workers=2)
     with pytest.raises(UsageError, match="--nprobe is for --index ivf, not for auto"):
         SearchOptions(nprobe=8)
     with pytest.raises(UsageError, match="--ef is for --index hnsw, not for ivf"):

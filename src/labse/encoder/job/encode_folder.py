@@ -22,7 +22,7 @@ from labse.encoder.job.shard import STORAGE_TYPES, SeenTexts, Shard, Storage, en
 from labse.encoder.job.shard_tasks import run_shard_tasks
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.streaming import UniqueTexts, split_by_budget
-from labse.errors import InterruptedRunError, LabseError
+from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.atomic import check_space
 from labse.runtime import OnProgress, hold_interrupts
 
@@ -97,6 +97,11 @@ def encode_folder(
     Raises:
         InterruptedRunError, UsageError, LabseError, ResourceError: see `encode_files`.
     """
+    if gpus_per_task and encoder.runtime_name != "torch":
+        raise UsageError(
+            f"--gpus-per-task: the runtime {encoder.runtime_name} computes on the CPU; give "
+            "--runtime torch"
+        )
 
     def tell(done: int) -> None:
         if on_progress:

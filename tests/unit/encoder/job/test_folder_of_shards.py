@@ -247,3 +247,9 @@ def is_alive(number: int) -> bool:
         return "Z" not in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+def test_a_gpu_for_what_computes_on_the_cpu_is_refused(fill: Fill, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--gpus-per-task: the runtime numpy .* --runtime torch"):
+        fill(["free"], tmp_path / "out", jobs=JsonExecutor(), gpus_per_task=1)
+    assert not (tmp_path / "out").exists()
