@@ -194,12 +194,10 @@ def _draw_langs(statistics: CorpusStatistics, num_rows: int) -> tuple[Any, Any]:
     ):
         axes = figure.add_subplot(grid[row, :])
         axes.bar(range(len(names)), values, color=f"C{row}")
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
+        _scale(axes, values)
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
         axes.set_xlim(-0.8, max(len(names) - 0.2, 0.8))
         axes.set_ylabel(f"{label} (log scale)")
-        axes.grid(axis="y", alpha=0.3)
     shown = f"the first {len(names)} of " if len(names) < len(statistics.langs) else ""
     figure.suptitle(f"{shown}{_count_langs(statistics)}")
     return figure, grid
@@ -214,10 +212,15 @@ def _to_png(figure: Any) -> bytes:  # noqa: ANN401  matplotlib is not loaded her
 def _draw_counts(axes: object, counts: dict[str, int], title: str) -> None:
     axes.bar(range(len(counts)), list(counts.values()), color="C2")  # type: ignore[attr-defined]
     axes.set_xticks(range(len(counts)), list(counts), rotation=90, fontsize=7)  # type: ignore[attr-defined]
-    axes.set_yscale("symlog", linthresh=1)  # type: ignore[attr-defined]
-    axes.set_ylim(bottom=0)  # type: ignore[attr-defined]
+    _scale(axes, counts.values())
     axes.set_title(title, fontsize=9)  # type: ignore[attr-defined]
-    axes.grid(axis="y", alpha=0.3)  # type: ignore[attr-defined]
+
+
+def _scale(axes: Any, counts: Iterable[int]) -> None:  # noqa: ANN401  matplotlib is not loaded.
+    """Sets a logarithmic axis from 0 to a power of ten, which has a tick also over few bars."""
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(0, 10 ** len(str(max(counts, default=0))))
+    axes.grid(axis="y", alpha=0.3)
 
 
 def _all_lengths(statistics: CorpusStatistics) -> dict[str, int]:
