@@ -146,5 +146,6 @@ def pool_sentences(
         edges = np.linspace(0, len(vectors), max_units + 1).astype(np.int64)[:-1]
         vectors = np.add.reduceat(vectors * weights[:, None], edges, axis=0)
         weights = np.add.reduceat(weights, edges)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return PageVectors((vectors / np.maximum(norms, 1e-6), weights))
+    norms = np.sqrt(np.add.reduce(vectors * vectors, axis=1, keepdims=True))
+    vectors /= np.maximum(norms, 1e-6)
+    return PageVectors((vectors, weights))

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from labse.cleaning.pair_scores import weighted_length
 from labse.encoder.protocol import Encoder, encode_sentences
-from labse.files.npy import gather_ragged, load_array, read_rows, release_map, write_array
+from labse.files.npy import RowReader, gather_ragged, load_array, release_map, write_array
 from labse.files.stage import Stage
 from labse.web.order_score import MAX_UNITS, PageVectors, pool_sentences
 from labse.web.records import PageRecord
@@ -36,18 +36,19 @@ class PageArrays:
     """What of P pages lies on disk, in their order."""
 
     def __init__(self, folder: Path) -> None:
-        self._maps = {name: load_array(folder / f"{name}.npy") for name in _FILES}
+        names = [name for name in _FILES if name != "units"]
+        self._maps = {name: load_array(folder / f"{name}.npy") for name in names}
+        self._weights = np.asarray(self._maps["weights"])
         lengths = np.array(self._maps.pop("lengths"))
         edges = np.concatenate([np.zeros((1, 3), np.int64), np.cumsum(lengths, axis=0)])
         self._edges = edges[:, 0].copy()
         self._bags = {"numbers": edges[:, 1].copy(), "words": edges[:, 2].copy()}
-        self._units = folder / "units.npy"
+        self._units = RowReader(folder / "units.npy")
 
     def load_units(self, page: int) -> PageVectors:
         """Returns the sentences of a page."""
         part = slice(int(self._edges[page]), int(self._edges[page + 1]))
-        units = read_rows(self._units, self._maps["units"], part)
-        return pool_sentences(units, self._maps["weights"][part])
+        return pool_sentences(self._units.read(part), self._weights[part])
 
     def vectors(self, pages: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns (N, D) the unit vectors of some pages."""

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from labse.errors import LabseError, ResourceError
 from labse.files.npy import (
+    RowReader,
     find_bad_row,
     load_array,
     map_new_array,
     ragged_positions,
-    read_rows,
     save_array,
     write_array,
 )
@@ -69,9 +69,11 @@ def test_an_array_goes_on_behind_the_rows_that_are_known(tmp_path: Path) -> None
 def test_rows_of_a_file_are_read_past_its_map(tmp_path: Path) -> None:
     array = np.arange(24, dtype=np.float16).reshape(4, 3, 2)
     np.save(tmp_path / "a.npy", array)
-    mapped = load_array(tmp_path / "a.npy")
+    rows = RowReader(tmp_path / "a.npy")
     for part in (slice(1, 3), slice(0, 4), slice(2, 2)):
-        assert np.array_equal(read_rows(tmp_path / "a.npy", mapped, part), array[part])
+        assert np.array_equal(rows.read(part), array[part])
+    with pytest.raises(LabseError, match="cut short"):
+        rows.read(slice(3, 5))
 
 
 def test_a_saved_array_is_that_of_numpy_in_any_order(tmp_path: Path) -> None:
