@@ -13,8 +13,7 @@ head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 10000))
 export RAY_USAGE_STATS_ENABLED=0
 
-# Data never pass through Ray, so its object store may be small; a node whose file system is slow starts late.
-export RAY_raylet_start_wait_time_s=120
+# Data never pass through Ray, so its object store may be small.
 options=(--num-cpus "$SLURM_CPUS_PER_TASK" --object-store-memory 500000000 --disable-usage-stats --block)
 
 # Rank 0 is the head, which runs tasks as well. The others try again until it answers.
