@@ -145,6 +145,7 @@ def load_tokenizer_file(path: str | Path) -> Tokenizer:
     content = read_whole(path)  # The library opens no path that is not UTF-8.
     try:
         tokenizer = Tokenizer.from_buffer(content)
+        tokenizer.encode("")  # A part of it that names what is not there fails only then.
     except BaseException as error:  # tokenizers raises nothing narrower, and panics.
         if not isinstance(error, Exception) and not is_panic(error):
             raise
@@ -185,6 +186,7 @@ def load_equal_files(folder: str | Path) -> tuple[Tokenizer, int] | None:
             max_input_chars_per_word=model["max_input_chars_per_word"],
             continuing_subword_prefix=model["continuing_subword_prefix"],
         )
+        tokenizer.encode("")
     except BaseException as error:  # tokenizers raises nothing narrower, and panics.
         if not isinstance(error, Exception) and not is_panic(error):
             raise

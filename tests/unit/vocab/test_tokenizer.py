@@ -152,6 +152,16 @@ def change_tokenizer_file(folder: Path, vocab: dict[str, int], keep_added: bool 
     path.write_text(json.dumps(content), "utf-8")
 
 
+def test_a_file_whose_parts_do_not_fit_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    save_vocabulary(tmp_path, VOCAB)
+    stated = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    stated["post_processor"]["special_tokens"] = {}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(stated), "utf-8")
+    assert load_equal_files(tmp_path) is None
+    with pytest.raises(LabseError, match=r"tokenizer\.json: not a tokenizer"):
+        load_tokenizer(tmp_path)
+
+
 def test_a_missing_special_token_is_named(tmp_path: Path) -> None:
     vocab = {piece: i for i, piece in enumerate([*VOCAB[:4], "x", *VOCAB[5:]])}
     change_tokenizer_file(tmp_path, vocab, keep_added=False)
