@@ -59,7 +59,7 @@ system: $(VENV)/.dev browser ## The program as a user runs it.
 FAULTS := "kill.py --times 10" "fuzz.py --times 5000" "options.py --times 300" \
   "disturb.py --times 1" "bombs.py" "load.py --minutes 5"
 .PHONY: faults
-faults: $(VENV)/.dev ## Kill, disturb and mislead the commands at random. Takes an hour.
+faults: $(VENV)/.dev ## Kill, disturb and mislead the commands at random. Takes long.
 	for script in $(FAULTS); do $(BIN)/python tests/faults/$$script || exit 1; done
 
 .PHONY: browser
