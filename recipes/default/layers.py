@@ -70,7 +70,8 @@ def pack(run: Path, out: Path) -> None:
         with write_atomic(out / name) as stream:
             stream.write(part)
     for old in out.glob("layers-*"):
-        if PART.fullmatch(old.name) and old.name not in names:
+        # A slower call for an older checkpoint leaves those of a newer one.
+        if (match := PART.fullmatch(old.name)) and int(match[1]) < checkpoint.step:
             old.unlink()
     print(f"{out}: step {checkpoint.step}, {len(content):,} bytes in {len(parts)} parts")
 

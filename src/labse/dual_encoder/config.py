@@ -97,7 +97,7 @@ class TrainConfig(Config):
         round_rows_after: steps after which sentences see word rows as `labse export --storage int4`
             will store them, while the rows themselves learn as before; None never rounds.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
-        embedding_lr: its rate; 0 leaves the table as it is, and a step costs nothing for it.
+        embedding_lr: its rate; 0 leaves the table as it is, to be shared with another model.
         max_grad_norm: the gradient is scaled down to this global norm.
         precision: type of the products in layers, and of those of the loss's backward pass where it
             is made in one matrix (docs/training.md); losses, norms and weights are float32.
