@@ -23,7 +23,7 @@ from typing import IO
 from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.object_store import find_inner_url, find_url
+from labse.files.object_store import find_url
 from labse.files.objects import check_object_writable, write_object
 from labse.files.scratch import (
     cannot_write,
@@ -363,7 +363,7 @@ def refuse_url(folder: str | Path) -> None:
     Raises:
         UsageError: it is one.
     """
-    if url := find_inner_url(folder):
+    if url := find_url(folder):
         raise UsageError(
             f"{url}: this needs a folder on a disk, for it is changed in place; give one, and copy "
             "it to the object store when it is whole"

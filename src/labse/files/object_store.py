@@ -18,7 +18,6 @@ from typing import Any
 from labse.errors import LabseError, ResourceError
 
 __all__ = [
-    "find_inner_url",
     "find_url",
     "list_identities",
     "look",
@@ -32,9 +31,9 @@ __all__ = [
 # What else talks to a store: the package, by the name that an address begins with.
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "file": "", "memory": ""}
 _SCHEMES = "|".join(_PACKAGES)
-# A path has one slash where an address has two: `Path("s3://b/k")` is `s3:/b/k`.
-_URL = re.compile(rf"({_SCHEMES}):/+([^/].*)", re.DOTALL)
-_INNER = re.compile(rf"(?:^|/)((?:{_SCHEMES}):/.+)", re.DOTALL)
+# A path has one slash where an address has two, and a folder in front if it was taken for relative:
+# `Path("s3://b/k")` is `s3:/b/k`, and `Path("runs", "s3://b/k")` is `runs/s3:/b/k`.
+_URL = re.compile(rf"(?:.*?/)??({_SCHEMES}):/+([^/].*)", re.DOTALL)
 _FLAT = re.compile(rf"\b({_SCHEMES}):/(?=[^/])")
 # What stores tell of the content; the time of writing is for those that tell nothing else.
 _CONTENT = ("ETag", "etag", "md5Hash", "crc32c")
@@ -45,12 +44,6 @@ def find_url(path: str | Path) -> str | None:
     """Returns the address of an object, also of one that went through a `Path`; None of a file."""
     match = _URL.fullmatch(str(path))
     return match and f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
-
-
-def find_inner_url(path: str | Path) -> str | None:
-    """Returns the address of which a relative path was taken, such as `/home/me/s3:/bucket/k`."""
-    match = _INNER.search(str(path))
-    return match and find_url(match[1])
 
 
 def restore_urls(message: str) -> str:
