@@ -181,21 +181,22 @@ class ShardPages:
         for key in keys:
             is_first[1:] = is_first[1:] & (key[order][1:] == key[order][:-1])
         is_first[1:] = ~is_first[1:]
-        groups = np.split(used[order], np.flatnonzero(is_first)[1:]) if len(used) else []
+
+        # Most groups are one page: only the others are looked at one by one.
+        rows, starts = used[order], np.flatnonzero(is_first)
+        sizes = np.diff(starts, append=len(rows))
+        firsts = rows[starts]
         self._copies: dict[int, list[int]] = {}
+        for group in np.flatnonzero(sizes > 1).tolist():
+            copies = rows[starts[group] : starts[group] + sizes[group]].tolist()
+            urls = {row: self._urls[row].as_py() for row in copies}
+            copies.sort(key=lambda row: (len(urls[row]), urls[row]))
+            firsts[group] = copies[0]
+            self._copies[copies[0]] = copies
+            self.drops["copy of a page, kept as its address"] += len(copies) - 1
+        self._rows = np.sort(firsts)
         self._first = np.full(len(self._urls), _NO_PAGE, np.int64)  # The place of each row's page.
-        firsts = []
-        for group in groups:
-            rows = group.tolist()
-            if len(rows) > 1:
-                urls = {row: self._urls[row].as_py() for row in rows}
-                rows.sort(key=lambda row: (len(urls[row]), urls[row]))
-                self._copies[rows[0]] = rows
-                self.drops["copy of a page, kept as its address"] += len(rows) - 1
-            firsts.append(rows[0])
-        self._rows = np.sort(np.array(firsts, np.int64))
-        for group, first in zip(groups, firsts, strict=True):
-            self._first[group] = np.searchsorted(self._rows, first)
+        self._first[rows] = np.repeat(np.searchsorted(self._rows, firsts), sizes)
         self._lang, self._site = self._all_lang[self._rows], self._all_site[self._rows]
 
     # ---- addresses and links ----
