@@ -106,9 +106,9 @@ def web_bitext(
     # What can go wrong is told before the work.
     folders = [Path(path) for path in ([beads] if isinstance(beads, str | Path) else beads)]
     out = Path(out)
+    check_outputs(out, inputs=[exclude_urls], kind="release")
     card, picture = _beside(out, "card.md"), _beside(out, "drops.png")
     removed = _beside(out, "removed.jsonl") if exclude_urls else None
-    check_outputs(out, inputs=[exclude_urls], kind="release")
     manifests = [check_stage_folder(folder, "web_align", "web_mine") for folder in folders]
     if len({real_path(folder) for folder in folders}) < max(1, len(folders)):
         raise UsageError("give one or more folders of sentence pairs, each once")

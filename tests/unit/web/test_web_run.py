@@ -368,6 +368,11 @@ def test_a_site_without_one_of_the_languages_gives_an_empty_release(
     assert (tmp_path / "W" / "bitext.card.md").is_file()
 
 
+def test_a_release_without_a_name_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot tell the format"):
+        labse.web_bitext(tmp_path, "/")
+
+
 def test_a_language_that_is_unknown_is_told_before_any_work(
     crawl: Path, encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
