@@ -1,6 +1,7 @@
 """One contract, two executors; and a cluster that loses its nodes."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -347,3 +348,24 @@ def test_mining_on_a_cluster_writes_what_one_machine_writes(
         assert mined.num_written > 300
         written.append(out.read_bytes())
     assert written[0] == written[1]
+
+
+def test_a_store_of_objects_stands_in_place_of_a_shared_folder(
+    executor: Executor, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"Das ist Satz {n}.\n" for n in range(50)))
+    options = {"lang": "de", "identify": False, "rows_per_shard": 20}
+    labse.clean(tmp_path / "a.txt", tmp_path / "folder", **options)
+    store, work = f"file://{tmp_path}/store", tmp_path / "work"
+    labse.clean(
+        f"file://{tmp_path}/a.txt", f"{store}/clean", work=work, workers=executor, **options
+    )
+
+    # The manifest names an object for each shard of the folder, with the same bytes.
+    manifest = tmp_path / "store/clean/manifest.json"
+    named = json.loads(manifest.read_text())["parts"]
+    shards = (tmp_path / "folder").rglob("*.parquet")
+    sums = {path.relative_to(tmp_path / "folder").as_posix(): sha256_file(path) for path in shards}
+    parts = {name: sha256_file(manifest.parent / part["object"]) for name, part in named.items()}
+    assert parts == sums
+    assert len(list(manifest.parent.rglob("*.parquet"))) == len(sums)

@@ -61,8 +61,9 @@ def open_store(url: str) -> tuple[Any, str]:
     package = _PACKAGES[scheme]
     try:
         fsspec = import_module("fsspec")
-        # Listings that are kept would hide what has changed.
-        system, key = fsspec.url_to_fs(url, use_listings_cache=False)
+        # Listings that are kept would hide what has changed; a store has no folders to be made.
+        options = {"auto_mkdir": True} if scheme == "file" else {}
+        system, key = fsspec.url_to_fs(url, use_listings_cache=False, **options)
         return system, str(key)
     except ImportError:
         needed = f"fsspec {package}".strip()
@@ -103,7 +104,6 @@ def upload(system: Any, file: Path, key: str) -> None:  # noqa: ANN401
         system.put_file(str(file), key)
         return
     aside = f"{key}.{secrets.token_hex(4)}.tmp"
-    system.makedirs(os.path.dirname(key), exist_ok=True)
     system.put_file(str(file), aside)
     os.replace(aside, key)
 

@@ -80,6 +80,16 @@ def test_an_object_is_read_and_written_like_a_file(store: "Store") -> None:
         list(read_lines("memory://b/no.txt"))
 
 
+def test_a_disk_is_a_store_too(store: "Store", tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/new/a.txt"
+    check_writable(url)
+    with write_atomic(url) as stream:
+        stream.write(b"a\n")
+    assert expand_folders(f"file://{tmp_path}/new/*.txt") == [url]
+    assert list(read_lines(url)) == ["a"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
 def test_an_object_that_was_replaced_is_told(store: "Store") -> None:
     objects.identify("memory://b/raw/news.de.txt")
     store.pipe_file("/b/raw/news.de.txt", DE.upper().encode())
