@@ -335,9 +335,9 @@ def _check_end(path: str | Path, position: int | None, num_bytes: int) -> None:
         header = stream.read(_MAX_HEADER_BYTES)
         if not is_gzip:
             end = 0 if position is None else position + header.find(b"\r\n\r\n") + 4 + num_bytes
-            is_short = end > local_file(path).stat().st_size
-            stream.seek(end)
-            if is_short or stream.read(_MAX_HEADER_BYTES).strip(b"\r\n"):
+            size = local_file(path).stat().st_size
+            stream.seek(min(end, size))  # A record may state any length.
+            if end > size or stream.read(_MAX_HEADER_BYTES).strip(b"\r\n"):
                 raise LabseError(
                     f"{path}: cut short in or after the record at byte {position or 0}; "
                     "fetch it again"

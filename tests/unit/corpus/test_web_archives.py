@@ -253,6 +253,16 @@ def test_a_page_nested_50_000_deep_neither_crashes_nor_hangs(tmp_path: Path) -> 
     assert drops == {"nested deeper than 1,000": 1}
 
 
+@pytest.mark.parametrize("length", [10**9, 2**63, 2**64 - 1])
+def test_a_record_that_states_a_length_beyond_any_file_is_cut_short(
+    tmp_path: Path, length: int
+) -> None:
+    head = f"WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: {length}\r\n\r\n"
+    (tmp_path / "a.wet").write_bytes(head.encode() + b"Das ist ein Hund.")
+    with pytest.raises(LabseError, match="cut short in or after the record at byte 0"):
+        list(read_wet(tmp_path / "a.wet", drops=Counter()))
+
+
 def test_a_page_cut_short_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.warc", [response(PAGE.encode())])
     path.write_bytes(path.read_bytes()[:-100])
