@@ -29,6 +29,7 @@ __all__ = ["BagName", "PageArrays", "write_page_arrays"]
 BagName: TypeAlias = Literal["numbers", "words"]
 Group: TypeAlias = tuple[str, Sequence[PageRecord]]
 
+_MAX_SPAN = 8  # Pages, for each one asked for, that are read through a map.
 _MAX_SENTENCES = 4_000  # Embedded together: 6 MB of vectors.
 
 
@@ -44,6 +45,7 @@ class PageArrays:
         self._edges = edges[:, 0].copy()
         self._bags = {"numbers": edges[:, 1].copy(), "words": edges[:, 2].copy()}
         self._units = RowReader(folder / "units.npy")
+        self._vectors = RowReader(folder / "vectors.npy")
 
     def load_units(self, page: int) -> PageVectors:
         """Returns the sentences of a page."""
@@ -51,8 +53,15 @@ class PageArrays:
         return pool_sentences(self._units.read(part), self._weights[part])
 
     def vectors(self, pages: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns (N, D) the unit vectors of some pages."""
-        return cast("NDArray[np.float32]", self._maps["vectors"][pages])
+        """Returns (N, D) the unit vectors of some pages.
+
+        Of scattered pages each is read by itself: a system maps the whole file for them.
+        """
+        distinct, places = np.unique(pages, return_inverse=True)
+        if len(distinct) and np.ptp(distinct) < _MAX_SPAN * len(distinct):
+            return cast("NDArray[np.float32]", self._maps["vectors"][pages])
+        found = [self._vectors.read(slice(page, page + 1)) for page in distinct.tolist()]
+        return np.concatenate([self._maps["vectors"][:0], *found])[places]
 
     def mean_sentence(self, pages: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns (D,) the mean over some pages of the mean of their sentences."""

@@ -14,7 +14,10 @@ from tests.unit.web.site import DOCUMENTS, build_page, build_site, build_warc
 import labse
 from labse import SentenceEncoder
 from labse.errors import InterruptedRunError, LabseError, UsageError
+from labse.files.stage import open_stage
 from labse.training.lineage import describe_folder
+from labse.web.page_arrays import write_page_arrays
+from labse.web.records import PageWriter, iter_groups
 from labse.web.report import draw_report, render_report
 
 
@@ -343,6 +346,22 @@ def test_near_copies_give_their_addresses_to_the_best(
     tickets = [row for row in rows if "ticket" in row["target"]]
     assert len(tickets) == 1
     assert sorted(tickets[0]["source_urls"]) == ["https://a.com/de/0", "https://a.com/de/1"]
+
+
+def test_vectors_of_scattered_pages_are_those_of_all(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    texts = [["A heading", f"This is page {number} of twenty."] for number in range(20)]
+    pages = [(f"https://a.com/{number}", build_page(lines)) for number, lines in enumerate(texts)]
+    (tmp_path / "a.warc").write_bytes(build_warc(pages))
+    labse.web_pages([tmp_path / "a.warc"], tmp_path / "pages")
+    tables = iter_groups([(path, None) for path in (tmp_path / "pages").glob("*.parquet")])
+    groups = [("all", [page for table in tables for page in PageWriter.read(table)])]
+    with open_stage(None, {}) as stage:
+        arrays = write_page_arrays(tmp_path / "arrays", stage, groups, encoder)
+    scattered = np.array([19, 0, 19])
+    assert np.array_equal(arrays.vectors(scattered), arrays.vectors(np.arange(20))[scattered])
+    assert arrays.vectors(scattered[:0]).shape == (0, 384)
 
 
 def test_a_pair_of_numbers_alone_is_left_out_of_a_release(
