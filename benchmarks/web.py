@@ -203,15 +203,14 @@ def report(title: str, folder: Path, gold: Pairs, seconds: float) -> None:
             same = {frozenset((a, b)) for a in row["source_urls"] for b in row["target_urls"]}
             counts["pairs"] += 1
             counts["right"] += not same.isdisjoint(gold)
-            # Gold that is not complete judges only pages that it names.
-            counts["judged"] += not gold_pages.isdisjoint(
-                {*row["source_urls"], *row["target_urls"]}
-            )
+            # Gold that is not complete judges only pairs of pages that it names.
+            sides = row["source_urls"], row["target_urls"]
+            counts["judged"] += not any(gold_pages.isdisjoint(urls) for urls in sides)
             missing -= same
     found = len(gold) - len(missing)
     print(
         f"{title}: {counts['pairs']:,} pairs, precision {counts['right'] / counts['pairs']:.3f} "
-        f"(of pairs with a page that gold names {counts['right'] / counts['judged']:.3f}), "
+        f"(of pairs of pages that gold names {counts['right'] / counts['judged']:.3f}), "
         f"recall {found / len(gold):.3f} ({found:,} of {len(gold):,}), {seconds:.1f} s"
     )
 
