@@ -23,7 +23,7 @@ from typing import IO
 from safetensors import SafetensorError
 
 from labse.errors import LabseError, ResourceError, UsageError
-from labse.files.object_store import find_url
+from labse.files.object_store import find_url, refuse_unknown_url
 from labse.files.objects import check_object_writable, write_object
 from labse.files.scratch import (
     cannot_write,
@@ -174,6 +174,7 @@ def _choose_places(path: str | Path) -> tuple[Path, Path]:
         raise UsageError(f"{str(path)!r} names no file to write; give the name of one")
     # Those of os.path raise nothing, whatever the name; opening the file then tells what is wrong.
     target = Path(os.path.realpath(path))
+    refuse_unknown_url(target.parent)
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise UsageError(f"{path}: is a device or pipe, not a file; give the name of a file")
     return target, temporary_name(target)
@@ -361,13 +362,14 @@ def refuse_url(folder: str | Path) -> None:
     """Refuses the address of an object store where work needs a folder of a disk.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is one, or looks like one.
     """
     if url := find_url(folder):
         raise UsageError(
             f"{url}: this needs a folder on a disk, for it is changed in place; give one, and copy "
             "it to the object store when it is whole"
         )
+    refuse_unknown_url(Path(folder))
 
 
 def files_in(folder: Path) -> list[Path]:

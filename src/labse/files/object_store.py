@@ -15,13 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from labse.errors import LabseError, ResourceError
+from labse.errors import LabseError, ResourceError, UsageError
 
 __all__ = [
     "find_url",
     "list_identities",
     "look",
     "open_store",
+    "refuse_unknown_url",
     "restore_urls",
     "tell_identity",
     "told",
@@ -35,6 +36,7 @@ _SCHEMES = "|".join(_PACKAGES)
 # `Path("s3://b/k")` is `s3:/b/k`, and `Path("runs", "s3://b/k")` is `runs/s3:/b/k`.
 _URL = re.compile(rf"(?:.*?/)??({_SCHEMES}):/+([^/].*)", re.DOTALL)
 _FLAT = re.compile(rf"\b({_SCHEMES}):/(?=[^/])")
+_LIKE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 # What stores tell of the content; the time of writing is for those that tell nothing else.
 _CONTENT = ("ETag", "etag", "md5Hash", "crc32c")
 _TIMES = ("LastModified", "mtime", "created")
@@ -44,6 +46,20 @@ def find_url(path: str | Path) -> str | None:
     """Returns the address of an object, also of one that went through a `Path`; None of a file."""
     match = _URL.fullmatch(str(path))
     return match and f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
+
+
+def refuse_unknown_url(folder: Path) -> None:
+    """Refuses what would make a folder such as `S3:`, which was meant to be an address.
+
+    Raises:
+        UsageError: a folder of such a name is not there.
+    """
+    for place in (folder, *folder.parents):
+        if _LIKE_SCHEME.fullmatch(place.name) and not place.exists():
+            raise UsageError(
+                f"{place.name}//: no address that labse knows; give s3://NAME, gs://NAME, "
+                "file:///PATH or memory://NAME, in small letters, or a path"
+            )
 
 
 def restore_urls(message: str) -> str:

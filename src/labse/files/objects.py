@@ -236,9 +236,12 @@ def check_object_writable(url: str) -> None:
 
     Raises:
         ResourceError: there is no such bucket, or it gives no access.
+        UsageError: it is a folder.
     """
     with told(url, writing=True):
         system, key = open_store(url)
+        if system.isdir(key):
+            raise UsageError(f"{url}: is a folder of objects; give the name of an object")
         probe = f"{key}.{secrets.token_hex(4)}.labse-check"
         system.pipe_file(probe, b"")
         with contextlib.suppress(Exception):  # Some may write and not delete.
@@ -350,10 +353,13 @@ def _scratch(_: int) -> Path:
 
 
 def _new_file(key: str) -> Path:
-    """Returns the path of a copy to be, in a folder of its own: readers look at the suffix."""
+    """Returns the path of a copy to be, in a folder of its own: readers look at the suffix.
+
+    A key may have 1,024 bytes, where a file name has 255.
+    """
     folder = _scratch(os.getpid()) / f"{next(_NUMBERS):06}"
     folder.mkdir()
-    return folder / PurePosixPath(key).name
+    return folder / PurePosixPath(key).name[-60:]
 
 
 def _check_same(url: str, pin: Pin, info: Mapping[str, Any]) -> None:

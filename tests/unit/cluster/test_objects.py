@@ -189,6 +189,8 @@ def test_what_a_store_cannot_take_is_told_before_the_work(
 
     with pytest.raises(UsageError, match="s3://b/vocab: this needs a folder"):
         make_folder(tmp_path / "s3:/b/vocab")  # A relative path that was made absolute.
+    with pytest.raises(UsageError, match="memory://b/raw: is a folder of objects"):
+        check_writable("memory://b/raw")
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("Access Denied")
@@ -196,6 +198,23 @@ def test_what_a_store_cannot_take_is_told_before_the_work(
     monkeypatch.setattr(type(store), "pipe_file", refuse)
     with pytest.raises(ResourceError, match=r"gives no access \(Access Denied\); check"):
         check_writable("memory://b/pairs.tsv")
+
+
+def test_no_folder_is_made_of_an_address_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="S3://: no address that labse knows"):
+        check_writable(tmp_path / "S3://b/pairs.tsv")
+    with pytest.raises(UsageError, match="hdfs://: no address that labse knows"):
+        make_folder(tmp_path / "hdfs://b/vectors")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "notes:").mkdir()  # Of the user's own.
+    make_folder(tmp_path / "notes:/vectors")
+
+
+def test_a_name_may_be_longer_than_that_of_a_file(store: "Store") -> None:
+    name = f"memory://b/{'ä' * 300}.npy"
+    save_array(name, np.ones(2))
+    forget()
+    assert load_array(name).tolist() == [1, 1]
 
 
 def test_vectors_in_a_store_are_mapped(store: "Store") -> None:
