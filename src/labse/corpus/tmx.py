@@ -50,14 +50,7 @@ def read_tmx(
     source_tag = source_lang and canonical_tag(source_lang)
     target_tag = target_lang and canonical_tag(target_lang)
     num_units = num_pairs = 0
-    for unit in iter_xml(
-        path,
-        units.finished,
-        start=units.start,
-        end=units.end,
-        text=units.text,
-        num_held=units.num_held,
-    ):
+    for unit in iter_xml(path, units):
         num_units += 1
         for pair in _iter_pairs(unit, source_tag, target_tag, drops):
             yield pair

@@ -43,14 +43,7 @@ def read_wikipedia(
     tag = lang and canonical_tag(lang)
     origin = Path(path).name
     pages = _Pages()
-    for page in iter_xml(
-        path,
-        pages.finished,
-        start=pages.start,
-        end=pages.end,
-        text=pages.text,
-        num_held=pages.num_held,
-    ):
+    for page in iter_xml(path, pages):
         if reason := _reason_to_drop(page):
             drops[reason] += 1
             continue

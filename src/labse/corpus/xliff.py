@@ -45,14 +45,7 @@ def read_xliff(path: str | Path) -> Iterator[Unit]:
         LabseError: not well-formed XML, not XLIFF, or it declares an entity; with the line.
     """
     units = _Units()
-    yield from iter_xml(
-        path,
-        units.finished,
-        start=units.start,
-        end=units.end,
-        text=units.text,
-        num_held=units.num_held,
-    )
+    yield from iter_xml(path, units)
     if units.root != "xliff":
         raise LabseError(f"{path}: not XLIFF: its outermost element is {units.root!r}, not 'xliff'")
 

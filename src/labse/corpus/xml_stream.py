@@ -1,35 +1,45 @@
 """XML as a stream: what a parser has finished comes out before the rest is read.
 
-Takes: a file (plain, `.bz2`, `.gz`, `.zst`) and handlers for its elements.
-Gives: what the handlers put into a list, in constant memory; entities are refused.
+Takes: a file (plain, `.bz2`, `.gz`, `.zst`) and what handles its elements.
+Gives: what that puts into a list, in constant memory; entities are refused.
 Source: expat, the parser of Python; https://docs.python.org/3/library/pyexpat.html. UTF-8, UTF-16,
     Latin-1 and single-byte encodings are told apart as XML says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 from xml.parsers import expat
 
 from labse.errors import LabseError
 from labse.files.text import max_line_bytes, read_chunks
 
-__all__ = ["iter_xml"]
+__all__ = ["Handlers", "iter_xml"]
 
 T = TypeVar("T")
 
 _MAX_DEPTH = 100_000  # The parser holds each that is open.
 
 
-def iter_xml(
-    path: str | Path,
-    finished: list[T],
-    *,
-    start: Callable[[str, dict[str, str]], None],
-    end: Callable[[str], None],
-    text: Callable[[str], None],
-    num_held: Callable[[], int],
-) -> Iterator[T]:
+class Handlers(Protocol[T]):
+    """Gathers parts of a document while the parser goes over its elements."""
+
+    finished: list[T]
+
+    def start(self, name: str, attributes: dict[str, str], /) -> None:
+        """Takes the begin of an element."""
+
+    def end(self, name: str, /) -> None:
+        """Takes the end of an element."""
+
+    def text(self, text: str, /) -> None:
+        """Takes a piece of the text between tags."""
+
+    def num_held(self) -> int:
+        """Returns the characters held of what is not finished."""
+
+
+def iter_xml(path: str | Path, handlers: Handlers[T]) -> Iterator[T]:
     """Parses a file and yields, and forgets, what the handlers append to `finished`.
 
     A document type is allowed, its file is not fetched. A declaration of an entity is refused: it
@@ -37,11 +47,7 @@ def iter_xml(
 
     Args:
         path: the file.
-        finished: the list that the handlers fill.
-        start: called with the name and attributes of an element.
-        end: called with the name of an element.
-        text: called with pieces of the text between tags.
-        num_held: gives the characters that the handlers hold of what is not finished.
+        handlers: what is called for each element and text.
 
     Raises:
         LabseError: not well-formed XML, cut short, empty, it declares an entity, something in it
@@ -59,16 +65,16 @@ def iter_xml(
                 f"{path}, line {parser.CurrentLineNumber}: more than {_MAX_DEPTH:,} elements stand "
                 "one inside the other; mend the file"
             )
-        start(name, attributes)
+        handlers.start(name, attributes)
 
     def close_element(name: str) -> None:
         nonlocal depth
         depth -= 1
-        end(name)
+        handlers.end(name)
 
     parser.StartElementHandler = open_element
     parser.EndElementHandler = close_element
-    parser.CharacterDataHandler = text
+    parser.CharacterDataHandler = handlers.text
 
     def refuse(name: str | None, *_: object) -> NoReturn:
         raise LabseError(
@@ -89,13 +95,13 @@ def iter_xml(
                     f"{path}, line {parser.CurrentLineNumber}: more than {most >> 20} MiB without "
                     "the end of a tag; mend the file, or raise the bound with labse --max-line"
                 )
-            if num_held() > most:
+            if handlers.num_held() > most:
                 raise LabseError(
                     f"{path}, line {parser.CurrentLineNumber}: a text of more than {most >> 20} Mi "
                     "characters; split it, or raise the bound with labse --max-line"
                 )
-            yield from finished
-            finished.clear()
+            yield from handlers.finished
+            handlers.finished.clear()
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise LabseError(
@@ -103,5 +109,5 @@ def iter_xml(
         ) from None
     except (LookupError, UnicodeDecodeError, ValueError) as error:
         raise LabseError(f"{path}: text in an encoding that cannot be read ({error})") from None
-    yield from finished
-    finished.clear()
+    yield from handlers.finished
+    handlers.finished.clear()

@@ -21,6 +21,7 @@ from labse.files.atomic import MANIFEST_NAME, read_json, replace_folder, sha256_
 from labse.network.config import BertConfig
 from labse.network.names import from_hf_state_dict, to_hf_state_dict
 from labse.pretraining.model import MaskedLm
+from labse.training.checkpoint import find_not_finite
 
 __all__ = ["BertFolder", "read_bert_folder", "read_start", "vocabulary_files", "write_bert_folder"]
 
@@ -125,9 +126,8 @@ def read_bert_folder(folder: Path) -> BertFolder:
     tensors = {name: t for name, t in tensors.items() if not name.startswith("bert.pooler.")}
     encoder = from_hf_state_dict(tensors)
     state |= {f"{_BERT}{name}": tensor for name, tensor in encoder.items()}
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise LabseError(f"{path}: the weight {name!r} holds NaN or infinite values")
+    if name := find_not_finite(state):
+        raise LabseError(f"{path}: the weight {name!r} holds NaN or infinite values")
     _check_shapes(config, state, path)
     return BertFolder(config, state)
 

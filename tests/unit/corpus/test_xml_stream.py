@@ -20,25 +20,29 @@ BILLION_LAUGHS = (
 )
 
 
+class Names:
+    """Gathers the names of the elements with the text inside each, as they end."""
+
+    def __init__(self) -> None:
+        self.finished: list[str] = []
+        self._pieces: list[str] = []
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Nothing is told of it."""
+
+    def end(self, name: str) -> None:
+        self.finished.append(f"{name}:{''.join(self._pieces)}")
+        self._pieces.clear()
+
+    def text(self, text: str) -> None:
+        self._pieces.append(text)
+
+    def num_held(self) -> int:
+        return sum(map(len, self._pieces))
+
+
 def elements(path: Path) -> list[str]:
-    """Returns the names of the elements with the text inside each, as they end."""
-    finished: list[str] = []
-    pieces: list[str] = []
-
-    def end(name: str) -> None:
-        finished.append(f"{name}:{''.join(pieces)}")
-        pieces.clear()
-
-    return list(
-        iter_xml(
-            path,
-            finished,
-            start=lambda *_: None,
-            end=end,
-            text=pieces.append,
-            num_held=lambda: sum(map(len, pieces)),
-        )
-    )
+    return list(iter_xml(path, Names()))
 
 
 def write(path: Path, payload: str | bytes) -> Path:
@@ -56,16 +60,10 @@ def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
 
 def test_elements_come_out_before_the_rest_is_read(tmp_path: Path) -> None:
     text = "<a>" + "<b>x</b>" * 300_000 + "<broken>"
-    rows = iter_xml(
-        write(tmp_path / "a.xml", text),
-        finished := [],
-        start=lambda *_: None,
-        end=finished.append,
-        text=lambda _: None,
-        num_held=lambda: 0,
-    )
-    assert next(rows) == "b"
-    assert len(finished) < 200_000
+    names = Names()
+    rows = iter_xml(write(tmp_path / "a.xml", text), names)
+    assert next(rows) == "b:x"
+    assert len(names.finished) < 200_000
     with pytest.raises(LabseError, match="line 1: not well-formed XML"):
         list(rows)
 
