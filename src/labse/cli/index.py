@@ -311,7 +311,11 @@ _WAIT_SECONDS = 2.0
 def _open(store: str, model: Path | None, threads: int | None, num_bytes: int) -> EmbeddingIndex:
     encoder = None if model is None else SentenceEncoder(model, threads=threads)
     return EmbeddingIndex.open(
-        store, encoder=encoder, memory_bytes=num_bytes, wait_seconds=_WAIT_SECONDS
+        store,
+        encoder=encoder,
+        memory_bytes=num_bytes,
+        wait_seconds=_WAIT_SECONDS,
+        threads=threads,
     )
 
 

@@ -78,7 +78,11 @@ def search(
     sentences = [query] if query is not None else list(read_texts(queries)) if queries else []
     encoder = None if model is None else SentenceEncoder(model, threads=threads)
     with EmbeddingIndex.open(
-        store, encoder=encoder, memory_bytes=num_bytes, wait_seconds=_WAIT_SECONDS
+        store,
+        encoder=encoder,
+        memory_bytes=num_bytes,
+        wait_seconds=_WAIT_SECONDS,
+        threads=threads,
     ) as index:
         if dedup:
             bound = 0.95 if min_score is None else min_score

@@ -35,7 +35,8 @@ _SCHEMES = "|".join(_PACKAGES)
 # A path has one slash where an address has two, and a folder in front if it was taken for relative:
 # `Path("s3://b/k")` is `s3:/b/k`, and `Path("runs", "s3://b/k")` is `runs/s3:/b/k`.
 _URL = re.compile(rf"(?:.*?/)??({_SCHEMES}):/+([^/].*)", re.DOTALL)
-_FLAT = re.compile(rf"\b({_SCHEMES}):/(?=[^/])")
+_NO_NAME = re.compile(rf"({_SCHEMES}):/*")
+_FLAT = re.compile(rf"\b({_SCHEMES}):(?:/(?=[^/])|(?=: ))")
 _LIKE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 # What stores tell of the content; the time of writing is for those that tell nothing else.
 _CONTENT = ("ETag", "etag", "md5Hash", "crc32c")
@@ -43,7 +44,18 @@ _TIMES = ("LastModified", "mtime", "created")
 
 
 def find_url(path: str | Path) -> str | None:
-    """Returns the address of an object, also of one that went through a `Path`; None of a file."""
+    """Returns the address of an object, also of one that went through a `Path`; None of a file.
+
+    Raises:
+        UsageError: it names no bucket. In a `Path` that is `s3:`, which may be a file.
+    """
+    if nameless := _NO_NAME.fullmatch(str(path)):
+        if str(path).endswith("/") or (isinstance(path, Path) and not path.exists()):
+            example = "/PATH" if nameless[1] == "file" else "BUCKET/NAME"
+            raise UsageError(
+                f"{nameless[1]}://: names nothing in the store; give {nameless[1]}://{example}"
+            )
+        return None
     match = _URL.fullmatch(str(path))
     return match and f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
 

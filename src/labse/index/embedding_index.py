@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labse.encoder.protocol import Encoder, encode_sentences
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import AnyEncoderSource, load_any_encoder
 from labse.errors import UsageError
 from labse.files.npy import unit_rows
@@ -57,17 +58,21 @@ class EmbeddingIndex:
     Safe to call from several threads, but for `compact` and `close`.
     """
 
-    def __init__(self, store: VectorStore, encoder: AnyEncoderSource = None) -> None:
+    def __init__(
+        self, store: VectorStore, encoder: AnyEncoderSource = None, *, threads: int | None = None
+    ) -> None:
         """Joins a store and the encoder of its model; see `create` and `open`.
 
         Args:
             store: of any engine.
             encoder: None loads the model that the store names, when it is needed.
+            threads: CPU threads of that model; None takes the CPUs there are.
 
         Raises:
             UsageError: the vectors in the store are of another model.
         """
         self._store = store
+        self._threads = threads
         self._encoder: Encoder | None = None
         if encoder is not None:
             self._encoder = _check_model(load_any_encoder(encoder), store.header)
@@ -110,6 +115,7 @@ class EmbeddingIndex:
         encoder: AnyEncoderSource = None,
         memory_bytes: int = DEFAULT_MEMORY,
         wait_seconds: float = 0.0,
+        threads: int | None = None,
     ) -> Self:
         """Opens an index. No other process can use a folder until this one closes it.
 
@@ -118,6 +124,7 @@ class EmbeddingIndex:
             encoder: of the model of the index; None loads that when it is needed.
             memory_bytes: see `create`.
             wait_seconds: for another process to close it.
+            threads: CPU threads of the model that the index names, where `encoder` is None.
 
         Raises:
             LabseError: it is no index, or damaged.
@@ -126,7 +133,7 @@ class EmbeddingIndex:
         """
         store = open_store(path, memory_bytes=memory_bytes, wait_seconds=wait_seconds)
         try:
-            return cls(store, encoder)
+            return cls(store, encoder, threads=threads)
         except BaseException:
             store.close()
             raise
@@ -168,7 +175,8 @@ class EmbeddingIndex:
         """
         if self._encoder is None:
             header = self._store.header
-            self._encoder = _check_model(load_any_encoder(header.model), header)
+            encoder = SentenceEncoder(header.model, threads=self._threads)
+            self._encoder = _check_model(encoder, header)
         return self._encoder
 
     def add(

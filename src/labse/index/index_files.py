@@ -15,6 +15,7 @@ import numpy as np
 
 from labse.cluster.tasks import Executor
 from labse.corpus.inputs import hash_files
+from labse.corpus.shards import expand_folders
 from labse.encoder.job.embeddings import Embeddings, open_embeddings
 from labse.encoder.job.encode_folder import SHARD_ROWS, encode_folder
 from labse.encoder.job.inputs import InputTexts
@@ -95,7 +96,8 @@ def index_files(
     """Makes an index of files. Stopped, killed or finished, the same call goes on.
 
     Args:
-        files: text, or tables; `-` is standard input, of which nothing can go on.
+        files: text, tables, or folders of shards; an address can stand for each of them; `-` is
+            standard input, of which nothing can go on.
         out: a folder that is empty or not there, or the address of a server.
         encoder: see `EmbeddingIndex.create`.
         model: its name, likewise.
@@ -112,7 +114,7 @@ def index_files(
         ResourceError: it cannot be written, or a package is missing.
         InterruptedRunError: the call was stopped.
     """
-    names, options = [str(file) for file in files], options or RowOptions()
+    names, options = expand_folders(files), options or RowOptions()
     check_files(names, options)
     _check_tasks(tasks, names, has_folder=not is_server(out))
     with _open_or_create(out, encoder, model, memory_bytes) as index:
@@ -154,7 +156,7 @@ def add_files(
 
     Stopped or killed, the same call goes on. See `index_files`.
     """
-    names, options = [str(file) for file in files], options or RowOptions()
+    names, options = expand_folders(files), options or RowOptions()
     check_files(names, options)
     _check_tasks(tasks, names, has_folder=index.folder is not None)
     job = _Job(names, options, index, "added", memory_bytes, tasks, on_progress)

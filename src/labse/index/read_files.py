@@ -14,6 +14,7 @@ from labse.corpus.file_formats import check_readable, default_column, file_lang,
 from labse.corpus.readers import read_texts
 from labse.corpus.tables import Table, iter_batches, open_table, parse_object, quote_names
 from labse.errors import LabseError, UsageError
+from labse.files.object_store import find_url
 from labse.files.text import format_suffix, read_lines
 from labse.index.rows import IndexRow, canonical_lang
 from labse.index.where import read_number
@@ -186,8 +187,8 @@ def check_files(files: Sequence[str], options: RowOptions) -> None:
     """Tells before any work that a file cannot be read, or an option cannot apply.
 
     Raises:
-        UsageError: a format that is not read, `-` twice, or a column for text alone.
-        LabseError: no such file, or a column is not there.
+        UsageError: a format that is not read, `-` twice, a pipe, or a column for text alone.
+        LabseError: a column is not there, or the file with it.
     """
     if not files:
         raise UsageError("name the files to index")
@@ -199,8 +200,11 @@ def check_files(files: Sequence[str], options: RowOptions) -> None:
         if is_table(file):
             is_any_table = True
             _choose_metadata(open_table(file), options.column or default_column(file), options)
-        elif file != "-" and not Path(file).is_file():
-            raise LabseError(f"{file}: no such file")
+        elif file != "-" and not (find_url(file) or Path(file).is_file()):
+            raise UsageError(
+                f"{file}: is a device or pipe, which cannot be read again; write it to a file, or "
+                "give - for standard input"
+            )
     for name, value in (("column", options.column), ("metadata", options.metadata)):
         if value is not None and not is_any_table:
             raise UsageError(f"--{name}: text has no columns; leave it out")

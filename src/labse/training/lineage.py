@@ -11,8 +11,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import MANIFEST_NAME, read_json
+from labse.files.object_store import find_url
 from labse.model_folder.describe import (
     Fact,
     FileState,
@@ -40,7 +41,10 @@ def describe_folder(path: str | Path) -> FolderDescription:
 
     Raises:
         LabseError: there is no such folder, it is none that labse knows, or it cannot be read.
+        UsageError: an address.
     """
+    if url := find_url(path):
+        raise UsageError(f"{url}: folders are described on a disk; copy this one there")
     folder = Path(path)
     if not folder.exists():
         raise LabseError(f"{folder}: no such folder")

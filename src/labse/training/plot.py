@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from labse.errors import LabseError
+from labse.errors import LabseError, UsageError
 from labse.files.atomic import write_atomic
+from labse.files.object_store import find_url
 from labse.runtime import require
 from labse.training.metrics import read_metrics
 
@@ -31,7 +32,10 @@ def find_runs(folder: Path) -> list[Path]:
 
     Raises:
         LabseError: there is none.
+        UsageError: an address, for the picture is drawn beside what is on a disk.
     """
+    if url := find_url(folder):
+        raise UsageError(f"{url}: runs are read from a disk; copy the folder there")
     if (folder / _METRICS_NAME).exists() or not folder.is_dir():
         return [folder]
     found = sorted(path.parent for path in folder.rglob(_METRICS_NAME))

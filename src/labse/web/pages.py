@@ -20,6 +20,7 @@ from labse.cluster.tasks import Executor, Task
 from labse.corpus.web_archives import CUT_SHORT, plan_slices
 from labse.errors import LabseError, UsageError
 from labse.files.atomic import sha256_file
+from labse.files.objects import local_file
 from labse.files.stage import Stage, open_stage
 from labse.files.text import format_suffix
 from labse.runtime import resumable
@@ -217,8 +218,9 @@ def _open_source(path: Path, base_url: str | None) -> _Source:
         return _Source(
             path, base_url, digest.hexdigest(), sum(file.stat().st_size for file in files) // 4
         )
-    if not path.is_file():
+    file = local_file(path)
+    if not file.is_file():
         raise LabseError(f"{path}: no such file")
     if format_suffix(path) not in (".warc", ".wet"):
         raise UsageError(f"{path}: give .warc or .wet files, plain or .gz, or a folder of HTML")
-    return _Source(path, None, sha256_file(path), path.stat().st_size)
+    return _Source(path, None, sha256_file(path), file.stat().st_size)

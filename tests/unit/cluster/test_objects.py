@@ -11,6 +11,7 @@ from tests.unit.json_executor import JsonExecutor
 
 from labse.cleaning.bounds import TextBounds
 from labse.cleaning.pipeline import clean, decide
+from labse.cli import main
 from labse.cluster.tasks import Task, run_step
 from labse.corpus.shards import expand_folders, iter_sentences
 from labse.errors import LabseError, ResourceError, UsageError
@@ -63,6 +64,32 @@ def test_an_address_survives_a_path() -> None:
     for path in ("b/k", "/s3/b", "C:/b", "s3:", "https://host/k"):
         assert find_url(path) is None
     assert restore_urls("s3:/b/k: not there, s3://b/k") == "s3://b/k: not there, s3://b/k"
+
+
+def test_an_address_that_names_no_bucket_is_told_by_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("news.de").write_text(DE, encoding="utf-8")
+    for command in (
+        "encode s3:// --out v.npy",
+        "encode news.de --out s3://",
+        "encode news.de --out s3:/// --shard-rows 2",
+        "mine news.de s3://",
+        "index s3:// --out store",
+        "corpus clean s3:// --lang de --out clean",
+        "corpus clean news.de --lang de --out s3:// --work work",
+        "train --init default --pairs s3:// --out tuned",
+        "web pages s3:// --out pages",
+        "info s3://",
+        "plot s3://",
+    ):
+        assert main(command.split()) == 2
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.endswith("s3://: names nothing in the store; give s3://BUCKET/NAME")
+    assert [path.name for path in tmp_path.iterdir()] == ["news.de"]
+    Path("s3:").write_text("A file of the user.\n", encoding="utf-8")
+    assert find_url(Path("s3:")) is None
 
 
 def test_an_object_is_read_and_written_like_a_file(store: "Store") -> None:

@@ -14,6 +14,7 @@ from tests.unit.json_executor import JsonExecutor
 
 from labse.cli import main
 from labse.cluster.tasks import Task
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.errors import InterruptedRunError, LabseError, UsageError
 from labse.files.stage import Result
 from labse.index.embedding_index import EmbeddingIndex
@@ -61,6 +62,29 @@ def test_a_finished_index_is_finished_for_the_same_call_and_not_for_another(
         add_files(index, [other])
     with pytest.raises(UsageError, match="is not empty; labse index add"):
         index_files([text], store, encoder=toy_encoder)
+
+
+def test_objects_become_rows_too(tmp_path: Path, toy_encoder: ToyEncoder) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe({"/index/a.en": b"a dog\n", "/index/b.tsv": b"id\ttext\nx\ta cat\n"})
+    done = index_files(["memory://index/*"], tmp_path / "store", encoder=toy_encoder)
+    assert done.num_added == 2
+    assert rows_of(tmp_path / "store", toy_encoder) == {
+        "memory://index/a.en:1": IndexRow("memory://index/a.en:1", "a dog", "eng"),
+        "x": IndexRow("x", "a cat", "und"),
+    }
+    with pytest.raises(LabseError, match=r"memory://index/c\.en: no such object"):
+        index_files(["memory://index/c.en"], tmp_path / "other", encoder=toy_encoder)
+    assert not (tmp_path / "other").exists()
+    memory.rm("/index", recursive=True)
+
+
+def test_the_model_of_an_index_gets_the_threads_that_were_asked_for(tmp_path: Path) -> None:
+    EmbeddingIndex.create(tmp_path / "store").close()
+    with EmbeddingIndex.open(tmp_path / "store", threads=1) as index:
+        encoder = index.encoder
+    assert isinstance(encoder, SentenceEncoder)
+    assert encoder.threads == 1
 
 
 def test_text_and_tables_become_rows_with_typed_metadata(

@@ -24,7 +24,7 @@ from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.encoder.streaming import split_by_budget
 from labse.errors import UsageError
-from labse.files.atomic import MANIFEST_NAME, check_writable
+from labse.files.atomic import MANIFEST_NAME, check_writable, refuse_url
 from labse.files.npy import write_array
 from labse.files.scratch import remove_leftovers
 from labse.files.system import real_path
@@ -107,6 +107,8 @@ def encode_files(
     if gpus_per_task and isinstance(jobs, int):
         raise UsageError("--gpus-per-task is for the tasks of --cluster")
     names = [paths] if isinstance(paths, str | Path) else paths
+    if is_folder:
+        refuse_url(out)
     check_writable(out / MANIFEST_NAME if is_folder else out, inputs=names)
     texts = InputTexts(expand_folders(names), column=column)
     if shard is not None:
