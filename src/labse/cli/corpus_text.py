@@ -66,7 +66,10 @@ LayoutOption = Annotated[
 ]
 LangOption = Annotated[
     str | None,
-    typer.Option(help="Language of all, in place of what the material says of itself."),
+    typer.Option(
+        help="Language of all, in place of what the material says of itself; text says it by a "
+        "name like news.de."
+    ),
 ]
 WorkOption = Annotated[
     Path | None,
@@ -278,7 +281,8 @@ def stats(
     lang: Annotated[
         str | None,
         typer.Option(
-            help="Language of sentences that do not say theirs; text is und without it.",
+            help="Language of sentences that do not say theirs; without it, that of text in a file "
+            "named like news.de, else und.",
         ),
     ] = None,
     out: Annotated[

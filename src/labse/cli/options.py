@@ -116,7 +116,11 @@ KindOption = Annotated[
 ]
 LangOption = Annotated[
     str | None,
-    typer.Option("--lang", help="Language of text, and of tables without lang, such as de."),
+    typer.Option(
+        "--lang",
+        help="Language of text, and of tables without lang, such as de. Without it, that of text "
+        "in a file named like news.de.",
+    ),
 ]
 SourceLangOption = Annotated[
     str | None,

@@ -92,7 +92,10 @@ def vocab(
     memory: MemoryOption = "2GB",
     lang: Annotated[
         str | None,
-        typer.Option(help="Language of the text files, such as de, deu or German."),
+        typer.Option(
+            help="Language of the text files, such as de, deu or German. Without it, their names "
+            "tell it, such as news.de."
+        ),
     ] = None,
     source_lang: SourceLangOption = None,
     target_lang: TargetLangOption = None,

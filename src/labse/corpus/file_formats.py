@@ -65,6 +65,9 @@ _NO_TEXT = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# Sides of a corpus as machine translation names its files; some are codes of languages too.
+_SIDES = (".src", ".tgt", ".trg", ".ref", ".hyp")
+
 # What can be written, by the suffixes that name it.
 _WRITTEN: dict[RowKind, tuple[Layout, ...]] = {
     "rows": ("txt", "tsv", "jsonl", "parquet", "tmx"),
@@ -123,9 +126,14 @@ def default_column(path: str | Path) -> str:
 
 
 def file_lang(path: str | Path) -> str | None:
-    """Returns the canonical tag of the language that the name of a text file ends in, if any."""
+    """Returns the canonical tag of the language that the name of a text file ends in, if any.
+
+    `.src` and `.tgt` are the sides of a corpus, not Logudorese and Central Tagbanwa.
+    """
     suffix = format_suffix(path)
-    return canonical_tag(suffix[1:]) if suffix not in _TEXT and is_text(path) else None
+    if suffix in (*_TEXT, *_SIDES) or not is_text(path):
+        return None
+    return canonical_tag(suffix[1:])
 
 
 def check_readable(path: str | Path, *, pairs: bool = False) -> None:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from labse.corpus.file_formats import check_readable, is_pairs, is_table, is_text, is_units
+from labse.corpus.file_formats import (
+    check_readable,
+    file_lang,
+    is_pairs,
+    is_table,
+    is_text,
+    is_units,
+)
 from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.readers import read_sentences
 from labse.corpus.records import UNKNOWN_LANG, Document, TextRecord
@@ -69,8 +76,9 @@ def read_records(
 ) -> Iterator[TextRecord]:
     """Yields a record for each line of text or row of a table with the column `text`.
 
-    The columns `lang`, `document` and `origin` are read where there are such; else the language is
-    `lang` or `und`, the document empty and the origin the name of the file.
+    The columns `lang`, `document` and `origin` are read where there are such. Else the language is
+    `lang`, of text without it that of its name (`news.de`), or `und`; the document is empty, and
+    the origin the name of the file.
 
     Args:
         path: the file.
@@ -84,7 +92,8 @@ def read_records(
     """
     origin = Path(path).name
     if is_text(path):
-        for sentence in read_sentences(path, lang=lang or UNKNOWN_LANG):
+        tag = lang or file_lang(path) or UNKNOWN_LANG
+        for sentence in read_sentences(path, lang=tag):
             yield TextRecord(sentence.text, sentence.lang, "", origin)
         return
     if is_pairs(path) and not is_table(path):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from labse.corpus.file_formats import is_table, is_text, is_units
+from labse.corpus.file_formats import file_lang, is_table, is_text, is_units
 from labse.corpus.languages import canonical_tag, is_language, name_unknown
 from labse.corpus.pair_files import iter_pairs
 from labse.corpus.readers import read_sentences
@@ -48,6 +48,7 @@ __all__ = [
     "open_shard",
     "pair_files",
     "read_shard",
+    "refuse_other_tables",
     "write_shard",
 ]
 
@@ -160,9 +161,9 @@ def iter_sentences(
 
     Args:
         path: text, or a table with the column `text`.
-        lang: the language of all rows; None takes that of the column `lang`.
-        default_lang: the language where `lang` is None and there is no column `lang`; None makes
-            that an error.
+        lang: the language of all rows; None takes that of the column `lang`, of text that of its
+            name (`news.de`).
+        default_lang: the language where nothing else tells; None makes that an error.
         columns: where a table of others has text and lang.
         drops: counts rows of a language that is not known, which are left out; None makes the first
             of them an error.
@@ -177,9 +178,12 @@ def iter_sentences(
         yield from _sentences_of(table, str(lang or default_lang))
         return
     if table is None or (may_lack and "lang" not in table.names):
-        lang = lang or default_lang
+        lang = lang or file_lang(path) or default_lang
         if lang is None:
-            raise UsageError(f"{path}: a text does not name its language; give --lang")
+            raise UsageError(
+                f"{path}: a text does not name its language; give --lang, or a file named like "
+                "news.de"
+            )
         yield from read_sentences(path, lang=lang)
         return
     for number, (tag, text) in table.read_rows(("lang", "text")):
@@ -238,11 +242,25 @@ def list_shards(folder: Path) -> list[Path]:
         folder = folder / "kept"
     shards = sorted(_iter_shards(folder))
     if not shards:
+        refuse_other_tables(folder)
         raise LabseError(
             f"{folder}: a folder without rows; give files, or a folder that labse corpus clean or "
             "dedup has made (part-00000.parquet, ...)"
         )
     return shards
+
+
+def refuse_other_tables(folder: Path) -> None:
+    """Refuses a folder without shards that holds tables of other names.
+
+    Raises:
+        LabseError: it does.
+    """
+    if tables := sorted(file for file in folder.iterdir() if is_table(file)):
+        raise LabseError(
+            f"{folder}: of a folder the files named part-*.parquet are read, and it has none; give "
+            f"its tables themselves, such as {tables[0]}"
+        )
 
 
 def _iter_shards(folder: Path) -> Iterator[Path]:

@@ -167,6 +167,11 @@ def list_objects(path: str | Path) -> list[str]:
             if parts := _read_parts(url.rstrip("/"), system, key.rstrip("/")):
                 return parts
             found = sorted(system.glob(f"{key.rstrip('/')}/part-*.parquet"))
+            if not found:
+                raise LabseError(
+                    f"{url}: of a folder the objects named part-*.parquet are read, and it has "
+                    f"none; give a pattern, such as {url.rstrip('/')}/*.parquet"
+                )
         else:
             identify(url)
             return [url]

@@ -50,6 +50,7 @@ class MiningEstimate:
         encode_seconds: to embed both.
         search_seconds: to search, by the index that is asked for.
         index: which that is.
+        device: that searches.
         memory_bytes: of the program.
         disk_bytes: in the work folder or a temporary one.
         rates: seconds of one processor, for `plan_on_cluster`.
@@ -63,6 +64,7 @@ class MiningEstimate:
     encode_seconds: float
     search_seconds: float
     index: str
+    device: str
     memory_bytes: int
     disk_bytes: int
     rates: Rates
@@ -87,10 +89,11 @@ class MiningEstimate:
         """Returns what a person reads, by its name."""
         sizes = "{:,} and {:,}".format(*self.num_lines)
         times = f"{tell_time(self.encode_seconds)} to embed, {tell_time(self.search_seconds)}"
+        where = self.index if self.device == "cpu" else f"{self.index}, on {self.device}"
         disk = f"{self.disk_bytes / 2**30:.2f} GiB"
         return {
             "lines": f"{sizes}, repeated ones counted",
-            "time": f"{times} to search ({self.index})",
+            "time": f"{times} to search ({where})",
             "memory": f"{self.memory_bytes / 2**30:.2f} GiB",
             "disk": f"{disk} in --work or the temporary folder, and the output",
         }
@@ -110,7 +113,10 @@ def estimate_mining(
 
     Raises:
         UsageError: an input is standard input, which would be gone.
+        ResourceError: the device of the search is not there.
     """
+    search = search or SearchOptions()
+    search.check_device()
     sides = open_two_files(source, target, vectors=vectors, column=column)
     if any(side.path == "-" for side in sides):
         raise UsageError("--dry-run reads the input, so it cannot be standard input (-)")
@@ -137,14 +143,16 @@ def estimate_mining(
         text_bytes += num_bytes * num_lines // num_read
 
     # Multiply some rows, and add up what all would take.
-    search = search or SearchOptions()
     index = choose_index(search.index, *counts)
     num_products = count_products(search, *counts)
     vector_bytes = {"ivf-sq": size, "ivf-pq": 64}.get(index, 4 * size)
     ready = max(counts) * vector_bytes  # An index holds one side whole.
     if index == "exact":
         ready = min(search.memory_bytes, sum(counts) * vector_bytes)
-    per_product = _time_product(size, k, num_products)
+    engine, device = _choose_engine(num_products, search.device if index == "exact" else "cpu")
+    per_product = of_cpu = _time_product(size, k, engine, device)
+    if device != "cpu":  # Machines of a cluster are counted by their processors.
+        of_cpu = _time_product(size, k, *_choose_engine(num_products, "cpu"))
     cells = (
         cell_bytes(plan_grid(counts[0], counts[1], k, search.memory_bytes), k)
         if index == "exact"
@@ -153,7 +161,7 @@ def estimate_mining(
     # Of one processor: what is measured here uses all of them.
     rates = Rates(
         encode=encode_seconds / sum(counts) * count_cpus(),
-        product=per_product * count_cpus(),
+        product=of_cpu * count_cpus(),
         merge=_time_merge(k),
         line=_time_lines(samples, size),
         encode_flops=encode_flops / sum(counts),
@@ -163,6 +171,7 @@ def estimate_mining(
         encode_seconds=encode_seconds,
         search_seconds=per_product * num_products,
         index=index,
+        device=device,
         memory_bytes=PROGRAM_BYTES + ready + sum(counts) * (_LINE_BYTES + 24 * k),
         disk_bytes=text_bytes + sum(counts) * (size * 4 + 24 * k) + cells,
         rates=rates,
@@ -218,14 +227,19 @@ def _time_merge(k: int) -> float:
     return (time.perf_counter() - started) / (_SAMPLE_ROWS * k)
 
 
-def _time_product(size: int, k: int, num_products: int) -> float:
-    """Returns the seconds of a product; the search of many rows is as fast or faster.
+def _choose_engine(num_products: int, device: str) -> tuple[EngineName, str]:
+    """Returns what the whole search would multiply with, and where; the sample is small itself."""
+    if build_engine("auto", num_products, device).name == "numpy":
+        return "numpy", "cpu"
+    from labse.search.torch_engine import choose_device
 
-    The sample is multiplied by what the whole search would take, though it is small itself.
-    """
-    engine: EngineName = "torch" if build_engine("auto", num_products).name == "torch" else "numpy"
+    return "torch", choose_device() if device == "auto" else device
+
+
+def _time_product(size: int, k: int, engine: EngineName, device: str) -> float:
+    """Returns the seconds of a product; the search of many rows is as fast or faster."""
     rows = np.random.default_rng(0).standard_normal((2, _SAMPLE_ROWS, size), dtype=np.float32)
-    mutual_neighbours(rows[0][:64], rows[1][:64], k, engine=engine)
+    mutual_neighbours(rows[0][:64], rows[1][:64], k, engine=engine, device=device)
     started = time.perf_counter()
-    mutual_neighbours(rows[0], rows[1], k, engine=engine)
+    mutual_neighbours(rows[0], rows[1], k, engine=engine, device=device)
     return (time.perf_counter() - started) / _SAMPLE_ROWS**2

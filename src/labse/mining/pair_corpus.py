@@ -126,6 +126,8 @@ def open_pair_corpus(
     tags = tuple(canonical_tag(lang) for lang in langs if lang is not None)
     if "-" in (str(source), str(target)):
         raise UsageError("the text is read twice, so it cannot be standard input (-)")
+    if target is None and Path(source).is_dir():
+        expand_folders([source])  # Says which files of a folder are read.
     if target is None and not (is_pairs(source) or has_shards(source)):
         raise UsageError(f"{source}: give TARGET too, or a table with columns source and target")
     if target is None and column is not None:

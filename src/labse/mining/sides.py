@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labse import __version__
 from labse.corpus.equal_texts import find_firsts, hash_texts
 from labse.corpus.file_formats import check_readable, default_column, is_pairs
-from labse.corpus.shards import expand_folders, has_shards
+from labse.corpus.shards import expand_folders, has_shards, refuse_other_tables
 from labse.corpus.tables import ColumnNames
 from labse.encoder.job.embeddings import Embeddings, check_same_model, open_embeddings
 from labse.encoder.job.inputs import InputTexts
@@ -34,7 +34,7 @@ from labse.encoder.protocol import Encoder, encode_sentences
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, describe_encoder, load_encoder
 from labse.errors import LabseError, UsageError
-from labse.files.atomic import make_folder, sha256_file, write_atomic
+from labse.files.atomic import MANIFEST_NAME, make_folder, sha256_file, write_atomic
 from labse.files.npy import find_bad_row, hash_rows, load_array, write_array
 from labse.files.stage import Result, Stage, hash_content, open_stage
 from labse.files.text import open_binary
@@ -208,6 +208,8 @@ def _open_side(
     if _is_vectors(path):
         if vectors is not None:
             raise UsageError(f"{path} is vectors; leave out --{name}-vectors")
+        if Path(path).is_dir() and not (Path(path) / MANIFEST_NAME).is_file():
+            refuse_other_tables(Path(path))
         embeddings = open_embeddings(path)
         return Side(name, path, map(str, range(len(embeddings))), None, embeddings)
     files = expand_folders([path])

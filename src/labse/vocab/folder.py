@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import labse
 from labse.cluster.run import count_rows, run_tasks
 from labse.cluster.tasks import Executor, Task
-from labse.corpus.file_formats import is_text
+from labse.corpus.file_formats import file_lang, is_text
 from labse.corpus.inputs import InputFile, hash_files
 from labse.corpus.languages import canonical_tag, canonical_tags
 from labse.corpus.pair_files import holds_pairs, iter_rows
@@ -396,8 +396,11 @@ class _Reading:
             raise UsageError("--source-lang and --target-lang are for pairs, and there are none")
         if self.lang is None:
             for file in texts:
-                if is_text(file):
-                    raise UsageError(f"{file} is read as text; give its language with --lang")
+                if is_text(file) and file_lang(file) is None:
+                    raise UsageError(
+                        f"{file} is read as text; give its language with --lang, or a file named "
+                        "like news.de"
+                    )
         elif not texts:
             raise UsageError("--lang is for texts, and there is none; leave it out")
         tag = canonical_tag(self.lang) if self.lang else None

@@ -173,10 +173,11 @@ def test_a_device_that_cannot_be_used_is_refused_before_the_work(
     assert indexed.code == 2
     assert "--device cuda is for --index exact" in indexed.err
     if not torch.cuda.is_available():
-        missing = run("mine", *files, "--model", model, "--device", "cuda")
-        assert missing.code == 4
-        assert "device 'cuda'" in missing.err
-        assert "source:" not in missing.err
+        for trial in ((), ("--dry-run",)):  # The CPU is not measured in its place either.
+            missing = run("mine", *files, "--model", model, "--device", "cuda", *trial)
+            assert missing.code == 4
+            assert "device 'cuda'" in missing.err
+            assert "source:" not in missing.err
 
 
 def test_truncation_after_a_stop_is_told_of_what_was_embedded_now(

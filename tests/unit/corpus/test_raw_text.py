@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from labse.corpus.file_formats import file_lang
 from labse.corpus.raw_text import iter_lines, read_raw, read_records
 from labse.corpus.records import Document, TextRecord
 from labse.errors import LabseError, UsageError
@@ -26,6 +27,11 @@ def test_lines_of_text_are_records_of_their_file(tmp_path: Path) -> None:
     records = list(read_records(path, lang="de"))
     assert records == [TextRecord(text, "deu", "", "news.txt") for text in ("eins", "", "zwei")]
     assert {record.lang for record in read_records(path)} == {"und"}
+    for name, lang in (("news.de.gz", "deu"), ("news.src", "und"), ("news.de.txt", "und")):
+        assert file_lang(tmp_path / name) == (None if lang == "und" else lang)
+    named = write(tmp_path / "news.de", "eins\n")
+    assert [record.lang for record in read_records(named)] == ["deu"]
+    assert [record.lang for record in read_records(named, lang="nl")] == ["nld"]
 
 
 def test_columns_that_are_there_are_read(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def test_broken_text_is_an_error_with_its_line(tmp_path: Path) -> None:
         cut_shards(tmp_path / "bad.txt", tmp_path / "shards", origin="x", lang="de")
 
 
+def test_a_folder_of_tables_with_other_names_says_which_are_read(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").touch()
+    with pytest.raises(LabseError, match=r"named part-\*\.parquet are read.*such as .*train\.parq"):
+        expand_folders(tmp_path)
+
+
 def test_pairs_name_their_languages(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("lang\tenglish\ttext\nde\tone\teins\n", "utf-8")
     assert list(iter_rows(tmp_path / "pairs.tsv", "pairs", None)) == [("eng", "deu", "one", "eins")]
@@ -98,6 +104,9 @@ def test_a_table_has_its_languages_and_a_text_needs_one(tmp_path: Path, text: Pa
     assert [s.lang for s in iter_sentences(tmp_path / "t.tsv", None)] == ["deu", "fra"]
     with pytest.raises(UsageError, match="give --lang"):
         next(iter_sentences(text, None))
+    (tmp_path / "news.de").write_text("Hallo\n", "utf-8")
+    assert next(iter_sentences(tmp_path / "news.de", None)).lang == "deu"
+    assert next(iter_sentences(tmp_path / "news.de", "nl", default_lang="und")).lang == "nld"
     assert next(iter_sentences(text, None, default_lang="und")).lang == "und"
     (tmp_path / "u.tsv").write_text("text\tlang\nHallo\txx-none\n", "utf-8")
     with pytest.raises(LabseError, match=r"u.tsv, line 2: unknown language"):
