@@ -442,8 +442,12 @@ def _write_vectors(
     """Writes all chunks, from the first that an earlier call did not mark as done."""
     part, path = f"{name}/vectors", stage.folder / name / _VECTORS
     marked = stage.result(part) or {"rows": 0, "width": None}
-    digest = hash_rows(path, int(str(marked["rows"])))
-    if digest.hexdigest() != marked.get("rows_sha256", digest.hexdigest()):
+    try:
+        digest = hash_rows(path, int(str(marked["rows"])))
+        is_damaged = digest.hexdigest() != marked.get("rows_sha256", digest.hexdigest())
+    except LabseError:  # It is not there, or its head or its end is not.
+        is_damaged = True
+    if is_damaged:
         stage.tell_damaged(path)
         marked, digest = {"rows": 0, "width": None}, hash_rows(path, 0)
     done, width = int(str(marked["rows"])), marked["width"]

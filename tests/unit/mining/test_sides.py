@@ -94,6 +94,18 @@ def test_a_killed_call_goes_on_with_the_next_chunk_to_the_same_bytes(
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize("damage", ["head", "end", "all"])
+def test_vectors_that_are_damaged_are_made_again(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "work" / "source" / "vectors.npy"
+    with open_stage(tmp_path / "work", {}) as stage:
+        embed_side("source", ["ab", "c"], LetterEncoder(), stage)
+    written = path.read_bytes()
+    path.write_bytes({"head": b"zzzz" + written[4:], "end": written[:-2], "all": b""}[damage])
+    with open_stage(tmp_path / "work", {}) as stage:
+        embed_side("source", ["ab", "c"], LetterEncoder(), stage)
+    assert path.read_bytes() == written
+
+
 @pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "NaN"), (0, "only zeros")])
 def test_a_broken_vector_is_named_by_its_row(value: float, fault: str, stage: Stage) -> None:
     rows = np.ones((6, 2), np.float32)
