@@ -17,13 +17,18 @@ from pathlib import Path
 import numpy as np
 from encode import SMALL, build_random, peer
 
+from labse.encoder.runtimes.choice import Precision, RuntimeName
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.evaluation.datasets import read_tatoeba
 from labse.network.config import BertConfig
 
 NUM_LANGS = 60
-RUNTIMES = (("ctranslate2", "float32"), ("torch", "float32"), ("torch", "bfloat16"))
-RUNTIMES += (("ctranslate2", "int8"),)
+RUNTIMES: tuple[tuple[RuntimeName, Precision], ...] = (
+    ("ctranslate2", "float32"),
+    ("torch", "float32"),
+    ("torch", "bfloat16"),
+    ("ctranslate2", "int8"),
+)
 
 
 def read_lines(tatoeba: Path, num_sentences: int) -> list[str]:
@@ -51,7 +56,7 @@ def main() -> None:
             encoder = SentenceEncoder.from_pretrained(
                 folder,
                 runtime=runtime,
-                precision=precision,  # type: ignore[arg-type]
+                precision=precision,
             )
             found = encoder.encode(lines)
             other = np.empty_like(found)

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def read_rows(path: Path) -> Iterator[IndexRow]:
             yield IndexRow(row["id"], row["text"], row["lang"], {"year": row["year"]})
 
 
-def find_exact(embeddings: NDArray, queries: NDArray) -> list[set[int]]:
+def find_exact(embeddings: NDArray[np.float32], queries: NDArray[np.float32]) -> list[set[int]]:
     best = [np.zeros((len(queries), 0))] * 2
     for start in range(0, len(embeddings), 50_000):
         cosines = queries @ embeddings[start : start + 50_000].T
@@ -53,7 +54,9 @@ def find_exact(embeddings: NDArray, queries: NDArray) -> list[set[int]]:
 
 
 def time_questions(
-    search: Callable[[NDArray], list[int]], queries: NDArray, exact: list[set[int]]
+    search: Callable[[NDArray[np.float32]], list[int]],
+    queries: NDArray[np.float32],
+    exact: list[set[int]],
 ) -> dict[str, float]:
     seconds, found, cpu = [], 0, time.process_time()
     for query, wanted in zip(queries, exact, strict=True):
@@ -69,7 +72,9 @@ def time_questions(
     }
 
 
-def measure(path: Path, num_rows: int, vectors: Path | None, graph: bool) -> Iterator[dict]:
+def measure(
+    path: Path, num_rows: int, vectors: Path | None, graph: bool
+) -> Iterator[dict[str, Any]]:
     encoder = SentenceEncoder()
     if vectors is None:
         rows = list(itertools.islice(read_rows(path), num_rows + 200))
@@ -96,11 +101,11 @@ def measure_index(
     folder: Path,
     path: Path,
     encoder: SentenceEncoder,
-    embeddings: NDArray,
-    queries: NDArray,
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32],
     exact: list[set[int]],
     graph: bool,
-) -> Iterator[dict]:
+) -> Iterator[dict[str, Any]]:
     with EmbeddingIndex.create(folder, encoder=encoder) as index:
         rows, seconds = read_rows(path), 0.0
         for start in range(0, len(embeddings), BATCH_ROWS):
@@ -111,10 +116,10 @@ def measure_index(
             seconds += time.perf_counter() - begin
         yield {"what": "labse add", "rows_per_second": round(len(embeddings) / seconds)}
 
-        def search(query: NDArray) -> list[int]:
+        def search(query: NDArray[np.float32]) -> list[int]:
             return [int(hit.id[1:]) for hit in index.search_embeddings(query, K)[0]]
 
-        def search_year(query: NDArray) -> list[int]:
+        def search_year(query: NDArray[np.float32]) -> list[int]:
             index.search_embeddings(query, K, where="year >= 2020")
             return []
 
@@ -137,8 +142,12 @@ def measure_index(
 
 
 def measure_engine(
-    folder: Path, path: Path, embeddings: NDArray, queries: NDArray, exact: list[set[int]]
-) -> Iterator[dict]:
+    folder: Path,
+    path: Path,
+    embeddings: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    exact: list[set[int]],
+) -> Iterator[dict[str, Any]]:
     """Qdrant Edge as its quick start calls it, but with 8-bit vectors in place of a graph."""
     import qdrant_edge as edge
 
@@ -167,7 +176,7 @@ def measure_engine(
     shard.optimize()
     build = round(time.perf_counter() - begin, 1)
 
-    def search(query: NDArray) -> list[int]:
+    def search(query: NDArray[np.float32]) -> list[int]:
         request = edge.QueryRequest(limit=K, query=edge.Query.Nearest(query.tolist()))
         return [point.id for point in shard.query(request)]
 
@@ -175,12 +184,14 @@ def measure_engine(
     shard.close()
 
 
-def measure_peer(embeddings: NDArray, queries: NDArray, exact: list[set[int]]) -> Iterator[dict]:
+def measure_peer(
+    embeddings: NDArray[np.float32], queries: NDArray[np.float32], exact: list[set[int]]
+) -> Iterator[dict[str, Any]]:
     from sentence_transformers.util import semantic_search
 
     held = np.array(embeddings)
 
-    def search(query: NDArray) -> list[int]:
+    def search(query: NDArray[np.float32]) -> list[int]:
         (hits,) = semantic_search(query, held, top_k=K)
         return [hit["corpus_id"] for hit in hits]
 
@@ -206,7 +217,7 @@ with EmbeddingIndex.open(sys.argv[2], wait_seconds=10) as index:
 """
 
 
-def kill_adders(path: Path, num_kills: int) -> dict:
+def kill_adders(path: Path, num_kills: int) -> dict[str, Any]:
     """Kills a process that adds and compacts again and again; what it told must be there, whole."""
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(dir=".") as folder:

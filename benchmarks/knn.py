@@ -18,6 +18,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,9 @@ def make_rows(
     return source, target
 
 
-def search_with_faiss(source: NDArray, target: NDArray, k: int) -> tuple[NDArray, NDArray]:
+def search_with_faiss(
+    source: NDArray[np.float32], target: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     found = []
     for queries, corpus in ((source, target), (target, source)):
         index = faiss.IndexFlatIP(corpus.shape[1])
@@ -58,10 +61,12 @@ def search_with_faiss(source: NDArray, target: NDArray, k: int) -> tuple[NDArray
     return found[0], found[1]
 
 
-def multiply_blocks(source: NDArray, target: NDArray, dtype: torch.dtype) -> None:
+def multiply_blocks(
+    source: NDArray[np.float32], target: NDArray[np.float32], dtype: torch.dtype
+) -> None:
     left, right = (torch.from_numpy(rows).to(dtype) for rows in (source, target))
-    for right_block in right.split(BLOCK_ROWS):
-        for left_block in left.split(BLOCK_ROWS):
+    for right_block in right.split(BLOCK_ROWS):  # type: ignore[no-untyped-call]
+        for left_block in left.split(BLOCK_ROWS):  # type: ignore[no-untyped-call]
             torch.matmul(left_block, right_block.T)
 
 
@@ -98,7 +103,8 @@ def main() -> None:
         "labse torch": lambda: mutual_neighbours(source, target, k, engine="torch", device=device),
         "faiss": lambda: search_with_faiss(source, target, k),
     }
-    results, seconds = {}, {name: [] for name in options.calls.split(",")}
+    results: dict[str, Any] = {}
+    seconds: dict[str, list[tuple[float, float]]] = {n: [] for n in options.calls.split(",")}
     for _ in range(options.rounds):
         for name, times in seconds.items():
             results[name], wall, cpu = timed(calls[name])
@@ -112,7 +118,7 @@ def main() -> None:
         compare(results, seconds)
 
 
-def compare(results: dict[str, object], seconds: dict[str, list[tuple[float, float]]]) -> None:
+def compare(results: dict[str, Any], seconds: dict[str, list[tuple[float, float]]]) -> None:
     """Prints the medians of the rounds' ratios, and how often both find the same."""
     rounds = list(zip(seconds["faiss"], seconds["labse"], strict=True))
     for place, name in enumerate(("wall", "CPU")):

@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def measure(batch_size: int, width: int, rounds: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     sides = F.normalize(torch.randn(2, batch_size, width, generator=generator), dim=-1)
     source, target = (side.clone().requires_grad_() for side in sides)
-    options = {"logit_scale": SCALE, "logit_margin": MARGIN}
+    options: dict[str, Any] = {"logit_scale": SCALE, "logit_margin": MARGIN}
 
     def backward(loss: Tensor) -> None:
         source.grad = target.grad = None

@@ -33,7 +33,9 @@ def make_rows(num_rows: int, dimensions: int) -> tuple[NDArray[np.float32], NDAr
     return source, target[np.random.default_rng(1).permutation(num_rows)]
 
 
-def search(queries: NDArray, corpus: NDArray) -> tuple[NDArray, NDArray]:
+def search(
+    queries: NDArray[np.float32], corpus: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     index = faiss.IndexFlatIP(corpus.shape[1])
     index.add(corpus)
     similarities, neighbours = index.search(queries, K)
@@ -41,19 +43,25 @@ def search(queries: NDArray, corpus: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def score_in_loops(
-    source: NDArray, target: NDArray, neighbours: NDArray, means: NDArray, other_means: NDArray
-) -> NDArray:
+    source: NDArray[np.float32],
+    target: NDArray[np.float32],
+    neighbours: NDArray[np.int64],
+    means: NDArray[np.floating],
+    other_means: NDArray[np.floating],
+) -> NDArray[np.float64]:
     """A score for each row and each of its neighbours, one dot product at a time."""
     scores = np.zeros(neighbours.shape)
-    for row in range(scores.shape[0]):
-        for place in range(scores.shape[1]):
+    for row in range(len(source)):
+        for place in range(neighbours.shape[1]):
             other = neighbours[row, place]
             cosine = source[row].dot(target[other])
             scores[row, place] = cosine / ((means[row] + other_means[other]) / 2)
     return scores
 
 
-def mine_greedily(source: NDArray, target: NDArray) -> list[tuple[int, int]]:
+def mine_greedily(
+    source: NDArray[np.float32], target: NDArray[np.float32]
+) -> list[tuple[int, int]]:
     """The peer's way: both searches, both score lists, all candidates sorted, first come."""
     forward_similarities, forward = search(source, target)
     backward_similarities, backward = search(target, source)

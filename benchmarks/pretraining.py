@@ -53,6 +53,8 @@ def prepare(scratch: Path, options: argparse.Namespace) -> dict[str, object]:
     tokenizer = sized_tokenizer(options.vocab, options.vocab_size, scratch / "vocab")
     num_examples = 4 * options.batch
     cls_id, sep_id = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+    assert cls_id is not None
+    assert sep_id is not None
     packer = TextPacker(
         max_seq_length=options.max_seq_length, cls_id=cls_id, sep_id=sep_id, cross_documents=False
     )
@@ -144,7 +146,7 @@ def run_ours(
     sections = {
         "data": {"text": ["-"], "max_seq_length": options.max_seq_length},
         "model": {"bert": bert_config(options).model_dump()},
-        "train": values | changes,
+        "train": {**values, **changes},
     }
     config = parse_config(PretrainConfig, sections, where="benchmark")
     torch.manual_seed(0)
@@ -164,7 +166,9 @@ def run_theirs(
     from transformers import BertForMaskedLM, Trainer, TrainerCallback, TrainingArguments
 
     class Ends(TrainerCallback):
-        def on_log(self, *_: object, logs: Mapping[str, float], **__: object) -> None:
+        def on_log(  # type: ignore[override] # It is called by keyword.
+            self, *_: object, logs: Mapping[str, float], **__: object
+        ) -> None:
             end_step(logs)
 
     class InOrder(Trainer):
@@ -197,7 +201,7 @@ def run_theirs(
         InOrder(
             model=BertForMaskedLM.from_pretrained(scratch / "bert"),
             args=arguments,
-            train_dataset=rows,  # type: ignore[arg-type]
+            train_dataset=rows,
             data_collator=collate,
             callbacks=[Ends()],
         ).train()

@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ from labse.network.dual_encoder import DualEncoder
 from labse.pretraining.estimate import estimate_flops
 from labse.vocab.tokenizer import load_tokenizer, save_vocabulary
 
-SIDES = {
+SIDES: dict[str, dict[str, object]] = {
     "sentence-transformers float32": {},
     "sentence-transformers bfloat16": {"bf16": True},
     "labse float32": {"precision": "float32"},
@@ -246,7 +247,7 @@ EndStep = Callable[[Mapping[str, float]], None]
 
 
 def run_ours(
-    changes: Mapping[str, object],
+    changes: Mapping[str, Any],
     scratch: Path,
     tokens: TokenizedPairs,
     options: argparse.Namespace,
@@ -261,7 +262,7 @@ def run_ours(
         "log_every": 1,
         "checkpoint_every": num_steps + 1,
     }
-    run = {"data": {"pairs": ["-"]}, "model": config.model_dump(), "train": values | changes}
+    run = {"data": {"pairs": ["-"]}, "model": config.model_dump(), "train": {**values, **changes}}
     with tempfile.TemporaryDirectory() as out:
         run_config = parse_config(RunConfig, run, where="benchmark")
         train(
@@ -285,7 +286,7 @@ def build_from(scratch: Path) -> Callable[..., DualEncoder]:
 
 
 def run_theirs(
-    changes: Mapping[str, object],
+    changes: Mapping[str, Any],
     scratch: Path,
     tokens: TokenizedPairs,
     options: argparse.Namespace,
@@ -303,15 +304,18 @@ def run_theirs(
     from transformers import TrainerCallback
 
     class Ends(TrainerCallback):
-        def on_log(self, *_: object, logs: Mapping[str, float], **__: object) -> None:
+        def on_log(  # type: ignore[override] # It is called by keyword.
+            self, *_: object, logs: Mapping[str, float], **__: object
+        ) -> None:
             end_step(logs)
 
     model = SentenceTransformer(str(scratch / "model"), device="cpu")
-    both: dict[str, object] = {
+    both: dict[str, Any] = {
         "scale": 20.0,
         "directions": ("query_to_doc", "doc_to_query"),
         "partition_mode": "per_direction",
     }
+    loss: torch.nn.Module
     if options.micro_batch:
         loss = losses.CachedMultipleNegativesRankingLoss(
             model, mini_batch_size=options.micro_batch, **both
