@@ -15,7 +15,7 @@ from typing import Any
 from labse.corpus.file_formats import is_pairs
 from labse.corpus.languages import canonical_tag
 from labse.corpus.shards import expand_folders, has_shards
-from labse.corpus.tables import ColumnNames, open_table, quote_names
+from labse.corpus.tables import ColumnNames, explain_quotes, open_table, quote_names
 from labse.encoder.job.inputs import LineBlock
 from labse.errors import LabseError, UsageError
 from labse.mining.sides import Side, check_equal_sizes, open_sides
@@ -144,6 +144,11 @@ def open_pair_corpus(
     known = ["source", "target"]
     if target is None:
         found = open_table(expand_folders([source])[0], columns).names
+        if found and not columns and not {"source", "target"} & set(found):
+            raise LabseError(
+                f"{source}: no columns source and target; its columns are {quote_names(found)}"
+                f"{explain_quotes(found)}; --columns source=NAME,target=NAME says which they are"
+            )
         known += [name for name in (*_SCORES, *_LANGS) if name in found]
         if tags and len(known) > 2 and known[-1].endswith("_lang"):
             raise UsageError(f"{source} has a column {known[-1]}; leave out the option")

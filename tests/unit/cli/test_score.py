@@ -50,6 +50,16 @@ def test_empty_files_give_no_lines(run: Run, files: tuple[Path, Path], model: Pa
     assert (ran.code, ran.out) == (0, "")
 
 
+def test_a_table_with_other_names_of_columns_says_how_to_name_them(
+    run: Run, tmp_path: Path, model: Path
+) -> None:
+    table = tmp_path / "p.tsv"
+    table.write_text("text_en\ttext_de\nThat is a dog.\tDas ist ein Hund.\n", "utf-8")
+    ran = run("score", table, "--model", model)
+    assert ran.code == 3
+    assert "its columns are 'text_en', 'text_de'; --columns source=NAME,target=NAME" in ran.err
+
+
 def test_a_table_of_pairs_comes_back_with_its_scores(run: Run, tmp_path: Path, model: Path) -> None:
     pairs, out = tmp_path / "p.tsv", tmp_path / "s.jsonl"
     pairs.write_text("note\tsource\ttarget\tquality\nx\tfree\tfree\t0.25\ny\tequal\t\t0.5\n")
