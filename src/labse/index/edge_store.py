@@ -150,6 +150,7 @@ class EdgeStore:
             if not (folder / _SHARD / "segments").is_dir():
                 raise LabseError(f"{folder}: its shard is missing; copy the folder again")
             store._check_space(0)
+            _remove_left(folder / _SHARD)
             store._load()
             store._stack = stack.pop_all()
         return store
@@ -396,6 +397,12 @@ class EdgeStore:
 def _is_of_others(file: Path) -> bool:
     """Says whether a file is none that a killed process of ours leaves before its note."""
     return file.name != ".lock" and not find_final_name(file.name)
+
+
+def _remove_left(shard: Path) -> None:
+    """Deletes what the engine was writing when its process was killed."""
+    for left in shard.rglob(".atomicwrite*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_begun(manifest: Mapping[str, object]) -> bool:

@@ -40,3 +40,12 @@ def test_rows_are_compacted_while_more_are_added_and_are_found(
         store = EdgeStore.open(tmp_path / "store", memory_bytes=4 << 20)
     assert store.count() == 12_000
     store.close()
+
+
+def test_what_a_killed_engine_was_writing_is_gone_once_the_store_is_opened(tmp_path: Path) -> None:
+    EdgeStore.create(tmp_path / "store", StoreHeader("a" * 64, 8), memory_bytes=1 << 20).close()
+    (segment,) = (tmp_path / "store/shard/segments").iterdir()
+    (segment / ".atomicwriteXyZ").mkdir()
+    (segment / ".atomicwriteXyZ/tmpfile.tmp").write_bytes(b"{")
+    EdgeStore.open(tmp_path / "store", memory_bytes=1 << 20).close()
+    assert not list((tmp_path / "store").rglob(".atomicwrite*"))
