@@ -86,6 +86,20 @@ def mine(
             )
         ),
     ] = "intersect",
+    rerank: Annotated[
+        bool,
+        typer.Option(
+            "--rerank",
+            help="Order the pairs by a learnt score, which compares words and lengths too, and add "
+            "it as a column. It finds more in thin languages.",
+        ),
+    ] = False,
+    min_rerank_score: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Least rerank_score, from 0 to 1, 0.2 for a start; implies --rerank."
+        ),
+    ] = None,
     ids: Annotated[
         bool,
         typer.Option(
@@ -259,6 +273,10 @@ def mine(
         with_quality=quality,
         drop=frozenset(drop.split(",") if drop else ()),
     )
+    try:
+        options = MiningOptions(k, margin, min_score, retrieval, rerank, min_rerank_score)
+    except ValueError as error:
+        raise UsageError(f"--{str(error).replace('_', '-')}") from None
     vectors = (source_vectors, target_vectors)
     encoder = partial(load_encoder, model, precision, runtime, threads)
     if cluster is not None and dry_run:
@@ -288,7 +306,7 @@ def mine(
             vectors=vectors,
             column=column,
             encoder=encoder,
-            options=MiningOptions(k, margin, min_score, retrieval),
+            options=options,
             search=replace(search, workers=executor, gpus_per_task=gpus_per_task),
             work=work,
             on_progress=update,

@@ -62,6 +62,9 @@ class MiningOptions:
         retrieval: "forward" takes the best target of each source, "backward" the best source of
             each target, "intersect" the pairs that are both, "max" the best of either while both
             sentences are still free.
+        rerank: orders the pairs by a learnt score, which compares words and lengths too; see
+            `labse.mining.rerank`.
+        min_rerank_score: keeps pairs with at least this one, from 0 to 1; it implies `rerank`.
 
     Raises:
         ValueError: one of them is out of range.
@@ -71,6 +74,8 @@ class MiningOptions:
     margin: Margin = "ratio"
     min_score: float | None = None
     retrieval: Retrieval = "intersect"
+    rerank: bool = False
+    min_rerank_score: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses a wrong option before hours of encoding or search."""
@@ -84,6 +89,15 @@ class MiningOptions:
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        if self.min_rerank_score is not None and not 0 <= self.min_rerank_score <= 1:
+            raise ValueError(f"min_rerank_score must be 0 to 1, not {self.min_rerank_score}")
+        if self.is_reranked and self.margin != "ratio":
+            raise ValueError(f"rerank was learnt with the margin ratio, not with {self.margin}")
+
+    @property
+    def is_reranked(self) -> bool:
+        """Whether pairs are ordered by more than their margin."""
+        return self.rerank or self.min_rerank_score is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +111,12 @@ class MinedPair:
 
 @dataclass(frozen=True, slots=True)
 class MinedIndices:
-    """Pairs as columns of (P,) row numbers and margin scores."""
+    """Pairs as columns of (P,) row numbers and margin scores; None where nothing reranks them."""
 
     source: NDArray[np.int64]
     target: NDArray[np.int64]
     scores: NDArray[np.float32]
+    rerank_scores: NDArray[np.float32] | None = None
 
     def swapped(self) -> "MinedIndices":
         """Exchanges the sides."""
@@ -109,7 +124,8 @@ class MinedIndices:
 
     def take(self, index: NDArray[np.int64]) -> "MinedIndices":
         """Returns some of the pairs."""
-        return MinedIndices(self.source[index], self.target[index], self.scores[index])
+        reranked = None if self.rerank_scores is None else self.rerank_scores[index]
+        return MinedIndices(self.source[index], self.target[index], self.scores[index], reranked)
 
     def best_first(self) -> "MinedIndices":
         """Sorts by score, then source, then target."""

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from labse.cleaning.pair_scores import FLAGS
-from labse.encoder.source import EncoderSource
+from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.mining.bitext import (
+    MinedIndices,
     MiningOptions,
     SearchOptions,
     find_neighbours,
@@ -23,9 +24,11 @@ from labse.mining.bitext import (
 )
 from labse.mining.mined_output import MinedOutput, MinedTexts, read_mined, write_mined
 from labse.mining.quality import warn_of_other_vectors
-from labse.mining.sides import LineStore, Side, embed_sides, open_sides
+from labse.mining.rerank import load_rerank, rerank
+from labse.mining.sides import EmbeddedSides, LineStore, Side, embed_sides, open_sides
 from labse.mining.start_score import start_score, warn_of_strange_scores
 from labse.runtime import OnProgress
+from labse.search.knn import MutualNeighbours
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]
 
@@ -88,7 +91,7 @@ def mine_files(
         search: how neighbours are searched, `labse.SearchOptions`.
         work: a folder that keeps lines, vectors and neighbours, for the same call to go on with.
         on_progress: called with the lines done and their number: those of the source embedded,
-            those of the target, then those of the source searched.
+            those of the target, then those of the source searched, then the pairs reranked.
 
     Raises:
         LabseError, UsageError: a side is missing, broken, empty or the other one; see also
@@ -108,6 +111,8 @@ def mine_files(
     sides = open_two_files(source, target, vectors=vectors, column=column)
     if output.with_quality and not sides[0].has_text:
         raise UsageError("--quality needs the text; vectors go with --source-vectors")
+    if options.is_reranked and not sides[0].has_text:
+        raise UsageError("--rerank needs the text; vectors go with --source-vectors")
     search.check_device()
     if search.workers != 1 and work is None:
         raise UsageError("what runs elsewhere needs `work`, a folder that all machines see")
@@ -124,11 +129,13 @@ def mine_files(
         start = None
         if options.margin == "ratio":
             warn_of_strange_scores(mined.scores)
-            if options.min_score is None and options.k > 1:
+            if options.min_score is None and options.k > 1 and not options.is_reranked:
                 sizes = len(embedded.source.lines), len(embedded.target.lines)
                 start = start_score(*sizes, options.k)
         if output.with_quality:
             warn_of_other_vectors(sides, embedded.encoder)
+        if options.is_reranked:
+            mined = _rerank(mined, found, embedded, encoder, options, on_progress)
         if pairs is None:
             counts = write_mined(mined, embedded, output)
         else:
@@ -173,6 +180,21 @@ def open_two_files(
     if sides[0].has_text != sides[1].has_text:
         raise UsageError("give two texts or two sets of vectors; text has --source-vectors too")
     return sides
+
+
+def _rerank(
+    mined: MinedIndices,
+    found: MutualNeighbours,
+    sides: EmbeddedSides,
+    encoder: EncoderSource,
+    options: MiningOptions,
+    on_progress: OnProgress | None,
+) -> MinedIndices:
+    """Orders pairs anew; where all vectors were given, the model is loaded for the words."""
+    loaded = sides.encoder or load_encoder(encoder)
+    load_rerank().warn_of_other_encoder(loaded.hash_model())
+    least = options.min_rerank_score or 0.0
+    return rerank(mined, found, sides, loaded, min_score=least, on_progress=on_progress)
 
 
 def _check_not_blank(side: Side, lines: LineStore) -> None:

@@ -125,6 +125,7 @@ class MinedTexts:
 
     Attributes:
         source_line, target_line: from 1.
+        rerank_score: from 0 to 1; None where nothing was reranked.
     """
 
     margin_score: float
@@ -132,16 +133,17 @@ class MinedTexts:
     target: str
     source_line: int
     target_line: int
+    rerank_score: float | None = None
 
 
 def read_mined(mined: MinedIndices, sides: EmbeddedSides, pairs: list[MinedTexts]) -> Counter[str]:
     """Adds the mined pairs to a list and counts them, and each flag."""
     counts: Counter[str] = Counter()
-    for score, source, target, *lines in _iter_rows(
-        mined, sides, MinedOutput(with_ids=True), counts
-    ):
-        numbers = (int(line) for line in lines)
-        pairs.append(MinedTexts(float(score), str(source), str(target), *numbers))
+    rows = _iter_rows(mined, sides, MinedOutput(with_ids=True), counts)
+    for score, source, target, source_line, target_line, *reranked in rows:
+        lines = int(source_line), int(target_line)
+        scores = (float(value) for value in reranked)
+        pairs.append(MinedTexts(float(score), str(source), str(target), *lines, *scores))
     return counts
 
 
@@ -160,6 +162,7 @@ def write_mined(mined: MinedIndices, sides: EmbeddedSides, output: MinedOutput) 
     columns += ["source_line", "target_line"] if output.with_ids else []
     columns += ["flags"] if output.with_flags else []
     columns += ["quality"] if output.with_quality else []
+    columns += [] if mined.rerank_scores is None else ["rerank_score"]
     langs = () if None in output.langs else output.tags
     columns += ["source_lang", "target_lang"] if langs else []
     rows_with_langs: Iterator[Row] = ((*row, *langs) for row in rows)
@@ -195,6 +198,8 @@ def _iter_rows(
             row += (",".join(flags),)
         if output.with_quality:
             row += (round(quality, 4),)
+        if mined.rerank_scores is not None:
+            row += (round(float(mined.rerank_scores[number]), 4),)
         yield row
 
 

@@ -2,12 +2,11 @@
 
 Takes: vectors and texts of pairs. Gives: for each the probability that a person calls it a
 translation.
-Source: learnt from ratings by `recipes/quality`; docs/quality.md says how well it orders pairs.
+Source: learnt from ratings by `benchmarks/quality.py`;
+docs/quality.md says how well it orders pairs.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,15 +17,12 @@ from labse.cleaning.normalize import normalize_text
 from labse.cleaning.pair_features import PAIR_FEATURES, pair_features
 from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
-from labse.errors import LabseError
-from labse.files.atomic import read_json
-from labse.mining.logistic import LogisticModel
+from labse.mining.learnt_score import LearntScore, read_learnt_score
 from labse.mining.sides import EmbeddedSides, LineStore, Side
 
 __all__ = [
     "QUALITY_FEATURES",
     "QUALITY_PATH",
-    "PairQuality",
     "aligned_quality",
     "load_pair_quality",
     "measure_quality",
@@ -37,8 +33,6 @@ __all__ = [
     "warn_of_other_encoder",
     "warn_of_other_vectors",
 ]
-
-_LOGGER = logging.getLogger(__name__)
 
 QUALITY_FEATURES = ("cosine", "margin", *PAIR_FEATURES)
 """What the score is made of; its margin is the cosine over `nearby_cosines`."""
@@ -55,33 +49,14 @@ _MIN_NEARBY, _MAX_MARGIN = 0.05, 6.0
 _CHUNK_ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class PairQuality:
-    """The shipped model.
-
-    Attributes:
-        model: of `QUALITY_FEATURES`.
-        encoder_sha256: of the vectors that it was learnt with.
-        about: licence, attribution and what else is said of the ratings.
-    """
-
-    model: LogisticModel
-    encoder_sha256: str
-    about: dict[str, object]
-
-
 @cache
-def load_pair_quality() -> PairQuality:
+def load_pair_quality() -> LearntScore:
     """Loads the model that comes with labse.
 
     Raises:
         LabseError: it is damaged.
     """
-    value = read_json(QUALITY_PATH)
-    model = LogisticModel.from_json(value["model"])  # type: ignore[arg-type]
-    if model.names != QUALITY_FEATURES:
-        raise LabseError(f"{QUALITY_PATH}: made by another version; install labse anew")
-    return PairQuality(model, str(value["encoder_sha256"]), value["about"])  # type: ignore[arg-type]
+    return read_learnt_score("quality", QUALITY_PATH, QUALITY_FEATURES)
 
 
 def score_quality(
@@ -251,12 +226,7 @@ def warn_of_other_vectors(given: Iterable[Side], encoder: SentenceEncoder | None
 
 def warn_of_other_encoder(model_sha256: str | None) -> None:
     """Logs that a model is another one than the score was learnt with."""
-    if model_sha256 not in (None, load_pair_quality().encoder_sha256):
-        _LOGGER.warning(
-            "the quality score was learnt with the vectors of the model that comes with labse: "
-            "with another one it orders pairs less well and is no probability; recipes/quality "
-            "learns it anew"
-        )
+    load_pair_quality().warn_of_other_encoder(model_sha256)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
