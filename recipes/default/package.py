@@ -175,9 +175,9 @@ def find_stages(manifest: Any) -> list[Any]:  # noqa: ANN401
 
 
 def describe_stage(manifest: Any) -> str:  # noqa: ANN401
-    """Returns the length of a training, for people."""
+    """Returns the length of a training, for people; one that was stopped has fewer steps."""
     train = manifest["run_config"]["train"]
-    steps, batch = train["train_steps"], train["global_batch_size"]
+    steps, batch = manifest["step"], train["global_batch_size"]
     drawn_from = sum(file["num_rows"] for file in manifest["inputs"])
     return (
         f"seed {train['seed']}, {steps:,} steps of {batch:,} pairs "
