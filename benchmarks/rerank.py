@@ -30,6 +30,7 @@ from labse.mining.sides import embed_sides, open_sides
 
 MAX_GOLD, NUM_SOURCES, NUM_TARGETS = 2_100, 14_000, 40_000
 PENALTY = 10.0
+MAX_DEVIATION = 4.0  # As LogisticModel.score.
 ABOUT = {
     "what": "weights of the score of labse mine --rerank; see docs/mining.md",
     "learnt_from": "mined pairs, right and wrong, of development sets hidden among training text: "
@@ -145,7 +146,8 @@ def fit(sets: list[Mined]) -> LogisticModel:
     values = np.concatenate([np.stack([*mined.columns.values()], axis=1) for mined in sets])
     means, deviations = values.mean(axis=0), values.std(axis=0)
     is_right = np.concatenate([mined.is_right for mined in sets])
-    weights, offset = fit_logistic((values - means) / deviations, is_right, PENALTY)
+    standardised = np.clip((values - means) / deviations, -MAX_DEVIATION, MAX_DEVIATION)
+    weights, offset = fit_logistic(standardised, is_right, PENALTY)
     rounded = [tuple(float(f"{x:.5g}") for x in row) for row in (means, deviations, weights)]
     num_products = len(weights) * (len(weights) + 1) // 2
     products = (0.0,) * num_products
@@ -155,6 +157,8 @@ def fit(sets: list[Mined]) -> LogisticModel:
 
 def learn_weights(folders: list[Path], tests: list[Path], *, is_written: bool) -> None:
     encoder = SentenceEncoder()
+    if len(folders) < 2:
+        raise SystemExit("give two folders or more: each is judged by the others")
     sets = [Mined(folder, encoder) for folder in folders]
     judged = [(mined, [other for other in sets if other is not mined]) for mined in sets]
     judged += [(Mined(folder, encoder), sets) for folder in tests]

@@ -91,7 +91,7 @@ def mine(
         typer.Option(
             "--rerank",
             help="Order the pairs by a learnt score, which compares words and lengths too, and add "
-            "it as a column. It finds more in thin languages.",
+            "it as a column. It puts more of the right pairs above a bound.",
         ),
     ] = False,
     min_rerank_score: Annotated[

@@ -310,14 +310,18 @@ class SentenceEncoder:
         return self._runtime.batch_tokens
 
     def tokenize_windows(
-        self, sentences: Sequence[str], *, prompt_name: str | None = None
+        self,
+        sentences: Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> TokenizedSentences:
         """Returns the ids that `encode` computes with, special ones and prompt included.
 
         Raises:
             ValueError: the model has no such prompt.
         """
-        texts = self._prompts.put_before(sentences, name=prompt_name)
+        texts = self._prompts.put_before(sentences, prompt, prompt_name)
         return self._tokenizer.tokenize(list(texts))
 
     def embed(self, input_ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:

@@ -93,6 +93,8 @@ class MiningOptions:
             raise ValueError(f"min_rerank_score must be 0 to 1, not {self.min_rerank_score}")
         if self.is_reranked and self.margin != "ratio":
             raise ValueError(f"rerank was learnt with the margin ratio, not with {self.margin}")
+        if self.is_reranked and self.k == 1:
+            raise ValueError("rerank needs k of 2 or more; it was learnt with 4")
 
     @property
     def is_reranked(self) -> bool:
@@ -120,7 +122,7 @@ class MinedIndices:
 
     def swapped(self) -> "MinedIndices":
         """Exchanges the sides."""
-        return MinedIndices(self.target, self.source, self.scores)
+        return MinedIndices(self.target, self.source, self.scores, self.rerank_scores)
 
     def take(self, index: NDArray[np.int64]) -> "MinedIndices":
         """Returns some of the pairs."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from labse.cleaning.pair_scores import FLAGS
+from labse.encoder.sentence_encoder import SentenceEncoder
 from labse.encoder.source import EncoderSource, load_encoder
 from labse.errors import LabseError, UsageError
 from labse.mining.bitext import (
-    MinedIndices,
     MiningOptions,
     SearchOptions,
     find_neighbours,
@@ -25,10 +25,9 @@ from labse.mining.bitext import (
 from labse.mining.mined_output import MinedOutput, MinedTexts, read_mined, write_mined
 from labse.mining.quality import warn_of_other_vectors
 from labse.mining.rerank import load_rerank, rerank
-from labse.mining.sides import EmbeddedSides, LineStore, Side, embed_sides, open_sides
+from labse.mining.sides import LineStore, Side, embed_sides, open_sides
 from labse.mining.start_score import start_score, warn_of_strange_scores
 from labse.runtime import OnProgress
-from labse.search.knn import MutualNeighbours
 
 __all__ = ["MinedFiles", "mine_files", "open_two_files"]
 
@@ -45,7 +44,7 @@ class MinedFiles:
         num_truncated: lines embedded now that were cut; None where no encoder was needed.
         max_seq_length: tokens to which they were cut; None likewise.
         start_score: a `min_score` to start from, for the shipped model; None where one was given,
-            or the margin is no ratio.
+            k is 1, the margin is no ratio, or the pairs were reranked.
         num_below: pairs below it.
         pairs: the pairs, best first; None where they were written.
     """
@@ -111,14 +110,13 @@ def mine_files(
     sides = open_two_files(source, target, vectors=vectors, column=column)
     if output.with_quality and not sides[0].has_text:
         raise UsageError("--quality needs the text; vectors go with --source-vectors")
-    if options.is_reranked and not sides[0].has_text:
-        raise UsageError("--rerank needs the text; vectors go with --source-vectors")
+    reranker = _load_reranker(sides, encoder) if options.is_reranked else None
     search.check_device()
     if search.workers != 1 and work is None:
         raise UsageError("what runs elsewhere needs `work`, a folder that all machines see")
 
     with embed_sides(
-        sides, encoder, work=work, settings={"--k": options.k}, on_progress=on_progress
+        sides, reranker or encoder, work=work, settings={"--k": options.k}, on_progress=on_progress
     ) as embedded:
         for side, done in zip(sides, (embedded.source, embedded.target), strict=True):
             _check_not_blank(side, done.lines)
@@ -134,8 +132,11 @@ def mine_files(
                 start = start_score(*sizes, options.k)
         if output.with_quality:
             warn_of_other_vectors(sides, embedded.encoder)
-        if options.is_reranked:
-            mined = _rerank(mined, found, embedded, encoder, options, on_progress)
+        if reranker is not None:
+            least = options.min_rerank_score or 0.0
+            mined = rerank(
+                mined, found, embedded, reranker, min_score=least, on_progress=on_progress
+            )
         if pairs is None:
             counts = write_mined(mined, embedded, output)
         else:
@@ -182,19 +183,23 @@ def open_two_files(
     return sides
 
 
-def _rerank(
-    mined: MinedIndices,
-    found: MutualNeighbours,
-    sides: EmbeddedSides,
-    encoder: EncoderSource,
-    options: MiningOptions,
-    on_progress: OnProgress | None,
-) -> MinedIndices:
-    """Orders pairs anew; where all vectors were given, the model is loaded for the words."""
-    loaded = sides.encoder or load_encoder(encoder)
+def _load_reranker(sides: tuple[Side, Side], encoder: EncoderSource) -> SentenceEncoder:
+    """Loads the model that the vectors are of, given or made: it embeds the pieces too.
+
+    Raises:
+        UsageError: there is no text, or the vectors are of another model.
+    """
+    if not sides[0].has_text:
+        raise UsageError("--rerank needs the text; vectors go with --source-vectors")
+    loaded = load_encoder(encoder)
     load_rerank().warn_of_other_encoder(loaded.hash_model())
-    least = options.min_rerank_score or 0.0
-    return rerank(mined, found, sides, loaded, min_score=least, on_progress=on_progress)
+    for vectors in (side.vectors for side in sides if side.vectors is not None):
+        if len({vectors.model_sha256, loaded.hash_model()} - {None}) > 1:
+            raise UsageError(
+                f"{vectors.path} is of another model than the one that --rerank compares words "
+                "with; give that with --model"
+            )
+    return loaded
 
 
 def _check_not_blank(side: Side, lines: LineStore) -> None:

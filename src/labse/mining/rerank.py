@@ -9,9 +9,11 @@ Learnt by `benchmarks/rerank.py`; docs/mining.md says what it is worth.
 Dimensions: P pairs, K neighbours, S pieces of a sentence, T of several, D values of a vector.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,11 @@ _CHUNK_PAIRS = 1024
 _KEPT_PIECES = 1 << 16  # 96 MiB of 384 values.
 _USUAL_PAIRS = 1000  # The best by margin tell the usual ratio of lengths.
 _MIN_COVERAGE = 0.05
+_MOST_COSINES = 1 << 22  # 16 MiB: of one sentence with its neighbours.
+_LEARNT_K = 4
+_DECIMALS = 4
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @cache
@@ -64,13 +71,18 @@ def rerank(
         found: the neighbours that they were chosen from.
         sides: texts and vectors.
         encoder: embeds pieces; the weights were learnt with the model that comes with labse.
-        min_score: pairs with a lower one are left out.
+        min_score: pairs with a lower one are left out; scores have four decimals.
         on_progress: called with the pairs done and their number.
     """
+    if (k := found.forward.neighbours.shape[1]) != _LEARNT_K:
+        _LOGGER.warning(
+            "rerank_score was learnt with k = %d; with %d neighbours a bound means something else",
+            *(_LEARNT_K, k),
+        )
     columns = rerank_columns(mined, found, sides, encoder, on_progress=on_progress)
-    scores = load_rerank().model.score(columns)
+    scores = load_rerank().model.score(columns).round(_DECIMALS)
     order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= min_score]
+    order = order[scores[order] >= np.float32(min_score)]
     return replace(mined.take(order), rerank_scores=scores[order])
 
 
@@ -86,71 +98,73 @@ def rerank_columns(
 
     Coverage is the mean, over the pieces of both sides, of the greatest cosine with a piece of the
     other side; coverage_margin is its ratio to the mean coverage of both sentences by their K
-    nearest. length_ratio is how far ln(source / target), in characters, is from the median of these
-    corpora. All three are ratios: a bound on a length or a cosine would fit one kind of text.
+    nearest. length_ratio is how far ln(source / target), in characters, is from the usual one, the
+    median of the thousand best pairs. A bound on a length or a cosine would fit one kind of text.
     """
-    source, target = sides.source, sides.target
-    lengths, (coverages, usual) = (np.empty((2, len(mined.scores))) for _ in range(2))
+    num_pairs = len(mined.scores)
+    coverages, usual, log_ratios = np.empty((3, num_pairs))
     pieces = _PieceVectors(encoder)
-    for start in range(0, len(mined.scores), _CHUNK_PAIRS):
-        chunk = mined.take(np.arange(start, min(start + _CHUNK_PAIRS, len(mined.scores))))
-        here = slice(start, start + len(chunk.scores))
-        near_source = found.backward.neighbours[chunk.target]  # (P, K) sources
-        near_target = found.forward.neighbours[chunk.source]  # (P, K) targets
+    for start in range(0, num_pairs, _CHUNK_PAIRS):
+        rows = np.arange(start, min(start + _CHUNK_PAIRS, num_pairs))
+        chunk = mined.take(rows)
+        near_sources = found.backward.neighbours[chunk.target]  # (P, K) of each target
+        near_targets = found.forward.neighbours[chunk.source]  # (P, K) of each source
 
         # All sentences of the chunk, each once.
-        left = _read(source.lines, np.append(chunk.source, near_source), encoder)
-        right = _read(target.lines, np.append(chunk.target, near_target), encoder)
-        sentences = [*left.ids.values(), *right.ids.values()]
-        pieces.make_ready(np.concatenate([np.zeros(0, np.int64), *sentences]))
+        sources = _read(sides.source.lines, np.append(chunk.source, near_sources), encoder)
+        targets = _read(sides.target.lines, np.append(chunk.target, near_targets), encoder)
+        sentences = [*sources.values(), *targets.values()]
+        pieces.make_ready(np.concatenate([sentence.ids for sentence in sentences]))
 
         # Then each pair beside the neighbours of both of its sentences.
-        rows = zip(chunk.source.tolist(), chunk.target.tolist(), strict=True)
-        for number, (one, other) in enumerate(rows, start):
-            nearest = near_target[number - start].tolist()
-            others = [right.ids[line] for line in (other, *nearest)]
-            of_source = pieces.cover(left.ids[one], others)
-            others = [left.ids[line] for line in near_source[number - start].tolist()]
-            of_target = pieces.cover(right.ids[other], others)
-            coverages[number] = of_source[0]
-            usual[number] = (of_source[1:].mean() + of_target.mean()) / 2
-        lengths[0, here] = [left.lengths[line] for line in chunk.source.tolist()]
-        lengths[1, here] = [right.lengths[line] for line in chunk.target.tolist()]
+        for row, source_line, target_line, sources_near, targets_near in zip(
+            *(rows, chunk.source, chunk.target, near_sources, near_targets), strict=True
+        ):
+            source, target = sources[int(source_line)], targets[int(target_line)]
+            (coverages[row],) = pieces.cover(source, [target])
+            of_source = pieces.cover(source, [targets[line] for line in targets_near.tolist()])
+            of_target = pieces.cover(target, [sources[line] for line in sources_near.tolist()])
+            usual[row] = (of_source.mean() + of_target.mean()) / 2
+            log_ratios[row] = np.log(source.num_characters / target.num_characters)
         if on_progress is not None:
-            on_progress(here.stop, len(mined.scores))
+            on_progress(int(rows[-1]) + 1, num_pairs)
 
-    ratios = np.log(lengths[0] / lengths[1])
     best = np.argsort(-mined.scores, kind="stable")[:_USUAL_PAIRS]
-    usual_ratio = np.median(ratios[best]) if len(best) else 0.0
+    usual_ratio = np.median(log_ratios[best]) if num_pairs else 0.0
     return {
         "margin": mined.scores,
         "coverage_margin": coverages / np.maximum(usual, _MIN_COVERAGE),
-        "length_ratio": np.abs(ratios - usual_ratio),
+        "length_ratio": np.abs(log_ratios - usual_ratio),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentences:
-    """Some lines by number: the ids of their pieces, and their characters."""
+class _Sentence:
+    """The distinct pieces of a sentence, the share of each, and its number of characters."""
 
-    ids: dict[int, NDArray[np.int64]]
-    lengths: dict[int, int]
+    ids: NDArray[np.int64]
+    shares: NDArray[np.float32]
+    num_characters: int
 
 
-def _read(lines: LineStore, numbers: NDArray[np.int64], encoder: SentenceEncoder) -> _Sentences:
-    """Reads lines and cuts them into pieces, without the special tokens around them."""
+def _read(
+    lines: LineStore, numbers: NDArray[np.int64], encoder: SentenceEncoder
+) -> dict[int, _Sentence]:
+    """Reads lines and cuts them into pieces, without prompt and special tokens around them."""
     distinct = np.unique(numbers).tolist()
     texts = [*lines.read(distinct)]
-    tokenized = encoder.tokenize_windows(texts)
-    input_ids = tokenized.input_ids.astype(np.int64)
-    edges = tokenized.offsets[tokenized.first_windows].tolist()
-    is_text = ~np.isin(input_ids, encoder.tokenizer.encode("").ids)
-    ids = {}
-    for number, start, stop in zip(distinct, edges, edges[1:], strict=False):
-        all_ids = input_ids[start:stop]
-        text_ids = all_ids[is_text[start:stop]]
-        ids[number] = text_ids if len(text_ids) else all_ids
-    return _Sentences(ids, dict(zip(distinct, map(len, texts), strict=True)))
+    tokenized = encoder.tokenize_windows(texts, prompt="")
+    is_special = np.isin(tokenized.input_ids, encoder.tokenizer.encode("").ids)
+    edges = pairwise(tokenized.offsets[tokenized.first_windows].tolist())
+    sentences = {}
+    for number, text, (start, stop) in zip(distinct, texts, edges, strict=True):
+        ids = tokenized.input_ids[start:stop]
+        # A line of special tokens alone has no others.
+        plain = ids[~is_special[start:stop]]
+        pieces, counts = np.unique(plain if len(plain) else ids, return_counts=True)
+        shares = (counts / counts.sum()).astype(np.float32)
+        sentences[number] = _Sentence(pieces.astype(np.int64), shares, len(text))
+    return sentences
 
 
 class _PieceVectors:
@@ -181,16 +195,18 @@ class _PieceVectors:
             self._places[missing] = np.arange(self._num_kept, stop)
             self._num_kept = stop
 
-    def cover(
-        self, sentence: NDArray[np.int64], others: Sequence[NDArray[np.int64]]
-    ) -> NDArray[np.float64]:
+    def cover(self, sentence: _Sentence, others: Sequence[_Sentence]) -> NDArray[np.floating]:
         """Returns, for each of `others`, how well it and `sentence` cover each other."""
-        counts = np.array([len(ids) for ids in others])
+        counts = np.array([len(other.ids) for other in others])
+        if len(others) > 1 and len(sentence.ids) * counts.sum() > _MOST_COSINES:
+            return np.concatenate([self.cover(sentence, [other]) for other in others])
         starts = np.cumsum(counts) - counts
-        cosines_ST = self._take(sentence) @ self._take(np.concatenate(others)).T
-        of_sentence = np.maximum.reduceat(cosines_ST, starts, axis=1).mean(axis=0)
-        of_others = np.add.reduceat(cosines_ST.max(axis=0), starts) / counts
-        covered: NDArray[np.float64] = (of_sentence + of_others) / 2
+        ids = np.concatenate([other.ids for other in others])
+        cosines_ST = self._take(sentence.ids) @ self._take(ids).T
+        of_sentence = sentence.shares @ np.maximum.reduceat(cosines_ST, starts, axis=1)
+        shares = np.concatenate([other.shares for other in others])
+        of_others = np.add.reduceat(cosines_ST.max(axis=0) * shares, starts)
+        covered: NDArray[np.floating] = (of_sentence + of_others) / 2
         return covered
 
     def _take(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
