@@ -258,6 +258,8 @@ def open_binary(path: str | Path) -> Iterator[BufferedReader]:
         stream = local_file(path).open("rb")
     except FileNotFoundError:
         raise LabseError(f"{path}: no such file") from None
+    except ValueError:  # A zero byte, which no name can hold.
+        raise LabseError(f"{str(path)!r}: not the name of a file") from None
     except OSError as error:
         raise unreadable(path, error) from None
     with stream:

@@ -148,6 +148,8 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, read: object) -> 
         read(tmp_path / "nowhere.txt")
     with pytest.raises(LabseError, match=f"{tmp_path.name}: cannot be read: Is a directory"):
         read(tmp_path)
+    with pytest.raises(LabseError, match=r"no\\x00file.*(not the name of a file|no such file)"):
+        read(tmp_path / "no\0file")
 
 
 def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,8 @@ def open_embeddings(path: str | Path) -> Embeddings:
         parts.append(part)
         for flag, numbers in flagged.items():
             if getattr(shard, f"num_{flag}"):
-                numbers.append(load_array(shard_path(path, shard.number, flag)) + first_row)
+                rows_of_shard = _load_flags(shard_path(path, shard.number, flag), shard.num_rows)
+                numbers.append(rows_of_shard + first_row)
         first_row += shard.num_rows
     return Embeddings(
         path,
@@ -173,6 +174,16 @@ def open_embeddings(path: str | Path) -> Embeddings:
         unknown_rows=np.concatenate(flagged["unknown"]),
         long_rows=np.concatenate(flagged["long"]),
     )
+
+
+def _load_flags(path: Path, num_rows: int) -> NDArray[np.int64]:
+    """Loads the numbers of some of a shard's rows."""
+    flags = load_array(path)
+    if flags.ndim != 1 or flags.dtype != np.int64:
+        raise LabseError(f"{path}: holds no numbers of rows; copy the folder again")
+    if flags.size and not 0 <= flags.min() <= flags.max() < num_rows:
+        raise LabseError(f"{path}: names a row that is not there; copy the folder again")
+    return flags
 
 
 def check_same_model(first: Embeddings, second: Embeddings) -> None:

@@ -97,6 +97,23 @@ def test_a_folder_with_a_shard_of_another_size_or_without_one_is_refused(folder:
         open_embeddings(folder)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (np.array([b"1", b"2"]), "holds no numbers of rows"),
+        (np.ones((2, 2), np.int64), "holds no numbers of rows"),
+        (np.array([999]), "names a row that is not there"),
+    ],
+)
+def test_a_damaged_list_of_empty_rows_is_refused(
+    folder: Path, flags: np.ndarray, message: str
+) -> None:
+    (path, *_) = sorted(folder.glob("shard-*.empty.npy"))
+    np.save(path, flags)
+    with pytest.raises(LabseError, match=f"{path.name}: {message}"):
+        open_embeddings(folder)
+
+
 def test_vectors_of_two_models_are_not_compared(folder: Path, tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     manifest["settings"]["model_sha256"] = "n"
