@@ -150,6 +150,12 @@ def load_tokenizer_file(path: str | Path) -> Tokenizer:
         if not isinstance(error, Exception) and not is_panic(error):
             raise
         raise LabseError(f"{path}: not a tokenizer: {error}; write the folder again") from None
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown is not None and tokenizer.token_to_id(unknown) is None:
+        raise LabseError(
+            f"{path}: no piece is {unknown!r}, which stands for what is unknown; "
+            "write the folder again"
+        )
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -196,6 +202,7 @@ def load_equal_files(folder: str | Path) -> tuple[Tokenizer, int] | None:
     tokenizer.no_padding()
     ids = {token["content"]: tokenizer.model.token_to_id(token["content"]) for token in added}
     is_same = tokenizer.get_vocab_size() == num_pieces and ids == model["vocab"]
+    is_same = is_same and tokenizer.token_to_id(model["unk_token"]) is not None
     return (tokenizer, num_pieces) if is_same else None
 
 

@@ -162,6 +162,17 @@ def test_a_file_whose_parts_do_not_fit_is_refused_when_it_is_loaded(tmp_path: Pa
         load_tokenizer(tmp_path)
 
 
+def test_a_name_for_the_unknown_that_no_piece_has_is_refused(tmp_path: Path) -> None:
+    save_vocabulary(tmp_path, VOCAB)
+    path = tmp_path / "tokenizer.json"
+    value = json.loads(path.read_text("utf-8"))
+    value["model"]["unk_token"] = "[NO]"
+    path.write_text(json.dumps(value), "utf-8")
+    with pytest.raises(LabseError, match=r"no piece is '\[NO\]', which stands for"):
+        load_tokenizer(tmp_path)
+    assert load_equal_files(tmp_path) is None
+
+
 def test_a_missing_special_token_is_named(tmp_path: Path) -> None:
     vocab = {piece: i for i, piece in enumerate([*VOCAB[:4], "x", *VOCAB[5:]])}
     change_tokenizer_file(tmp_path, vocab, keep_added=False)
