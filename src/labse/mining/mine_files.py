@@ -13,7 +13,7 @@ import numpy as np
 
 from labse.cleaning.pair_scores import FLAGS
 from labse.encoder.sentence_encoder import SentenceEncoder
-from labse.encoder.source import EncoderSource, load_encoder
+from labse.encoder.source import EncoderSource
 from labse.errors import LabseError, UsageError
 from labse.mining.bitext import (
     MiningOptions,
@@ -25,7 +25,7 @@ from labse.mining.bitext import (
 from labse.mining.mined_output import MinedOutput, MinedTexts, read_mined, write_mined
 from labse.mining.quality import warn_of_other_vectors
 from labse.mining.rerank import load_rerank, rerank
-from labse.mining.sides import LineStore, Side, embed_sides, open_sides
+from labse.mining.sides import LineStore, Side, embed_sides, load_own_encoder, open_sides
 from labse.mining.start_score import start_score, warn_of_strange_scores
 from labse.runtime import OnProgress
 
@@ -191,14 +191,8 @@ def _load_reranker(sides: tuple[Side, Side], encoder: EncoderSource) -> Sentence
     """
     if not sides[0].has_text:
         raise UsageError("--rerank needs the text; vectors go with --source-vectors")
-    loaded = load_encoder(encoder)
+    loaded = load_own_encoder(sides, encoder, does="--rerank compares words with")
     load_rerank().warn_of_other_encoder(loaded.hash_model())
-    for vectors in (side.vectors for side in sides if side.vectors is not None):
-        if len({vectors.model_sha256, loaded.hash_model()} - {None}) > 1:
-            raise UsageError(
-                f"{vectors.path} is of another model than the one that --rerank compares words "
-                "with; give that with --model"
-            )
     return loaded
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "embed_side",
     "embed_sides",
     "load_needed_encoder",
+    "load_own_encoder",
     "open_sides",
 ]
 
@@ -305,11 +306,27 @@ def load_needed_encoder(sides: tuple[Side, Side], encoder: EncoderSource) -> Sen
     if len(given) == len(sides):
         check_same_model(*given)
         return None
+    return load_own_encoder(sides, encoder, does="embeds the other side")
+
+
+def load_own_encoder(
+    sides: tuple[Side, Side], encoder: EncoderSource, *, does: str
+) -> SentenceEncoder:
+    """Loads the model, and checks that the vectors given are its own.
+
+    Args:
+        sides: with vectors or without.
+        encoder: the model.
+        does: what it is loaded for, for the message.
+
+    Raises:
+        UsageError: vectors of another model.
+    """
     loaded = load_encoder(encoder)
-    for vectors in given:
+    for vectors in (side.vectors for side in sides if side.vectors is not None):
         if len({vectors.model_sha256, loaded.hash_model()} - {None}) > 1:
             raise UsageError(
-                f"{vectors.path} is of another model than the one that embeds the other side; "
+                f"{vectors.path} is of another model than the one that {does}; "
                 "give that with --model"
             )
     return loaded
