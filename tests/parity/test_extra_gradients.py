@@ -35,7 +35,10 @@ def five_negatives(pairs: TokenizedPairs) -> Negatives:
 
 
 def written_out(
-    model: DualEncoder, pairs: TokenizedPairs, max_excess: float | None = None
+    model: DualEncoder,
+    pairs: TokenizedPairs,
+    max_excess: float | None = None,
+    negative_margin: float = MARGIN,
 ) -> tuple[Tensor, Tensor, int]:
     """Returns the ranking loss, all vectors, and how many candidates were left out."""
     rows = model(*pad(*pairs.gather(np.arange(2 * B + NUM_NEGATIVES, dtype=np.int32))))
@@ -50,13 +53,16 @@ def written_out(
             positive = queries[i] @ candidates[i]
             cosines = [queries[i] @ candidates[j] for j in range(B) if j != i]
             known = [h for h in extras if {i, B + i} & set(KNOWN[h].tolist())]
-            cosines += [queries[i] @ extra[h] for h in extras if h not in known]
+            hard = [queries[i] @ extra[h] for h in extras if h not in known]
             left_out += len(known)
             if max_excess is not None:
-                kept = [c for c in cosines if c.item() <= positive.item() + max_excess]
-                left_out += len(cosines) - len(kept)
-                cosines = kept
-            logits = torch.stack([positive - MARGIN, *cosines]) * SCALE
+                bound = positive.item() + max_excess
+                left_out += sum(c.item() > bound for c in cosines + hard)
+                cosines = [c for c in cosines if c.item() <= bound]
+                hard = [c for c in hard if c.item() <= bound]
+            leads = [positive - c - MARGIN for c in cosines]
+            leads += [positive - c - negative_margin for c in hard]
+            logits = torch.stack([positive * 0, *(-lead for lead in leads)]) * SCALE
             total = total + (logits.logsumexp(0) - logits[0]) / B
     return total, torch.cat([source, target]), left_out
 
@@ -66,19 +72,26 @@ def options(**changes: object) -> TrainConfig:
     return TrainConfig.model_validate(values | changes)
 
 
+@pytest.mark.parametrize("negative_margin", [None, -0.02])
 @pytest.mark.parametrize("max_excess", [None, 0.05])
 @pytest.mark.parametrize("block_bytes", [2**20, 2 * (B + NUM_TARGETS) * 8], ids=["plain", "blocks"])
 @pytest.mark.parametrize("micro_batch_size", [None, 1, 3, B])
 @pytest.mark.parametrize("layers", [0, 1], ids=["bag", "layers"])
 def test_hard_negatives_join_the_denominator_of_their_direction(
-    layers: int, micro_batch_size: int | None, block_bytes: int, max_excess: float | None
+    layers: int,
+    micro_batch_size: int | None,
+    block_bytes: int,
+    max_excess: float | None,
+    negative_margin: float | None,
 ) -> None:
     pairs, ours, theirs = (
         random_pairs(B, seed=1, num_more=NUM_NEGATIVES),
         small_model(layers),
         small_model(layers),
     )
-    expected, _, left_out = written_out(theirs, pairs, max_excess)
+    expected, _, left_out = written_out(
+        theirs, pairs, max_excess, MARGIN if negative_margin is None else negative_margin
+    )
     expected.backward()
     result = add_gradients(
         ours,
@@ -87,6 +100,7 @@ def test_hard_negatives_join_the_denominator_of_their_direction(
             micro_batch_size=micro_batch_size,
             logit_block_bytes=block_bytes,
             max_negative_excess=max_excess,
+            negative_margin=negative_margin,
         ),
     )
     assert result.loss.item() == pytest.approx(expected.item(), rel=1e-10)

@@ -87,6 +87,8 @@ class TrainConfig(Config):
             that of the whole batch (docs/training.md). None holds all of them.
         logit_block_bytes: a matrix of logits larger than this is made block by block, forward and
             backward.
+        negative_margin: the margin by which a pair must win over hard negatives, which may mean
+            nearly the same; None takes `logit_margin`.
         max_negative_excess: a negative whose cosine is above the positive's by more than this is
             left out of the loss as a translation that no pair tells of; None leaves all in.
         sparse_embeddings: a step touches only the table rows of its pieces, which
@@ -119,6 +121,7 @@ class TrainConfig(Config):
     logit_block_bytes: int = Field(2**28, gt=0)  # 8,192 x 8,192 in float32.
     logit_scale: float = Field(100.0, gt=0)
     logit_margin: float = Field(0.3, ge=0)
+    negative_margin: float | None = None
     max_negative_excess: float | None = Field(None, ge=0, lt=2)  # Cosines lie within 2.
     lr: float = Field(1e-4, gt=0)
     sparse_embeddings: bool = False

@@ -18,6 +18,7 @@ def additive_margin_softmax(
     logit_margin: float,
     masks: tuple[Tensor, Tensor] | None = None,
     negatives: tuple[Tensor, Tensor] | None = None,
+    negative_margin: float | None = None,
 ) -> Tensor:
     """Returns the loss of ranking each sentence's translation first among the batch, both ways.
 
@@ -40,6 +41,7 @@ def additive_margin_softmax(
             columns for these too.
         negatives: unit rows that translate nothing of the batch: the sums over j of the first
             direction go on over the first ones, those of the second over the second.
+        negative_margin: the margin by which a pair must win over `negatives`; None: `logit_margin`.
 
     Returns:
         A float32 scalar (float64 for float64 inputs).
@@ -61,8 +63,9 @@ def additive_margin_softmax(
     forward_BM, backward_BM = logits_BB, logits_BB.T
     if negatives is not None:
         for_sources, for_targets = negatives
-        forward_BH = logit_scale * (source @ for_sources.T)
-        backward_BH = logit_scale * (target @ for_targets.T)
+        excess = 0.0 if negative_margin is None else logit_margin - negative_margin
+        forward_BH = logit_scale * (source @ for_sources.T - excess)
+        backward_BH = logit_scale * (target @ for_targets.T - excess)
         forward_BM = torch.cat([forward_BM, forward_BH.to(logits_BB.dtype)], 1)
         backward_BM = torch.cat([backward_BM, backward_BH.to(logits_BB.dtype)], 1)
     if masks is not None:

@@ -193,6 +193,7 @@ def _rank_in_one_matrix(
         logit_margin=options.logit_margin,
         masks=masks,
         negatives=negatives,
+        negative_margin=options.negative_margin,
     )
     return loss, num_left_out
 
@@ -229,6 +230,7 @@ def _rank_in_blocks(
 ) -> tuple[Tensor, Tensor]:
     """Returns the loss of both directions, of this process's queries, and what they leave out."""
     among = (candidates.target_BD, candidates.source_BD)
+    num_pairs = len(candidates.target_BD)
     if candidates.negatives is not None:
         for_sources, for_targets = candidates.negatives
         among = (torch.cat([among[0], for_sources]), torch.cat([among[1], for_targets]))
@@ -240,6 +242,8 @@ def _rank_in_blocks(
             positives,
             logit_scale=options.logit_scale,
             logit_margin=options.logit_margin,
+            num_pairs=num_pairs,
+            negative_margin=options.negative_margin,
             max_block_bytes=options.logit_block_bytes,
             false_negatives=left_out,
         )
@@ -256,6 +260,8 @@ def blockwise_cross_entropy(
     logit_scale: float,
     logit_margin: float,
     max_block_bytes: int,
+    num_pairs: int | None = None,
+    negative_margin: float | None = None,
     false_negatives: FalseNegatives | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Returns one direction of the loss: rank each query's translation first among candidates.
@@ -274,6 +280,8 @@ def blockwise_cross_entropy(
         logit_scale: factor on cosines.
         logit_margin: subtracted from the cosine of each true pair.
         max_block_bytes: bytes of the logits of a block, which has one row at least.
+        num_pairs: candidates from this one on are hard negatives; None: there are none.
+        negative_margin: the margin by which a pair must win over these; None: `logit_margin`.
         false_negatives: what to leave out; None leaves all in.
 
     Returns:
@@ -281,7 +289,16 @@ def blockwise_cross_entropy(
     """
     wide = torch.promote_types(query.dtype, torch.float32)
     block_rows = num_rows(len(candidate), wide.itemsize, max_block_bytes)
-    blocks = _Blocks(positives, logit_scale, logit_margin, block_rows, false_negatives)
+    excess = 0.0 if negative_margin is None else logit_margin - negative_margin
+    blocks = _Blocks(
+        positives,
+        logit_scale,
+        logit_margin,
+        len(candidate) if num_pairs is None else num_pairs,
+        excess,
+        block_rows,
+        false_negatives,
+    )
     loss, num_left_out = _CrossEntropy.apply(query, candidate, blocks)  # type: ignore[no-untyped-call]
     return loss, num_left_out
 
@@ -293,6 +310,8 @@ class _Blocks:
     positives: Tensor
     scale: float
     margin: float
+    num_pairs: int
+    negative_excess: float  # Subtracted from the cosines of hard negatives.
     rows: int
     false_negatives: FalseNegatives | None
 
@@ -308,6 +327,7 @@ class _Blocks:
             mask_rM = self.false_negatives.mask(logits_rM, positives_r)
         rows_r = torch.arange(len(positives_r), device=query_rD.device)
         logits_rM[rows_r, positives_r] -= self.margin
+        logits_rM[:, self.num_pairs :] -= self.negative_excess
         logits_rM *= self.scale
         if mask_rM is not None:
             logits_rM.masked_fill_(mask_rM, -torch.inf)
