@@ -4,7 +4,10 @@ Takes: float32 matrices. Gives: packed rows, a sixth of their bytes in int8 and 
     back.
 Source: the 16 levels that lose least of normal values (Max 1960, "Quantizing for Minimum
 Distortion", table I). Rows that are turned by a random rotation have such values, whatever they
-were (QuIP, arXiv 2307.13304; `recipes/default/warm_start.py`).
+were (QuIP, arXiv 2307.13304; `recipes/default/warm_start.py`). Rounding for what a layer makes of
+its rows: GPTQ, arXiv 2210.17323; by coordinate descent: QuantEase, arXiv 2309.01885.
+
+R rows, C columns.
 """
 
 from dataclasses import dataclass
@@ -19,6 +22,11 @@ __all__ = ["LEVELS", "PackedRows", "is_packable", "pack_rows"]
 _POSITIVE = (0.1284, 0.3881, 0.6568, 0.9424, 1.2562, 1.6181, 2.0690, 2.7326)
 LEVELS = np.array([-level for level in reversed(_POSITIVE)] + list(_POSITIVE), np.float32)
 _PART_ROWS = 4096  # In pieces: a large table stays one table.
+# Levels lie closer where errors of many values can make up for each other. Relative error of what
+# the shipped model makes of a row: .053 with .7 or .8, .055 with .95; after three rounds .057.
+_METRIC_SCALE = 0.8
+_METRIC_ROUNDS = 6
+_BLOCK_COLUMNS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class PackedRows:
     Attributes:
         packed: (R, C / 2) uint8; byte j of a row holds column 2 j in its low four bits and column
             2 j + 1 in its high ones.
-        scales: (R,) float32, the root mean square of each row.
+        scales: (R,) float32, the root mean square of each row, or a part of it.
         levels: (16,) float32, ascending.
     """
 
@@ -70,24 +78,53 @@ def is_packable(table: NDArray[np.float32]) -> bool:
     return table.ndim == 2 and table.shape[1] % 2 == 0
 
 
-def pack_rows(table: NDArray[np.float32]) -> PackedRows:
-    """Rounds each value, over the root mean square of its row, to the nearest level.
+def pack_rows(
+    table: NDArray[np.float32], *, metric: NDArray[np.float32] | None = None
+) -> PackedRows:
+    """Rounds each value, over the root mean square of its row, to one of the levels.
 
-    A row of zeros stays one.
+    Without a metric that is the nearest. With a metric M (C, C), levels q are looked for that lower
+    (q - x)^T M (q - x) for each row x: each value in turn takes the level that is best beside those
+    of the others. So what is lost lies where M does not see it. A row of zeros stays one.
 
     Raises:
         LabseError: an odd number of columns.
     """
     if not is_packable(table):
         raise LabseError(f"rows of {table.shape[1]} values: int4 needs an even number; take int8")
-    edges = (LEVELS[1:] + LEVELS[:-1]) / 2
     scales = np.empty(len(table), np.float32)
     packed = np.empty((len(table), table.shape[1] // 2), np.uint8)
     for start in range(0, len(table), _PART_ROWS):
         part = slice(start, start + _PART_ROWS)
         rows = np.asarray(table[part], np.float32)
-        scales[part] = np.sqrt(np.square(rows).mean(1))
+        scales[part] = np.sqrt(np.square(rows).mean(1)) * (1 if metric is None else _METRIC_SCALE)
         nonzero = np.maximum(scales[part], np.finfo(np.float32).tiny)
-        codes = np.searchsorted(edges, rows / nonzero[:, None]).astype(np.uint8)
+        values = rows / nonzero[:, None]
+        codes = _nearest(values) if metric is None else _best(values, metric)
         packed[part] = codes[:, ::2] | codes[:, 1::2] << 4
     return PackedRows(packed, scales, LEVELS)
+
+
+def _nearest(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, values).astype(np.uint8)
+
+
+def _best(values_RC: NDArray[np.floating], metric_CC: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Returns the codes by coordinate descent, columns in blocks: the rest is a product a block."""
+    size = np.diagonal(metric_CC)
+    inverse = np.divide(1, size, out=np.zeros_like(size), where=size > 0)
+    codes_CR = _nearest(values_RC).T.copy()
+    levels_CR = LEVELS[codes_CR]
+    gradient_CR = metric_CC @ (levels_CR - values_RC.T)
+    for _ in range(_METRIC_ROUNDS):
+        for start in range(0, len(size), _BLOCK_COLUMNS):
+            block = slice(start, start + _BLOCK_COLUMNS)
+            before, gradient = levels_CR[block].copy(), gradient_CR[block].copy()
+            for row, column in enumerate(range(len(size))[block]):
+                wanted = levels_CR[column] - inverse[column] * gradient[row]
+                codes_CR[column] = _nearest(wanted)
+                change = LEVELS[codes_CR[column]] - levels_CR[column]
+                levels_CR[column] += change
+                gradient += metric_CC[block, column, None] * change
+            gradient_CR += metric_CC[:, block] @ (levels_CR[block] - before)
+    return codes_CR.T

@@ -161,7 +161,11 @@ def narrow_weights(weights: Mapping[str, NDArray[np.float32]], storage: Storage)
     narrowed: dict[str, NDArray[np.float32] | NarrowRows] = {}
     for name in weights:
         if name + LEVELS_SUFFIX in tensors:
-            narrowed[name] = _pack(weights, name)
+            narrowed[name] = PackedRows(
+                tensors[name].astype(np.uint8, copy=False),
+                tensors[name + SCALE_SUFFIX].astype(np.float32, copy=False),
+                tensors[name + LEVELS_SUFFIX].astype(np.float32, copy=False),
+            )
         elif name + SCALE_SUFFIX in tensors:
             scales = tensors[name + SCALE_SUFFIX].astype(np.float32)
             narrowed[name] = QuantizedRows(tensors[name].astype(np.int8, copy=False), scales)
@@ -175,8 +179,29 @@ def _pack(weights: Mapping[str, NDArray[np.float32]], name: str) -> PackedRows:
     stored = stored_weight(weights, name)
     if isinstance(stored, PackedRows):
         return stored
-    return pack_rows(stored.dequantize() if isinstance(stored, QuantizedRows) else stored)
+    rows = stored.dequantize() if isinstance(stored, QuantizedRows) else stored
+    return pack_rows(rows, metric=_seen_by_bag(weights))
+
+
+def _seen_by_bag(weights: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Returns how much of an error in a word row a bag of pieces sees in its vector, (H, H).
+
+    With x the row, P taking the mean of its values away, gamma the scale of the norm and W the
+    dense layer, a piece adds W diag(gamma) P x / |P x| to the vector: M = A^T A with
+    A = W diag(gamma) P. None for a model with layers, or without a norm or a dense layer.
+    """
+    needed = ("dense.weight", "embeddings.LayerNorm.weight")
+    if any(name not in weights for name in needed) or any(map(_is_of_layer, weights)):
+        return None
+    dense, scale = (weights[name].astype(np.float64) for name in needed)
+    seen = dense * scale
+    seen -= seen.mean(1, keepdims=True)
+    return (seen.T @ seen).astype(np.float32)
 
 
 def _is_narrowed(name: str, array: NDArray[np.float32]) -> bool:
-    return name == _WORD_TABLE or (name.startswith("encoder.layer.") and array.ndim == 2)
+    return name == _WORD_TABLE or (_is_of_layer(name) and array.ndim == 2)
+
+
+def _is_of_layer(name: str) -> bool:
+    return name.startswith("encoder.layer.")

@@ -36,6 +36,48 @@ def test_normal_values_lose_what_the_table_of_max_says() -> None:
     assert lost == pytest.approx(0.00950, rel=0.05)  # Max 1960: a distortion of 0.009497.
 
 
+def skewed_metric(size: int) -> np.ndarray:
+    turned = np.random.default_rng(3).normal(size=(size, size)) * 2.0 ** -np.arange(size)[:, None]
+    return (turned.T @ turned).astype(np.float32)
+
+
+def test_with_a_metric_no_other_level_of_one_value_is_better() -> None:
+    rows, metric = normal_rows(40, 8).astype(np.float32), skewed_metric(8).astype(np.float64)
+    packed = pack_rows(rows, metric=metric.astype(np.float32))
+    levels = packed.dequantize() / packed.scales[:, None]
+    error = levels - rows / packed.scales[:, None]
+    found = np.einsum("rc,cd,rd->r", error, metric, error)
+    for column in range(rows.shape[1]):
+        for level in LEVELS:
+            other = error.copy()
+            other[:, column] += level - levels[:, column]
+            lost = np.einsum("rc,cd,rd->r", other, metric, other)
+            assert (lost >= found * 0.999 - 1e-9).all()
+
+
+def test_a_bag_loses_least_of_its_vectors() -> None:
+    size = 64
+    rows, dense = normal_rows(300, size), skewed_metric(size)
+    more = {"dense.weight": dense, "embeddings.LayerNorm.weight": np.ones(size, np.float32)}
+
+    def piece_vectors(table: np.ndarray) -> np.ndarray:
+        centred = table - table.mean(1, keepdims=True)
+        vectors = centred @ dense.T
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    kept = piece_vectors(rows)
+    alone, in_bag, below_layers = (
+        np.square(piece_vectors(narrow_weights(weights, "int4")[TABLE]) - kept).sum()
+        for weights in (
+            {TABLE: rows},
+            {TABLE: rows} | more,
+            {TABLE: rows, "encoder.layer.0.output.dense.bias": rows[0]} | more,
+        )
+    )
+    assert in_bag < alone / 10
+    assert below_layers == alone
+
+
 def test_some_rows_are_those_of_the_whole_matrix() -> None:
     packed = pack_rows(normal_rows())
     whole = packed.dequantize()
