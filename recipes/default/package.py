@@ -150,7 +150,6 @@ def build_card(
         "device": manifest["device"],
         "first": describe_stage(first),
         **{f"stage{number}": describe_stage(stage) for number, stage in enumerate(later, start=2)},
-        "rounded": f"{train['train_steps'] - train['round_rows_after']:,}",
         "pairs": f"{data['total']['kept']:,}",
         "scale": f"{train['logit_scale']:g}",
         "margin": f"{train['logit_margin']:g}",

@@ -64,6 +64,25 @@ def test_what_capitals_lose_is_lost_in_small_letters_too(text: str, other: str) 
 
 
 @pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("فَتَحَتْ الفَتَاةُ عَيْنَيْهَا", "فتحت الفتاة عينيها"),
+        ("إلى أين", "الى اين"),
+        ("مـــرحـــبا", "مرحبا"),
+        ("ٱلرَّحْمٰنِ", "الرحمن"),
+        (unicodedata.normalize("NFD", "أَهْلًا"), "اهلا"),
+    ],
+)
+def test_what_most_arabic_leaves_out_is_lost_where_it_is_written(text: str, other: str) -> None:
+    assert fold(text) == fold(other)
+
+
+@pytest.mark.parametrize(("text", "other"), [("آن", "ان"), ("سؤال", "سوال"), ("على", "علي")])
+def test_letters_of_arabic_are_kept(text: str, other: str) -> None:
+    assert fold(text) != fold(other)
+
+
+@pytest.mark.parametrize(
     ("text", "other"), [("école", "ecole"), ("schön", "schon"), ("ığdır", "igdir"), ("か", "が")]
 )
 def test_what_capitals_keep_is_kept(text: str, other: str) -> None:
