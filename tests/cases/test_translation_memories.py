@@ -85,7 +85,7 @@ def test_a_code_parts_words_or_stands_inside_one(
 def test_a_memory_that_gives_no_pair_says_why(run: Run, inside: Path) -> None:
     write("<tu><tuv xml:lang='en'>Lamp</tuv><tuv xml:lang='ca'>Llum</tuv></tu>")
     err = run(*CONVERT).err
-    assert "no pair in 1 units (no seg in the variant)" in err
+    assert "no pair in 1 unit (no seg in the variant)" in err
     assert "--source-lang" not in err
     write(unit(("en", "Lamp"), ("es", "Luz")), srclang="de-DE")
     err = run(*CONVERT).err

@@ -59,7 +59,8 @@ def read_tmx(
         reasons = ", ".join(reason for reason, _ in drops.most_common(3))
         is_other = source_lang is None and "srclang" in reasons
         hint = "; --source-lang says which language to take" if is_other else ""
-        _LOGGER.warning(f"{path}: no pair in {num_units:,} units ({reasons}){hint}")
+        unit_count = f"{num_units:,} unit{'' if num_units == 1 else 's'}"
+        _LOGGER.warning(f"{path}: no pair in {unit_count} ({reasons}){hint}")
     if not units.is_tmx:
         raise LabseError(f"{path}: not TMX: its outermost element is {units.root!r}, not 'tmx'")
 
