@@ -96,8 +96,8 @@ class TrainConfig(Config):
             AdamW, as in the paper.
         char_ngrams: lengths of character n-grams whose rows pieces share while the table is learnt;
             they are part of it at the end. Empty: each piece learns by itself.
-        round_rows_after: steps after which sentences see word rows as `labse export --storage int4`
-            will store them, while the rows themselves learn as before; None never rounds.
+        round_rows_after: steps after which sentences see word rows in 4 bits, each value at the
+            nearest level, while the rows themselves learn as before; None never rounds.
         embedding_optimizer: row-wise AdaGrad, or AdamW that catches up on the steps a row missed.
         embedding_lr: its rate; 0 leaves the table as it is, to be shared with another model.
         max_grad_norm: the gradient is scaled down to this global norm.
@@ -121,7 +121,7 @@ class TrainConfig(Config):
     logit_block_bytes: int = Field(2**28, gt=0)  # 8,192 x 8,192 in float32.
     logit_scale: float = Field(100.0, gt=0)
     logit_margin: float = Field(0.3, ge=0)
-    negative_margin: float | None = None
+    negative_margin: float | None = Field(None, ge=-2, le=2)  # Cosines lie within 2.
     max_negative_excess: float | None = Field(None, ge=0, lt=2)  # Cosines lie within 2.
     lr: float = Field(1e-4, gt=0)
     sparse_embeddings: bool = False
@@ -233,3 +233,9 @@ class RunConfig(Config):
     model: DualEncoderConfig = DualEncoderConfig()
     train: TrainConfig = TrainConfig()
     distill: DistillConfig | None = None
+
+    @model_validator(mode="after")
+    def _check_negative_margin(self) -> Self:
+        if self.train.negative_margin is not None and not self.data.hard_negatives:
+            raise ValueError("train.negative_margin is for data.hard_negatives of 1 or more")
+        return self

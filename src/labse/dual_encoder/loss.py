@@ -42,6 +42,7 @@ def additive_margin_softmax(
         negatives: unit rows that translate nothing of the batch: the sums over j of the first
             direction go on over the first ones, those of the second over the second.
         negative_margin: the margin by which a pair must win over `negatives`; None: `logit_margin`.
+            Their cosines are lowered by what it is below that.
 
     Returns:
         A float32 scalar (float64 for float64 inputs).
@@ -64,10 +65,10 @@ def additive_margin_softmax(
     if negatives is not None:
         for_sources, for_targets = negatives
         excess = 0.0 if negative_margin is None else logit_margin - negative_margin
-        forward_BH = logit_scale * (source @ for_sources.T - excess)
-        backward_BH = logit_scale * (target @ for_targets.T - excess)
-        forward_BM = torch.cat([forward_BM, forward_BH.to(logits_BB.dtype)], 1)
-        backward_BM = torch.cat([backward_BM, backward_BH.to(logits_BB.dtype)], 1)
+        forward_BH = logit_scale * ((source @ for_sources.T).to(logits_BB.dtype) - excess)
+        backward_BH = logit_scale * ((target @ for_targets.T).to(logits_BB.dtype) - excess)
+        forward_BM = torch.cat([forward_BM, forward_BH], 1)
+        backward_BM = torch.cat([backward_BM, backward_BH], 1)
     if masks is not None:
         forward_BM = forward_BM.masked_fill(masks[0], -torch.inf)
         backward_BM = backward_BM.masked_fill(masks[1], -torch.inf)

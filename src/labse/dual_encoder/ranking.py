@@ -266,7 +266,8 @@ def blockwise_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Returns one direction of the loss: rank each query's translation first among candidates.
 
-        logit(r, m) = scale * (cos(query_r, candidate_m) - margin * [m = positive_r])
+        logit(r, m) = scale * (cos(query_r, candidate_m) - margin * [m = positive_r]
+                               - (margin - negative_margin) * [m >= num_pairs])
         loss = 1/R sum_r (log sum_m exp logit(r, m) - logit(r, positive_r))
 
     A row's log-sum-exp is all that the backward pass needs to make the softmax of a block again, so

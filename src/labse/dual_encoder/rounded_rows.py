@@ -14,7 +14,7 @@ __all__ = ["round_rows", "set_rounding"]
 
 
 def round_rows(rows: Tensor) -> Tensor:
-    """Returns rows (..., H) as `pack_rows` stores them; the gradient is that of the identity."""
+    """Returns rows (..., H) at their nearest levels; the gradient is that of the identity."""
     levels = torch.from_numpy(LEVELS).to(rows)
     with torch.no_grad():
         scales = rows.square().mean(-1, keepdim=True).sqrt_().clamp_min_(torch.finfo().tiny)

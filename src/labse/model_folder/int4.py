@@ -22,9 +22,9 @@ __all__ = ["LEVELS", "PackedRows", "is_packable", "pack_rows"]
 _POSITIVE = (0.1284, 0.3881, 0.6568, 0.9424, 1.2562, 1.6181, 2.0690, 2.7326)
 LEVELS = np.array([-level for level in reversed(_POSITIVE)] + list(_POSITIVE), np.float32)
 _PART_ROWS = 4096  # In pieces: a large table stays one table.
-# Levels lie closer where errors of many values can make up for each other. Relative error of what
-# the shipped model makes of a row: .053 with .7 or .8, .055 with .95; after three rounds .057.
-_METRIC_SCALE = 0.8
+# With a metric, scales that are tried for each row, in root mean squares: levels that lie closer
+# may make up better for each other's errors. From 1 on nothing is worse than the nearest levels.
+_METRIC_SCALES = (1.0, 0.8)
 _METRIC_ROUNDS = 6
 _BLOCK_COLUMNS = 32
 
@@ -36,7 +36,7 @@ class PackedRows:
     Attributes:
         packed: (R, C / 2) uint8; byte j of a row holds column 2 j in its low four bits and column
             2 j + 1 in its high ones.
-        scales: (R,) float32, the root mean square of each row, or a part of it.
+        scales: (R,) float32, the root mean square of each row, or with a metric a part of it.
         levels: (16,) float32, ascending.
     """
 
@@ -84,8 +84,9 @@ def pack_rows(
     """Rounds each value, over the root mean square of its row, to one of the levels.
 
     Without a metric that is the nearest. With a metric M (C, C), levels q are looked for that lower
-    (q - x)^T M (q - x) for each row x: each value in turn takes the level that is best beside those
-    of the others. So what is lost lies where M does not see it. A row of zeros stays one.
+    (q - x)^T M (q - x) for each row x: each value in turn takes the level that is best given those
+    of the others. So what is lost lies where M does not see it; it is never more than with the
+    nearest levels. A row of zeros stays one. 280,000 x 384 take two minutes of a core.
 
     Raises:
         LabseError: an odd number of columns.
@@ -97,10 +98,12 @@ def pack_rows(
     for start in range(0, len(table), _PART_ROWS):
         part = slice(start, start + _PART_ROWS)
         rows = np.asarray(table[part], np.float32)
-        scales[part] = np.sqrt(np.square(rows).mean(1)) * (1 if metric is None else _METRIC_SCALE)
+        scales[part] = np.sqrt(np.square(rows).mean(1))
         nonzero = np.maximum(scales[part], np.finfo(np.float32).tiny)
-        values = rows / nonzero[:, None]
-        codes = _nearest(values) if metric is None else _best(values, metric)
+        codes = _nearest(rows / nonzero[:, None])
+        if metric is not None:
+            codes, shares = _best(rows / nonzero[:, None], metric)
+            scales[part] *= shares
         packed[part] = codes[:, ::2] | codes[:, 1::2] << 4
     return PackedRows(packed, scales, LEVELS)
 
@@ -109,8 +112,25 @@ def _nearest(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, values).astype(np.uint8)
 
 
-def _best(values_RC: NDArray[np.floating], metric_CC: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Returns the codes by coordinate descent, columns in blocks: the rest is a product a block."""
+def _best(
+    values_RC: NDArray[np.floating], metric_CC: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Returns the best codes (R, C) over some scales, and the scale (R,) of each row."""
+    codes_RC = np.empty(values_RC.shape, np.uint8)
+    chosen_R = np.empty(len(values_RC), np.float32)
+    least_R = np.full(len(values_RC), np.inf, np.float32)
+    for scale in _METRIC_SCALES:
+        found_RC = _descend(values_RC / np.float32(scale), metric_CC)
+        error_RC = LEVELS[found_RC] * np.float32(scale) - values_RC
+        lost_R = np.einsum("rc,rc->r", error_RC @ metric_CC, error_RC)
+        is_better = (lost_R < least_R) | (scale == 1)  # What is not finite is as it was.
+        codes_RC[is_better], chosen_R[is_better] = found_RC[is_better], scale
+        least_R[is_better] = lost_R[is_better]
+    return codes_RC, chosen_R
+
+
+def _descend(values_RC: NDArray[np.floating], metric_CC: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Returns codes by coordinate descent, columns in blocks: the rest is a product a block."""
     size = np.diagonal(metric_CC)
     inverse = np.divide(1, size, out=np.zeros_like(size), where=size > 0)
     codes_CR = _nearest(values_RC).T.copy()

@@ -188,14 +188,21 @@ def _seen_by_bag(weights: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float
 
     With x the row, P taking the mean of its values away, gamma the scale of the norm and W the
     dense layer, a piece adds W diag(gamma) P x / |P x| to the vector: M = A^T A with
-    A = W diag(gamma) P. None for a model with layers, or without a norm or a dense layer.
+    A = W diag(gamma) P; its size says nothing. None for a model with layers, or without a norm or a
+    dense layer, or where they are 0 or not finite.
     """
     needed = ("dense.weight", "embeddings.LayerNorm.weight")
     if any(name not in weights for name in needed) or any(map(_is_of_layer, weights)):
         return None
     dense, scale = (weights[name].astype(np.float64) for name in needed)
+    if not (np.isfinite(dense).all() and np.isfinite(scale).all()):
+        return None
     seen = dense * scale
     seen -= seen.mean(1, keepdims=True)
+    largest = np.abs(seen).max(initial=0.0)
+    if not largest:
+        return None
+    seen /= largest
     return (seen.T @ seen).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from tokenizers import Regex
-from tokenizers.normalizers import NFC, NFKD, BertNormalizer, Normalizer, Replace
+from tokenizers.normalizers import NFC, NFD, NFKD, BertNormalizer, Normalizer, Replace
 from tokenizers.normalizers import Sequence as NormalizerSequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
@@ -32,12 +32,11 @@ _MAX_BUFFERED_CHARS = 1 << 24  # Over all languages.
 _SPLIT_CHARS = 1 << 20  # Chunks that are cut into words at once.
 # A slot and a third of a Counter with its integer; CPython 3.11, 64 bits.
 _ENTRY_BYTES = 160
-# Accents and breathings of Greek; the dot that a small i has by itself.
-_LOST_MARKS = "(?<=[\u03b1-\u03c9])[\u0300-\u0344]+|(?<=i)\u0307"
-# Vowel signs of Arabic and the stroke that stretches a word, which most texts leave out.
+# Vowel signs of Arabic and the stroke that stretches a word, which most Arabic texts leave out.
 _ARABIC_MARKS = "[\u064b-\u0652\u0670\u0640]"
-# Alef with a hamza above or below or a wasla, which many write without it.
-_ARABIC_ALEFS = "[\u0623\u0625\u0671]"
+# Accents and breathings of Greek; the dot that a small i has by itself; the hamza of an alef, which
+# many write without it.
+_LOST_MARKS = "(?<=[\u03b1-\u03c9])[\u0300-\u0344]+|(?<=i)\u0307+|(?<=\u0627)[\u0654\u0655]+"
 # Right and left quotation marks, the letters that stand for them, the prime.
 _APOSTROPHES = "[\u2019\u2018\u02bc\u02bb\u02b9\u2032\u201b]"
 
@@ -49,8 +48,8 @@ def build_normalizer(*, uncased: bool = False) -> Normalizer:
         uncased: text in CAPITALS, Title Case, full-width letters and the like becomes what it is in
             plain small letters. So does what capitals do not show: the accents and the final sigma
             of Greek, the German ß (ss), the dot of the Turkish i; and the forms of an apostrophe
-            are one. Arabic loses its vowel signs and the hamza of an alef, which most texts leave
-            out. LaBSE's vocabulary is cased.
+            are one. Arabic loses its common vowel signs and the hamza of an alef, which most
+            Arabic texts leave out. LaBSE's vocabulary is cased.
     """
     cleaning = BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=uncased
@@ -61,11 +60,12 @@ def build_normalizer(*, uncased: bool = False) -> Normalizer:
         [
             NFKD(),  # Compatibility forms may be capitals, and all accents are marks now.
             cleaning,
-            Replace("\u0345", "\u03b9"),  # A iota below a Greek vowel, a letter in capitals.
-            Replace(Regex(_LOST_MARKS), ""),
             Replace(Regex(_ARABIC_MARKS), ""),
+            NFD(),  # Marks that stood behind those are in their order again.
+            Replace("\u0345", "\u03b9"),  # A iota below a Greek vowel, a letter in capitals.
+            Replace("\u0671", "\u0627"),  # Alef with a wasla.
+            Replace(Regex(_LOST_MARKS), ""),
             NFC(),
-            Replace(Regex(_ARABIC_ALEFS), "\u0627"),
             Replace("\u03c2", "\u03c3"),  # Final sigma.
             Replace("\u0131", "i"),
             Replace("\u00df", "ss"),

@@ -88,3 +88,11 @@ def test_a_seed_that_the_generators_cannot_take_is_refused() -> None:
 def test_an_average_of_cut_weights_is_refused() -> None:
     with pytest.raises(ValidationError, match="average_checkpoints sums whole weights"):
         TrainConfig(average_checkpoints=2, shard="full")
+
+
+def test_a_margin_of_hard_negatives_needs_some() -> None:
+    values: dict[str, object] = {"train": {"negative_margin": 0.1}}
+    with pytest.raises(UsageError, match="negative_margin is for data"):
+        parse(values)
+    data = {"pairs": ["a.tsv"], "hard_negatives": 1}
+    assert parse(values | {"data": data}).train.negative_margin == 0.1

@@ -55,6 +55,40 @@ def test_with_a_metric_no_other_level_of_one_value_is_better() -> None:
             assert (lost >= found * 0.999 - 1e-9).all()
 
 
+@pytest.mark.parametrize("size", [6, 34, 64])
+@pytest.mark.parametrize("draw", ["normal", "laplace", "standard_cauchy"])
+def test_with_a_metric_no_row_loses_more_than_at_its_nearest_levels(draw: str, size: int) -> None:
+    rows = getattr(np.random.default_rng(1), draw)(size=(200, size)).astype(np.float32)
+    for metric in (np.eye(size, dtype=np.float32), skewed_metric(size)):
+        errors = [p.dequantize() - rows for p in (pack_rows(rows, metric=metric), pack_rows(rows))]
+        ours, nearest = (np.einsum("rc,cd,rd->r", e, metric, e) for e in errors)
+        assert (ours <= nearest * 1.001 + 1e-6).all()
+
+
+def test_rows_that_lie_on_levels_lose_next_to_nothing() -> None:
+    # The size of a row that was rounded is a little off, which a norm takes away.
+    metric = skewed_metric(64)
+    rows = pack_rows(normal_rows().astype(np.float32)).dequantize()
+    error = pack_rows(rows, metric=metric).dequantize() - rows
+    lost, whole = (np.einsum("rc,cd,rd->r", x, metric, x).sum() for x in (error, rows))
+    assert lost < 0.001 * whole
+
+
+def test_rows_of_zeros_stay_so_with_a_metric() -> None:
+    packed = pack_rows(np.zeros((2, 4), np.float32), metric=skewed_metric(4))
+    assert not packed.dequantize().any()
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-22, 1e19, np.inf, np.nan])
+def test_a_dense_layer_of_any_size_does_no_harm(factor: float) -> None:
+    rows = normal_rows().astype(np.float32)
+    dense = np.diag(np.full(64, factor, np.float32))
+    more = {"dense.weight": dense, "embeddings.LayerNorm.weight": np.ones(64, np.float32)}
+    found = narrow_weights({TABLE: rows} | more, "int4")[TABLE]
+    lost = np.square(found - rows).sum() / np.square(rows).sum()
+    assert lost < 0.02
+
+
 def test_a_bag_loses_least_of_its_vectors() -> None:
     size = 64
     rows, dense = normal_rows(300, size), skewed_metric(size)

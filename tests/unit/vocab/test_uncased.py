@@ -89,6 +89,24 @@ def test_what_capitals_keep_is_kept(text: str, other: str) -> None:
     assert fold(text) != fold(other)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i\u064b\u0307",
+        "\u0130\u064f\u0307",
+        "\u03b1\u064b\u0301",
+        "\u0671\u0654",
+        "\u0627\u0655\u0654",
+        "\u0623\u0653",
+        "\u0671\u0653",
+        "\u0627\u0653\u064b\u0655",
+        "\u0640\u064e",
+    ],
+)
+def test_marks_in_odd_order_are_folded_at_once(text: str) -> None:
+    assert fold(fold(text)) == fold(text) == unicodedata.normalize("NFC", fold(text))
+
+
 @given(st.text())
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)).split() == fold(text).split()  # Chinese characters are set apart.
