@@ -100,9 +100,11 @@ def pack_rows(
         rows = np.asarray(table[part], np.float32)
         scales[part] = np.sqrt(np.square(rows).mean(1))
         nonzero = np.maximum(scales[part], np.finfo(np.float32).tiny)
-        codes = _nearest(rows / nonzero[:, None])
-        if metric is not None:
-            codes, shares = _best(rows / nonzero[:, None], metric)
+        values = rows / nonzero[:, None]
+        if metric is None:
+            codes = _nearest(values)
+        else:
+            codes, shares = _best(values, metric)
             scales[part] *= shares
         packed[part] = codes[:, ::2] | codes[:, 1::2] << 4
     return PackedRows(packed, scales, LEVELS)
