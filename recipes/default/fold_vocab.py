@@ -9,6 +9,8 @@ more. Here they become what the text becomes; warm_start.py then carries the row
 import sys
 from pathlib import Path
 
+from tokenizers.normalizers import Normalizer
+
 from labse.files.atomic import MANIFEST_NAME, read_json, sha256_file, write_json
 from labse.files.text import read_lines
 from labse.vocab.counts import build_normalizer
@@ -21,7 +23,8 @@ def main() -> None:
         sys.exit(__doc__)
     vocab, out = map(Path, sys.argv[1:])
     pieces = list(read_lines(vocab / "vocab.txt"))
-    folded = list(dict.fromkeys(map(fold_piece, pieces)))
+    normalizer = build_normalizer(uncased=True)
+    folded = list(dict.fromkeys(fold_piece(piece, normalizer) for piece in pieces))
     kept = [piece for piece in folded if piece not in ("", CONTINUATION)]
     save_vocabulary(out, kept, uncased=True)
 
@@ -36,12 +39,12 @@ def main() -> None:
     print(f"{out}: {len(kept):,} of {len(pieces):,} pieces")
 
 
-def fold_piece(piece: str) -> str:
+def fold_piece(piece: str, normalizer: Normalizer) -> str:
     """Returns a piece as it is found in normal text."""
     if piece in SPECIAL_TOKENS:
         return piece
     head = CONTINUATION if piece.startswith(CONTINUATION) else ""
-    return head + build_normalizer(uncased=True).normalize_str(piece.removeprefix(head)).strip()
+    return head + normalizer.normalize_str(piece.removeprefix(head)).strip()
 
 
 if __name__ == "__main__":
